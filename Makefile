@@ -1,0 +1,52 @@
+# `make` lists the targets. Nothing but Python 3.11 or newer is needed beforehand; the
+# targets that start a Kratos also want Go, or KRATOS_BIN, or KRATOS_PUBLIC_URL and
+# KRATOS_ADMIN_URL.
+
+UV_VERSION := 0.13.9
+# uv from the machine where there is one, else one of our own, fetched with pip.
+UV ?= $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
+PYTHON ?= python3
+RUN := $(UV) run --frozen --quiet
+
+.DEFAULT_GOAL := help
+.PHONY: help demo run test lint protos format clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: .venv/.made ## Show one whole sign-up against a real Kratos, from nothing
+	@$(RUN) python -m devstack.demo
+
+run: .venv/.made ## Keep Kratos and signupd up, with grpcurl commands to paste
+	@$(RUN) python -m devstack.run
+
+test: lint ## Run everything CI runs: lint, types, all tests
+	$(RUN) pytest
+
+lint: .venv/.made ## Check style, types, imports and the contract
+	$(RUN) ruff format --check .
+	$(RUN) ruff check .
+	$(RUN) mypy
+	$(RUN) lint-imports
+	$(RUN) buf lint protos
+	$(RUN) python protos/generate.py --check
+
+protos: .venv/.made ## Make the stubs anew from protos/
+	$(RUN) python protos/generate.py
+
+format: .venv/.made ## Format the code
+	$(RUN) ruff format .
+	$(RUN) ruff check --fix .
+
+clean: ## Remove what was made here (a built Kratos stays in the user's cache)
+	rm -rf .venv .tools .run .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+.venv/.made: uv.lock pyproject.toml generated/pyproject.toml | $(UV)
+	@echo "Setting up the Python environment ..."
+	@$(UV) sync --frozen --quiet
+	@touch $@
+
+.tools/bin/uv:
+	@echo "Fetching uv $(UV_VERSION) ..."
+	@$(PYTHON) -m venv .tools
+	@.tools/bin/pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)

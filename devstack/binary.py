@@ -1,0 +1,170 @@
+"""The Kratos binary: named, found in the cache, or built."""
+
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+KRATOS_DIRECTORY = Path(__file__).parent.parent / "kratos"
+
+MODULE = "github.com/ory/kratos"
+
+# readonly: go.mod and go.sum pin what is built, and a build must not touch them.
+# buildvcs: this repository's commit says nothing about Kratos.
+BUILD_FLAGS = ("-mod=readonly", "-buildvcs=false", "-tags=sqlite")
+
+# How much of go's output an error shows.
+ERROR_LINES = 15
+
+THREE_WAYS = """\
+There are three ways to a Kratos:
+  - install Go 1.24 or later and a C compiler (https://go.dev/dl); Kratos 1.3.1 is
+    then built from kratos/go.mod, once, in about 90 seconds
+  - set KRATOS_BIN to a Kratos binary, 1.3.1 or later, with SQLite
+  - run one yourself, for instance with `docker compose up` in kratos/ (see
+    kratos/README.md), and set KRATOS_PUBLIC_URL and KRATOS_ADMIN_URL"""
+
+OnLine = Callable[[str], None]
+OnProgress = Callable[[int, int], None]
+
+
+class KratosMissingError(Exception):
+    """There is no Kratos binary and none could be built."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"{reason}\n{THREE_WAYS}")
+
+
+def kratos_binary(
+    on_line: OnLine | None = None, on_progress: OnProgress | None = None
+) -> Path:
+    """Find the Kratos binary, or build it.
+
+    A build goes to `${XDG_CACHE_HOME:-~/.cache}/kratos-signup/`, under a name that
+    changes with go.mod, go.sum and the Go version; binaries of other names stay.
+    Two builders at once wait for each other.
+
+    Args:
+        on_line: Gets each line that go writes.
+        on_progress: Gets the packages compiled so far and their total. Only what go
+            has not cached itself is counted.
+
+    Returns:
+        The path of an executable file.
+
+    Raises:
+        KratosMissingError: KRATOS_BIN names no executable, Go is not installed, or
+            the build failed.
+    """
+    named = os.environ.get("KRATOS_BIN")
+    if named:
+        return _executable(named)
+    go = shutil.which("go")
+    if go is None:
+        raise KratosMissingError("Go is not installed.")
+    version = "".join(_lines([go, "env", "GOVERSION"]))
+    target = cache_directory() / f"kratos-{cache_key(KRATOS_DIRECTORY, version)}"
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with _lock(target.with_suffix(".lock")):
+        if not target.exists():
+            _build(go, target, on_line or _ignore, on_progress or _ignore)
+    return target
+
+
+def cache_directory() -> Path:
+    """Name the directory of the built binaries, as the XDG base directories say."""
+    base = Path(os.environ.get("XDG_CACHE_HOME", ""))
+    # The specification wants relative paths ignored.
+    return (base if base.is_absolute() else Path.home() / ".cache") / "kratos-signup"
+
+
+def cache_key(directory: Path, go_version: str) -> str:
+    """Digest what a build depends on.
+
+    Args:
+        directory: Where go.mod and go.sum lie.
+        go_version: As `go env GOVERSION` says it.
+
+    Returns:
+        16 hexadecimal digits.
+    """
+    digest = hashlib.sha256(go_version.encode())
+    for name in ("go.mod", "go.sum"):
+        digest.update(b"\0" + (directory / name).read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _executable(named: str) -> Path:
+    found = shutil.which(named)
+    if found is None:
+        raise KratosMissingError(f"KRATOS_BIN names no executable file: {named}")
+    return Path(found).absolute()
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(go: str, target: Path, on_line: OnLine, on_progress: OnProgress) -> None:
+    partial = target.with_suffix(f".{os.getpid()}")
+    list_version = [go, "list", "-mod=readonly", "-m", "-f={{.Version}}", MODULE]
+    version = list(_lines(list_version))[-1]
+    # So that GET /admin/version tells the truth; unset it says "master".
+    stamp = f"-ldflags=-X {MODULE}/driver/config.Version={version}"
+    build = [go, "build", "-v", *BUILD_FLAGS, stamp, f"-o={partial}", MODULE]
+    total = _stale_packages(go, on_line)
+    done = 0
+    try:
+        for line in _lines(build):
+            on_line(line)
+            # The rest is go's own talk: downloads and the like.
+            if " " not in line:
+                done += 1
+                on_progress(min(done, total), total)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _stale_packages(go: str, on_line: OnLine) -> int:
+    """Count what go will have to compile, downloading the modules on the way."""
+    template = "{{if .Stale}}{{.ImportPath}}{{end}}"
+    command = [go, "list", *BUILD_FLAGS, "-deps", f"-f={template}", MODULE]
+    total = 0
+    for line in _lines(command):
+        if line.startswith("go: "):
+            on_line(line)
+        elif line:
+            total += 1
+    return total
+
+
+def _lines(command: list[str]) -> Iterator[str]:
+    """Run go in kratos/ and give its output, both kinds, line by line."""
+    tail: list[str] = []
+    with subprocess.Popen(  # noqa: S603 - go, with arguments from this module
+        command,
+        cwd=KRATOS_DIRECTORY,
+        # GOFLAGS could set other tags; a go.work above could set other versions.
+        env=os.environ | {"GOFLAGS": "", "GOWORK": "off"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        for line in process.stdout or ():
+            tail = [*tail, line.rstrip()][-ERROR_LINES:]
+            yield tail[-1]
+    if process.returncode:
+        said = "\n".join(f"  {line}" for line in tail)
+        raise KratosMissingError(f"`go {command[1]}` failed:\n{said}")
+
+
+def _ignore(*_: object) -> None:
+    """Let pass what nobody asked for."""

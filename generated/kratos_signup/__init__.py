@@ -1,0 +1,1 @@
+"""Stubs of the kratos_signup contract, by version."""

@@ -1,0 +1,1 @@
+"""Stubs of the package kratos_signup.v1."""

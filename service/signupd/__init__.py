@@ -1,0 +1,1 @@
+"""The sign-up front of Ory Kratos."""

@@ -1,0 +1,5 @@
+"""``python -m signupd`` is ``signupd``."""
+
+from signupd.cli import main
+
+main()

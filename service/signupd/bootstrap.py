@@ -1,0 +1,185 @@
+"""The composition root: settings in, a running service out."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+
+from signupd.errors import KratosIncompatible, KratosUnavailable
+from signupd.hooks import Hooks
+from signupd.keyfile import ring_beside
+from signupd.kratos.client import Kratos, Timeouts
+from signupd.kratos.wire import Wire
+from signupd.ledger.engine import open_engine, sqlite_file
+from signupd.ledger.ledger import Ledger
+from signupd.ledger.schema import migrate
+from signupd.rpc.server import Server
+from signupd.sealing import KeyRing
+from signupd.signup.deps import Deps
+from signupd.signup.gate import PROOF_INTERVAL_SECONDS, Gate
+from signupd.signup.rules import SECOND, Rules
+from signupd.signup.work import Work
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import structlog
+    from pydantic import SecretStr
+
+    from signupd.settings import Settings
+
+# Where Kratos calls a hook: a dead one costs it three tries and 3 s, a slow one more.
+HOOKED_TIMEOUT_SECONDS: Final = 30.0
+# The most calls one lease covers: the hooked one, look-up, delete, end of sessions.
+_CALLS_UNDER_LEASE: Final = 4
+_LEASE_SLACK_SECONDS: Final = 5.0
+# How long after our yes Kratos may still store; see Rules.approval.
+_APPROVAL_SECONDS: Final = 45.0
+
+
+def now_micros() -> int:
+    """Tell the time in microseconds since the Unix epoch."""
+    return time.time_ns() // 1000
+
+
+class Service:
+    """A whole service in this process: hook port, gRPC server, proof of the hook.
+
+    Args:
+        settings: What to be.
+        log: Where to write.
+        clock: The ledger's clock, in microseconds since the Unix epoch.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        log: structlog.stdlib.BoundLogger,
+        clock: Callable[[], int] = now_micros,
+    ) -> None:
+        self._settings = settings
+        self._log = log
+        self._wire = Wire(
+            admin_token=_secret(settings.kratos_admin_token), ca=settings.kratos_ca
+        )
+        self._ledger = Ledger(open_engine(settings.ledger_url), clock)
+        self.deps = _deps(settings, self._wire, self._ledger, log)
+        self._work = Work()
+        self._hooks = web.AppRunner(
+            Hooks(self.deps, _secret(settings.hook_key)).app(), access_log=None
+        )
+        self._server = Server(self.deps, self._work, log, reflect=settings.reflects)
+        self._proving: asyncio.Task[None] | None = None
+        self.port = 0
+        self.hook_port = 0
+
+    async def start(self) -> None:
+        """Bring the ledger up to date, open the hook port, then serve.
+
+        Raises:
+            OSError: A port cannot be had.
+            LedgerUnavailable: The ledger cannot be opened.
+        """
+        await migrate(self._settings.ledger_url)
+        await self._hooks.setup()
+        host, _, port = self._settings.hook_listen.rpartition(":")
+        site = web.TCPSite(self._hooks, host.strip("[]"), int(port))
+        await site.start()
+        self.hook_port = int(self._hooks.addresses[0][1])
+        self.port = await self._server.start(self._settings.listen)
+        self._proving = asyncio.create_task(self._prove())
+        self._log.info(
+            "serving", listen=self._settings.listen, hooks=self._settings.hook_listen
+        )
+
+    async def stop(self) -> None:
+        """Drain: no new calls, end those under way, then let go of everything.
+
+        The hook port goes last of what listens, since work under way needs it.
+        """
+        if self._proving is not None:
+            self._proving.cancel()
+        await self._server.stop(self._settings.drain_seconds)
+        await self._work.drain()
+        await self._hooks.cleanup()
+        await self._wire.close()
+        await self._ledger.close()
+        self._log.info("stopped")
+
+    async def _prove(self) -> None:
+        """Prove the password hook before anybody asks, and say what is wrong if not."""
+        while True:
+            try:
+                await self._work.run(None, lambda: self.deps.gate.prove({}))
+            except KratosUnavailable as error:
+                self._log.warning("kratos_unavailable", why=error.detail)
+            except KratosIncompatible:
+                pass  # the gate has said it
+            else:
+                return
+            await asyncio.sleep(PROOF_INTERVAL_SECONDS)
+
+
+def _deps(
+    settings: Settings, wire: Wire, ledger: Ledger, log: structlog.stdlib.BoundLogger
+) -> Deps:
+    kratos = Kratos(
+        wire,
+        public_url=settings.kratos_public_url,
+        admin_url=settings.kratos_admin_url,
+        timeouts=Timeouts(
+            call=settings.kratos_timeout,
+            hooked=max(HOOKED_TIMEOUT_SECONDS, settings.kratos_timeout),
+        ),
+    )
+    return Deps(
+        ledger=ledger,
+        kratos=kratos,
+        keys=key_ring(settings),
+        rules=_rules(settings),
+        gate=Gate(kratos, log),
+        log=log,
+    )
+
+
+def key_ring(settings: Settings) -> KeyRing:
+    """Make the key ring: from the settings, or from the file beside the ledger.
+
+    Raises:
+        KeyFileError: The file cannot be used.
+    """
+    if settings.digest_key is not None:
+        keys = [key.get_secret_value() for key in settings.token_keys]
+        return KeyRing(keys, settings.digest_key.get_secret_value())
+    ledger = sqlite_file(settings.ledger_url)
+    if ledger is None:
+        raise AssertionError("the settings demand keys with any other database")
+    return ring_beside(ledger)
+
+
+def _rules(settings: Settings) -> Rules:
+    hooked = max(HOOKED_TIMEOUT_SECONDS, settings.kratos_timeout)
+    calls = hooked + _CALLS_UNDER_LEASE * settings.kratos_timeout
+    return Rules(
+        code_ttl=_micros(settings.code_ttl),
+        password_ttl=_micros(settings.password_ttl),
+        code_attempts=settings.code_attempts,
+        password_attempts=settings.password_attempts,
+        resend_interval=_micros(settings.resend_interval),
+        sends=settings.sends_per_signup,
+        password_min_length=settings.password_min_length,
+        password_max_bytes=settings.password_max_bytes,
+        lease=_micros(calls + _LEASE_SLACK_SECONDS),
+        approval=_micros(_APPROVAL_SECONDS),
+    )
+
+
+def _micros(seconds: float) -> int:
+    return int(seconds * SECOND)
+
+
+def _secret(value: SecretStr | None) -> str | None:
+    return None if value is None else value.get_secret_value()

@@ -1,0 +1,189 @@
+"""Everything that can go wrong with a call, as one tree.
+
+::
+
+    SignupdError
+    ├── RequestInvalid
+    │   ├── EmailInvalid
+    │   ├── TraitsInvalid
+    │   └── PasswordRejected
+    ├── RequestIdReused
+    ├── TokenInvalid
+    ├── StepMismatch
+    ├── CodeIncorrect
+    ├── CodeExpired
+    ├── CodeAttemptsExhausted
+    ├── SignupExpired
+    ├── SignupCancelled
+    ├── PasswordAttemptsExhausted
+    ├── PasswordAlreadySet
+    ├── SignupBusy
+    ├── KratosUnavailable
+    │   └── KratosUnreached
+    ├── LedgerUnavailable
+    └── KratosIncompatible
+
+Each class carries the ``reason`` that the contract promises to callers. What a caller
+reads is a constant sentence chosen by reason (``signupd.rpc.statuses``); ``detail`` is
+for the log alone.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One fault of one request field, as google.rpc.BadRequest wants it.
+
+    Args:
+        field: Path of the field, such as ``email`` or ``traits.name``.
+        description: A constant English sentence. Never the caller's own input.
+        reason: A constant in capitals that a program may act on; may be empty.
+    """
+
+    field: str
+    description: str
+    reason: str = ""
+
+
+class SignupdError(Exception):
+    """The root of the tree; never raised itself.
+
+    Args:
+        detail: What an operator should know. It goes to the log and to nobody else.
+        signup: The sign-up as it stands now (a ``signup.view.View``), where the
+            caller's token was good: the answer shows it.
+        retry_after_seconds: When trying again can help.
+        violations: The faulty fields.
+    """
+
+    reason: ClassVar[str]
+
+    def __init__(
+        self,
+        detail: str = "",
+        *,
+        signup: object | None = None,
+        retry_after_seconds: float | None = None,
+        violations: tuple[Violation, ...] = (),
+    ) -> None:
+        super().__init__(detail)
+        self.detail = detail
+        self.signup = signup
+        self.retry_after_seconds = retry_after_seconds
+        self.violations = violations
+
+
+class RequestInvalid(SignupdError):
+    """A field is missing or malformed."""
+
+    reason = "REQUEST_INVALID"
+
+
+class EmailInvalid(RequestInvalid):
+    """The address is none that mail could be sent to."""
+
+    reason = "EMAIL_INVALID"
+
+
+class TraitsInvalid(RequestInvalid):
+    """The traits do not fit the identity schema, or may not come from a caller."""
+
+    reason = "TRAITS_INVALID"
+
+
+class PasswordRejected(RequestInvalid):
+    """The password breaks a rule, ours or one of Kratos."""
+
+    reason = "PASSWORD_REJECTED"
+
+
+class RequestIdReused(SignupdError):
+    """A request id came back with another body."""
+
+    reason = "REQUEST_ID_REUSED"
+
+
+class TokenInvalid(SignupdError):
+    """The continuation token is not one of ours, or its sign-up is gone."""
+
+    reason = "TOKEN_INVALID"
+
+
+class StepMismatch(SignupdError):
+    """The token, or the sign-up's state, is for another step."""
+
+    reason = "STEP_MISMATCH"
+
+
+class CodeIncorrect(SignupdError):
+    """The code is not the one that was mailed last."""
+
+    reason = "CODE_INCORRECT"
+
+
+class CodeExpired(SignupdError):
+    """The code has lapsed in Kratos; a new one can be sent."""
+
+    reason = "CODE_EXPIRED"
+
+
+class CodeAttemptsExhausted(SignupdError):
+    """Too many codes were tried on this sign-up."""
+
+    reason = "CODE_ATTEMPTS_EXHAUSTED"
+
+
+class SignupExpired(SignupdError):
+    """The sign-up's present step has lapsed."""
+
+    reason = "SIGNUP_EXPIRED"
+
+
+class SignupCancelled(SignupdError):
+    """The sign-up was cancelled."""
+
+    reason = "SIGNUP_CANCELLED"
+
+
+class PasswordAttemptsExhausted(SignupdError):
+    """Kratos refused too many passwords on this sign-up."""
+
+    reason = "PASSWORD_ATTEMPTS_EXHAUSTED"
+
+
+class PasswordAlreadySet(SignupdError):
+    """The sign-up is complete, with another password."""
+
+    reason = "PASSWORD_ALREADY_SET"
+
+
+class SignupBusy(SignupdError):
+    """Another call is at work on this sign-up."""
+
+    reason = "SIGNUP_BUSY"
+
+
+class KratosUnavailable(SignupdError):
+    """Kratos did not answer, so what it did is not known."""
+
+    reason = "KRATOS_UNAVAILABLE"
+
+
+class KratosUnreached(KratosUnavailable):
+    """No connection to Kratos could be made, so it did nothing."""
+
+
+class LedgerUnavailable(SignupdError):
+    """The ledger's database did not answer."""
+
+    reason = "LEDGER_UNAVAILABLE"
+
+
+class KratosIncompatible(SignupdError):
+    """Kratos is set up, or answers, in a way that cannot work."""
+
+    reason = "KRATOS_INCOMPATIBLE"

@@ -1,0 +1,121 @@
+"""What Kratos asks us: the two web hooks that its registration flows call.
+
+The code hook stops Kratos from storing an account at the code, always. The password
+hook lets it store one account: that of a sign-up which is setting a password right now,
+by the very flow that asks. Whoever else calls them learns and changes nothing.
+"""
+
+from __future__ import annotations
+
+import hmac
+import json
+from typing import TYPE_CHECKING, Any, Final
+
+from aiohttp import web
+
+from signupd.errors import LedgerUnavailable
+from signupd.kratos.outcomes import (
+    MARK,
+    NOT_NOW_ID,
+    PROVED_ID,
+    UNKNOWN_FLOW_ID,
+)
+from signupd.signup.approve import Refusal, approve
+
+if TYPE_CHECKING:
+    from signupd.ledger.ledger import Approval
+    from signupd.signup.deps import Deps
+
+# What our jsonnet sends has two short fields.
+MAX_BODY_BYTES: Final = 8 * 1024
+
+
+def _refusal(message_id: int, text: str) -> bytes:
+    """Make a body that Kratos passes on as a message of its own on the address."""
+    message = {"id": message_id, "text": text, "type": "info"}
+    return json.dumps(
+        {"messages": [{"instance_ptr": "#/traits/email", "messages": [message]}]}
+    ).encode()
+
+
+_PROVED: Final = _refusal(PROVED_ID, "proved")
+_UNKNOWN_FLOW: Final = _refusal(UNKNOWN_FLOW_ID, "unknown flow")
+_NOT_NOW: Final = _refusal(NOT_NOW_ID, "not now")
+
+
+class Hooks:
+    """Answers Kratos' hooks.
+
+    Args:
+        deps: The neighbours of the sign-up's steps.
+        key: Demanded in the header ``X-Hook-Key``, where given.
+    """
+
+    def __init__(self, deps: Deps, key: str | None) -> None:
+        self._deps = deps
+        self._key = None if key is None else key.encode()
+
+    def app(self) -> web.Application:
+        """Make the web application."""
+        app = web.Application(client_max_size=MAX_BODY_BYTES)
+        app.router.add_post("/kratos/code", self.code)
+        app.router.add_post("/kratos/password", self.password)
+        return app
+
+    async def code(self, request: web.Request) -> web.Response:
+        """Say no to an account at the code: that alone tells that it was right."""
+        self._admit(request)
+        return _json(403, _PROVED)
+
+    async def password(self, request: web.Request) -> web.Response:
+        """Say yes to the one account that a live SETTING lease asks for."""
+        self._admit(request)
+        asked = _asked(await request.read())
+        if asked is None:
+            return _json(403, _UNKNOWN_FLOW)
+        flow_id, address = asked
+        try:
+            verdict = await approve(self._deps, flow_id, address)
+        except LedgerUnavailable as error:
+            self._deps.log.warning("hook_without_ledger", why=error.detail)
+            verdict = Refusal.NOT_NOW
+        if verdict is Refusal.NOT_NOW:
+            return _json(403, _NOT_NOW)
+        if verdict is Refusal.UNKNOWN_FLOW:
+            return _json(403, _UNKNOWN_FLOW)
+        return _json(200, _yes(verdict, address))
+
+    def _admit(self, request: web.Request) -> None:
+        given = request.headers.get("X-Hook-Key", "").encode()
+        if self._key is not None and not hmac.compare_digest(given, self._key):
+            self._deps.log.warning("hook_key_wrong", path=request.path)
+            raise web.HTTPForbidden
+
+
+def _asked(body: bytes) -> tuple[str, str] | None:
+    """Read which flow asks, and for which address; None where it is not that."""
+    try:
+        asked = json.loads(body)
+        flow_id, address = asked["flow_id"], asked["email"]
+    except (ValueError, KeyError, TypeError, RecursionError):
+        return None
+    if not isinstance(flow_id, str) or not isinstance(address, str):
+        return None
+    return flow_id, address
+
+
+def _yes(approval: Approval, address: str) -> bytes:
+    """Have Kratos store the address as verified, and our mark with the account."""
+    verified: dict[str, Any] = {
+        "value": address.lower(),  # in any other case Kratos drops the mark
+        "via": "email",
+        "verified": True,
+        "status": "completed",
+    }
+    mark = {"signup_id": str(approval.signup_id), "attempt": approval.epoch}
+    identity = {"verifiable_addresses": [verified], "metadata_admin": {MARK: mark}}
+    return json.dumps({"identity": identity}).encode()
+
+
+def _json(status: int, body: bytes) -> web.Response:
+    return web.Response(status=status, body=body, content_type="application/json")

@@ -1,0 +1,1 @@
+"""The adapter to Ory Kratos: one method per call, its answers as plain values."""

@@ -1,0 +1,273 @@
+"""Kratos' calls, one method each. Sources: Kratos' API as tried, docs/rationale.md."""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import dataclass
+from datetime import datetime
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from signupd.errors import KratosIncompatible, KratosUnavailable, TraitsInvalid
+from signupd.kratos.outcomes import (
+    CODE_SENT_ID,
+    FLOW_DISABLED,
+    CodeAnswer,
+    CodeResult,
+    Delivery,
+    Flow,
+    FlowState,
+    Identity,
+    PasswordAnswer,
+    PasswordResult,
+    code_answer,
+    password_result,
+    read_flow,
+    read_identity,
+    trait_violations,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from signupd.kratos.wire import Answer, Wire
+
+_REGISTRATION: Final = "/self-service/registration"
+_CODE_MAIL: Final = "registration_code_valid"
+_DELIVERIES: Final = {
+    "queued": Delivery.QUEUED,
+    "processing": Delivery.QUEUED,
+    "sent": Delivery.SENT,
+    "abandoned": Delivery.FAILED,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """How long to wait for Kratos, in seconds.
+
+    Args:
+        call: Where Kratos works alone.
+        hooked: Where it calls a hook on the way: a dead hook costs it 3 s, a slow one
+            as long as it takes.
+    """
+
+    call: float
+    hooked: float
+
+
+class Kratos:
+    """Calls Kratos. Every method raises what ``Wire.request`` raises.
+
+    Args:
+        wire: Where requests go out.
+        public_url: Kratos' public API, without a trailing slash.
+        admin_url: Kratos' admin API, likewise.
+        timeouts: How long to wait.
+    """
+
+    def __init__(
+        self, wire: Wire, *, public_url: str, admin_url: str, timeouts: Timeouts
+    ) -> None:
+        self._wire = wire
+        self._public = public_url
+        self._admin = admin_url
+        self._timeouts = timeouts
+
+    async def open_registration(self) -> str:
+        """Open a registration flow. Nobody notices if it is then forgotten.
+
+        Returns:
+            Its id.
+
+        Raises:
+            KratosIncompatible: Registration is switched off.
+        """
+        answer = await self._get(f"{self._public}{_REGISTRATION}/api")
+        if answer.status != HTTPStatus.OK:
+            raise KratosIncompatible(
+                "Kratos opens no registration flow"
+                + (
+                    ": selfservice.flows.registration.enabled is false"
+                    if _error_id(answer.body) == FLOW_DISABLED
+                    else f" (HTTP status {answer.status})"
+                )
+            )
+        return read_flow(answer.body).id
+
+    async def send_code(
+        self, flow_id: str, traits: Mapping[str, Any], locale: str
+    ) -> None:
+        """Have Kratos mail a code. The answer is alike for free and taken addresses.
+
+        Args:
+            flow_id: A flow that no code was sent by yet.
+            traits: The identity's traits, the address among them.
+            locale: For the mail template; may be empty.
+
+        Raises:
+            TraitsInvalid: With the traits that do not fit the schema. No mail goes.
+            KratosIncompatible: Registration by code is off. No mail goes.
+        """
+        payload: dict[str, Any] = {"method": "code", "traits": traits}
+        if locale:
+            payload["transient_payload"] = {"locale": locale}
+        answer = await self._submit(flow_id, payload, self._timeouts.call)
+        flow = self._flow_of(answer, "methods.code.enabled is false, perhaps")
+        if CODE_SENT_ID in flow.ids():
+            return
+        if violations := trait_violations(flow):
+            raise TraitsInvalid("Kratos refused the traits", violations=violations)
+        raise KratosIncompatible(
+            "Kratos sends no registration code: is "
+            "selfservice.methods.code.passwordless_enabled true?"
+        )
+
+    async def submit_code(
+        self, flow_id: str, traits: Mapping[str, Any], code: str
+    ) -> CodeResult:
+        """Have Kratos check a code.
+
+        Args:
+            flow_id: The flow by which the code was sent.
+            traits: The very traits it was sent with.
+            code: As the person typed it.
+
+        Returns:
+            What Kratos made of it. UNCLEAR where only the flow can tell.
+        """
+        payload = {"method": "code", "traits": traits, "code": code}
+        answer = await self._submit(flow_id, payload, self._timeouts.hooked)
+        if answer.status == HTTPStatus.OK:
+            return CodeResult(CodeAnswer.HOOK_MISSING, _stored_id(answer.body))
+        if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+            return CodeResult(CodeAnswer.LAPSED)
+        if not _is_flow(answer.body):
+            return CodeResult(CodeAnswer.UNCLEAR)
+        return CodeResult(code_answer(read_flow(answer.body)))
+
+    async def flow_state(self, flow_id: str) -> FlowState:
+        """Ask how far a flow has come."""
+        answer = await self._get(f"{self._public}{_REGISTRATION}/flows?id={flow_id}")
+        if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+            return FlowState.GONE
+        flow = self._flow_of(answer, "an unknown answer to a flow's state")
+        try:
+            return FlowState(flow.state)
+        except ValueError as error:
+            raise KratosIncompatible("a flow is in a state unknown here") from error
+
+    async def submit_password(
+        self, flow_id: str, traits: Mapping[str, Any], password: str
+    ) -> PasswordResult:
+        """Have Kratos make the account; it asks our password hook first.
+
+        Args:
+            flow_id: A fresh flow.
+            traits: The identity's traits, the address among them.
+            password: Exactly as received.
+
+        Returns:
+            What Kratos made of it. UNCLEAR where the address has to be looked up.
+        """
+        payload = {"method": "password", "traits": traits, "password": password}
+        answer = await self._submit(flow_id, payload, self._timeouts.hooked)
+        if answer.status == HTTPStatus.OK:
+            return PasswordResult(PasswordAnswer.CREATED, _stored_id(answer.body))
+        if answer.status == HTTPStatus.NOT_FOUND:
+            return PasswordResult(PasswordAnswer.METHOD_OFF)
+        if not _is_flow(answer.body):
+            return PasswordResult(PasswordAnswer.UNCLEAR)
+        return password_result(read_flow(answer.body))
+
+    async def find_identity(self, address: str) -> Identity | None:
+        """Look an account up by its address, whatever its letter case."""
+        answer = await self._get(
+            f"{self._admin}/admin/identities"
+            f"?credentials_identifier={quote(address, safe='')}"
+        )
+        if answer.status != HTTPStatus.OK or not isinstance(answer.body, list):
+            raise KratosIncompatible(_admin_fault(answer))
+        return read_identity(answer.body[0]) if answer.body else None
+
+    async def end_sessions(self, identity_id: uuid.UUID) -> None:
+        """End all sessions of an account; there may be none."""
+        await self._delete(f"{self._admin}/admin/identities/{identity_id}/sessions")
+
+    async def delete_identity(self, identity_id: uuid.UUID) -> None:
+        """Delete an account. Only for one that an answer to our own POST named."""
+        await self._delete(f"{self._admin}/admin/identities/{identity_id}")
+
+    async def code_delivery(self, address: str, since: datetime) -> Delivery | None:
+        """Ask the courier what became of the newest code mail to an address.
+
+        Args:
+            address: The canonical address.
+            since: Mails queued before are not looked at; with a time zone.
+
+        Returns:
+            None where there is no such mail among the address' last ten.
+        """
+        answer = await self._get(
+            f"{self._admin}/admin/courier/messages"
+            f"?page_size=10&recipient={quote(address, safe='')}"
+        )
+        if answer.status != HTTPStatus.OK or not isinstance(answer.body, list):
+            raise KratosIncompatible(_admin_fault(answer))
+        try:
+            mails = [
+                (datetime.fromisoformat(mail["created_at"]), str(mail["status"]))
+                for mail in answer.body
+                if mail["template_type"] == _CODE_MAIL
+            ]
+            _, status = max(mail for mail in mails if mail[0] >= since)
+            return _DELIVERIES[status]
+        except ValueError:
+            return None
+        except (KeyError, TypeError) as error:
+            raise KratosIncompatible("the courier's answer is unknown here") from error
+
+    async def _get(self, url: str) -> Answer:
+        return await self._wire.request("GET", url, self._timeouts.call)
+
+    async def _submit(
+        self, flow_id: str, payload: dict[str, Any], timeout_seconds: float
+    ) -> Answer:
+        url = f"{self._public}{_REGISTRATION}?flow={flow_id}"
+        return await self._wire.request("POST", url, timeout_seconds, payload)
+
+    async def _delete(self, url: str) -> None:
+        answer = await self._wire.request("DELETE", url, self._timeouts.call)
+        if answer.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
+            raise KratosUnavailable(_admin_fault(answer))
+
+    def _flow_of(self, answer: Answer, hint: str) -> Flow:
+        if not _is_flow(answer.body):
+            raise KratosIncompatible(
+                f"Kratos answered a flow with HTTP status {answer.status}: {hint}"
+            )
+        return read_flow(answer.body)
+
+
+def _is_flow(body: Any) -> bool:
+    return isinstance(body, dict) and "ui" in body
+
+
+def _error_id(body: Any) -> str:
+    error = body.get("error") if isinstance(body, dict) else None
+    return str(error.get("id", "")) if isinstance(error, dict) else ""
+
+
+def _stored_id(body: Any) -> uuid.UUID:
+    try:
+        return uuid.UUID(body["identity"]["id"])
+    except (KeyError, TypeError, ValueError) as error:
+        raise KratosUnavailable("Kratos named no account in its 200") from error
+
+
+def _admin_fault(answer: Answer) -> str:
+    return (
+        f"Kratos' admin API answered with HTTP status {answer.status}: is "
+        "KRATOS_ADMIN_URL right, and KRATOS_ADMIN_TOKEN?"
+    )

@@ -1,0 +1,131 @@
+"""HTTP to Kratos: one bounded request, its JSON answer, its troubles translated."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from signupd.errors import (
+    KratosIncompatible,
+    KratosUnavailable,
+    KratosUnreached,
+    SignupdError,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# More at once would only queue up inside Kratos, whose pool to its database is smaller.
+MAX_CONNECTIONS: Final = 128
+RETRY_AFTER_SECONDS: Final = 2.0
+_SERVER_ERROR: Final = 500
+_TOO_MANY_REQUESTS: Final = 429
+
+# httpx' error -> ours; the first that fits. httpx-aiohttp calls a connection that broke
+# after the request had left a ConnectTimeout, so that name does not mean "unreached".
+_TROUBLES: Final[tuple[tuple[type[Exception], type[SignupdError]], ...]] = (
+    (httpx.ConnectError, KratosUnreached),
+    (httpx.UnsupportedProtocol, KratosIncompatible),
+    (httpx.HTTPError, KratosUnavailable),
+    (aiohttp.ClientError, KratosUnavailable),
+    (TimeoutError, KratosUnavailable),
+    (OSError, KratosUnavailable),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An HTTP answer of Kratos: status, and the body's JSON (None where it is none)."""
+
+    status: int
+    body: Any
+
+
+class Wire:
+    """Sends requests to Kratos.
+
+    Args:
+        admin_token: Goes with every request as a bearer token, where given.
+        ca: A file of certificates to trust instead of the system's.
+
+    Raises:
+        OSError, ssl.SSLError: The CA file cannot be read.
+    """
+
+    def __init__(self, *, admin_token: str | None, ca: Path | None) -> None:
+        trusted = ssl.create_default_context(cafile=None if ca is None else str(ca))
+        headers = {"Accept": "application/json"}
+        if admin_token is not None:
+            headers["Authorization"] = f"Bearer {admin_token}"
+        self._client = httpx.AsyncClient(
+            transport=AiohttpTransport(
+                client=lambda: aiohttp.ClientSession(
+                    connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=trusted),
+                    # Kratos' API flows need no cookies, and sign-ups must share none.
+                    cookie_jar=aiohttp.DummyCookieJar(),
+                ),
+                verify=trusted,
+                trust_env=False,
+            ),
+            headers=headers,
+            timeout=None,  # noqa: S113 - bounded as a whole, below
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._client.aclose()
+
+    async def request(
+        self, method: str, url: str, timeout_seconds: float, payload: Any = None
+    ) -> Answer:
+        """Send one request and read its answer.
+
+        Args:
+            method: The HTTP method.
+            url: Absolute, with its query.
+            timeout_seconds: For connecting, sending and reading together.
+            payload: Sent as JSON, where given.
+
+        Raises:
+            KratosUnreached: No connection could be made; Kratos did nothing.
+            KratosUnavailable: No answer, or one that says "overloaded" (429, 5xx):
+                what Kratos did is not known.
+            KratosIncompatible: The URL is not an HTTP one.
+        """
+        content = None if payload is None else json.dumps(payload).encode()
+        headers = {} if content is None else {"Content-Type": "application/json"}
+        try:
+            async with asyncio.timeout(timeout_seconds):
+                response = await self._client.request(
+                    method, url, content=content, headers=headers
+                )
+        except tuple(foreign for foreign, _ in _TROUBLES) as error:
+            ours = next(
+                ours for foreign, ours in _TROUBLES if isinstance(error, foreign)
+            )
+            raise ours(
+                f"{method} to Kratos failed: {type(error).__name__}",
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+            ) from error
+        status = response.status_code
+        if status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS:
+            raise KratosUnavailable(
+                f"{method} to Kratos was answered with HTTP status {status}",
+                retry_after_seconds=RETRY_AFTER_SECONDS,
+            )
+        return Answer(status, _json(response.content))
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except ValueError:
+        return None

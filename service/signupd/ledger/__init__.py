@@ -1,0 +1,1 @@
+"""The ledger: what is known of each sign-up, kept in SQLite or PostgreSQL."""

@@ -1,0 +1,1 @@
+"""The gRPC world: server, servicers, and errors as statuses."""

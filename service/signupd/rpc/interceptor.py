@@ -1,0 +1,98 @@
+"""The one place where an error becomes a status, and where unreadable bytes stop."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import grpc
+from google.protobuf.message import DecodeError
+
+from signupd.errors import RequestInvalid, SignupdError
+from signupd.rpc.statuses import DETAILS_KEY, INTERNAL, status_of
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import structlog
+
+OURS: Final = "/kratos_signup.v1."
+_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
+# What an operator must see, as against what callers do to themselves.
+_LOUD: Final = frozenset({INTERNAL, "KRATOS_INCOMPATIBLE"})
+_WORTH_A_LINE: Final = frozenset({"KRATOS_UNAVAILABLE", "LEDGER_UNAVAILABLE"})
+
+Context = grpc.aio.ServicerContext[Any, Any]
+Handler = Any  # grpc.RpcMethodHandler, whose stubs lack the behaviour's attributes
+
+
+class ErrorInterceptor(grpc.aio.ServerInterceptor):
+    """Turns our errors into statuses, and everything else into silence.
+
+    grpc.aio on its own sends the text of an exception to the caller, and that of the
+    parser for bytes that are no message. So requests are parsed in here.
+
+    Args:
+        log: Defects and Kratos' troubles go there; callers learn a reason only.
+    """
+
+    def __init__(self, log: structlog.stdlib.BoundLogger) -> None:
+        self._log = log
+        self._guarded: dict[str, Handler] = {}
+
+    async def intercept_service(
+        self,
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
+        handler_call_details: grpc.HandlerCallDetails,
+    ) -> Handler:
+        """Guard the handlers of our services; leave health and reflection alone."""
+        method: str = handler_call_details.method
+        if guarded := self._guarded.get(method):
+            return guarded
+        handler = await continuation(handler_call_details)
+        if handler is None or not method.startswith(OURS):
+            return handler
+        return self._guarded.setdefault(method, self._guard(method, handler))
+
+    def _guard(self, method: str, handler: Handler) -> Handler:
+        async def behaviour(data: bytes, context: Context) -> Any:
+            try:
+                return await handler.unary_unary(_parse(handler, data), context)
+            except SignupdError as error:
+                self._note(method, error)
+                await _abort(context, error)
+            except NotImplementedError:
+                await context.abort(
+                    grpc.StatusCode.UNIMPLEMENTED, "This version does not serve it."
+                )
+            except grpc.aio.BaseError:
+                raise
+            except Exception:  # noqa: BLE001 - the last resort: nothing may leak
+                self._log.exception("defect", method=method)
+                await _abort(context, None)
+
+        return grpc.unary_unary_rpc_method_handler(
+            behaviour,
+            request_deserializer=None,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _note(self, method: str, error: SignupdError) -> None:
+        if error.reason in _LOUD:
+            self._log.error(
+                error.reason.lower(), method=method, why=error.detail or repr(error)
+            )
+        elif error.reason in _WORTH_A_LINE:
+            self._log.warning(error.reason.lower(), method=method, why=error.detail)
+
+
+def _parse(handler: Handler, data: bytes) -> Any:
+    try:
+        return handler.request_deserializer(data)
+    except (DecodeError, UnicodeDecodeError) as error:
+        raise RequestInvalid("the request is not a message") from error
+
+
+async def _abort(context: Context, error: SignupdError | None) -> None:
+    status = status_of(error)
+    metadata = ((DETAILS_KEY, status.SerializeToString()),)
+    await context.abort(_CODES[status.code], status.message, metadata)

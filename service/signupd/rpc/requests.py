@@ -1,0 +1,135 @@
+"""Messages of the contract as values, their form checked field by field."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from google.protobuf import json_format
+
+from signupd.errors import RequestInvalid, TokenInvalid, TraitsInvalid, Violation
+from signupd.signup.start import StartRequest
+from signupd.signup.traits import MAX_BYTES, MAX_DEPTH
+
+if TYPE_CHECKING:
+    from google.protobuf.struct_pb2 import Struct, Value
+    from kratos_signup.v1 import signup_service_pb2 as pb
+
+MAX_TOKEN_CHARS: Final = 1024
+MAX_PASSWORD_BYTES: Final = 1024
+UUID_CHARS: Final = 36
+UUID_VERSION: Final = 4
+# BCP 47's form (RFC 5646, 2.1) loosely, in the length that 4.4.1 asks to allow for.
+_LOCALE: Final = re.compile(r"(?=.{1,35}\Z)[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
+_CODE: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
+
+
+def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
+    """Read a StartSignupRequest.
+
+    Raises:
+        RequestInvalid: With every malformed field but the address, which has an error
+            of its own.
+        TraitsInvalid: The traits are too large or nest too deeply.
+    """
+    faults: list[Violation] = []
+    if message.locale and not _LOCALE.fullmatch(message.locale):
+        faults.append(Violation("locale", "is not a BCP 47 language tag"))
+    if message.client_ip and not _is_ip(message.client_ip):
+        faults.append(Violation("client_ip", "is not an IP address"))
+    request_id = _uuid4(message.request_id)
+    if message.request_id and request_id is None:
+        faults.append(Violation("request_id", "is not a UUID of version 4"))
+    if faults:
+        raise RequestInvalid(violations=tuple(faults))
+    return StartRequest(
+        message.email, _traits(message.traits), message.locale, request_id, caller
+    )
+
+
+def token_of(
+    message: pb.VerifyCodeRequest | pb.SetPasswordRequest | pb.GetSignupRequest,
+) -> str:
+    """Read a continuation token.
+
+    Raises:
+        TokenInvalid: It is empty or too long to be one.
+    """
+    if not 0 < len(message.continuation_token) <= MAX_TOKEN_CHARS:
+        raise TokenInvalid
+    return message.continuation_token
+
+
+def code_of(message: pb.VerifyCodeRequest) -> str:
+    """Read a code.
+
+    Raises:
+        RequestInvalid: It is not 1 to 16 decimal digits.
+    """
+    if not _CODE.fullmatch(message.code):
+        fault = Violation("code", "is not a string of 1 to 16 decimal digits")
+        raise RequestInvalid(violations=(fault,))
+    return message.code
+
+
+def password_of(message: pb.SetPasswordRequest) -> str:
+    """Read a password.
+
+    Raises:
+        RequestInvalid: It is empty, or longer than any policy could allow.
+    """
+    if not 0 < len(message.password.encode()) <= MAX_PASSWORD_BYTES:
+        fault = Violation(
+            "password", f"is empty or longer than {MAX_PASSWORD_BYTES} bytes"
+        )
+        raise RequestInvalid(violations=(fault,))
+    return message.password
+
+
+def _uuid4(text: str) -> uuid.UUID | None:
+    if len(text) != UUID_CHARS:
+        return None
+    try:
+        value = uuid.UUID(text)
+    except ValueError:
+        return None
+    return value if value.version == UUID_VERSION else None
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _traits(struct: Struct) -> dict[str, Any]:
+    if struct.ByteSize() > MAX_BYTES:
+        raise _traits_fault(f"are larger than {MAX_BYTES} bytes")
+    if any(_too_deep(value, MAX_DEPTH) for value in struct.fields.values()):
+        raise _traits_fault(f"are nested more than {MAX_DEPTH} levels deep")
+    try:
+        traits: dict[str, Any] = json_format.MessageToDict(struct)
+    except (json_format.Error, ValueError) as error:
+        raise _traits_fault("hold a number that JSON does not have") from error
+    return traits
+
+
+def _too_deep(value: Value, levels: int) -> bool:
+    if levels == 0:
+        return True
+    match value.WhichOneof("kind"):
+        case "struct_value":
+            inner = list(value.struct_value.fields.values())
+        case "list_value":
+            inner = list(value.list_value.values)
+        case _:
+            return False
+    return any(_too_deep(one, levels - 1) for one in inner)
+
+
+def _traits_fault(description: str) -> TraitsInvalid:
+    return TraitsInvalid(violations=(Violation("traits", description),))

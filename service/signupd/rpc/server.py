@@ -1,0 +1,97 @@
+"""The gRPC server: our services, health and reflection."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from kratos_signup.v1 import (
+    account_service_pb2_grpc,
+    signup_service_pb2_grpc,
+)
+
+from signupd.rpc.interceptor import ErrorInterceptor
+from signupd.rpc.servicers import AccountServicer, SignupServicer
+
+if TYPE_CHECKING:
+    import structlog
+
+    from signupd.signup.deps import Deps
+    from signupd.signup.work import Work
+
+# The largest request is a StartSignup with 8 KiB of traits.
+MAX_REQUEST_BYTES: Final = 64 * 1024
+SIGNUP_SERVICE: Final = "kratos_signup.v1.SignupService"
+ACCOUNT_SERVICE: Final = "kratos_signup.v1.AccountService"
+_OPTIONS: Final = (
+    # Off, a second server on the same port is an error, not a silent rival.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+)
+_SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+class Server:
+    """Serves the contract over gRPC.
+
+    Args:
+        deps: What the steps work with.
+        work: Where they run.
+        log: For the interceptor.
+        reflect: Whether grpcurl and the like may ask for the contract.
+    """
+
+    def __init__(
+        self,
+        deps: Deps,
+        work: Work,
+        log: structlog.stdlib.BoundLogger,
+        *,
+        reflect: bool,
+    ) -> None:
+        self._server = grpc.aio.server(
+            interceptors=[ErrorInterceptor(log)], options=_OPTIONS
+        )
+        self._health = health.aio.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        signup_service_pb2_grpc.add_SignupServiceServicer_to_server(
+            SignupServicer(deps, work), self._server
+        )
+        account_service_pb2_grpc.add_AccountServiceServicer_to_server(
+            AccountServicer(), self._server
+        )
+        if reflect:
+            names = (SIGNUP_SERVICE, ACCOUNT_SERVICE, health.SERVICE_NAME)
+            reflection.enable_server_reflection(
+                (*names, reflection.SERVICE_NAME), self._server
+            )
+
+    async def start(self, address: str) -> int:
+        """Listen and serve.
+
+        Args:
+            address: ``host:port`` (port 0 takes a free one) or ``unix:path``.
+
+        Returns:
+            The port, or 1 for a unix socket.
+
+        Raises:
+            OSError: The address cannot be had.
+        """
+        try:
+            port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise OSError(f"cannot listen on {address}: is it in use?") from error
+        await self._server.start()
+        await self._health.set("", _SERVING)
+        await self._health.set(SIGNUP_SERVICE, _SERVING)
+        await self._health.set(ACCOUNT_SERVICE, _NOT_SERVING)
+        return port
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Say NOT_SERVING, let calls end, cut off what is left after the grace."""
+        await self._health.enter_graceful_shutdown()
+        await self._server.stop(grace_seconds)

@@ -1,0 +1,124 @@
+"""The services: unpack, call the step, pack."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
+
+from kratos_signup.v1 import account_service_pb2_grpc, signup_service_pb2_grpc
+from kratos_signup.v1 import signup_service_pb2 as pb
+
+from signupd.rpc import requests
+from signupd.rpc.responses import signup_message
+from signupd.signup.get import get_signup
+from signupd.signup.set_password import set_password
+from signupd.signup.start import start_signup
+from signupd.signup.verify import verify_code
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+    from kratos_signup.v1 import account_service_pb2
+
+    from signupd.rpc.interceptor import Context
+    from signupd.sealing import KeyRing
+    from signupd.signup.deps import Deps
+    from signupd.signup.work import Work
+
+# Callers are told apart by their certificates; without any, all of them are one.
+ANY_CALLER = ""
+
+
+class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
+    """Serves SignupService.
+
+    Args:
+        deps: What the steps work with.
+        work: Where they run.
+    """
+
+    def __init__(self, deps: Deps, work: Work) -> None:
+        self._deps = deps
+        self._work = work
+
+    async def StartSignup(
+        self, request: pb.StartSignupRequest, context: Context
+    ) -> pb.StartSignupResponse:
+        """Have a code mailed."""
+        wanted = requests.start_request(request, ANY_CALLER)
+        key = _key(self._deps.keys, request) if wanted.request_id else None
+        job = partial(start_signup, self._deps, wanted)
+        answer = await self._work.run(key, job)
+        return pb.StartSignupResponse(
+            continuation_token=answer.token, signup=signup_message(answer.view)
+        )
+
+    async def ResendCode(
+        self, request: pb.ResendCodeRequest, context: Context
+    ) -> NoReturn:
+        """Not served by this version."""
+        raise NotImplementedError
+
+    async def VerifyCode(
+        self, request: pb.VerifyCodeRequest, context: Context
+    ) -> pb.VerifyCodeResponse:
+        """Have the code checked."""
+        token, code = requests.token_of(request), requests.code_of(request)
+        job = partial(verify_code, self._deps, token, code)
+        answer = await self._work.run(_key(self._deps.keys, request), job)
+        return pb.VerifyCodeResponse(
+            continuation_token=answer.token, signup=signup_message(answer.view)
+        )
+
+    async def SetPassword(
+        self, request: pb.SetPasswordRequest, context: Context
+    ) -> pb.SetPasswordResponse:
+        """Have the account made."""
+        token, password = requests.token_of(request), requests.password_of(request)
+        job = partial(set_password, self._deps, token, password)
+        answer = await self._work.run(_key(self._deps.keys, request), job)
+        return pb.SetPasswordResponse(
+            continuation_token=answer.token, signup=signup_message(answer.view)
+        )
+
+    async def CancelSignup(
+        self, request: pb.CancelSignupRequest, context: Context
+    ) -> NoReturn:
+        """Not served by this version."""
+        raise NotImplementedError
+
+    async def GetSignup(
+        self, request: pb.GetSignupRequest, context: Context
+    ) -> pb.GetSignupResponse:
+        """Tell how a sign-up stands."""
+        token = requests.token_of(request)
+        job = partial(get_signup, self._deps, token)
+        answer = await self._work.run(None, job)
+        return pb.GetSignupResponse(
+            continuation_token=answer.token, signup=signup_message(answer.view)
+        )
+
+
+class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
+    """Serves AccountService: nothing of it yet."""
+
+    async def GetAccount(
+        self,
+        request: account_service_pb2.GetAccountRequest,
+        context: Context,
+    ) -> NoReturn:
+        """Not served by this version."""
+        raise NotImplementedError
+
+    async def BatchGetAccounts(
+        self,
+        request: account_service_pb2.BatchGetAccountsRequest,
+        context: Context,
+    ) -> NoReturn:
+        """Not served by this version."""
+        raise NotImplementedError
+
+
+def _key(keys: KeyRing, request: Message) -> bytes:
+    """Make the key that equal calls share; it holds nothing of what was sent."""
+    name = request.DESCRIPTOR.full_name.encode()
+    return keys.digest(b"call", name, request.SerializeToString(deterministic=True))

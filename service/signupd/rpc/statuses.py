@@ -1,0 +1,121 @@
+"""Errors as gRPC statuses: one table from reason to status and sentence.
+
+The details follow google.rpc's error model (google/rpc/error_details.proto): ErrorInfo
+always, BadRequest for field faults, RetryInfo where waiting helps, and the sign-up as
+it stands where the caller's token was good.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import grpc
+from google.protobuf.duration_pb2 import Duration
+from google.rpc import error_details_pb2, status_pb2
+
+from signupd.rpc.responses import signup_message
+from signupd.signup.view import View
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+    from signupd.errors import SignupdError
+
+DOMAIN: Final = "kratos-signup"
+DETAILS_KEY: Final = "grpc-status-details-bin"
+INTERNAL: Final = "INTERNAL"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What a reason becomes on the wire."""
+
+    code: grpc.StatusCode
+    message: str
+
+
+_S = grpc.StatusCode
+STATUSES: Final[dict[str, Row]] = {
+    "REQUEST_INVALID": Row(_S.INVALID_ARGUMENT, "A field is missing or malformed."),
+    "EMAIL_INVALID": Row(_S.INVALID_ARGUMENT, "The e-mail address is not valid."),
+    "TRAITS_INVALID": Row(_S.INVALID_ARGUMENT, "The traits are not valid."),
+    "REQUEST_ID_REUSED": Row(
+        _S.INVALID_ARGUMENT, "The request id was used for another request."
+    ),
+    "TOKEN_INVALID": Row(_S.INVALID_ARGUMENT, "The continuation token is not valid."),
+    "STEP_MISMATCH": Row(
+        _S.FAILED_PRECONDITION, "The sign-up is at another step than this call."
+    ),
+    "CODE_INCORRECT": Row(_S.INVALID_ARGUMENT, "The code is not correct."),
+    "CODE_EXPIRED": Row(_S.FAILED_PRECONDITION, "The code has expired."),
+    "CODE_ATTEMPTS_EXHAUSTED": Row(
+        _S.RESOURCE_EXHAUSTED, "Too many codes were tried on this sign-up."
+    ),
+    "RESEND_TOO_SOON": Row(_S.RESOURCE_EXHAUSTED, "It is too early for another mail."),
+    "SEND_LIMIT_REACHED": Row(_S.RESOURCE_EXHAUSTED, "Too many mails were sent."),
+    "SIGNUP_EXPIRED": Row(_S.FAILED_PRECONDITION, "The sign-up has expired."),
+    "SIGNUP_CANCELLED": Row(_S.FAILED_PRECONDITION, "The sign-up was cancelled."),
+    "PASSWORD_REJECTED": Row(_S.INVALID_ARGUMENT, "The password is not acceptable."),
+    "PASSWORD_ATTEMPTS_EXHAUSTED": Row(
+        _S.RESOURCE_EXHAUSTED, "Too many passwords were refused on this sign-up."
+    ),
+    "PASSWORD_ALREADY_SET": Row(
+        _S.FAILED_PRECONDITION, "The sign-up is complete with another password."
+    ),
+    "SIGNUP_BUSY": Row(_S.ABORTED, "Another call on this sign-up is under way."),
+    "DEADLINE_TOO_SHORT": Row(
+        _S.DEADLINE_EXCEEDED, "The deadline leaves too little time."
+    ),
+    "ACCOUNT_NOT_FOUND": Row(_S.NOT_FOUND, "There is no such account."),
+    "CALLER_NOT_PERMITTED": Row(
+        _S.PERMISSION_DENIED, "The caller may not call this method."
+    ),
+    "OVERLOADED": Row(_S.UNAVAILABLE, "The service has too much to do."),
+    "KRATOS_UNAVAILABLE": Row(_S.UNAVAILABLE, "Ory Kratos does not answer."),
+    "LEDGER_UNAVAILABLE": Row(_S.UNAVAILABLE, "The ledger does not answer."),
+    "KRATOS_INCOMPATIBLE": Row(
+        _S.INTERNAL, "Ory Kratos is not set up for this service; its log says why."
+    ),
+    INTERNAL: Row(_S.INTERNAL, "Something is wrong in this service."),
+}
+
+
+def status_of(error: SignupdError | None) -> status_pb2.Status:
+    """Put an error as a google.rpc.Status.
+
+    Args:
+        error: One of ours; None stands for a defect, of which nothing is told.
+    """
+    reason = INTERNAL if error is None else error.reason
+    row = STATUSES[reason]
+    status = status_pb2.Status(code=row.code.value[0], message=row.message)
+    _add(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
+    if error is None:
+        return status
+    if error.violations:
+        _add(status, _bad_request(error))
+    if error.retry_after_seconds is not None:
+        delay = Duration()
+        delay.FromMicroseconds(int(error.retry_after_seconds * 1_000_000))
+        _add(status, error_details_pb2.RetryInfo(retry_delay=delay))
+    if isinstance(error.signup, View):
+        _add(status, signup_message(error.signup))
+    return status
+
+
+def _bad_request(error: SignupdError) -> error_details_pb2.BadRequest:
+    return error_details_pb2.BadRequest(
+        field_violations=[
+            error_details_pb2.BadRequest.FieldViolation(
+                field=violation.field,
+                description=violation.description,
+                reason=violation.reason,
+            )
+            for violation in error.violations
+        ]
+    )
+
+
+def _add(status: status_pb2.Status, detail: Message) -> None:
+    status.details.add().Pack(detail)

@@ -1,0 +1,261 @@
+"""The settings: the only place that reads the environment."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import ipaddress
+import os
+import re
+import tomllib
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+
+from dotenv import dotenv_values
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretBytes,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+
+from signupd.ledger.engine import sqlite_file
+from signupd.sealing import KEY_BYTES
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+PREFIX: Final = "SIGNUPD_"
+# These may stand in a file of their own, named by NAME_FILE.
+SECRETS: Final = ("hook_key", "kratos_admin_token", "token_keys", "digest_key")
+MAX_SECRET_BYTES: Final = 64 * 1024
+_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
+_DURATION: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+
+
+class SettingsInvalidError(Exception):
+    """The settings cannot be used; one line a mistake, none with a value in it."""
+
+    def __init__(self, mistakes: list[str]) -> None:
+        super().__init__("\n".join(mistakes))
+        self.mistakes = mistakes
+
+
+def _seconds(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    match = _DURATION.fullmatch(value)
+    if match is None:
+        raise ValueError("is not a duration such as 90s, 15m or 24h")
+    return int(match[1]) * _UNITS[match[2]]
+
+
+def _key(value: object) -> bytes:
+    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+    try:
+        key = base64.b64decode(str(text), validate=True)
+    except (binascii.Error, ValueError) as error:
+        raise ValueError("is not base64") from error
+    if len(key) != KEY_BYTES:
+        raise ValueError(f"is not {KEY_BYTES} bytes long")
+    return key
+
+
+def _keys(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return tuple(_key(part.strip()) for part in value.split(","))
+
+
+def _address(value: str) -> str:
+    if value.startswith("unix:") and len(value) > len("unix:"):
+        return value
+    host, colon, port = value.rpartition(":")
+    if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
+        raise ValueError("is not host:port (or unix:path)")
+    return value
+
+
+def _tcp_address(value: str) -> str:
+    if value.startswith("unix:"):
+        raise ValueError("is not host:port")
+    return _address(value)
+
+
+def _http_url(value: str) -> str:
+    if not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", value):
+        raise ValueError("is not an http or https URL")
+    return value.rstrip("/")
+
+
+def _ledger_url(value: str) -> str:
+    if sqlite_file(value) is None:
+        raise ValueError("is not sqlite:///PATH, the only kind this version knows")
+    return value
+
+
+Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=366 * 86400)]
+Key = Annotated[SecretBytes, BeforeValidator(_key)]
+Address = Annotated[str, AfterValidator(_address)]
+Url = Annotated[str, AfterValidator(_http_url)]
+
+
+class Settings(BaseModel):
+    """Names, meanings and defaults are the contract's (docs/configuration.md)."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    listen: Address = "127.0.0.1:50051"
+    insecure: bool = False
+    hook_listen: Annotated[str, AfterValidator(_tcp_address)] = "127.0.0.1:9465"
+    hook_key: Annotated[SecretStr, Field(min_length=16)] | None = None
+    kratos_public_url: Url = "http://127.0.0.1:4433"
+    kratos_admin_url: Url = "http://127.0.0.1:4434"
+    kratos_ca: Path | None = None
+    kratos_admin_token: SecretStr | None = None
+    kratos_timeout: Seconds = 10.0
+    ledger_url: Annotated[str, AfterValidator(_ledger_url)] = "sqlite:///signupd.db"
+    token_keys: Annotated[tuple[SecretBytes, ...], BeforeValidator(_keys)] = ()
+    digest_key: Key | None = None
+    code_ttl: Seconds = 900.0
+    password_ttl: Seconds = 1800.0
+    # Kratos takes five codes on a flow and refuses even the right one after that.
+    code_attempts: Annotated[int, Field(ge=1, le=5)] = 5
+    password_attempts: Annotated[int, Field(ge=1, le=1000)] = 20
+    resend_interval: Seconds = 60.0
+    sends_per_signup: Annotated[int, Field(ge=1, le=100)] = 5
+    # Kratos demands 8 itself; SP 800-63B, 3.1.1.2, no less.
+    password_min_length: Annotated[int, Field(ge=8, le=72)] = 8
+    password_max_bytes: Annotated[int, Field(ge=8, le=1024)] = 72
+    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 20.0
+    reflection: bool | None = None
+    log_format: Literal["json", "console"] | None = None
+    log_level: Literal["debug", "info", "warning", "error"] = "info"
+
+    @model_validator(mode="after")
+    def _together(self) -> Settings:
+        """Refuse what is right alone and wrong together."""
+        mistakes = []
+        if not self.listens_locally and not self.insecure:
+            mistakes.append("LISTEN: plaintext beyond loopback needs INSECURE=true")
+        if not is_loopback(self.hook_listen) and self.hook_key is None:
+            mistakes.append("HOOK_LISTEN: beyond loopback it needs a HOOK_KEY")
+        if bool(self.token_keys) != (self.digest_key is not None):
+            mistakes.append("TOKEN_KEYS, DIGEST_KEY: give both or neither")
+        if self.password_max_bytes < self.password_min_length:
+            mistakes.append("PASSWORD_MAX_BYTES: is less than PASSWORD_MIN_LENGTH")
+        if mistakes:
+            raise ValueError("\n".join(mistakes))
+        return self
+
+    @property
+    def listens_locally(self) -> bool:
+        """Whether only this machine can reach LISTEN."""
+        return is_loopback(self.listen)
+
+    @property
+    def reflects(self) -> bool:
+        """Whether the server answers reflection."""
+        return self.listens_locally if self.reflection is None else self.reflection
+
+
+def load(config: Path | None, environ: Mapping[str, str] | None = None) -> Settings:
+    """Read the settings: the environment before ``.env`` before the TOML file.
+
+    Args:
+        config: The TOML file, where there is one. Names in it may lack the prefix.
+        environ: The environment; the process' own unless given.
+
+    Raises:
+        SettingsInvalidError: With every mistake there is, by the setting's name.
+    """
+    mistakes: list[str] = []
+    given: dict[str, Any] = {}
+    dotenv = dotenv_values(".env") if Path(".env").is_file() else {}
+    for layer in (
+        _toml(config, mistakes),
+        _prefixed(dotenv),
+        _prefixed(os.environ if environ is None else environ),
+    ):
+        given = {**_without_rivals(given, layer), **layer}
+    _read_secrets(given, mistakes)
+    for name in sorted(given.keys() - Settings.model_fields.keys()):
+        del given[name]
+        mistakes.append(f"{PREFIX}{name.upper()}: this version knows no such setting")
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as error:
+        mistakes += [line for fault in error.errors() for line in _lines(fault)]
+    if mistakes:
+        raise SettingsInvalidError(mistakes)
+    return settings
+
+
+def _prefixed(values: Mapping[str, str | None]) -> dict[str, Any]:
+    return {
+        _plain(name): value
+        for name, value in values.items()
+        if name.upper().startswith(PREFIX) and value is not None
+    }
+
+
+def _toml(config: Path | None, mistakes: list[str]) -> dict[str, Any]:
+    if config is None:
+        return {}
+    try:
+        values = tomllib.loads(config.read_text())
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        mistakes.append(f"--config: cannot be read ({type(error).__name__})")
+        return {}
+    return {_plain(name): value for name, value in values.items()}
+
+
+def _plain(name: str) -> str:
+    return name.lower().removeprefix(PREFIX.lower())
+
+
+def _without_rivals(below: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
+    """Let NAME in one layer overrule NAME_FILE in a lower one, and the other way."""
+    rivals = {f"{name}_file" for name in layer}
+    rivals |= {name.removesuffix("_file") for name in layer if name.endswith("_file")}
+    return {name: value for name, value in below.items() if name not in rivals}
+
+
+def _read_secrets(given: dict[str, Any], mistakes: list[str]) -> None:
+    for name in SECRETS:
+        path = given.pop(f"{name}_file", None)
+        if path is None:
+            continue
+        label = f"{PREFIX}{name.upper()}_FILE"
+        if name in given:
+            mistakes.append(f"{label}: {PREFIX}{name.upper()} is given too")
+            continue
+        try:
+            with Path(str(path)).open(encoding="utf-8") as file:
+                given[name] = file.read(MAX_SECRET_BYTES).strip()
+        except (OSError, UnicodeDecodeError) as error:
+            mistakes.append(f"{label}: cannot be read ({type(error).__name__})")
+
+
+def _lines(fault: Any) -> list[str]:
+    """Put one of pydantic's faults in lines of ours, without the value."""
+    message = fault["msg"].removeprefix("Value error, ")
+    if not fault["loc"]:
+        return [f"{PREFIX}{line}" for line in message.splitlines()]
+    return [f"{PREFIX}{str(fault['loc'][0]).upper()}: {message}"]
+
+
+def is_loopback(address: str) -> bool:
+    """Tell whether only this machine can reach an address."""
+    if address.startswith("unix:"):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

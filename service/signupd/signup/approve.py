@@ -1,0 +1,47 @@
+"""The fence in front of Kratos' store: what the password hook may agree to."""
+
+from __future__ import annotations
+
+import enum
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from signupd.ledger.ledger import Approval
+    from signupd.sealing import KeyRing
+    from signupd.signup.deps import Deps
+
+
+class Refusal(enum.Enum):
+    """Why an account may not be stored."""
+
+    UNKNOWN_FLOW = enum.auto()  # no sign-up here sets a password by it
+    NOT_NOW = enum.auto()  # one did, but its lease is over
+
+
+async def approve(deps: Deps, flow_id: str, address: str) -> Approval | Refusal:
+    """Agree to an account, if a live lease of a sign-up asks for exactly it.
+
+    Args:
+        deps: The neighbours.
+        flow_id: The Kratos flow that would store the account.
+        address: The address the account would have, in any letter case.
+
+    Raises:
+        LedgerUnavailable: Then the answer must be no.
+    """
+    digest = flow_digest(deps.keys, flow_id)
+    approval = await deps.ledger.approve(
+        digest,
+        deps.keys.digest(b"address", address.lower().encode()),
+        span=deps.rules.approval,
+    )
+    if approval is not None:
+        return approval
+    if await deps.ledger.knows_flow(digest):
+        return Refusal.NOT_NOW
+    return Refusal.UNKNOWN_FLOW
+
+
+def flow_digest(keys: KeyRing, flow_id: str) -> bytes:
+    """Digest a Kratos flow's id, to find the lease that uses it."""
+    return keys.digest(b"flow", flow_id.encode())

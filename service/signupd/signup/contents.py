@@ -1,0 +1,70 @@
+"""The part of a sign-up that is kept sealed."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import uuid
+
+    from signupd.ledger.record import Record
+    from signupd.sealing import KeyRing
+
+
+@dataclass(frozen=True, slots=True)
+class Contents:
+    """What Kratos is told at every step.
+
+    Args:
+        address: The canonical address.
+        traits: All traits, the address among them.
+        locale: As the caller gave it; may be empty.
+        flow_id: The Kratos flow of the newest code mail; empty when it is used up.
+    """
+
+    address: str
+    traits: dict[str, Any]
+    locale: str
+    flow_id: str
+
+    def __repr__(self) -> str:
+        """Show nothing of it: it is kept sealed for a reason."""
+        return "Contents(...)"
+
+
+def seal_contents(keys: KeyRing, signup_id: uuid.UUID, contents: Contents) -> bytes:
+    """Seal the contents, bound to their sign-up."""
+    plain = json.dumps(asdict(contents), separators=(",", ":")).encode()
+    return keys.seal(plain, _context(b"contents", signup_id))
+
+
+def open_contents(keys: KeyRing, record: Record) -> Contents:
+    """Open the contents of a sign-up that is not final.
+
+    Raises:
+        SealBroken: The key is gone, or the row was tampered with.
+    """
+    sealed = record.sealed or b""
+    context = _context(b"contents", record.signup_id)
+    return Contents(**json.loads(keys.open(sealed, context)))
+
+
+def seal_mask(keys: KeyRing, signup_id: uuid.UUID, masked: str) -> bytes:
+    """Seal the masked address; it outlives the contents."""
+    return keys.seal(masked.encode(), _context(b"mask", signup_id))
+
+
+def open_mask(keys: KeyRing, record: Record) -> str:
+    """Open the masked address.
+
+    Raises:
+        SealBroken: The key is gone, or the row was tampered with.
+    """
+    context = _context(b"mask", record.signup_id)
+    return keys.open(record.sealed_mask, context).decode()
+
+
+def _context(column: bytes, signup_id: uuid.UUID) -> bytes:
+    return b"signups." + column + signup_id.bytes

@@ -1,0 +1,138 @@
+"""The gate in front of StartSignup: no mail goes out before Kratos is known to ask us.
+
+Kratos makes accounts without asking when its password hook is missing or stands in the
+wrong place. So a registration that our hook must refuse is tried: for a random address
+under ``probe.invalid`` (RFC 6761 keeps that domain from ever existing).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Final
+
+from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
+from signupd.kratos.outcomes import PasswordAnswer
+from signupd.signup.traits import ADDRESS_TRAIT
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    import structlog
+
+    from signupd.kratos.client import Kratos
+
+# A failed proof is not tried again sooner: each costs Kratos a password hash.
+PROOF_INTERVAL_SECONDS: Final = 5.0
+
+_HOOK = "selfservice.flows.registration.after.password.hooks"
+FAULTS: Final = {
+    PasswordAnswer.CREATED: (
+        f"Kratos made an account without asking: {_HOOK} has no web_hook to "
+        "/kratos/password with response.parse true, or another one after it (under "
+        "after.hooks it does not count); the account is deleted again"
+    ),
+    PasswordAnswer.UNCLEAR: (
+        "Kratos did not reach its password hook, or not ours: is the URL under "
+        f"{_HOOK} this server's HOOK_LISTEN, seen from Kratos, and its X-Hook-Key our "
+        "HOOK_KEY?"
+    ),
+    PasswordAnswer.METHOD_OFF: (
+        "Kratos registers nobody by password: is selfservice.methods.password.enabled "
+        "true?"
+    ),
+}
+_REFUSED_BY_US = {PasswordAnswer.HOOK_UNKNOWN_FLOW, PasswordAnswer.HOOK_NOT_NOW}
+
+
+class Gate:
+    """Proves, once, that Kratos asks our password hook before it stores an account.
+
+    Args:
+        kratos: The adapter.
+        log: Faults go there with the setting to mend.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        kratos: Kratos,
+        log: structlog.stdlib.BoundLogger,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._kratos = kratos
+        self._log = log
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._proved = False
+        self._fault: KratosIncompatible | None = None
+        self._next_try = 0.0
+
+    def distrust(self) -> None:
+        """Have the proof made again: Kratos was seen to store without asking."""
+        self._proved = False
+
+    async def prove(self, traits: Mapping[str, Any]) -> None:
+        """Let pass once the proof is made; make it if need be.
+
+        Args:
+            traits: What an identity of this schema has besides the address. Kratos
+                holds them against the schema before it asks a hook, so where some are
+                required the proof has to wait for a caller who brings them.
+
+        Raises:
+            KratosIncompatible: Kratos does not ask, or not us. The log says why.
+            KratosUnavailable: It does not answer.
+        """
+        if self._proved:
+            return
+        async with self._lock:
+            if self._proved:
+                return
+            if self._fault is not None and self._clock() < self._next_try:
+                raise KratosIncompatible(self._fault.detail)
+            await self._try(traits)
+
+    async def _try(self, traits: Mapping[str, Any]) -> None:
+        try:
+            answer = await self._probe(traits)
+        except KratosIncompatible as error:
+            raise self._failed(error) from error
+        if fault := FAULTS.get(answer):
+            raise self._failed(KratosIncompatible(fault))
+        self._fault = None
+        self._proved = answer in _REFUSED_BY_US
+        if self._proved:
+            self._log.info("password_hook_proved")
+
+    def _failed(self, error: KratosIncompatible) -> KratosIncompatible:
+        """Say what is wrong, and remember it for a while."""
+        self._fault = error
+        self._next_try = self._clock() + PROOF_INTERVAL_SECONDS
+        self._log.error("kratos_incompatible", why=error.detail)
+        return KratosIncompatible(error.detail)
+
+    async def _probe(self, traits: Mapping[str, Any]) -> PasswordAnswer:
+        address = f"probe-{uuid.uuid4().hex}@probe.invalid"
+        flow_id = await self._kratos.open_registration()
+        try:
+            result = await self._kratos.submit_password(
+                flow_id, {**traits, ADDRESS_TRAIT: address}, secrets.token_urlsafe(24)
+            )
+        except KratosUnavailable:
+            await self._clean_up(address)
+            raise
+        if result.answer in (PasswordAnswer.CREATED, PasswordAnswer.UNCLEAR):
+            await self._clean_up(address)
+        return result.answer
+
+    async def _clean_up(self, address: str) -> None:
+        """Delete what the probe left; only it can know an address so random."""
+        try:
+            left = await self._kratos.find_identity(address)
+            if left is not None:
+                await self._kratos.delete_identity(left.id)
+        except SignupdError as error:
+            self._log.warning("probe_left_behind", address=address, why=error.detail)

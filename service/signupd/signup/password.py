@@ -1,0 +1,66 @@
+"""The password rules that need no Kratos. Refused here, a password costs nothing."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import TYPE_CHECKING, Final
+
+from zxcvbn_rs_py import zxcvbn
+
+from signupd.errors import PasswordRejected, Violation
+
+if TYPE_CHECKING:
+    from signupd.signup.address import Address
+    from signupd.signup.rules import Rules
+
+# Fewer guesses than this and a password falls to a throttled online attack; NIST SP
+# 800-63B, 3.1.1.2, wants such passwords refused by comparison with a list of common
+# ones, which zxcvbn carries.
+MIN_GUESSES: Final = 10**4
+# zxcvbn's cost grows with the square of the length; a common password is short.
+_EXAMINED_CHARS: Final = 72
+
+_SENTENCES: Final = {
+    "TOO_SHORT": "is too short",
+    "TOO_LONG": "is too long",
+    "TOO_COMMON": "is too easy to guess",
+    "TOO_SIMILAR": "is too similar to the e-mail address",
+    "BREACHED": "is known from a data breach",
+    "REFUSED": "is not acceptable",
+}
+
+
+def check_password(password: str, address: Address, rules: Rules) -> None:
+    """Hold a password against the local rules.
+
+    Args:
+        password: Exactly as received; it is neither trimmed nor normalised.
+        address: Passwords built from it are easy to guess.
+        rules: With the length's bounds.
+
+    Raises:
+        PasswordRejected: With one violation per broken rule.
+    """
+    broken = list(_broken(password, address, rules))
+    if broken:
+        raise PasswordRejected(violations=violations(broken))
+
+
+def violations(broken: list[str]) -> tuple[Violation, ...]:
+    """Put broken rules as faults of the field ``password``."""
+    return tuple(Violation("password", _SENTENCES[rule], rule) for rule in broken)
+
+
+def _broken(password: str, address: Address, rules: Rules) -> list[str]:
+    # Unicode's category Cc, NUL among them, which bcrypt would end at.
+    if any(unicodedata.category(char) == "Cc" for char in password):
+        return ["REFUSED"]
+    if len(password) < rules.password_min_length:
+        return ["TOO_SHORT"]
+    if len(password.encode()) > rules.password_max_bytes:
+        return ["TOO_LONG"]
+    local, _, domain = address.text.partition("@")
+    hints = [address.text, local, domain]
+    if zxcvbn(password[:_EXAMINED_CHARS], hints).guesses < MIN_GUESSES:
+        return ["TOO_COMMON"]
+    return []

@@ -1,0 +1,39 @@
+"""The figures a sign-up goes by."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+
+SECOND: Final = 1_000_000  # the ledger counts microseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Spans are in microseconds. The defaults and reasons are the settings' own.
+
+    Args:
+        code_ttl: How long a sign-up waits for the code.
+        password_ttl: How long it then waits for the password.
+        code_attempts: Codes that may be tried, over all resends.
+        password_attempts: Passwords that Kratos may be asked about.
+        resend_interval: Between two mails of one sign-up.
+        sends: Mails of one sign-up, the first among them.
+        password_min_length: In code points.
+        password_max_bytes: In bytes of UTF-8.
+        lease: Longer than all the calls to Kratos that one lease covers.
+        approval: How long after our hook's yes Kratos may still store the account. A
+            Kratos that stalls for longer between our answer and its commit is the one
+            thing the ledger cannot fence off.
+    """
+
+    code_ttl: int
+    password_ttl: int
+    code_attempts: int
+    password_attempts: int
+    resend_interval: int
+    sends: int
+    password_min_length: int
+    password_max_bytes: int
+    lease: int
+    approval: int

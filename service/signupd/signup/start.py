@@ -1,0 +1,200 @@
+"""StartSignup: have a code mailed. One path, whether the address is free or taken."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from signupd.errors import (
+    KratosIncompatible,
+    KratosUnavailable,
+    KratosUnreached,
+    RequestIdReused,
+    SignupBusy,
+    TraitsInvalid,
+)
+from signupd.kratos.outcomes import FlowState
+from signupd.ledger.ledger import RecordMovedError
+from signupd.ledger.record import Lease, Record, State
+from signupd.sealing import Step, digests_equal
+from signupd.signup import transitions
+from signupd.signup.address import Address, parse_address
+from signupd.signup.contents import Contents, open_contents, seal_contents, seal_mask
+from signupd.signup.deps import Answer
+from signupd.signup.find import BUSY_RETRY_SECONDS
+from signupd.signup.traits import identity_traits
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from signupd.ledger.ledger import Found
+    from signupd.signup.deps import Deps
+
+
+@dataclass(frozen=True, slots=True)
+class StartRequest:
+    """What StartSignup is called with, its fields' form checked already.
+
+    Args:
+        email: As the person typed it.
+        traits: Further traits, JSON values by name.
+        locale: For the mail template; may be empty.
+        request_id: By which a repeat is known, where given.
+        caller: Whom the request id belongs to.
+    """
+
+    email: str
+    traits: Mapping[str, Any]
+    locale: str
+    request_id: uuid.UUID | None
+    caller: str = ""
+
+    def __repr__(self) -> str:
+        """Show nothing of the person."""
+        return f"StartRequest(request_id={self.request_id})"
+
+
+async def start_signup(deps: Deps, request: StartRequest) -> Answer:
+    """Begin a sign-up: Kratos mails a code to the address.
+
+    Raises:
+        EmailInvalid, TraitsInvalid: With the faulty fields; no mail went.
+        RequestIdReused: The request id came with something else before.
+        SignupBusy: The same request is at work elsewhere.
+        KratosUnavailable: Repeat with the same request id.
+        KratosIncompatible: Kratos is not set up for this.
+    """
+    address = parse_address(request.email)
+    traits = identity_traits(address.text, request.traits)
+    known = await _known(deps, request, address)
+    if known is not None:
+        return known
+    await deps.gate.prove(traits)
+    contents = Contents(
+        address.text, traits, request.locale, await deps.kratos.open_registration()
+    )
+    record = _new_record(deps, request, address, contents)
+    if not await deps.ledger.add(record):
+        raise SignupBusy(retry_after_seconds=BUSY_RETRY_SECONDS)
+    return await _send(deps, record, contents)
+
+
+async def _known(deps: Deps, request: StartRequest, address: Address) -> Answer | None:
+    """Answer a repeat by what came of the first call; None where it is no repeat."""
+    if request.request_id is None:
+        return None
+    found = await deps.ledger.find_request(request.caller, request.request_id)
+    if found is None:
+        return None
+    record = found.record
+    digest = _request_digest(deps, request, address)
+    if not digests_equal(digest or b"", record.request_digest or b""):
+        raise RequestIdReused
+    if record.state is not State.STARTING:
+        return _answer(deps, record, found.now)
+    if transitions.at_work(record, found.now):
+        raise SignupBusy(retry_after_seconds=BUSY_RETRY_SECONDS)
+    if transitions.expired(record, found.now):
+        await deps.ledger.remove(record)
+        return None
+    return await _resume(deps, found)
+
+
+async def _resume(deps: Deps, found: Found) -> Answer:
+    """Carry on where a call died, or lost Kratos' answer, before it knew of a mail."""
+    record, contents = found.record, open_contents(deps.keys, found.record)
+    if await deps.kratos.flow_state(contents.flow_id) is FlowState.SENT_EMAIL:
+        return await _sent(deps, record, contents)
+    contents = replace(contents, flow_id=await deps.kratos.open_registration())
+    sealed = seal_contents(deps.keys, record.signup_id, contents)
+    sends = record.sends + 1
+    try:
+        record = await deps.ledger.change(
+            record, **transitions.sending(found.now, deps.rules, sealed, sends)
+        )
+    except RecordMovedError as error:
+        raise SignupBusy(retry_after_seconds=BUSY_RETRY_SECONDS) from error
+    return await _send(deps, record, contents)
+
+
+async def _send(deps: Deps, record: Record, contents: Contents) -> Answer:
+    """Have the mail sent under the row's lease, and write down what came of it."""
+    try:
+        await deps.kratos.send_code(contents.flow_id, contents.traits, contents.locale)
+    except (TraitsInvalid, KratosIncompatible, KratosUnreached):
+        await deps.ledger.remove(record)  # no mail went: as if never asked for
+        raise
+    except KratosUnavailable:
+        if not await _went(deps, contents):
+            await deps.ledger.change(record, **transitions.undecided())
+            raise
+    return await _sent(deps, record, contents)
+
+
+async def _went(deps: Deps, contents: Contents) -> bool:
+    """After a lost answer, ask the flow whether the mail went."""
+    try:
+        state = await deps.kratos.flow_state(contents.flow_id)
+    except (KratosUnavailable, KratosIncompatible):
+        return False
+    return state is FlowState.SENT_EMAIL
+
+
+async def _sent(deps: Deps, record: Record, contents: Contents) -> Answer:
+    now = deps.ledger.now()
+    sealed = seal_contents(deps.keys, record.signup_id, contents)
+    changes = transitions.code_sent(now, deps.rules, sealed, record.sends)
+    record = await deps.ledger.change(record, **changes)
+    deps.log.info("signup_started", signup_id=str(record.signup_id))
+    return _answer(deps, record, now)
+
+
+def _answer(deps: Deps, record: Record, now: int) -> Answer:
+    view = deps.view(record, now)
+    token = "" if view.state.final else deps.keys.seal_token(view.signup_id, Step.CODE)
+    return Answer(token, view)
+
+
+def _new_record(
+    deps: Deps, request: StartRequest, address: Address, contents: Contents
+) -> Record:
+    signup_id, now = uuid.uuid4(), deps.ledger.now()
+    return Record(
+        signup_id=signup_id,
+        state=State.STARTING,
+        lease=Lease.SENDING,
+        epoch=1,
+        lease_until=now + deps.rules.lease,
+        approved_until=0,
+        address_digest=deps.keys.digest(b"address", address.text.encode()),
+        sealed=seal_contents(deps.keys, signup_id, contents),
+        sealed_mask=seal_mask(deps.keys, signup_id, address.masked),
+        code_digest=None,
+        password_flow_digest=None,
+        sealed_passwords=None,
+        identity_id=None,
+        code_attempts=0,
+        code_repeats=0,
+        password_attempts=0,
+        sends=1,
+        create_time=now,
+        send_time=now,
+        expire_time=now + deps.rules.code_ttl,
+        finish_time=0,
+        caller=request.caller,
+        request_id=request.request_id,
+        request_digest=_request_digest(deps, request, address),
+    )
+
+
+def _request_digest(
+    deps: Deps, request: StartRequest, address: Address
+) -> bytes | None:
+    if request.request_id is None:
+        return None
+    traits = json.dumps(request.traits, sort_keys=True).encode()
+    return deps.keys.digest(
+        b"request", address.text.encode(), traits, request.locale.encode()
+    )

@@ -1,0 +1,177 @@
+r"""The state machine, as rules without I/O: what may happen to a row, and how.
+
+::
+
+              StartSignup             right code                  account made
+     (none) -------------> CODE_REQUIRED ------> PASSWORD_REQUIRED ------> COMPLETED
+                              |      \              |      |
+                              |       `--- account there --+--> ALREADY_REGISTERED
+                              `---------- too late ---------> EXPIRED
+
+Each function returns the columns to change; the ledger applies them by compare-and-set
+on the epoch. A lease reserves the row for one piece of work on Kratos. One that ran out
+means that its holder died, and that Kratos has to be asked what happened.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from signupd.ledger.record import Lease, State
+
+if TYPE_CHECKING:
+    import uuid
+
+    from signupd.ledger.record import Record
+    from signupd.signup.rules import Rules
+
+
+Changes = dict[str, Any]
+
+_FREE: Changes = {"lease": Lease.NONE, "lease_until": 0, "approved_until": 0}
+_FORGOTTEN: Changes = {"sealed": None, "password_flow_digest": None}
+
+
+def at_work(record: Record, now: int) -> bool:
+    """Tell whether a live holder is at work, or an account may still be stored."""
+    return record.lease is not Lease.NONE and now < busy_until(record)
+
+
+def busy_until(record: Record) -> int:
+    """Tell until when the row's lease, or what our hook agreed to under it, stands."""
+    return max(record.lease_until, record.approved_until)
+
+
+def abandoned(record: Record, now: int) -> bool:
+    """Tell whether a holder died and left the row to be settled."""
+    return record.lease is not Lease.NONE and not at_work(record, now)
+
+
+def expired(record: Record, now: int) -> bool:
+    """Tell whether the present step has lapsed. Work begun in time may end."""
+    late = now >= record.expire_time and not record.state.final
+    return late and not at_work(record, now)
+
+
+def state_shown(record: Record, now: int) -> State:
+    """Tell the state as callers see it: EXPIRED from the deadline on."""
+    return State.EXPIRED if expired(record, now) else record.state
+
+
+def code_sent(now: int, rules: Rules, sealed: bytes, sends: int) -> Changes:
+    """STARTING -> CODE_REQUIRED: a code was mailed."""
+    return {
+        **_FREE,
+        "state": State.CODE_REQUIRED,
+        "sealed": sealed,
+        "sends": sends,
+        "expire_time": now + rules.code_ttl,
+    }
+
+
+def sending(now: int, rules: Rules, sealed: bytes, sends: int) -> Changes:
+    """STARTING, its holder dead: send by another flow."""
+    return {
+        "lease": Lease.SENDING,
+        "lease_until": now + rules.lease,
+        "sealed": sealed,
+        "sends": sends,
+        "send_time": now,
+    }
+
+
+def verifying(record: Record, now: int, rules: Rules, digest: bytes) -> Changes:
+    """Grant a VERIFYING lease for one code.
+
+    A code that a dead holder left undecided was counted already.
+    """
+    again = record.code_digest == digest
+    return {
+        "lease": Lease.VERIFYING,
+        "lease_until": now + rules.lease,
+        "code_digest": digest,
+        "code_attempts": record.code_attempts + (0 if again else 1),
+    }
+
+
+def code_refused(refused_digest: bytes) -> Changes:
+    """CODE_REQUIRED stays: Kratos refused the code."""
+    return {**_FREE, "code_digest": refused_digest}
+
+
+def code_uncounted(record: Record) -> Changes:
+    """CODE_REQUIRED stays: Kratos was never reached, so the attempt is given back."""
+    attempts = record.code_attempts - 1
+    return {**_FREE, "code_digest": None, "code_attempts": attempts}
+
+
+def flow_spent(sealed: bytes) -> Changes:
+    """CODE_REQUIRED stays, but its Kratos flow takes no further code."""
+    return {**_FREE, "code_digest": None, "sealed": sealed}
+
+
+def proved(now: int, rules: Rules) -> Changes:
+    """CODE_REQUIRED -> PASSWORD_REQUIRED: the mailbox is proved, no account there."""
+    return {
+        **_FREE,
+        "state": State.PASSWORD_REQUIRED,
+        "expire_time": now + rules.password_ttl,
+    }
+
+
+def setting(
+    record: Record, now: int, rules: Rules, flow_digest: bytes, passwords: bytes
+) -> Changes:
+    """Grant a SETTING lease for one password, by one Kratos flow."""
+    return {
+        "lease": Lease.SETTING,
+        "lease_until": now + rules.lease,
+        "approved_until": 0,
+        "password_flow_digest": flow_digest,
+        "sealed_passwords": passwords,
+        "password_attempts": record.password_attempts + 1,
+    }
+
+
+def password_refused() -> Changes:
+    """PASSWORD_REQUIRED stays: Kratos refused the password."""
+    return {**_FREE, "password_flow_digest": None}
+
+
+def password_uncounted(record: Record) -> Changes:
+    """PASSWORD_REQUIRED stays: the password was not judged; not counted."""
+    attempts = record.password_attempts - 1
+    return {**password_refused(), "password_attempts": attempts}
+
+
+def completed(now: int, identity_id: uuid.UUID, passwords: bytes | None) -> Changes:
+    """PASSWORD_REQUIRED -> COMPLETED: Kratos made the account."""
+    return {
+        **_FREE,
+        **_FORGOTTEN,
+        "state": State.COMPLETED,
+        "identity_id": identity_id,
+        "sealed_passwords": passwords,
+        "finish_time": now,
+    }
+
+
+def already_registered(now: int) -> Changes:
+    """-> ALREADY_REGISTERED: the mailbox is proved, and an account is there."""
+    return {
+        **_FREE,
+        **_FORGOTTEN,
+        "state": State.ALREADY_REGISTERED,
+        "sealed_passwords": None,
+        "finish_time": now,
+    }
+
+
+def undecided() -> Changes:
+    """Leave a lease to be settled: now, or when what our hook agreed to has run out."""
+    return {"lease_until": 0}
+
+
+def lease_ended() -> Changes:
+    """Settle a dead lease whose work Kratos knows nothing of; the attempt is kept."""
+    return {**_FREE, "password_flow_digest": None}

@@ -1,0 +1,183 @@
+"""VerifyCode: have Kratos check the code. Proved, the mailbox is; stored is nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from signupd.errors import (
+    CodeAttemptsExhausted,
+    CodeExpired,
+    CodeIncorrect,
+    KratosIncompatible,
+    KratosUnavailable,
+    KratosUnreached,
+    SignupdError,
+    StepMismatch,
+)
+from signupd.kratos.outcomes import CodeAnswer, CodeResult, FlowState
+from signupd.ledger.record import Record, State
+from signupd.sealing import Step, digests_equal
+from signupd.signup import transitions
+from signupd.signup.attempts import code_digest, refused_code_digest
+from signupd.signup.contents import Contents, open_contents, seal_contents
+from signupd.signup.deps import Answer
+from signupd.signup.find import change, find
+from signupd.signup.settle import conclude_code, look_up, refuse_late, settle
+
+if TYPE_CHECKING:
+    from signupd.ledger.ledger import Found
+    from signupd.signup.deps import Deps
+
+MISSING_HOOK = (
+    "Kratos stored an account at the code without asking: "
+    "selfservice.flows.registration.after.code.hooks has no web_hook to /kratos/code "
+    "with response.parse true (under after.hooks it does not count)"
+)
+DEAD_HOOK = (
+    "Kratos did not reach its code hook, or did not like the answer: is the URL under "
+    "selfservice.flows.registration.after.code.hooks this server's HOOK_LISTEN, seen "
+    "from Kratos, and its X-Hook-Key our HOOK_KEY? Codes still prove, slowly"
+)
+
+
+async def verify_code(deps: Deps, token: str, code: str) -> Answer:
+    """Check the code that the person read in the mail.
+
+    Args:
+        deps: The neighbours.
+        token: A CODE token.
+        code: Decimal digits.
+
+    Returns:
+        A PASSWORD token while the state is PASSWORD_REQUIRED; ALREADY_REGISTERED where
+        an account is there. A repeat of the right code is answered alike.
+
+    Raises:
+        TokenInvalid, StepMismatch, SignupExpired, SignupCancelled, SignupBusy,
+        CodeIncorrect, CodeExpired, CodeAttemptsExhausted, KratosUnavailable,
+        KratosIncompatible: As their names say.
+    """
+    found, step = await find(deps, token)
+    if step is not Step.CODE:
+        raise StepMismatch(signup=deps.view(found.record, found.now))
+    found = await settle(deps, found)
+    refuse_late(deps, found)
+    if found.record.state is not State.CODE_REQUIRED:
+        return await _repeat(deps, found, code)
+    record = await _grant(deps, found, code)
+    return await _submit(deps, record, code)
+
+
+async def _repeat(deps: Deps, found: Found, code: str) -> Answer:
+    """Answer the code that proved the mailbox as the first time; count any other."""
+    record = found.record
+    if record.code_repeats >= deps.rules.code_attempts:
+        raise CodeAttemptsExhausted(signup=deps.view(record, found.now))
+    # Counted before it is compared, so that calls in parallel cannot outrun the count.
+    counted = await change(deps, record, code_repeats=record.code_repeats + 1)
+    digest = code_digest(deps.keys, record, code)
+    if not digests_equal(digest, record.code_digest or b""):
+        raise CodeIncorrect(signup=deps.view(counted))
+    await change(deps, counted, code_repeats=record.code_repeats)
+    return _proved_answer(deps, record)
+
+
+async def _grant(deps: Deps, found: Found, code: str) -> Record:
+    record, now = found.record, found.now
+    if record.code_digest == refused_code_digest(deps.keys, record, code):
+        raise CodeIncorrect(signup=deps.view(record, now))  # known; costs nothing
+    digest = code_digest(deps.keys, record, code)
+    changes = transitions.verifying(record, now, deps.rules, digest)
+    if changes["code_attempts"] > deps.rules.code_attempts:
+        raise CodeAttemptsExhausted(signup=deps.view(record, now))
+    if not open_contents(deps.keys, record).flow_id:
+        raise CodeExpired(signup=deps.view(record, now))
+    return await change(deps, record, **changes)
+
+
+async def _submit(deps: Deps, record: Record, code: str) -> Answer:
+    """Post the code under the row's lease, and write down what came of it."""
+    contents = open_contents(deps.keys, record)
+    try:
+        answer = await _ask_kratos(deps, record, contents, code)
+    except KratosUnreached:
+        await deps.ledger.change(record, **transitions.code_uncounted(record))
+        raise
+    except SignupdError:
+        await deps.ledger.change(record, **transitions.undecided())
+        raise
+    if answer is CodeAnswer.PROVED:
+        return await _proved(deps, record)
+    if answer is CodeAnswer.INCORRECT:
+        refused = refused_code_digest(deps.keys, record, code)
+        changes = transitions.code_refused(refused)
+        record = await deps.ledger.change(record, **changes)
+        raise CodeIncorrect(signup=deps.view(record))
+    record = await _spend_flow(deps, record, contents)
+    if answer is CodeAnswer.HOOK_MISSING:
+        raise KratosIncompatible(MISSING_HOOK, signup=deps.view(record))
+    raise CodeExpired(signup=deps.view(record))
+
+
+async def _ask_kratos(
+    deps: Deps, record: Record, contents: Contents, code: str
+) -> CodeAnswer:
+    """Post the code until it is known what it was, or cannot be known now."""
+    try:
+        result = await deps.kratos.submit_code(contents.flow_id, contents.traits, code)
+    except KratosUnreached:
+        raise
+    except KratosUnavailable:
+        deps.log.warning("answer_lost", signup_id=str(record.signup_id))
+        result = await _after_lost_answer(deps, contents, code)
+    if result.identity_id is not None:
+        # Stored past us: the one account that may be deleted, since this very answer
+        # names it as made by our own request.
+        await deps.kratos.delete_identity(result.identity_id)
+    if result.answer is CodeAnswer.UNCLEAR:
+        if await _passed(deps, contents):
+            deps.log.error("code_hook_dead", why=DEAD_HOOK)
+            return CodeAnswer.PROVED
+        raise KratosIncompatible(DEAD_HOOK)
+    return result.answer
+
+
+async def _after_lost_answer(deps: Deps, contents: Contents, code: str) -> CodeResult:
+    """Ask the flow; if it does not say, the same code once more will tell."""
+    if await _passed(deps, contents):
+        return CodeResult(CodeAnswer.PROVED)
+    result = await deps.kratos.submit_code(contents.flow_id, contents.traits, code)
+    if result.answer is CodeAnswer.USED:
+        return CodeResult(CodeAnswer.PROVED)
+    return result
+
+
+async def _passed(deps: Deps, contents: Contents) -> bool:
+    state = await deps.kratos.flow_state(contents.flow_id)
+    return state is FlowState.PASSED_CHALLENGE
+
+
+async def _proved(deps: Deps, record: Record) -> Answer:
+    try:
+        record = await conclude_code(deps, record, await look_up(deps, record))
+    except SignupdError:
+        await deps.ledger.change(record, **transitions.undecided())
+        raise
+    deps.log.info(
+        "signup_verified", signup_id=str(record.signup_id), state=record.state.value
+    )
+    return _proved_answer(deps, record)
+
+
+async def _spend_flow(deps: Deps, record: Record, contents: Contents) -> Record:
+    spent = replace(contents, flow_id="")
+    sealed = seal_contents(deps.keys, record.signup_id, spent)
+    return await deps.ledger.change(record, **transitions.flow_spent(sealed))
+
+
+def _proved_answer(deps: Deps, record: Record) -> Answer:
+    view = deps.view(record)
+    if view.state is State.PASSWORD_REQUIRED:
+        return Answer(deps.keys.seal_token(record.signup_id, Step.PASSWORD), view)
+    return Answer("", view)

@@ -1,0 +1,93 @@
+"""A sign-up as its caller sees it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from signupd.ledger.record import State
+from signupd.signup.contents import open_mask
+from signupd.signup.transitions import state_shown
+
+if TYPE_CHECKING:
+    import uuid
+
+    from signupd.kratos.outcomes import Delivery
+    from signupd.ledger.record import Record
+    from signupd.sealing import KeyRing
+    from signupd.signup.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What the contract's message Signup says. Times are in microseconds.
+
+    Fields that do not apply to the state are None or 0.
+    """
+
+    signup_id: uuid.UUID
+    state: State
+    masked_email: str
+    create_time: int
+    expire_time: int | None = None
+    resend_time: int | None = None
+    code_attempts_remaining: int = 0
+    resends_remaining: int = 0
+    password_attempts_remaining: int = 0
+    password_min_length: int | None = None
+    password_max_bytes: int | None = None
+    identity_id: uuid.UUID | None = None
+    delivery: Delivery | None = None
+
+
+def view_of(
+    record: Record,
+    now: int,
+    *,
+    keys: KeyRing,
+    rules: Rules,
+    delivery: Delivery | None = None,
+) -> View:
+    """Show a row as it stands at a moment.
+
+    Raises:
+        SealBroken: The row's key is gone, or it was tampered with.
+    """
+    state = state_shown(record, now)
+    mask = open_mask(keys, record)
+    base = View(record.signup_id, state, mask, record.create_time)
+    match state:
+        case State.CODE_REQUIRED:
+            return _waiting_for_code(base, record, rules, delivery)
+        case State.PASSWORD_REQUIRED:
+            return _waiting_for_password(base, record, rules)
+        case State.COMPLETED:
+            return replace(base, identity_id=record.identity_id)
+        case _:
+            return base
+
+
+def _waiting_for_code(
+    base: View, record: Record, rules: Rules, delivery: Delivery | None
+) -> View:
+    resends = max(0, rules.sends - record.sends)
+    return replace(
+        base,
+        expire_time=record.expire_time,
+        resend_time=record.send_time + rules.resend_interval if resends else None,
+        code_attempts_remaining=max(0, rules.code_attempts - record.code_attempts),
+        resends_remaining=resends,
+        delivery=delivery,
+    )
+
+
+def _waiting_for_password(base: View, record: Record, rules: Rules) -> View:
+    return replace(
+        base,
+        expire_time=record.expire_time,
+        password_attempts_remaining=max(
+            0, rules.password_attempts - record.password_attempts
+        ),
+        password_min_length=rules.password_min_length,
+        password_max_bytes=rules.password_max_bytes,
+    )

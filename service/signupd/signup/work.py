@@ -1,0 +1,56 @@
+"""Work that outlives its caller.
+
+gRPC cancels a handler when its caller goes away; a call to Kratos cut short would leave
+nobody to write down what it did. So each piece of work is a task of its own, and a
+repeat of a call that is still at work joins it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
+T = TypeVar("T")
+
+
+class Work:
+    """The work under way in this process. Its bound is that of the RPCs themselves."""
+
+    def __init__(self) -> None:
+        self._joinable: dict[bytes, asyncio.Task[Any]] = {}
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def run(
+        self, key: bytes | None, job: Callable[[], Coroutine[Any, Any, T]]
+    ) -> T:
+        """Do a job to its end, whatever becomes of the caller.
+
+        Args:
+            key: Calls with one key share one run of the job; None shares with nobody.
+            job: Makes the coroutine; not called when there is a run to join.
+
+        Returns:
+            What the job returns. It raises what the job raises.
+        """
+        task: asyncio.Task[T] | None = None if key is None else self._joinable.get(key)
+        if task is None:
+            task = asyncio.create_task(job())
+            self._tasks.add(task)
+            task.add_done_callback(self._done)
+            if key is not None:
+                self._joinable[key] = task
+                task.add_done_callback(lambda _: self._joinable.pop(key))
+        return await asyncio.shield(task)
+
+    async def drain(self) -> None:
+        """Wait until all work is done; each piece is bounded by Kratos' timeouts."""
+        while self._tasks:
+            await asyncio.wait(set(self._tasks))
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # seen: where a caller is left, it gets to hear of it

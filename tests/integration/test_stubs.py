@@ -1,0 +1,280 @@
+"""The .proto files and the stubs made from them, tried with the real tools."""
+
+import os
+import re
+import runpy
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+from google.protobuf import descriptor_pb2
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.message import Message
+
+ROOT = Path(__file__).resolve().parents[2]
+PROTOS = ROOT / "protos"
+GENERATED = ROOT / "generated"
+BUF = str(Path(sysconfig.get_path("scripts")) / "buf")
+
+FLOORS = ["grpcio==1.78.0", "protobuf==6.31.1"]
+
+# What a client does first, in the oldest environment that may import the stubs.
+FIRST_STEPS = """
+import google.protobuf
+import grpc
+from kratos_signup.v1 import (
+    account_service_pb2, account_service_pb2_grpc, errors_pb2, errors_pb2_grpc,
+    signup_service_pb2, signup_service_pb2_grpc,
+)
+
+message = signup_service_pb2.StartSignupRequest(email="ada@example.com")
+message.traits["age"] = 36
+copy = signup_service_pb2.StartSignupRequest.FromString(message.SerializeToString())
+assert message == copy, copy
+with grpc.insecure_channel("127.0.0.1:1") as channel:
+    signup_service_pb2_grpc.SignupServiceStub(channel)
+    account_service_pb2_grpc.AccountServiceStub(channel)
+print(grpc.__version__, google.protobuf.__version__)
+"""
+
+STATUSES = {
+    "REQUEST_INVALID": "INVALID_ARGUMENT",
+    "EMAIL_INVALID": "INVALID_ARGUMENT",
+    "TRAITS_INVALID": "INVALID_ARGUMENT",
+    "REQUEST_ID_REUSED": "INVALID_ARGUMENT",
+    "TOKEN_INVALID": "INVALID_ARGUMENT",
+    "STEP_MISMATCH": "FAILED_PRECONDITION",
+    "CODE_INCORRECT": "INVALID_ARGUMENT",
+    "CODE_EXPIRED": "FAILED_PRECONDITION",
+    "CODE_ATTEMPTS_EXHAUSTED": "RESOURCE_EXHAUSTED",
+    "RESEND_TOO_SOON": "RESOURCE_EXHAUSTED",
+    "SEND_LIMIT_REACHED": "RESOURCE_EXHAUSTED",
+    "SIGNUP_EXPIRED": "FAILED_PRECONDITION",
+    "SIGNUP_CANCELLED": "FAILED_PRECONDITION",
+    "PASSWORD_REJECTED": "INVALID_ARGUMENT",
+    "PASSWORD_ATTEMPTS_EXHAUSTED": "RESOURCE_EXHAUSTED",
+    "PASSWORD_ALREADY_SET": "FAILED_PRECONDITION",
+    "SIGNUP_BUSY": "ABORTED",
+    "DEADLINE_TOO_SHORT": "DEADLINE_EXCEEDED",
+    "ACCOUNT_NOT_FOUND": "NOT_FOUND",
+    "CALLER_NOT_PERMITTED": "PERMISSION_DENIED",
+    "OVERLOADED": "UNAVAILABLE",
+    "KRATOS_UNAVAILABLE": "UNAVAILABLE",
+    "LEDGER_UNAVAILABLE": "UNAVAILABLE",
+    "KRATOS_INCOMPATIBLE": "INTERNAL",
+    "INTERNAL": "INTERNAL",
+}
+
+
+def run(*command: str | Path, **env: str) -> subprocess.CompletedProcess[bytes]:
+    """Run a program of ours to its end; the caller looks at how it ended."""
+    return subprocess.run(  # noqa: S603 - the words are this module's own
+        command, capture_output=True, check=False, env=os.environ | env
+    )
+
+
+def uv() -> str:
+    """Name the uv program, where generate.py finds it."""
+    return str(runpy.run_path(str(PROTOS / "generate.py"))["find_uv"]())
+
+
+def generate(root: Path, *options: str) -> tuple[int, list[str]]:
+    """Run the copy of generate.py under `root`: its exit code and its lines."""
+    done = run(sys.executable, root / "protos" / "generate.py", *options, UV=uv())
+    return done.returncode, (done.stdout + done.stderr).decode().splitlines()
+
+
+@pytest.fixture
+def copy(tmp_path: Path) -> Path:
+    """A copy of the protos and the stubs that a test may spoil."""
+    for folder in (PROTOS, GENERATED):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(folder, tmp_path / folder.name, ignore=ignored)
+    return tmp_path
+
+
+@pytest.fixture(scope="module")
+def files() -> list[FileDescriptorProto]:
+    """Our .proto files, parsed, with their comments."""
+    output = ("-o", "-#format=binpb", "--as-file-descriptor-set")
+    built = run(BUF, "build", PROTOS, "--exclude-imports", *output)
+
+    assert 0 == built.returncode, built.stderr
+    return list(descriptor_pb2.FileDescriptorSet.FromString(built.stdout).file)
+
+
+def elements(node: Message, path: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
+    """Yield the descriptor path of all that a file declares under a name.
+
+    These are its messages, fields, oneofs, enums, values, services and RPCs.
+    """
+    for field, children in node.ListFields():
+        kind = field.message_type
+        if field.is_repeated and kind and "name" in kind.fields_by_name:
+            for index, child in enumerate(children):
+                inner = (*path, field.number, index)
+                yield inner
+                yield from elements(child, inner)
+
+
+def name_of(path: tuple[int, ...], file: FileDescriptorProto) -> str:
+    """Write a descriptor path as names, such as Signup.state."""
+    names, node = [], file
+    for number, index in zip(path[::2], path[1::2], strict=True):
+        node = getattr(node, node.DESCRIPTOR.fields_by_number[number].name)[index]
+        names.append(node.name)
+    return ".".join(names)
+
+
+def comments(files: list[FileDescriptorProto]) -> dict[str, str]:
+    """Return the leading comment of everything declared, by name."""
+    found = {}
+    for file in files:
+        said = {
+            tuple(x.path): x.leading_comments for x in file.source_code_info.location
+        }
+        for path in elements(file):
+            found[name_of(path, file)] = " ".join(said.get(path, "").split())
+    return found
+
+
+def test_stubs_are_fresh() -> None:
+    """The stubs are, byte for byte, what the pinned generators make today."""
+    assert (0, []) == generate(ROOT, "--check")
+
+
+def test_check_names_what_differs(copy: Path) -> None:
+    """A stub that was edited, lost or left over is named, and nothing is mended."""
+    package = copy / "generated" / "kratos_signup"
+    (package / "py.typed").unlink()
+    (package / "left_over.py").touch()
+    with (package / "v1" / "errors_pb2.py").open("a") as file:
+        file.write("\n")
+    lines = [
+        "differs: kratos_signup/left_over.py",
+        "differs: kratos_signup/py.typed",
+        "differs: kratos_signup/v1/errors_pb2.py",
+    ]
+
+    assert (1, lines) == generate(copy, "--check")
+    assert (1, lines) == generate(copy, "--check")
+
+
+def test_check_sees_a_changed_proto(copy: Path) -> None:
+    """A .proto file that was changed without making the stubs anew is noticed."""
+    proto = copy / "protos" / "kratos_signup" / "v1" / "account_service.proto"
+    proto.write_text(proto.read_text().replace("bool complete = 5", "bool whole = 5"))
+    code, lines = generate(copy, "--check")
+
+    assert 1 == code
+    assert {
+        "differs: kratos_signup/v1/account_service_pb2.py",
+        "differs: kratos_signup/v1/account_service_pb2.pyi",
+    } == set(lines)
+
+
+def test_generate_wipes(copy: Path) -> None:
+    """Without --check the folder is rewritten whole; what was left over is gone."""
+    package = copy / "generated" / "kratos_signup"
+    (package / "py.typed").unlink()
+    (package / "left_over.py").touch()
+
+    assert 0 == generate(copy)[0]
+    assert not (package / "left_over.py").exists()
+    assert (0, []) == generate(copy, "--check")
+
+
+def test_stubs_work_with_the_floor_versions() -> None:
+    """The oldest permitted grpcio and protobuf import the stubs without a warning."""
+    floors = [word for floor in FLOORS for word in ("--with", floor)]
+    isolated = ("run", "--quiet", "--isolated", "--no-project", "--python", "3.11")
+    python = ("python", "-W", "error", "-c", FIRST_STEPS)
+    done = run(uv(), *isolated, *floors, *python, PYTHONPATH=str(GENERATED))
+
+    assert (0, b"1.78.0 6.31.1\n") == (done.returncode, done.stdout), done.stderr
+
+
+def test_floors_are_the_generators() -> None:
+    """The distribution asks for the versions that the stubs themselves demand."""
+    project = tomllib.loads((GENERATED / "pyproject.toml").read_text())["project"]
+    stubs = GENERATED / "kratos_signup" / "v1"
+    grpc_stub = (stubs / "signup_service_pb2_grpc.py").read_text()
+    message_stub = (stubs / "signup_service_pb2.py").read_text()
+    grpcio = re.findall(r"^GRPC_GENERATED_VERSION = '(.+)'$", grpc_stub, re.MULTILINE)
+    protobuf = re.findall(
+        r"^# Protobuf Python Version: (.+)$", message_stub, re.MULTILINE
+    )
+
+    assert FLOORS == [f"grpcio=={grpcio[0]}", f"protobuf=={protobuf[0]}"]
+    assert [floor.replace("==", ">=") for floor in FLOORS] == project["dependencies"]
+
+
+def test_lint() -> None:
+    """The .proto files keep buf's STANDARD rules, and none is switched off."""
+    rules = yaml.safe_load((PROTOS / "buf.yaml").read_text())
+    done = run(BUF, "lint", PROTOS)
+
+    assert {"use": ["STANDARD"]} == rules["lint"]
+    assert {"use": ["FILE"]} == rules["breaking"]
+    assert not any("buf:lint" in path.read_text() for path in PROTOS.rglob("*.proto"))
+    assert (0, b"") == (done.returncode, done.stdout + done.stderr)
+
+
+def test_everything_is_commented(files: list[FileDescriptorProto]) -> None:
+    """Each message, field, oneof, enum, value, service and RPC has a comment."""
+    found = comments(files)
+
+    assert [] == [name for name, comment in found.items() if not comment]
+    assert "Signup.state" in found
+    assert "SignupService.StartSignup" in found
+    assert "GetAccountRequest.key" in found
+    assert "ErrorReason.ERROR_REASON_INTERNAL" in found
+
+
+def test_protos_are_ascii() -> None:
+    """The .proto files read the same under every encoding."""
+    assert all(path.read_bytes().isascii() for path in PROTOS.rglob("*.proto"))
+
+
+def test_reasons_tell_their_status(files: list[FileDescriptorProto]) -> None:
+    """A reason's comment starts with its gRPC status and ends with its details."""
+    prefix = "ErrorReason.ERROR_REASON_"
+    found = {
+        name.removeprefix(prefix): comment
+        for name, comment in comments(files).items()
+        if name.startswith(prefix) and not name.endswith("_UNSPECIFIED")
+    }
+
+    assert STATUSES == {name: text.split(".")[0] for name, text in found.items()}
+    assert [] == [name for name, text in found.items() if "Details: " not in text]
+
+
+def test_services_name_every_reason(files: list[FileDescriptorProto]) -> None:
+    """The services and RPCs, between them, name all reasons as their errors."""
+    said = " ".join(
+        comment
+        for name, comment in comments(files).items()
+        if name.split(".")[0] in {"SignupService", "AccountService"}
+    )
+
+    assert set() == STATUSES.keys() - set(re.findall(r"[A-Z_]+", said))
+
+
+def test_comments_name_only_what_exists(files: list[FileDescriptorProto]) -> None:
+    """A name in capitals is a reason, a gRPC status, a value or a password's fault."""
+    found = comments(files)
+    faults = {"TOO_SHORT", "TOO_LONG", "TOO_COMMON", "TOO_SIMILAR"}
+    known = STATUSES.keys() | set(STATUSES.values()) | faults
+    said = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", " ".join(found.values())))
+
+    assert set() == {
+        name
+        for name in said - known
+        if not any(value.endswith(f"_{name}") for value in found)
+    }
