@@ -1,0 +1,156 @@
+"""A signupd process, as an operator would run it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Self
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from devstack.config import INHERITED
+from devstack.ports import LOOPBACK, free_ports
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+READY_SECONDS = 20.0
+STOP_SECONDS = 40.0
+POLL_SECONDS = 0.05
+TETHER = Path(__file__).with_name("tether.py")
+
+
+class SignupdFailedError(Exception):
+    """The server did not come up; the text ends with its log."""
+
+
+class Signupd:
+    """One server: its ledger, its log and its process.
+
+    A context manager. It may be stopped, killed and started again: ports, ledger and
+    keys stay. It dies with this process.
+
+    Args:
+        public_url: Kratos' public API.
+        admin_url: Kratos' admin API.
+        hook_port: Where Kratos' hooks come in; a free port where none is given.
+        directory: A directory of its own; a private temporary one when not given.
+        settings: Further settings, by the names of the contract without the prefix.
+        port: Where to serve; a free port where none is given.
+    """
+
+    def __init__(
+        self,
+        public_url: str,
+        admin_url: str,
+        *,
+        hook_port: int | None = None,
+        port: int | None = None,
+        directory: Path | None = None,
+        settings: Mapping[str, str] | None = None,
+    ) -> None:
+        self._temporary = None if directory else tempfile.TemporaryDirectory()
+        self.directory = directory or Path(self._temporary.name)  # type: ignore[union-attr]
+        self.log_path = self.directory / "signupd.log"
+        free = free_ports(2)
+        self.hook_port = hook_port or free[0]
+        self.target = f"{LOOPBACK}:{port or free[1]}"
+        self._settings = {
+            "LISTEN": self.target,
+            "HOOK_LISTEN": f"{LOOPBACK}:{self.hook_port}",
+            "KRATOS_PUBLIC_URL": public_url,
+            "KRATOS_ADMIN_URL": admin_url,
+            "LEDGER_URL": f"sqlite:///{self.directory}/signupd.db",
+            "LOG_FORMAT": "json",
+            **(settings or {}),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    @property
+    def pid(self) -> int | None:
+        """The process, while it runs."""
+        return self._process.pid if self._process else None
+
+    def start(self) -> None:
+        """Start the server and wait until its health service says SERVING.
+
+        Raises:
+            SignupdFailedError: It did not come up.
+        """
+        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+        named = {f"SIGNUPD_{name}": value for name, value in self._settings.items()}
+        tether = (sys.executable, "-I", str(TETHER), str(os.getpid()))
+        with self.log_path.open("ab") as log:
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                (*tether, sys.executable, "-m", "signupd", "serve"),
+                cwd=self.directory,
+                env=inherited | named,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+            )
+        try:
+            self._wait_until_serving()
+        except BaseException:
+            self.kill()
+            raise
+
+    def stop(self) -> int:
+        """End the server with SIGTERM and give its exit code."""
+        if self._process is None:
+            return 0
+        self._process.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            self._process.wait(STOP_SECONDS)
+        return self.kill()
+
+    def kill(self) -> int:
+        """End the server as a power cut would, if it still runs."""
+        process, self._process = self._process, None
+        if process is None:
+            return 0
+        process.kill()
+        return process.wait()
+
+    def close(self) -> None:
+        """End the server and remove its temporary directory."""
+        self.stop()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    def log(self) -> str:
+        """Read the whole log."""
+        return self.log_path.read_text(encoding="utf-8", errors="replace")
+
+    def _wait_until_serving(self) -> None:
+        deadline = time.monotonic() + READY_SECONDS
+        with grpc.insecure_channel(self.target) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            while not _serving(health):
+                if self._process is None or self._process.poll() is not None:
+                    raise SignupdFailedError(f"signupd ended:\n{self.log()}")
+                if time.monotonic() > deadline:
+                    raise SignupdFailedError(f"signupd is not serving:\n{self.log()}")
+                time.sleep(POLL_SECONDS)
+
+
+def _serving(health: health_pb2_grpc.HealthStub) -> bool:
+    try:
+        answer = health.Check(health_pb2.HealthCheckRequest(), timeout=POLL_SECONDS * 20)
+    except grpc.RpcError:
+        return False
+    return answer.status == health_pb2.HealthCheckResponse.SERVING
