@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from signupd.errors import LedgerUnavailable
+from signupd.errors import LedgerUnavailable, SignupBusy
 from signupd.ledger.record import Lease, Record
 from signupd.ledger.tables import signups
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 
-class RecordMovedError(Exception):
-    """Somebody else changed the row first; read it again."""
+# Most work on a sign-up takes well below a second.
+RETRY_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ class Ledger:
             The row as it is now, its epoch one higher.
 
         Raises:
-            RecordMovedError: Somebody else was first; nothing is changed.
+            SignupBusy: Somebody else was first; nothing is changed.
         """
         values["epoch"] = record.epoch + 1
         statement = signups.update().where(*_same(record)).values(values)
@@ -119,7 +119,7 @@ class Ledger:
         """Delete a row, provided that nobody changed it since ``record`` was read.
 
         Raises:
-            RecordMovedError: Somebody else was first; nothing is deleted.
+            SignupBusy: Somebody else was first; nothing is deleted.
         """
         await self._once(signups.delete().where(*_same(record)))
 
@@ -171,7 +171,7 @@ class Ledger:
         async with self._connection() as connection:
             result = await connection.execute(statement)
         if result.rowcount != 1:
-            raise RecordMovedError
+            raise SignupBusy("the row has moved", retry_after_seconds=RETRY_SECONDS)
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[AsyncConnection]:

@@ -9,9 +9,8 @@ from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.ledger.record import State
 from signupd.signup.contents import open_contents
 from signupd.signup.deps import Answer
-from signupd.signup.find import find
+from signupd.signup.find import signup_of
 from signupd.signup.rules import SECOND
-from signupd.signup.settle import settle
 from signupd.signup.transitions import state_shown
 
 if TYPE_CHECKING:
@@ -38,16 +37,15 @@ async def get_signup(deps: Deps, token: str) -> Answer:
         KratosUnavailable, KratosIncompatible: A call died at work on this sign-up, and
             Kratos cannot say what became of it.
     """
-    found, step = await find(deps, token)
-    found = await settle(deps, found)
-    record, now = found.record, found.now
-    delivery = None
-    if state_shown(record, now) is State.CODE_REQUIRED:
-        delivery = await _delivery(deps, record)
-    view = deps.view(record, now, delivery)
-    if view.state.final:
-        return Answer("", view)
-    return Answer(deps.keys.seal_token(record.signup_id, step), view)
+    async with signup_of(deps, token) as (found, step):
+        record, now = found.record, found.now
+        delivery = None
+        if state_shown(record, now) is State.CODE_REQUIRED:
+            delivery = await _delivery(deps, record)
+        view = deps.view(record, now, delivery)
+        if view.state.final:
+            return Answer("", view)
+        return Answer(deps.keys.seal_token(record.signup_id, step), view)
 
 
 async def _delivery(deps: Deps, record: Record) -> Delivery | None:

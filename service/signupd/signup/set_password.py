@@ -11,11 +11,12 @@ from signupd.errors import (
     PasswordAlreadySet,
     PasswordAttemptsExhausted,
     PasswordRejected,
+    SignupBusy,
     SignupdError,
     StepMismatch,
 )
 from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
-from signupd.ledger.ledger import RecordMovedError
+from signupd.ledger.ledger import RETRY_SECONDS
 from signupd.ledger.record import Record, State
 from signupd.sealing import Step
 from signupd.signup import transitions
@@ -24,7 +25,7 @@ from signupd.signup.approve import flow_digest
 from signupd.signup.attempts import knows_password, with_password
 from signupd.signup.contents import Contents, open_contents
 from signupd.signup.deps import Answer
-from signupd.signup.find import busy, change, find
+from signupd.signup.find import signup_of
 from signupd.signup.gate import FAULTS
 from signupd.signup.password import check_password, violations
 from signupd.signup.settle import (
@@ -32,7 +33,6 @@ from signupd.signup.settle import (
     look_up,
     made_by,
     refuse_late,
-    settle,
 )
 
 if TYPE_CHECKING:
@@ -67,21 +67,20 @@ async def set_password(deps: Deps, token: str, password: str) -> Answer:
         PasswordAlreadySet, PasswordAttemptsExhausted, KratosUnavailable,
         KratosIncompatible: As their names say.
     """
-    found, step = await find(deps, token)
-    if step is not Step.PASSWORD:
-        raise StepMismatch(signup=deps.view(found.record, found.now))
-    found = await settle(deps, found)
-    refuse_late(deps, found)
-    record = found.record
-    if record.state is not State.PASSWORD_REQUIRED:
-        return _repeat(deps, found, password)
-    if record.password_attempts >= deps.rules.password_attempts:
-        raise PasswordAttemptsExhausted(signup=deps.view(record, found.now))
-    contents = open_contents(deps.keys, record)
-    _check(deps, found, contents, password)
-    flow_id = await deps.kratos.open_registration()
-    record = await _grant(deps, found, flow_id, password)
-    return await _submit(deps, record, contents, flow_id, password)
+    async with signup_of(deps, token) as (found, step):
+        if step is not Step.PASSWORD:
+            raise StepMismatch
+        refuse_late(found)
+        record = found.record
+        if record.state is not State.PASSWORD_REQUIRED:
+            return _repeat(deps, found, password)
+        if record.password_attempts >= deps.rules.password_attempts:
+            raise PasswordAttemptsExhausted
+        contents = open_contents(deps.keys, record)
+        check_password(password, Address(contents.address), deps.rules)
+        flow_id = await deps.kratos.open_registration()
+        record = await _grant(deps, record, flow_id, password)
+        return await _submit(deps, record, contents, flow_id, password)
 
 
 def _repeat(deps: Deps, found: Found, password: str) -> Answer:
@@ -90,23 +89,15 @@ def _repeat(deps: Deps, found: Found, password: str) -> Answer:
     if record.state is State.ALREADY_REGISTERED:
         return Answer("", view)
     if record.state is not State.COMPLETED or record.sealed_passwords is None:
-        raise StepMismatch(signup=view)
+        raise StepMismatch
     if not knows_password(deps.keys, record, password):
-        raise PasswordAlreadySet(signup=view)
+        raise PasswordAlreadySet
     return Answer("", view)
 
 
-def _check(deps: Deps, found: Found, contents: Contents, password: str) -> None:
-    try:
-        check_password(password, Address(contents.address), deps.rules)
-    except PasswordRejected as error:
-        error.signup = deps.view(found.record, found.now)
-        raise
-
-
-async def _grant(deps: Deps, found: Found, flow_id: str, password: str) -> Record:
+async def _grant(deps: Deps, record: Record, flow_id: str, password: str) -> Record:
     # The attempt's number is the epoch that the grant makes: never used twice.
-    record, attempt = found.record, found.record.epoch + 1
+    attempt = record.epoch + 1
     changes = transitions.setting(
         record,
         deps.ledger.now(),
@@ -114,7 +105,7 @@ async def _grant(deps: Deps, found: Found, flow_id: str, password: str) -> Recor
         flow_digest(deps.keys, flow_id),
         with_password(deps.keys, record, attempt, password),
     )
-    return await change(deps, record, **changes)
+    return await deps.ledger.change(record, unapproved=True, **changes)
 
 
 async def _submit(
@@ -132,8 +123,8 @@ async def _submit(
         case PasswordAnswer.REFUSED:
             await _refused(deps, record, result)
         case PasswordAnswer.HOOK_NOT_NOW:
-            record = await _give_back(deps, record)
-            raise busy(deps, record)
+            await _give_back(deps, record)
+            raise SignupBusy(retry_after_seconds=RETRY_SECONDS)
         case PasswordAnswer.HOOK_UNKNOWN_FLOW:
             await _incompatible(deps, record, FOREIGN_HOOK)
         case PasswordAnswer.TRAITS_REFUSED:
@@ -147,19 +138,18 @@ async def _submit(
 
 
 async def _refused(deps: Deps, record: Record, result: PasswordResult) -> NoReturn:
-    record = await deps.ledger.change(record, **transitions.password_refused())
-    broken = [rule.value for rule in result.rules]
-    raise PasswordRejected(signup=deps.view(record), violations=violations(broken))
+    await deps.ledger.change(record, **transitions.password_refused())
+    raise PasswordRejected(violations=violations([r.value for r in result.rules]))
 
 
 async def _incompatible(deps: Deps, record: Record, why: str) -> NoReturn:
-    record = await _give_back(deps, record)
-    raise KratosIncompatible(why, signup=deps.view(record))
+    await _give_back(deps, record)
+    raise KratosIncompatible(why)
 
 
-async def _give_back(deps: Deps, record: Record) -> Record:
+async def _give_back(deps: Deps, record: Record) -> None:
     """End a lease under which Kratos is known to have stored nothing."""
-    return await deps.ledger.change(record, **transitions.password_uncounted(record))
+    await deps.ledger.change(record, **transitions.password_uncounted(record))
 
 
 async def _created(
@@ -228,8 +218,7 @@ async def _look(deps: Deps, record: Record, trouble: SignupdError) -> Answer:
         return await _finish(deps, record, account)
     try:
         changes = transitions.password_uncounted(record)
-        record = await deps.ledger.change(record, unapproved=True, **changes)
-    except RecordMovedError:
-        record = await deps.ledger.change(record, **transitions.undecided())
-    trouble.signup = deps.view(record)
+        await deps.ledger.change(record, unapproved=True, **changes)
+    except SignupBusy:
+        await deps.ledger.change(record, **transitions.undecided())
     raise trouble

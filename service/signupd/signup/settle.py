@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from signupd.errors import SignupCancelled, SignupExpired
+from signupd.errors import SignupBusy, SignupCancelled, SignupExpired
 from signupd.kratos.outcomes import FlowState
-from signupd.ledger.ledger import Found, RecordMovedError
+from signupd.ledger.ledger import RETRY_SECONDS, Found
 from signupd.ledger.record import Lease, Record, State
 from signupd.signup import transitions
 from signupd.signup.attempts import only_attempt
 from signupd.signup.contents import open_contents
-from signupd.signup.find import busy
 
 if TYPE_CHECKING:
     from signupd.kratos.outcomes import Identity
@@ -28,10 +27,7 @@ async def settle(deps: Deps, found: Found) -> Found:
     record, now = found.record, found.now
     if not transitions.abandoned(record, now):
         return found
-    try:
-        settled = await _SETTLERS[record.lease](deps, record)
-    except RecordMovedError as error:
-        raise busy(deps, record) from error
+    settled = await _SETTLERS[record.lease](deps, record)
     deps.log.warning(
         "settled", signup_id=str(record.signup_id), state=settled.state.value
     )
@@ -90,7 +86,7 @@ _SETTLERS: Final = {
 }
 
 
-def refuse_late(deps: Deps, found: Found) -> None:
+def refuse_late(found: Found) -> None:
     """Refuse a step of a sign-up that lapsed, was cancelled, or is being worked on.
 
     Raises:
@@ -99,8 +95,8 @@ def refuse_late(deps: Deps, found: Found) -> None:
     record, now = found.record, found.now
     shown = transitions.state_shown(record, now)
     if shown is State.EXPIRED:
-        raise SignupExpired(signup=deps.view(record, now))
+        raise SignupExpired
     if shown is State.CANCELLED:
-        raise SignupCancelled(signup=deps.view(record, now))
+        raise SignupCancelled
     if transitions.at_work(record, now):
-        raise busy(deps, record)
+        raise SignupBusy(retry_after_seconds=RETRY_SECONDS)

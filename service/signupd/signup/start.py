@@ -16,14 +16,13 @@ from signupd.errors import (
     TraitsInvalid,
 )
 from signupd.kratos.outcomes import FlowState
-from signupd.ledger.ledger import RecordMovedError
+from signupd.ledger.ledger import RETRY_SECONDS
 from signupd.ledger.record import Lease, Record, State
 from signupd.sealing import Step, digests_equal
 from signupd.signup import transitions
 from signupd.signup.address import Address, parse_address
 from signupd.signup.contents import Contents, open_contents, seal_contents, seal_mask
 from signupd.signup.deps import Answer
-from signupd.signup.find import BUSY_RETRY_SECONDS
 from signupd.signup.traits import identity_traits
 
 if TYPE_CHECKING:
@@ -77,7 +76,7 @@ async def start_signup(deps: Deps, request: StartRequest) -> Answer:
     )
     record = _new_record(deps, request, address, contents)
     if not await deps.ledger.add(record):
-        raise SignupBusy(retry_after_seconds=BUSY_RETRY_SECONDS)
+        raise SignupBusy(retry_after_seconds=RETRY_SECONDS)
     return await _send(deps, record, contents)
 
 
@@ -95,7 +94,7 @@ async def _known(deps: Deps, request: StartRequest, address: Address) -> Answer 
     if record.state is not State.STARTING:
         return _answer(deps, record, found.now)
     if transitions.at_work(record, found.now):
-        raise SignupBusy(retry_after_seconds=BUSY_RETRY_SECONDS)
+        raise SignupBusy(retry_after_seconds=RETRY_SECONDS)
     if transitions.expired(record, found.now):
         await deps.ledger.remove(record)
         return None
@@ -110,12 +109,9 @@ async def _resume(deps: Deps, found: Found) -> Answer:
     contents = replace(contents, flow_id=await deps.kratos.open_registration())
     sealed = seal_contents(deps.keys, record.signup_id, contents)
     sends = record.sends + 1
-    try:
-        record = await deps.ledger.change(
-            record, **transitions.sending(found.now, deps.rules, sealed, sends)
-        )
-    except RecordMovedError as error:
-        raise SignupBusy(retry_after_seconds=BUSY_RETRY_SECONDS) from error
+    record = await deps.ledger.change(
+        record, **transitions.sending(found.now, deps.rules, sealed, sends)
+    )
     return await _send(deps, record, contents)
 
 

@@ -22,8 +22,8 @@ from signupd.signup import transitions
 from signupd.signup.attempts import code_digest, refused_code_digest
 from signupd.signup.contents import Contents, open_contents, seal_contents
 from signupd.signup.deps import Answer
-from signupd.signup.find import change, find
-from signupd.signup.settle import conclude_code, look_up, refuse_late, settle
+from signupd.signup.find import signup_of
+from signupd.signup.settle import conclude_code, look_up, refuse_late
 
 if TYPE_CHECKING:
     from signupd.ledger.ledger import Found
@@ -58,42 +58,41 @@ async def verify_code(deps: Deps, token: str, code: str) -> Answer:
         CodeIncorrect, CodeExpired, CodeAttemptsExhausted, KratosUnavailable,
         KratosIncompatible: As their names say.
     """
-    found, step = await find(deps, token)
-    if step is not Step.CODE:
-        raise StepMismatch(signup=deps.view(found.record, found.now))
-    found = await settle(deps, found)
-    refuse_late(deps, found)
-    if found.record.state is not State.CODE_REQUIRED:
-        return await _repeat(deps, found, code)
-    record = await _grant(deps, found, code)
-    return await _submit(deps, record, code)
+    async with signup_of(deps, token) as (found, step):
+        if step is not Step.CODE:
+            raise StepMismatch
+        refuse_late(found)
+        if found.record.state is not State.CODE_REQUIRED:
+            return await _repeat(deps, found.record, code)
+        record = await _grant(deps, found, code)
+        return await _submit(deps, record, code)
 
 
-async def _repeat(deps: Deps, found: Found, code: str) -> Answer:
+async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
     """Answer the code that proved the mailbox as the first time; count any other."""
-    record = found.record
     if record.code_repeats >= deps.rules.code_attempts:
-        raise CodeAttemptsExhausted(signup=deps.view(record, found.now))
+        raise CodeAttemptsExhausted
     # Counted before it is compared, so that calls in parallel cannot outrun the count.
-    counted = await change(deps, record, code_repeats=record.code_repeats + 1)
+    repeats = record.code_repeats
+    counted = await deps.ledger.change(record, code_repeats=repeats + 1)
     digest = code_digest(deps.keys, record, code)
     if not digests_equal(digest, record.code_digest or b""):
-        raise CodeIncorrect(signup=deps.view(counted))
-    await change(deps, counted, code_repeats=record.code_repeats)
+        raise CodeIncorrect
+    record = await deps.ledger.change(counted, code_repeats=repeats)
     return _proved_answer(deps, record)
 
 
 async def _grant(deps: Deps, found: Found, code: str) -> Record:
     record, now = found.record, found.now
     if record.code_digest == refused_code_digest(deps.keys, record, code):
-        raise CodeIncorrect(signup=deps.view(record, now))  # known; costs nothing
+        raise CodeIncorrect  # known; costs nothing
     digest = code_digest(deps.keys, record, code)
     changes = transitions.verifying(record, now, deps.rules, digest)
     if changes["code_attempts"] > deps.rules.code_attempts:
-        raise CodeAttemptsExhausted(signup=deps.view(record, now))
+        raise CodeAttemptsExhausted
     if not open_contents(deps.keys, record).flow_id:
-        raise CodeExpired(signup=deps.view(record, now))
-    return await change(deps, record, **changes)
+        raise CodeExpired
+    return await deps.ledger.change(record, **changes)
 
 
 async def _submit(deps: Deps, record: Record, code: str) -> Answer:
@@ -112,12 +111,12 @@ async def _submit(deps: Deps, record: Record, code: str) -> Answer:
     if answer is CodeAnswer.INCORRECT:
         refused = refused_code_digest(deps.keys, record, code)
         changes = transitions.code_refused(refused)
-        record = await deps.ledger.change(record, **changes)
-        raise CodeIncorrect(signup=deps.view(record))
-    record = await _spend_flow(deps, record, contents)
+        await deps.ledger.change(record, **changes)
+        raise CodeIncorrect
+    await _spend_flow(deps, record, contents)
     if answer is CodeAnswer.HOOK_MISSING:
-        raise KratosIncompatible(MISSING_HOOK, signup=deps.view(record))
-    raise CodeExpired(signup=deps.view(record))
+        raise KratosIncompatible(MISSING_HOOK)
+    raise CodeExpired
 
 
 async def _ask_kratos(
@@ -170,10 +169,10 @@ async def _proved(deps: Deps, record: Record) -> Answer:
     return _proved_answer(deps, record)
 
 
-async def _spend_flow(deps: Deps, record: Record, contents: Contents) -> Record:
+async def _spend_flow(deps: Deps, record: Record, contents: Contents) -> None:
     spent = replace(contents, flow_id="")
     sealed = seal_contents(deps.keys, record.signup_id, spent)
-    return await deps.ledger.change(record, **transitions.flow_spent(sealed))
+    await deps.ledger.change(record, **transitions.flow_spent(sealed))
 
 
 def _proved_answer(deps: Deps, record: Record) -> Answer:
