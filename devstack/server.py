@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 READY_SECONDS = 20.0
 STOP_SECONDS = 40.0
 POLL_SECONDS = 0.05
+CHECK_SECONDS = 1.0
 TETHER = Path(__file__).with_name("tether.py")
 
 
@@ -46,7 +47,7 @@ class Signupd:
         port: Where to serve; a free port where none is given.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a thing of its own
         self,
         public_url: str,
         admin_url: str,
@@ -150,7 +151,7 @@ class Signupd:
 
 def _serving(health: health_pb2_grpc.HealthStub) -> bool:
     try:
-        answer = health.Check(health_pb2.HealthCheckRequest(), timeout=POLL_SECONDS * 20)
+        answer = health.Check(health_pb2.HealthCheckRequest(), timeout=CHECK_SECONDS)
     except grpc.RpcError:
         return False
-    return answer.status == health_pb2.HealthCheckResponse.SERVING
+    return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)

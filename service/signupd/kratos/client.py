@@ -108,7 +108,8 @@ class Kratos:
 
         Raises:
             TraitsInvalid: With the traits that do not fit the schema. No mail goes.
-            KratosIncompatible: Registration by code is off. No mail goes.
+            KratosIncompatible: Registration by code is off. 1.3.1 mails all the same,
+                and says so in fewer words.
         """
         payload: dict[str, Any] = {"method": "code", "traits": traits}
         if locale:

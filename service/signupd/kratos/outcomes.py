@@ -12,7 +12,7 @@ import uuid
 from dataclasses import dataclass
 from typing import Any, Final
 
-from signupd.errors import KratosIncompatible, Violation
+from signupd.errors import KratosIncompatible, KratosUnavailable, Violation
 
 # Ours: what our hooks have Kratos pass on.
 PROVED_ID: Final = 9999001
@@ -79,6 +79,9 @@ PASSWORD_RULES: Final = {
     4000033: PasswordRule.TOO_LONG,
     4000034: PasswordRule.BREACHED,
 }
+# Kratos could not ask haveibeenpwned and may not go on without: its trouble, not the
+# password's.
+BREACH_CHECK_DOWN_ID: Final = 4000005
 # A fault of the password node with another id (newer Kratos have more of them) is a
 # refusal too; on any other node it is none.
 PASSWORD_NODE: Final = "password"  # noqa: S105 - a form field's name
@@ -249,8 +252,14 @@ def code_answer(flow: Flow) -> CodeAnswer:
 
 
 def password_result(flow: Flow) -> PasswordResult:
-    """Tell from a flow why its password registration did not make an account."""
+    """Tell from a flow why its password registration did not make an account.
+
+    Raises:
+        KratosUnavailable: Kratos could not judge the password.
+    """
     ids = flow.ids()
+    if BREACH_CHECK_DOWN_ID in ids:
+        raise KratosUnavailable("Kratos does not reach its haveibeenpwned_host")
     if UNKNOWN_FLOW_ID in ids:
         return PasswordResult(PasswordAnswer.HOOK_UNKNOWN_FLOW)
     if NOT_NOW_ID in ids:
