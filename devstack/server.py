@@ -151,7 +151,9 @@ class Signupd:
 
 def _serving(health: health_pb2_grpc.HealthStub) -> bool:
     try:
-        answer = health.Check(health_pb2.HealthCheckRequest(), timeout=CHECK_SECONDS)
+        answer = health.Check(  # type: ignore[attr-defined]
+            health_pb2.HealthCheckRequest(), timeout=CHECK_SECONDS
+        )
     except grpc.RpcError:
         return False
     return bool(answer.status == health_pb2.HealthCheckResponse.SERVING)
