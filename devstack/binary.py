@@ -22,8 +22,8 @@ ERROR_LINES = 15
 
 THREE_WAYS = """\
 There are three ways to a Kratos:
-  - install Go 1.24 or later and a C compiler (https://go.dev/dl); Kratos 1.3.1 is
-    then built from kratos/go.mod, once, in about 90 seconds
+  - install Go 1.24 or later and a C compiler (https://go.dev/dl); Kratos 1.3.1
+    is then built from kratos/go.mod, once, in a few minutes
   - set KRATOS_BIN to a Kratos binary, 1.3.1 or later, with SQLite
   - run one yourself, for instance with `docker compose up` in kratos/ (see
     kratos/README.md), and set KRATOS_PUBLIC_URL and KRATOS_ADMIN_URL"""
@@ -152,8 +152,9 @@ def _lines(command: list[str]) -> Iterator[str]:
     with subprocess.Popen(  # noqa: S603 - go, with arguments from this module
         command,
         cwd=KRATOS_DIRECTORY,
-        # GOFLAGS could set other tags; a go.work above could set other versions.
-        env=os.environ | {"GOFLAGS": "", "GOWORK": "off"},
+        # GOFLAGS could set other tags; a go.work above could set other versions; with
+        # no C compiler go would leave SQLite out without a word.
+        env=os.environ | {"GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "1"},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

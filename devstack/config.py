@@ -1,5 +1,6 @@
 """The reference configuration, made to run here."""
 
+import base64
 import os
 import secrets
 from collections.abc import Callable
@@ -118,7 +119,9 @@ def _relocated(value: Any, hook_url: str) -> Any:
     if isinstance(value, list):
         return [_relocated(item, hook_url) for item in value]
     if isinstance(value, str) and value.startswith(RELATIVE_FILE):
-        return f"file://{KRATOS_DIRECTORY}/{value.removeprefix(RELATIVE_FILE)}"
+        # Not an absolute file://: Kratos takes no path with a space in it.
+        content = (KRATOS_DIRECTORY / value.removeprefix(RELATIVE_FILE)).read_bytes()
+        return f"base64://{base64.b64encode(content).decode()}"
     if isinstance(value, str) and value.startswith(REFERENCE_HOOK_URL):
         return hook_url + value.removeprefix(REFERENCE_HOOK_URL)
     return value

@@ -158,6 +158,8 @@ class Kratos:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
+                # Ctrl-C on the terminal is for whoever started it, not for it.
+                process_group=0,
             )
 
     def _wait_until_ready(self) -> None:

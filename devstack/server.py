@@ -8,7 +8,9 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
@@ -25,7 +27,13 @@ READY_SECONDS = 20.0
 STOP_SECONDS = 40.0
 POLL_SECONDS = 0.05
 CHECK_SECONDS = 1.0
+
+# How much of the log an error shows.
+ERROR_LINES = 20
+
 TETHER = Path(__file__).with_name("tether.py")
+# A proxy of the environment is not for this machine's own ports.
+NO_PROXY = (("grpc.enable_http_proxy", 0),)
 
 
 class SignupdFailedError(Exception):
@@ -36,7 +44,8 @@ class Signupd:
     """One server: its ledger, its log and its process.
 
     A context manager. It may be stopped, killed and started again: ports, ledger and
-    keys stay. It dies with this process.
+    keys stay. Started from the main thread it dies with this process, whatever happens
+    to that (on Linux).
 
     Args:
         public_url: Kratos' public API.
@@ -57,8 +66,10 @@ class Signupd:
         directory: Path | None = None,
         settings: Mapping[str, str] | None = None,
     ) -> None:
-        self._temporary = None if directory else tempfile.TemporaryDirectory()
-        self.directory = directory or Path(self._temporary.name)  # type: ignore[union-attr]
+        self._resources = ExitStack()
+        self.directory = directory or Path(
+            self._resources.enter_context(tempfile.TemporaryDirectory())
+        )
         self.log_path = self.directory / "signupd.log"
         free = free_ports(2)
         self.hook_port = hook_port or free[0]
@@ -75,7 +86,11 @@ class Signupd:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Self:
-        self.start()
+        try:
+            self.start()
+        except BaseException:
+            self.close()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -94,11 +109,16 @@ class Signupd:
         """
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         named = {f"SIGNUPD_{name}": value for name, value in self._settings.items()}
-        tether = (sys.executable, "-I", str(TETHER), str(os.getpid()))
+        command = [sys.executable, "-m", "signupd", "serve"]
+        # The kernel ties a child to the thread that made it, not to its process.
+        if threading.current_thread() is threading.main_thread():
+            command = [sys.executable, "-I", str(TETHER), str(os.getpid()), *command]
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: S603 - our own program
-                (*tether, sys.executable, "-m", "signupd", "serve"),
+                command,
                 cwd=self.directory,
+                # Ctrl-C is for us; we stop the server when its turn has come.
+                process_group=0,
                 env=inherited | named,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -130,23 +150,29 @@ class Signupd:
     def close(self) -> None:
         """End the server and remove its temporary directory."""
         self.stop()
-        if self._temporary is not None:
-            self._temporary.cleanup()
+        self._resources.close()
 
     def log(self) -> str:
         """Read the whole log."""
         return self.log_path.read_text(encoding="utf-8", errors="replace")
 
+    def log_tail(self) -> str:
+        """Read the last lines of the log."""
+        return "\n".join(self.log().splitlines()[-ERROR_LINES:])
+
     def _wait_until_serving(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        with grpc.insecure_channel(self.target) as channel:
+        with grpc.insecure_channel(self.target, NO_PROXY) as channel:
             health = health_pb2_grpc.HealthStub(channel)
             while not _serving(health):
                 if self._process is None or self._process.poll() is not None:
-                    raise SignupdFailedError(f"signupd ended:\n{self.log()}")
+                    raise self._failed("signupd ended")
                 if time.monotonic() > deadline:
-                    raise SignupdFailedError(f"signupd is not serving:\n{self.log()}")
+                    raise self._failed("signupd did not begin to serve")
                 time.sleep(POLL_SECONDS)
+
+    def _failed(self, what: str) -> SignupdFailedError:
+        return SignupdFailedError(f"{what}. The end of its log:\n{self.log_tail()}")
 
 
 def _serving(health: health_pb2_grpc.HealthStub) -> bool:

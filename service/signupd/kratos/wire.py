@@ -6,6 +6,7 @@ import asyncio
 import json
 import ssl
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS: Final = 128
 RETRY_AFTER_SECONDS: Final = 2.0
 _SERVER_ERROR: Final = 500
-_TOO_MANY_REQUESTS: Final = 429
 
 # httpx' error -> ours; the first that fits. httpx-aiohttp calls a connection that broke
 # after the request had left a ConnectTimeout, so that name does not mean "unreached".
@@ -115,13 +115,16 @@ class Wire:
                 f"{method} to Kratos failed: {type(error).__name__}",
                 retry_after_seconds=RETRY_AFTER_SECONDS,
             ) from error
-        status = response.status_code
-        if status >= _SERVER_ERROR or status == _TOO_MANY_REQUESTS:
+        status, body = response.status_code, _json(response.content)
+        if status == HTTPStatus.BAD_GATEWAY and isinstance(body, dict):
+            # Kratos' own words on a hook that it does not parse, not a proxy's.
+            return Answer(status, body)
+        if status >= _SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
             raise KratosUnavailable(
                 f"{method} to Kratos was answered with HTTP status {status}",
                 retry_after_seconds=RETRY_AFTER_SECONDS,
             )
-        return Answer(status, _json(response.content))
+        return Answer(status, body)
 
 
 def _json(content: bytes) -> Any:

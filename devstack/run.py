@@ -1,0 +1,164 @@
+"""Kratos, signupd and a mailbox, kept up for grpcurl until they are told to stop.
+
+`make run` runs it. What must outlive a restart lies in `.run/`.
+"""
+
+import fcntl
+import os
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+
+from aiosmtpd.smtp import SMTP, Envelope, Session
+
+from devstack import paste
+from devstack.mailbox import Mailbox
+from devstack.page import Page
+from devstack.places import Ports
+from devstack.stack import TROUBLE, Stack, open_stack
+
+STATE = Path(__file__).parent.parent / ".run"
+POLL_SECONDS = 0.3
+
+
+class AlreadyUpError(Exception):
+    """Another one is up on the same state."""
+
+
+class ProcessEndedError(Exception):
+    """One of the servers ended by itself; the text ends with its log."""
+
+
+class AnnouncingMailbox(Mailbox):
+    """Also writes each mail's recipient and code on a page.
+
+    Args:
+        page: Where.
+        directory: Where the mails are kept.
+    """
+
+    def __init__(self, page: Page, directory: Path) -> None:
+        super().__init__(directory)
+        self._page = page
+
+    async def handle_DATA(
+        self, _server: SMTP, _session: Session, envelope: Envelope
+    ) -> str:
+        """Keep a mail and announce it."""
+        status = await super().handle_DATA(_server, _session, envelope)
+        for recipient in envelope.rcpt_tos:
+            mail = self.mails_to(recipient)[-1]
+            code = f"  CODE={mail.code}" if mail.code else ""
+            self._page.say(f"{time.strftime('%X')}  mail to {mail.to}{code}", "green")
+        return status
+
+
+def main() -> int:
+    """Keep the stack up.
+
+    Returns:
+        The exit code: 0 when it was told to stop.
+    """
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    page = Page()
+    try:
+        with _locked(STATE):
+            _serve(page)
+    except KeyboardInterrupt:
+        page.say("Everything is stopped.")
+        return 0
+    except (AlreadyUpError, ProcessEndedError, *TROUBLE) as error:
+        page.error(str(error) or type(error).__name__)
+    return 1
+
+
+def _serve(page: Page) -> None:
+    page.heading("The servers")
+    # Numbers of mails begin anew at each start.
+    mails = STATE / "mails" / time.strftime("%Y%m%d-%H%M%S")
+    mailbox = AnnouncingMailbox(page, mails)
+    with open_stack(page, STATE, Ports.usual(), mailbox) as stack:
+        _describe(page, stack, mails)
+        try:
+            while True:
+                _watch(stack)
+                time.sleep(POLL_SECONDS)
+        except KeyboardInterrupt:
+            page.say("\nStopping signupd, then the rest ...")
+            raise
+
+
+def _describe(page: Page, stack: Stack, mails: Path) -> None:
+    page.heading("Where things are")
+    here = {
+        "signupd": stack.signupd.target,
+        "hooks": stack.hook_listen,
+        "Kratos, public": stack.public_url,
+        "Kratos, admin": stack.admin_url,
+        "databases, logs": _relative(STATE),
+        "mails": "where your Kratos sends them" if stack.foreign else _relative(mails),
+    }
+    page.fields(here)
+    page.heading("In another terminal")
+    for sentence, commands in paste.blocks(stack.signupd.target, stack.admin_url):
+        page.say(f"\n{sentence}", "italic")
+        page.verbatim(commands)
+    page.heading("Ctrl-C stops everything")
+
+
+def _watch(stack: Stack) -> None:
+    """See that the servers live.
+
+    Raises:
+        ProcessEndedError: One of them does not.
+    """
+    signupd, kratos = stack.signupd, stack.kratos
+    if _has_ended(signupd.pid):
+        raise _ended("signupd", signupd.log_tail())
+    if kratos is not None and _has_ended(kratos.pid):
+        raise _ended("Kratos", kratos.log_tail())
+
+
+def _ended(name: str, log: str) -> ProcessEndedError:
+    return ProcessEndedError(f"{name} has ended. The end of its log:\n{log}")
+
+
+def _has_ended(pid: int | None) -> bool:
+    """Look at a child without taking its exit code from whoever started it."""
+    if pid is None:
+        return True
+    looking = os.WEXITED | os.WNOHANG | os.WNOWAIT
+    return os.waitid(os.P_PID, pid, looking) is not None
+
+
+@contextmanager
+def _locked(directory: Path) -> Iterator[None]:
+    directory.mkdir(mode=0o700, exist_ok=True)
+    with (directory / "lock").open("w") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise AlreadyUpError(
+                f"`make run` is up already, on {_relative(directory)}"
+            ) from None
+        yield
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    # Once is enough: what follows must not be cut short.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    raise KeyboardInterrupt
+
+
+def _relative(path: Path) -> str:
+    return str(path.relative_to(STATE.parent))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

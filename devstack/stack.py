@@ -1,0 +1,180 @@
+"""The stack: a mailbox, a Kratos and a signupd, up together."""
+
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+
+from devstack.binary import KratosMissingError, kratos_binary
+from devstack.build_bar import BuildBar
+from devstack.config import KratosConfig
+from devstack.foreign import ForeignKratos, ForeignKratosError
+from devstack.kratos import Kratos, KratosFailedError
+from devstack.mailbox import Mailbox, MailMissingError
+from devstack.page import Page
+from devstack.places import Ports
+from devstack.ports import LOOPBACK
+from devstack.server import Signupd, SignupdFailedError
+
+# What can go wrong through no fault of ours; the text of each is for people.
+TROUBLE = (
+    KratosMissingError,
+    KratosFailedError,
+    SignupdFailedError,
+    ForeignKratosError,
+    MailMissingError,
+    httpx.HTTPError,
+    OSError,
+)
+
+HOOK_PORT_TAKEN = """\
+{listen} is in use, perhaps by another signupd. Kratos' hooks come in there.
+Stop what listens there, or point the hooks of your Kratos elsewhere and name that
+place in SIGNUPD_HOOK_LISTEN."""
+
+
+@dataclass(frozen=True, slots=True)
+class Stack:
+    """What is up.
+
+    Attributes:
+        public_url: Kratos' public API.
+        admin_url: Kratos' admin API.
+        version: What Kratos calls itself.
+        signupd: The server.
+        hook_listen: Where it waits for Kratos' hooks.
+        kratos: None where somebody else runs it.
+        foreign: None where it is ours.
+    """
+
+    public_url: str
+    admin_url: str
+    version: str
+    signupd: Signupd
+    hook_listen: str
+    kratos: Kratos | None = None
+    foreign: ForeignKratos | None = None
+
+
+@contextmanager
+def open_stack(
+    page: Page, directory: Path, ports: Ports, mailbox: Mailbox
+) -> Iterator[Stack]:
+    """Start everything, and stop it in the opposite order.
+
+    Args:
+        page: Told step by step.
+        directory: Databases, logs and secrets; what is there already is used.
+        ports: Where to listen.
+        mailbox: Gets Kratos' mails. Stays closed where the environment names a Kratos.
+
+    Yields:
+        The running stack.
+
+    Raises:
+        TROUBLE: One of these.
+    """
+    foreign = ForeignKratos.named(os.environ)
+    with ExitStack() as resources:
+        if foreign is not None:
+            yield _in_front_of(foreign, page, directory, ports, resources)
+        else:
+            resources.enter_context(mailbox)
+            yield _from_nothing(page, directory, ports, mailbox.uri, resources)
+
+
+def _from_nothing(
+    page: Page, directory: Path, ports: Ports, smtp_uri: str, resources: ExitStack
+) -> Stack:
+    begun = time.monotonic()
+    with BuildBar(page.console) as bar:
+        binary = kratos_binary(bar.line, bar.progress)
+    page.tick(f"Kratos' program: {_short(binary)}", begun)
+    config = _Kept(
+        hook_url=f"http://{LOOPBACK}:{ports.hook}",
+        smtp_uri=smtp_uri,
+        ports=(ports.public, ports.admin),
+    )
+    kratos = Kratos(binary, config, _made(directory / "kratos"))
+    resources.callback(kratos.close)
+    with page.step("Starting Kratos on SQLite") as done:
+        kratos.start()
+        version = kratos.version
+        done(f"Kratos {version} on SQLite, its public API at {kratos.public_url}")
+    hooks = f"{LOOPBACK}:{ports.hook}"
+    signupd = Signupd(
+        kratos.public_url,
+        kratos.admin_url,
+        hook_port=ports.hook,
+        port=ports.rpc,
+        directory=_made(directory / "signupd"),
+    )
+    _start(signupd, page, resources)
+    return Stack(
+        kratos.public_url, kratos.admin_url, version, signupd, hooks, kratos=kratos
+    )
+
+
+def _in_front_of(
+    foreign: ForeignKratos,
+    page: Page,
+    directory: Path,
+    ports: Ports,
+    resources: ExitStack,
+) -> Stack:
+    with page.step("Looking for your Kratos") as done:
+        version = foreign.version()
+        done(f"Your Kratos {version}, its public API at {foreign.public_url}")
+    signupd = Signupd(
+        foreign.public_url,
+        foreign.admin_url,
+        port=ports.rpc,
+        directory=_made(directory / "signupd"),
+        settings=foreign.settings,
+    )
+    try:
+        _start(signupd, page, resources)
+    except SignupdFailedError as error:
+        if "address already in use" not in str(error):
+            raise
+        taken = HOOK_PORT_TAKEN.format(listen=foreign.hook_listen)
+        raise ForeignKratosError(taken) from error
+    urls = foreign.public_url, foreign.admin_url
+    return Stack(*urls, version, signupd, foreign.hook_listen, foreign=foreign)
+
+
+def _start(signupd: Signupd, page: Page, resources: ExitStack) -> None:
+    resources.callback(signupd.close)
+    with page.step("Starting signupd") as done:
+        signupd.start()
+        done(f"signupd serves on {signupd.target}, as process {signupd.pid}")
+
+
+class _Kept(KratosConfig):
+    """Keeps the secrets in a file, so that codes and sessions outlive a restart."""
+
+    def environment(self, directory: Path) -> dict[str, str]:
+        made = super().environment(directory)
+        kept = directory / "secrets.json"
+        if not kept.exists():
+            secrets = {name: made[name] for name in made if name.startswith("SECRETS_")}
+            kept.touch(mode=0o600)
+            kept.write_text(json.dumps(secrets), encoding="utf-8")
+        secrets = json.loads(kept.read_text(encoding="utf-8"))
+        return {**made, **secrets}
+
+
+def _made(directory: Path) -> Path:
+    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return directory
+
+
+def _short(path: Path) -> str:
+    """Write the home directory as people do."""
+    home = Path.home()
+    return f"~/{path.relative_to(home)}" if path.is_relative_to(home) else str(path)
