@@ -71,7 +71,7 @@ class Signupd:
             self._resources.enter_context(tempfile.TemporaryDirectory())
         )
         self.log_path = self.directory / "signupd.log"
-        free = free_ports(2)
+        free = free_ports(3)
         self.hook_port = hook_port or free[0]
         self.target = f"{LOOPBACK}:{port or free[1]}"
         self._settings = {
@@ -80,6 +80,7 @@ class Signupd:
             "KRATOS_PUBLIC_URL": public_url,
             "KRATOS_ADMIN_URL": admin_url,
             "LEDGER_URL": f"sqlite:///{self.directory}/signupd.db",
+            "METRICS_LISTEN": f"{LOOPBACK}:{free[2]}",
             "LOG_FORMAT": "json",
             **(settings or {}),
         }

@@ -8,20 +8,28 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from signupd.errors import KratosIncompatible, KratosUnavailable
+from signupd.errors import (
+    KratosIncompatible,
+    KratosUnavailable,
+    LedgerUnavailable,
+)
 from signupd.hooks import Hooks
 from signupd.keyfile import ring_beside
 from signupd.kratos.client import Kratos, Timeouts
 from signupd.kratos.wire import Wire
+from signupd.ledger.backlog import Backlog
+from signupd.ledger.database import Database, now_micros
 from signupd.ledger.engine import open_engine, sqlite_file
 from signupd.ledger.ledger import Ledger
-from signupd.ledger.schema import migrate
+from signupd.ledger.schema import migrate, newest_revision, revision
 from signupd.rpc.server import Server
 from signupd.sealing import KeyRing
 from signupd.signup.deps import Deps
 from signupd.signup.gate import PROOF_INTERVAL_SECONDS, Gate
 from signupd.signup.rules import SECOND, Rules
+from signupd.signup.sweep import Swept, sweep
 from signupd.signup.work import Work
+from signupd.telemetry import Telemetry
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -38,11 +46,6 @@ _CALLS_UNDER_LEASE: Final = 4
 _LEASE_SLACK_SECONDS: Final = 5.0
 # How long after our yes Kratos may still store; see Rules.approval.
 _APPROVAL_SECONDS: Final = 45.0
-
-
-def now_micros() -> int:
-    """Tell the time in microseconds since the Unix epoch."""
-    return time.time_ns() // 1000
 
 
 class Service:
@@ -65,16 +68,20 @@ class Service:
         self._wire = Wire(
             admin_token=_secret(settings.kratos_admin_token), ca=settings.kratos_ca
         )
-        self._ledger = Ledger(open_engine(settings.ledger_url), clock)
-        self.deps = _deps(settings, self._wire, self._ledger, log)
+        self._database = Database(open_engine(settings.ledger_url), clock)
+        self.deps = _deps(settings, self._wire, Ledger(self._database), log)
+        self.backlog = Backlog(self._database, settings.sweep_batch)
         self._work = Work()
         self._hooks = web.AppRunner(
             Hooks(self.deps, _secret(settings.hook_key)).app(), access_log=None
         )
         self._server = Server(self.deps, self._work, log, reflect=settings.reflects)
-        self._proving: asyncio.Task[None] | None = None
+        self._telemetry = Telemetry(self.backlog, time.monotonic)
+        self._metrics = web.AppRunner(self._telemetry.app(), access_log=None)
+        self._loops: list[asyncio.Task[None]] = []
         self.port = 0
         self.hook_port = 0
+        self.metrics_port = 0
 
     async def start(self) -> None:
         """Bring the ledger up to date, open the hook port, then serve.
@@ -83,14 +90,17 @@ class Service:
             OSError: A port cannot be had.
             LedgerUnavailable: The ledger cannot be opened.
         """
-        await migrate(self._settings.ledger_url)
-        await self._hooks.setup()
-        host, _, port = self._settings.hook_listen.rpartition(":")
-        site = web.TCPSite(self._hooks, host.strip("[]"), int(port))
-        await site.start()
-        self.hook_port = int(self._hooks.addresses[0][1])
+        await self.open_ledger(alone=True)
+        self.hook_port = await _listen(self._hooks, self._settings.hook_listen)
+        if self._settings.metrics_listen:
+            address = self._settings.metrics_listen
+            self.metrics_port = await _listen(self._metrics, address)
         self.port = await self._server.start(self._settings.listen)
-        self._proving = asyncio.create_task(self._prove())
+        self._telemetry.ready = True
+        self._loops = [
+            asyncio.create_task(self._prove()),
+            asyncio.create_task(self._sweep()),
+        ]
         self._log.info(
             "serving", listen=self._settings.listen, hooks=self._settings.hook_listen
         )
@@ -100,14 +110,61 @@ class Service:
 
         The hook port goes last of what listens, since work under way needs it.
         """
-        if self._proving is not None:
-            self._proving.cancel()
-        await self._server.stop(self._settings.drain_seconds)
+        self._telemetry.ready = False
+        for loop in self._loops:
+            loop.cancel()
+        if self.port:
+            await self._server.stop(self._settings.drain_seconds)
         await self._work.drain()
         await self._hooks.cleanup()
+        await self._metrics.cleanup()
         await self._wire.close()
-        await self._ledger.close()
+        await self._database.close()
         self._log.info("stopped")
+
+    async def open_ledger(self, *, alone: bool) -> None:
+        """Bring a SQLite ledger up to date; demand that a shared one is.
+
+        Args:
+            alone: Whether this is the one server of a SQLite ledger. Then whoever held
+                a lease there is dead.
+
+        Raises:
+            LedgerUnavailable: It cannot be opened, or its schema is another's.
+        """
+        url = self._settings.ledger_url
+        if not self._database.shared:
+            await migrate(url)
+            if alone:
+                await self.backlog.end_all_leases()
+        elif await revision(url) != newest_revision():
+            raise LedgerUnavailable("the ledger's schema is not ours: signupd migrate")
+        await self._database.set_clock()
+
+    async def sweep(self) -> Swept:
+        """Do one round of sweeping, to its end whatever becomes of the caller."""
+        return await self._work.run(
+            None,
+            lambda: sweep(
+                self.deps,
+                self.backlog,
+                batch=self._settings.sweep_batch,
+                retention=_micros(self._settings.retention),
+            ),
+        )
+
+    async def _sweep(self) -> None:
+        """Sweep for ever: at once again while there is more, else after a while."""
+        while True:
+            more = False
+            try:
+                more = (await self.sweep()).more
+            except LedgerUnavailable as error:
+                self._log.warning("not_swept", why=error.detail)
+            except Exception:  # noqa: BLE001 - one bad round must not end the sweeping
+                self._log.exception("defect", where="sweeper")
+            if not more:
+                await asyncio.sleep(self._settings.sweep_interval)
 
     async def _prove(self) -> None:
         """Prove the password hook before anybody asks, and say what is wrong if not."""
@@ -121,6 +178,14 @@ class Service:
             else:
                 return
             await asyncio.sleep(PROOF_INTERVAL_SECONDS)
+
+
+async def _listen(runner: web.AppRunner, address: str) -> int:
+    """Serve a web application; give the port, for port 0 takes a free one."""
+    host, _, port = address.rpartition(":")
+    await runner.setup()
+    await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+    return int(runner.addresses[0][1])
 
 
 def _deps(

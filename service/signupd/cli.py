@@ -73,6 +73,28 @@ def migrate(config: Config = None) -> None:
     _run(run)
 
 
+@app.command()
+def sweep(config: Config = None) -> None:
+    """Do one round of the sweeper, now."""
+    settings = _settings(config)
+    log = logs.configure(json=False, level="warning")
+
+    async def run() -> None:
+        service = Service(settings, log)
+        try:
+            await service.open_ledger(alone=False)
+            done = await service.sweep()
+        finally:
+            await service.stop()
+        print(  # noqa: T201
+            f"settled {done.settled}, not settled {done.failed}, "
+            f"expired {done.expired}, forgotten {done.forgotten}"
+            + (", more is due" if done.more else "")
+        )
+
+    _run(run)
+
+
 def _run(job: Callable[[], Coroutine[Any, Any, None]]) -> None:
     try:
         asyncio.run(job())

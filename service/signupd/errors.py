@@ -13,11 +13,14 @@
     ├── CodeIncorrect
     ├── CodeExpired
     ├── CodeAttemptsExhausted
+    ├── ResendTooSoon
+    ├── SendLimitReached
     ├── SignupExpired
     ├── SignupCancelled
     ├── PasswordAttemptsExhausted
     ├── PasswordAlreadySet
     ├── SignupBusy
+    ├── DeadlineTooShort
     ├── KratosUnavailable
     │   └── KratosUnreached
     ├── LedgerUnavailable
@@ -137,6 +140,18 @@ class CodeAttemptsExhausted(SignupdError):
     reason = "CODE_ATTEMPTS_EXHAUSTED"
 
 
+class ResendTooSoon(SignupdError):
+    """It is too early for another mail."""
+
+    reason = "RESEND_TOO_SOON"
+
+
+class SendLimitReached(SignupdError):
+    """No further mail may be sent."""
+
+    reason = "SEND_LIMIT_REACHED"
+
+
 class SignupExpired(SignupdError):
     """The sign-up's present step has lapsed."""
 
@@ -165,6 +180,12 @@ class SignupBusy(SignupdError):
     """Another call is at work on this sign-up."""
 
     reason = "SIGNUP_BUSY"
+
+
+class DeadlineTooShort(SignupdError):
+    """The caller's deadline leaves too little time to begin."""
+
+    reason = "DEADLINE_TOO_SHORT"
 
 
 class KratosUnavailable(SignupdError):

@@ -86,7 +86,8 @@ class Hooks:
         return _json(200, _yes(verdict, address))
 
     def _admit(self, request: web.Request) -> None:
-        given = request.headers.get("X-Hook-Key", "").encode()
+        header = request.headers.get("X-Hook-Key", "")
+        given = header.encode("utf-8", "surrogateescape")
         if self._key is not None and not hmac.compare_digest(given, self._key):
             self._deps.log.warning("hook_key_wrong", path=request.path)
             raise web.HTTPForbidden
@@ -99,9 +100,17 @@ def _asked(body: bytes) -> tuple[str, str] | None:
         flow_id, address = asked["flow_id"], asked["email"]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    if not isinstance(flow_id, str) or not isinstance(address, str):
+    if not _is_text(flow_id) or not _is_text(address):
         return None
     return flow_id, address
+
+
+def _is_text(value: object) -> bool:
+    """Tell text from other JSON values, and from lone surrogates, which JSON allows."""
+    try:
+        return isinstance(value, str) and bool(value.encode())
+    except UnicodeEncodeError:
+        return False
 
 
 def _yes(approval: Approval, address: str) -> bytes:

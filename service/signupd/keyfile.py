@@ -6,6 +6,7 @@ import base64
 import contextlib
 import json
 import os
+import tempfile
 from typing import TYPE_CHECKING, Final
 
 from signupd.errors import SignupdError
@@ -52,8 +53,8 @@ def _make(path: Path) -> None:
     """Write fresh keys, whole or not at all; another process may be doing the same."""
     keys = [base64.b64encode(os.urandom(KEY_BYTES)).decode() for _ in range(2)]
     text = json.dumps({"token_keys": keys[:1], "digest_key": keys[1]})
-    draft = path.with_name(f"{NAME}.{os.getpid()}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    # Readable by its owner only, from the first moment.
+    descriptor, draft = tempfile.mkstemp(prefix=f"{NAME}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
@@ -63,4 +64,4 @@ def _make(path: Path) -> None:
         with contextlib.suppress(FileExistsError):
             os.link(draft, path)
     finally:
-        draft.unlink()
+        os.unlink(draft)  # noqa: PTH108 - mkstemp gives a string

@@ -67,9 +67,10 @@ def _key(value: object) -> bytes:
 
 
 def _keys(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    return tuple(_key(part.strip()) for part in value.split(","))
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple):
+        raise ValueError("is not a list of keys")  # noqa: TRY004 - as pydantic wants
+    return tuple(_key(str(part).strip()) for part in parts)
 
 
 def _address(value: str) -> str:
@@ -87,6 +88,10 @@ def _tcp_address(value: str) -> str:
     return _address(value)
 
 
+def _metrics_address(value: str) -> str:
+    return value and _tcp_address(value)
+
+
 def _http_url(value: str) -> str:
     if not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", value):
         raise ValueError("is not an http or https URL")
@@ -94,8 +99,7 @@ def _http_url(value: str) -> str:
 
 
 def _ledger_url(value: str) -> str:
-    if sqlite_file(value) is None:
-        raise ValueError("is not sqlite:///PATH, the only kind this version knows")
+    sqlite_file(value)
     return value
 
 
@@ -114,6 +118,7 @@ class Settings(BaseModel):
     insecure: bool = False
     hook_listen: Annotated[str, AfterValidator(_tcp_address)] = "127.0.0.1:9465"
     hook_key: Annotated[SecretStr, Field(min_length=16)] | None = None
+    metrics_listen: Annotated[str, AfterValidator(_metrics_address)] = "127.0.0.1:9464"
     kratos_public_url: Url = "http://127.0.0.1:4433"
     kratos_admin_url: Url = "http://127.0.0.1:4434"
     kratos_ca: Path | None = None
@@ -132,6 +137,9 @@ class Settings(BaseModel):
     # Kratos demands 8 itself; SP 800-63B, 3.1.1.2, no less.
     password_min_length: Annotated[int, Field(ge=8, le=72)] = 8
     password_max_bytes: Annotated[int, Field(ge=8, le=1024)] = 72
+    sweep_interval: Seconds = 30.0
+    sweep_batch: Annotated[int, Field(ge=1, le=10_000)] = 100
+    retention: Seconds = 30 * 86400.0
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 20.0
     reflection: bool | None = None
     log_format: Literal["json", "console"] | None = None
@@ -147,6 +155,8 @@ class Settings(BaseModel):
             mistakes.append("HOOK_LISTEN: beyond loopback it needs a HOOK_KEY")
         if bool(self.token_keys) != (self.digest_key is not None):
             mistakes.append("TOKEN_KEYS, DIGEST_KEY: give both or neither")
+        if sqlite_file(self.ledger_url) is None and self.digest_key is None:
+            mistakes.append("TOKEN_KEYS, DIGEST_KEY: PostgreSQL demands both")
         if self.password_max_bytes < self.password_min_length:
             mistakes.append("PASSWORD_MAX_BYTES: is less than PASSWORD_MIN_LENGTH")
         if mistakes:
@@ -187,13 +197,28 @@ def load(config: Path | None, environ: Mapping[str, str] | None = None) -> Setti
     for name in sorted(given.keys() - Settings.model_fields.keys()):
         del given[name]
         mistakes.append(f"{PREFIX}{name.upper()}: this version knows no such setting")
-    try:
-        settings = Settings.model_validate(given)
-    except ValidationError as error:
-        mistakes += [line for fault in error.errors() for line in _lines(fault)]
-    if mistakes:
+    settings, faults = _validated(given)
+    mistakes += faults
+    if settings is None or mistakes:
         raise SettingsInvalidError(mistakes)
     return settings
+
+
+def _validated(given: dict[str, Any]) -> tuple[Settings | None, list[str]]:
+    """Validate; where fields are wrong, look at what is wrong together all the same."""
+    try:
+        return Settings.model_validate(given), []
+    except ValidationError as error:
+        faults = error.errors()
+    lines = [line for fault in faults for line in _lines(fault)]
+    wrong = {str(fault["loc"][0]) for fault in faults if fault["loc"]}
+    if wrong:
+        rest = {name: value for name, value in given.items() if name not in wrong}
+        together = _validated(rest)[1]
+        lines += [
+            line for line in together if not any(name.upper() in line for name in wrong)
+        ]
+    return None, lines
 
 
 def _prefixed(values: Mapping[str, str | None]) -> dict[str, Any]:

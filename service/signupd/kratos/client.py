@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from signupd.kratos.wire import Answer, Wire
 
 _REGISTRATION: Final = "/self-service/registration"
+# A deletion that is lost would leave what must not stay.
+_TRIES: Final = 3
 _CODE_MAIL: Final = "registration_code_valid"
 _DELIVERIES: Final = {
     "queued": Delivery.QUEUED,
@@ -239,9 +242,16 @@ class Kratos:
         return await self._wire.request("POST", url, timeout_seconds, payload)
 
     async def _delete(self, url: str) -> None:
-        answer = await self._wire.request("DELETE", url, self._timeouts.call)
+        answer = await self._persist("DELETE", url)
         if answer.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
             raise KratosUnavailable(_admin_fault(answer))
+
+    async def _persist(self, method: str, url: str) -> Answer:
+        """Send what may be repeated, a few times if need be."""
+        for _ in range(_TRIES - 1):
+            with contextlib.suppress(KratosUnavailable):
+                return await self._wire.request(method, url, self._timeouts.call)
+        return await self._wire.request(method, url, self._timeouts.call)
 
     def _flow_of(self, answer: Answer, hint: str) -> Flow:
         if not _is_flow(answer.body):

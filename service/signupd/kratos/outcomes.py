@@ -218,7 +218,7 @@ def _read_mark(metadata: Any) -> Mark | None:
         return None
     try:
         return Mark(uuid.UUID(mark["signup_id"]), int(mark["attempt"]))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         return None  # an operator's own entry under our name; not ours
 
 

@@ -28,10 +28,10 @@ MAX_CONNECTIONS: Final = 128
 RETRY_AFTER_SECONDS: Final = 2.0
 _SERVER_ERROR: Final = 500
 
-# httpx' error -> ours; the first that fits. httpx-aiohttp calls a connection that broke
-# after the request had left a ConnectTimeout, so that name does not mean "unreached".
+# The transport's error -> ours; the first that fits. httpx-aiohttp gives every broken
+# connection one name, made or not, so aiohttp's own error decides what was reached.
 _TROUBLES: Final[tuple[tuple[type[Exception], type[SignupdError]], ...]] = (
-    (httpx.ConnectError, KratosUnreached),
+    (aiohttp.ClientConnectorError, KratosUnreached),
     (httpx.UnsupportedProtocol, KratosIncompatible),
     (httpx.HTTPError, KratosUnavailable),
     (aiohttp.ClientError, KratosUnavailable),
@@ -108,10 +108,7 @@ class Wire:
                     method, url, content=content, headers=headers
                 )
         except tuple(foreign for foreign, _ in _TROUBLES) as error:
-            ours = next(
-                ours for foreign, ours in _TROUBLES if isinstance(error, foreign)
-            )
-            raise ours(
+            raise _ours(error)(
                 f"{method} to Kratos failed: {type(error).__name__}",
                 retry_after_seconds=RETRY_AFTER_SECONDS,
             ) from error
@@ -125,6 +122,14 @@ class Wire:
                 retry_after_seconds=RETRY_AFTER_SECONDS,
             )
         return Answer(status, body)
+
+
+def _ours(error: BaseException) -> type[SignupdError]:
+    """Choose our error for the transport's, or for what caused it."""
+    for foreign, ours in _TROUBLES:
+        if isinstance(error, foreign) or isinstance(error.__cause__, foreign):
+            return ours
+    raise AssertionError("only what the table names is caught") from error
 
 
 def _json(content: bytes) -> Any:

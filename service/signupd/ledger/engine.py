@@ -9,14 +9,17 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-# A writer waits this long for another one before it gives up (SQLite's busy timeout).
-BUSY_TIMEOUT_SECONDS: Final = 5
+# A statement waits this long for a connection, for another writer, or for a lock.
+WAIT_SECONDS: Final = 5
 # SQLite has one writer at a time; more connections than this only queue up there.
 _SQLITE_CONNECTIONS: Final = 4
+# Each statement is short; this many replicas times this fits PostgreSQL's default 100.
+_POSTGRESQL_CONNECTIONS: Final = 10
+_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
 _PRAGMAS: Final = (
     "journal_mode = WAL",  # readers do not wait for the writer
     "synchronous = FULL",  # an acknowledged commit survives a power cut
-    f"busy_timeout = {BUSY_TIMEOUT_SECONDS * 1000}",
+    f"busy_timeout = {WAIT_SECONDS * 1000}",
 )
 
 
@@ -28,41 +31,66 @@ def sqlite_file(url: str) -> Path | None:
 
     Returns:
         The path, relative to the working directory unless the URL has four slashes.
-        None where the URL names no SQLite file (another database, or memory alone).
+        None where the URL names no SQLite file.
 
     Raises:
-        ValueError: It is no URL.
+        ValueError: It is no URL of a database that can hold a ledger.
     """
     try:
         parsed = sa.make_url(url)
     except sa.exc.ArgumentError as error:
-        raise ValueError("not a database URL") from error
-    if parsed.drivername != "sqlite" or parsed.database in (None, "", ":memory:"):
-        return None
-    return Path(str(parsed.database))
+        raise ValueError("is not a database URL") from error
+    if parsed.drivername not in _DRIVERS:
+        raise ValueError("is neither a sqlite: nor a postgresql: URL")
+    if parsed.database in (None, "", ":memory:"):
+        raise ValueError("names no database")
+    return Path(str(parsed.database)) if parsed.drivername == "sqlite" else None
 
 
-def open_engine(url: str) -> AsyncEngine:
+def open_engine(url: str, *, transactions: bool = False) -> AsyncEngine:
     """Make the engine for a ledger URL; nothing is connected yet.
 
-    Every statement commits by itself. The ledger needs no more: each of its changes is
-    one compare-and-set, and nothing may stay open across a call to Kratos.
+    Args:
+        url: As ``sqlite_file`` takes it.
+        transactions: For migrations. Otherwise every statement commits by itself: each
+            of the ledger's changes is one compare-and-set, and nothing may stay open
+            across a call to Kratos.
     """
-    engine = create_async_engine(
-        sa.make_url(url).set(drivername="sqlite+aiosqlite"),
-        isolation_level="AUTOCOMMIT",
-        pool_size=_SQLITE_CONNECTIONS,
-        max_overflow=0,
-        pool_timeout=BUSY_TIMEOUT_SECONDS,
-        hide_parameters=True,
-    )
+    parsed = sa.make_url(url)
+    options: dict[str, Any] = {
+        "pool_timeout": WAIT_SECONDS,
+        "max_overflow": 0,
+        "hide_parameters": True,
+    }
+    if not transactions:
+        options["isolation_level"] = "AUTOCOMMIT"
+    parsed = parsed.set(drivername=_DRIVERS[parsed.drivername])
+    if parsed.get_backend_name() == "postgresql":
+        return create_async_engine(
+            parsed,
+            pool_size=_POSTGRESQL_CONNECTIONS,
+            connect_args={
+                "connect_timeout": WAIT_SECONDS,
+                "options": f"-c statement_timeout={WAIT_SECONDS}s -c timezone=UTC",
+            },
+            **options,
+        )
+    engine = create_async_engine(parsed, pool_size=_SQLITE_CONNECTIONS, **options)
     event.listen(engine.sync_engine, "connect", _prepare)
+    if transactions:
+        # sqlite3 would begin a transaction only before the first change of data.
+        event.listen(engine.sync_engine, "begin", _begin)
     return engine
 
 
 def _prepare(connection: Any, _record: object) -> None:
     """Set a new SQLite connection up."""
+    connection.isolation_level = None
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
     cursor.close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from signupd.errors import LedgerUnavailable, SignupBusy
+from signupd.errors import SignupBusy
 from signupd.ledger.record import Lease, Record
 from signupd.ledger.tables import signups
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import AsyncIterator, Callable
 
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
+    from signupd.ledger.database import Database
 
 # Most work on a sign-up takes well below a second.
 RETRY_SECONDS: Final = 1.0
@@ -43,25 +40,18 @@ class Approval:
 class Ledger:
     """Reads and changes sign-ups.
 
-    Args:
-        engine: From ``open_engine``.
-        clock: The time in microseconds since the Unix epoch. SQLite has no clock that
-            is better than the machine's; all deadlines go by this one.
-
     Every method raises ``LedgerUnavailable`` when the database does not answer.
+
+    Args:
+        database: Where they are kept.
     """
 
-    def __init__(self, engine: AsyncEngine, clock: Callable[[], int]) -> None:
-        self._engine = engine
-        self._clock = clock
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self._engine.dispose()
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     def now(self) -> int:
         """Tell the time that deadlines go by, in microseconds."""
-        return self._clock()
+        return self._database.now()
 
     async def add(self, record: Record) -> bool:
         """Insert a new row.
@@ -69,13 +59,10 @@ class Ledger:
         Returns:
             False, with nothing inserted, when its caller used its request id before.
         """
+        values = {field.name: getattr(record, field.name) for field in _FIELDS}
         try:
-            async with self._connection() as connection:
-                await connection.execute(
-                    signups.insert().values(
-                        {f.name: getattr(record, f.name) for f in _FIELDS}
-                    )
-                )
+            async with self._database.connection() as connection:
+                await connection.execute(signups.insert().values(values))
         except sa.exc.IntegrityError:
             return False
         return True
@@ -136,7 +123,7 @@ class Ledger:
         Returns:
             The lease agreed to, or None where there is none such.
         """
-        now = self._clock()
+        now = self.now()
         statement = (
             signups.update()
             .where(
@@ -148,7 +135,7 @@ class Ledger:
             .values(approved_until=now + span)
             .returning(signups.c.signup_id, signups.c.epoch)
         )
-        async with self._connection() as connection:
+        async with self._database.connection() as connection:
             row = (await connection.execute(statement)).one_or_none()
         return None if row is None else Approval(*row)
 
@@ -157,32 +144,19 @@ class Ledger:
         query = sa.select(signups.c.epoch).where(
             signups.c.password_flow_digest == flow_digest
         )
-        async with self._connection() as connection:
+        async with self._database.connection() as connection:
             return (await connection.execute(query)).first() is not None
 
     async def _find(self, *where: sa.ColumnElement[bool]) -> Found | None:
-        async with self._connection() as connection:
-            result = await connection.execute(sa.select(signups).where(*where))
-            row = result.one_or_none()
-        return None if row is None else Found(Record(*row), self._clock())
+        read = await self._database.read_one(sa.select(signups).where(*where))
+        return None if read is None else Found(Record(*read[0]), read[1])
 
     async def _once(self, statement: sa.Update | sa.Delete) -> None:
         """Run a statement that is to meet exactly one row."""
-        async with self._connection() as connection:
+        async with self._database.connection() as connection:
             result = await connection.execute(statement)
         if result.rowcount != 1:
             raise SignupBusy("the row has moved", retry_after_seconds=RETRY_SECONDS)
-
-    @contextlib.asynccontextmanager
-    async def _connection(self) -> AsyncIterator[AsyncConnection]:
-        """Lend a connection; translate the database's troubles."""
-        try:
-            async with self._engine.connect() as connection:
-                yield connection
-        except (sa.exc.OperationalError, sa.exc.InterfaceError) as error:
-            raise LedgerUnavailable(str(error.orig)) from error
-        except (sa.exc.TimeoutError, OSError) as error:
-            raise LedgerUnavailable(type(error).__name__) from error
 
 
 _FIELDS = dataclasses.fields(Record)

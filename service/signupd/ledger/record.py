@@ -41,6 +41,17 @@ class Lease(enum.StrEnum):
     SETTING = "setting"
 
 
+class Event(enum.StrEnum):
+    """What happened to a sign-up, for whoever counts or is told of it."""
+
+    STARTED = "started"
+    VERIFIED = "verified"
+    COMPLETED = "completed"
+    ALREADY_REGISTERED = "already_registered"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
+
+
 @dataclass(frozen=True, slots=True)
 class Record:
     """One row, its fields in the order of the table's columns.
@@ -70,7 +81,7 @@ class Record:
         create_time: When StartSignup came.
         send_time: When the last mail was asked for.
         expire_time: When the present step lapses.
-        finish_time: When the state became final; 0 before.
+        state_time: When the state changed last.
         caller: Whom ``request_id`` belongs to; empty when callers are not told apart.
         request_id: StartSignup's, or none.
         request_digest: Keyed digest of what came with ``request_id``.
@@ -96,7 +107,7 @@ class Record:
     create_time: int
     send_time: int
     expire_time: int
-    finish_time: int
+    state_time: int
     caller: str
     request_id: uuid.UUID | None
     request_digest: bytes | None

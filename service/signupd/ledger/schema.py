@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
 from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
+from signupd.errors import LedgerUnavailable
 from signupd.ledger.engine import open_engine
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
+    from sqlalchemy.ext.asyncio import AsyncEngine
+
+# Two migrations at once wait for each other in PostgreSQL by this number ("signupd").
+_LOCK: Final = 0x7369676E757064
 
 
 def _config(connection: Connection | None = None) -> Config:
@@ -28,6 +34,22 @@ def newest_revision() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
+async def revision(url: str) -> str | None:
+    """Name the revision of a ledger; None for an empty database.
+
+    Raises:
+        LedgerUnavailable: The database does not answer.
+    """
+    engine = open_engine(url)
+    try:
+        async with engine.connect() as connection:
+            return await connection.run_sync(_revision)
+    except (sa.exc.DBAPIError, OSError) as error:
+        raise LedgerUnavailable(f"the ledger cannot be opened: {error}") from error
+    finally:
+        await engine.dispose()
+
+
 async def migrate(url: str) -> tuple[str | None, str | None]:
     """Bring the ledger's schema up to date; do nothing where it is.
 
@@ -36,17 +58,30 @@ async def migrate(url: str) -> tuple[str | None, str | None]:
 
     Returns:
         The revisions before (None for an empty database) and after.
-    """
 
+    Raises:
+        LedgerUnavailable: The database does not answer.
+    """
+    engine = open_engine(url, transactions=True)
+    try:
+        return await _upgrade(engine), newest_revision()
+    except (sa.exc.DBAPIError, OSError) as error:
+        raise LedgerUnavailable(f"the ledger cannot be opened: {error}") from error
+    finally:
+        await engine.dispose()
+
+
+async def _upgrade(engine: AsyncEngine) -> str | None:
     def upgrade(connection: Connection) -> str | None:
-        before = MigrationContext.configure(connection).get_current_revision()
+        if connection.dialect.name == "postgresql":
+            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+        before = _revision(connection)
         command.upgrade(_config(connection), "head")
         return before
 
-    engine = open_engine(url)
-    try:
-        async with engine.connect() as connection:
-            before = await connection.run_sync(upgrade)
-    finally:
-        await engine.dispose()
-    return before, newest_revision()
+    async with engine.begin() as connection:
+        return await connection.run_sync(upgrade)
+
+
+def _revision(connection: Connection) -> str | None:
+    return MigrationContext.configure(connection).get_current_revision()

@@ -1,15 +1,19 @@
-"""The ledger's tables, for SQLAlchemy Core. Alembic's migrations create them."""
+"""The ledger's tables, for SQLAlchemy Core. Alembic's migrations create them.
+
+Events are written by a trigger on ``signups.state`` (migration 0002): in the same
+transaction as the change, whoever makes it, and without another trip to the database.
+"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-from signupd.ledger.record import Lease, State
+from signupd.ledger.record import Event, Lease, State
 
 metadata = sa.MetaData()
 
 
-def _words(kind: type[State | Lease]) -> sa.Enum:
+def _words(kind: type[State | Lease | Event]) -> sa.Enum:
     """A column of plain words, so that SQL at the prompt can be read."""
     return sa.Enum(
         kind,
@@ -18,6 +22,8 @@ def _words(kind: type[State | Lease]) -> sa.Enum:
         values_callable=lambda members: [member.value for member in members],
     )
 
+
+_KEEPS_PASSWORDS = "state = 'completed' AND sealed_passwords IS NOT NULL"
 
 signups = sa.Table(
     "signups",
@@ -42,10 +48,50 @@ signups = sa.Table(
     sa.Column("create_time", sa.BigInteger, nullable=False),
     sa.Column("send_time", sa.BigInteger, nullable=False),
     sa.Column("expire_time", sa.BigInteger, nullable=False),
-    sa.Column("finish_time", sa.BigInteger, nullable=False),
+    sa.Column("state_time", sa.BigInteger, nullable=False),
     sa.Column("caller", sa.String(255), nullable=False),
     sa.Column("request_id", sa.Uuid),
     sa.Column("request_digest", sa.LargeBinary),
     # NULLs are distinct in both databases: sign-ups without a request id never meet.
     sa.UniqueConstraint("caller", "request_id", name="uq_signups_request"),
+    # What the sweeper looks for: lapsed steps, dead leases, rows past retention.
+    sa.Index("ix_signups_expire", "state", "expire_time"),
+    sa.Index("ix_signups_state", "state", "state_time"),
+    sa.Index(
+        "ix_signups_passwords",
+        "state_time",
+        sqlite_where=sa.text(_KEEPS_PASSWORDS),
+        postgresql_where=sa.text(_KEEPS_PASSWORDS),
+    ),
+    sa.Index(
+        "ix_signups_lease",
+        "lease_until",
+        sqlite_where=sa.text("lease <> 'none'"),
+        postgresql_where=sa.text("lease <> 'none'"),
+    ),
+)
+
+events = sa.Table(
+    "events",
+    metadata,
+    sa.Column(
+        "event_id",
+        sa.BigInteger().with_variant(sa.Integer, "sqlite"),
+        primary_key=True,
+        autoincrement=True,
+    ),
+    sa.Column("kind", _words(Event), nullable=False),
+    sa.Column("signup_id", sa.Uuid, nullable=False),
+    sa.Column("address_digest", sa.LargeBinary, nullable=False),
+    sa.Column("event_time", sa.BigInteger, nullable=False),
+    sa.Index("ix_events_time", "event_time"),
+    sqlite_autoincrement=True,
+)
+
+# How many events of each kind were pruned: the counts outlive the rows.
+event_totals = sa.Table(
+    "event_totals",
+    metadata,
+    sa.Column("kind", _words(Event), primary_key=True),
+    sa.Column("count", sa.BigInteger, nullable=False),
 )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from google.protobuf import json_format
 
@@ -23,7 +23,14 @@ UUID_CHARS: Final = 36
 UUID_VERSION: Final = 4
 # BCP 47's form (RFC 5646, 2.1) loosely, in the length that 4.4.1 asks to allow for.
 _LOCALE: Final = re.compile(r"(?=.{1,35}\Z)[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
+_NO_UUID4: Final = Violation("request_id", "is not a UUID of version 4")
 _CODE: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
+
+
+class HasToken(Protocol):
+    """A request that carries a continuation token."""
+
+    continuation_token: str
 
 
 def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
@@ -41,7 +48,7 @@ def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
         faults.append(Violation("client_ip", "is not an IP address"))
     request_id = _uuid4(message.request_id)
     if message.request_id and request_id is None:
-        faults.append(Violation("request_id", "is not a UUID of version 4"))
+        faults.append(_NO_UUID4)
     if faults:
         raise RequestInvalid(violations=tuple(faults))
     return StartRequest(
@@ -49,9 +56,19 @@ def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
     )
 
 
-def token_of(
-    message: pb.VerifyCodeRequest | pb.SetPasswordRequest | pb.GetSignupRequest,
-) -> str:
+def request_id_of(message: pb.ResendCodeRequest) -> uuid.UUID | None:
+    """Read the request id of a resend; None where there is none.
+
+    Raises:
+        RequestInvalid: It is not a UUID of version 4.
+    """
+    request_id = _uuid4(message.request_id)
+    if message.request_id and request_id is None:
+        raise RequestInvalid(violations=(_NO_UUID4,))
+    return request_id
+
+
+def token_of(message: HasToken) -> str:
     """Read a continuation token.
 
     Raises:
@@ -95,7 +112,9 @@ def _uuid4(text: str) -> uuid.UUID | None:
         value = uuid.UUID(text)
     except ValueError:
         return None
-    return value if value.version == UUID_VERSION else None
+    # Python reads other spellings too; one id has one.
+    plain = str(value) == text.lower()
+    return value if plain and value.version == UUID_VERSION else None
 
 
 def _is_ip(text: str) -> bool:

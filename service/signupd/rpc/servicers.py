@@ -9,8 +9,11 @@ from kratos_signup.v1 import account_service_pb2_grpc, signup_service_pb2_grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from signupd.rpc import requests
+from signupd.rpc.deadline import within_deadline
 from signupd.rpc.responses import signup_message
+from signupd.signup.cancel import cancel_signup
 from signupd.signup.get import get_signup
+from signupd.signup.resend import resend_code
 from signupd.signup.set_password import set_password
 from signupd.signup.start import start_signup
 from signupd.signup.verify import verify_code
@@ -47,16 +50,22 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         wanted = requests.start_request(request, ANY_CALLER)
         key = _key(self._deps.keys, request) if wanted.request_id else None
         job = partial(start_signup, self._deps, wanted)
-        answer = await self._work.run(key, job)
+        answer = await within_deadline(context, self._work.run(key, job))
         return pb.StartSignupResponse(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )
 
     async def ResendCode(
         self, request: pb.ResendCodeRequest, context: Context
-    ) -> NoReturn:
-        """Not served by this version."""
-        raise NotImplementedError
+    ) -> pb.ResendCodeResponse:
+        """Have another code mailed."""
+        token = requests.token_of(request)
+        job = partial(resend_code, self._deps, token, requests.request_id_of(request))
+        key = _key(self._deps.keys, request) if request.request_id else None
+        answer = await within_deadline(context, self._work.run(key, job))
+        return pb.ResendCodeResponse(
+            continuation_token=answer.token, signup=signup_message(answer.view)
+        )
 
     async def VerifyCode(
         self, request: pb.VerifyCodeRequest, context: Context
@@ -64,7 +73,8 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         """Have the code checked."""
         token, code = requests.token_of(request), requests.code_of(request)
         job = partial(verify_code, self._deps, token, code)
-        answer = await self._work.run(_key(self._deps.keys, request), job)
+        key = _key(self._deps.keys, request)
+        answer = await within_deadline(context, self._work.run(key, job))
         return pb.VerifyCodeResponse(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )
@@ -75,16 +85,22 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         """Have the account made."""
         token, password = requests.token_of(request), requests.password_of(request)
         job = partial(set_password, self._deps, token, password)
-        answer = await self._work.run(_key(self._deps.keys, request), job)
+        key = _key(self._deps.keys, request)
+        answer = await within_deadline(context, self._work.run(key, job))
         return pb.SetPasswordResponse(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )
 
     async def CancelSignup(
         self, request: pb.CancelSignupRequest, context: Context
-    ) -> NoReturn:
-        """Not served by this version."""
-        raise NotImplementedError
+    ) -> pb.CancelSignupResponse:
+        """End a sign-up that is under way."""
+        job = partial(cancel_signup, self._deps, requests.token_of(request))
+        key = _key(self._deps.keys, request)
+        answer = await within_deadline(context, self._work.run(key, job))
+        return pb.CancelSignupResponse(
+            continuation_token=answer.token, signup=signup_message(answer.view)
+        )
 
     async def GetSignup(
         self, request: pb.GetSignupRequest, context: Context
@@ -92,7 +108,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         """Tell how a sign-up stands."""
         token = requests.token_of(request)
         job = partial(get_signup, self._deps, token)
-        answer = await self._work.run(None, job)
+        answer = await within_deadline(context, self._work.run(None, job))
         return pb.GetSignupResponse(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )

@@ -22,12 +22,19 @@ class Contents:
         traits: All traits, the address among them.
         locale: As the caller gave it; may be empty.
         flow_id: The Kratos flow of the newest code mail; empty when it is used up.
+        pending_flow_id: The flow that a mail is being sent by; empty when none is.
+        resends: The request ids of the mails asked for after the first; empty where
+            one had none.
+        ghost_id: An account that Kratos stored past us and that is still to be deleted.
     """
 
     address: str
     traits: dict[str, Any]
     locale: str
     flow_id: str
+    pending_flow_id: str = ""
+    resends: tuple[str, ...] = ()
+    ghost_id: str = ""
 
     def __repr__(self) -> str:
         """Show nothing of it: it is kept sealed for a reason."""
@@ -48,7 +55,8 @@ def open_contents(keys: KeyRing, record: Record) -> Contents:
     """
     sealed = record.sealed or b""
     context = _context(b"contents", record.signup_id)
-    return Contents(**json.loads(keys.open(sealed, context)))
+    plain = json.loads(keys.open(sealed, context))
+    return Contents(**{**plain, "resends": tuple(plain["resends"])})
 
 
 def seal_mask(keys: KeyRing, signup_id: uuid.UUID, masked: str) -> bytes:

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 SECOND: Final = 1_000_000  # the ledger counts microseconds
+# For so long a repeated SetPassword is told truthfully whether its password is the one.
+PASSWORDS_KEPT: Final = 24 * 3600 * SECOND
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NoReturn
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
 from signupd.errors import (
     KratosIncompatible,
@@ -28,8 +29,10 @@ from signupd.signup.deps import Answer
 from signupd.signup.find import signup_of
 from signupd.signup.gate import FAULTS
 from signupd.signup.password import check_password, violations
+from signupd.signup.rules import PASSWORDS_KEPT
 from signupd.signup.settle import (
     conclude_password,
+    delete_ghost,
     look_up,
     made_by,
     refuse_late,
@@ -42,11 +45,26 @@ if TYPE_CHECKING:
     from signupd.ledger.ledger import Found
     from signupd.signup.deps import Deps
 
-FOREIGN_HOOK = (
-    "Kratos asked another server about a password: do all servers behind the hook's "
-    "URL share this one's ledger?"
-)
-CHANGED_SCHEMA = "Kratos refuses traits that it took before: has its schema changed?"
+# Why Kratos stored nothing, where it is the set-up that is wrong.
+_NOTHING_STORED: Final = {
+    PasswordAnswer.HOOK_UNKNOWN_FLOW: (
+        "Kratos asked another server about a password: do all servers behind the "
+        "hook's URL share this one's ledger?"
+    ),
+    PasswordAnswer.TRAITS_REFUSED: (
+        "Kratos refuses traits that it took before: has its schema changed?"
+    ),
+    PasswordAnswer.METHOD_OFF: FAULTS[PasswordAnswer.METHOD_OFF],
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """A password's way to Kratos: the row before and under its lease, and its seal."""
+
+    before: Record
+    record: Record
+    contents: Contents
 
 
 async def set_password(deps: Deps, token: str, password: str) -> Answer:
@@ -79,8 +97,9 @@ async def set_password(deps: Deps, token: str, password: str) -> Answer:
         contents = open_contents(deps.keys, record)
         check_password(password, Address(contents.address), deps.rules)
         flow_id = await deps.kratos.open_registration()
-        record = await _grant(deps, record, flow_id, password)
-        return await _submit(deps, record, contents, flow_id, password)
+        leased = await _grant(deps, record, flow_id, password)
+        attempt = Attempt(record, leased, contents)
+        return await _submit(deps, attempt, flow_id, password)
 
 
 def _repeat(deps: Deps, found: Found, password: str) -> Answer:
@@ -88,7 +107,8 @@ def _repeat(deps: Deps, found: Found, password: str) -> Answer:
     record, view = found.record, deps.view(found.record, found.now)
     if record.state is State.ALREADY_REGISTERED:
         return Answer("", view)
-    if record.state is not State.COMPLETED or record.sealed_passwords is None:
+    old = found.now - record.state_time >= PASSWORDS_KEPT
+    if record.state is not State.COMPLETED or old or record.sealed_passwords is None:
         raise StepMismatch
     if not knows_password(deps.keys, record, password):
         raise PasswordAlreadySet
@@ -108,73 +128,80 @@ async def _grant(deps: Deps, record: Record, flow_id: str, password: str) -> Rec
     return await deps.ledger.change(record, unapproved=True, **changes)
 
 
-async def _submit(
-    deps: Deps, record: Record, contents: Contents, flow_id: str, password: str
-) -> Answer:
+async def _submit(deps: Deps, attempt: Attempt, flow_id: str, password: str) -> Answer:
     """Post the password under the row's lease, and write down what came of it."""
+    traits = attempt.contents.traits
     try:
-        result = await deps.kratos.submit_password(flow_id, contents.traits, password)
+        result = await deps.kratos.submit_password(flow_id, traits, password)
     except KratosUnreached:
-        await deps.ledger.change(record, **transitions.password_uncounted(record))
+        await _give_back(deps, attempt)
         raise
     except KratosUnavailable as error:
-        return await _look(deps, record, error)
+        return await _look(deps, attempt, error)
     match result.answer:
+        case PasswordAnswer.CREATED:
+            return await _created(deps, attempt, result)
         case PasswordAnswer.REFUSED:
-            await _refused(deps, record, result)
-        case PasswordAnswer.HOOK_NOT_NOW:
-            await _give_back(deps, record)
-            raise SignupBusy(retry_after_seconds=RETRY_SECONDS)
-        case PasswordAnswer.HOOK_UNKNOWN_FLOW:
-            await _incompatible(deps, record, FOREIGN_HOOK)
-        case PasswordAnswer.TRAITS_REFUSED:
-            await _incompatible(deps, record, CHANGED_SCHEMA)
-        case PasswordAnswer.METHOD_OFF:
-            await _incompatible(deps, record, FAULTS[result.answer])
+            changes = transitions.password_refused(attempt.before)
+            await deps.ledger.change(attempt.record, **changes)
+            broken = [rule.value for rule in result.rules]
+            raise PasswordRejected(violations=violations(broken))
         case PasswordAnswer.UNCLEAR:
             fault = KratosIncompatible(FAULTS[result.answer])
-            return await _look(deps, record, fault)
-    return await _created(deps, record, contents, result)
+            return await _look(deps, attempt, fault)
+        case PasswordAnswer.HOOK_NOT_NOW:
+            await _give_back(deps, attempt)
+            raise SignupBusy(retry_after_seconds=RETRY_SECONDS)
+        case _:
+            await _give_back(deps, attempt)
+            raise KratosIncompatible(_NOTHING_STORED[result.answer])
 
 
-async def _refused(deps: Deps, record: Record, result: PasswordResult) -> NoReturn:
-    await deps.ledger.change(record, **transitions.password_refused())
-    raise PasswordRejected(violations=violations([r.value for r in result.rules]))
+async def _give_back(deps: Deps, attempt: Attempt) -> None:
+    """End a lease under which Kratos is known to have judged and stored nothing."""
+    changes = transitions.password_uncounted(attempt.before)
+    await deps.ledger.change(attempt.record, **changes)
 
 
-async def _incompatible(deps: Deps, record: Record, why: str) -> NoReturn:
-    await _give_back(deps, record)
-    raise KratosIncompatible(why)
-
-
-async def _give_back(deps: Deps, record: Record) -> None:
-    """End a lease under which Kratos is known to have stored nothing."""
-    await deps.ledger.change(record, **transitions.password_uncounted(record))
-
-
-async def _created(
-    deps: Deps, record: Record, contents: Contents, result: PasswordResult
-) -> Answer:
+async def _created(deps: Deps, attempt: Attempt, result: PasswordResult) -> Answer:
     """An account is stored. Finish if it is the one we agreed to, else delete it."""
-    account = await _look_up(deps, record)
+    account = await _look_up(deps, attempt.record)
     complete = (
         account is not None
         and account.id == result.identity_id
-        and made_by(record, account)
-        and contents.address in account.verified
+        and made_by(attempt.record, account)
+        and attempt.contents.address in account.verified
     )
-    if account is None or not complete:
-        deps.gate.distrust()
-        await _delete_ghost(deps, record, result)
-        await _incompatible(deps, record, FAULTS[PasswordAnswer.CREATED])
-    return await _finish(deps, record, account)
+    if account is not None and complete:
+        return await _finish(deps, attempt.record, account)
+    deps.gate.distrust()
+    if result.identity_id is not None:
+        await delete_ghost(deps, attempt.record, result.identity_id)
+    await _give_back(deps, attempt)
+    raise KratosIncompatible(FAULTS[result.answer])
 
 
-async def _delete_ghost(deps: Deps, record: Record, result: PasswordResult) -> None:
-    """Delete what Kratos stored past us: the account its answer to our POST names."""
+async def _look(deps: Deps, attempt: Attempt, trouble: SignupdError) -> Answer:
+    """Not known what Kratos did: what stands at the address tells.
+
+    Nothing there settles it at once where our hook agreed to nothing under this lease,
+    since Kratos cannot store without. Else it may still be about to.
+    """
+    account = await _look_up(deps, attempt.record)
+    if account is not None:
+        return await _finish(deps, attempt.record, account)
     try:
-        if result.identity_id is not None:
-            await deps.kratos.delete_identity(result.identity_id)
+        changes = transitions.password_uncounted(attempt.before)
+        await deps.ledger.change(attempt.record, unapproved=True, **changes)
+    except SignupBusy:
+        await deps.ledger.change(attempt.record, **transitions.undecided())
+    raise trouble
+
+
+async def _look_up(deps: Deps, record: Record) -> Identity | None:
+    """Look the address up; leave the row to be settled where Kratos cannot say."""
+    try:
+        return await look_up(deps, record)
     except SignupdError:
         await deps.ledger.change(record, **transitions.undecided())
         raise
@@ -196,29 +223,3 @@ async def _end_sessions(deps: Deps, identity_id: uuid.UUID) -> None:
         await deps.kratos.end_sessions(identity_id)
     except SignupdError as error:
         deps.log.warning("session_left", identity_id=str(identity_id), why=error.detail)
-
-
-async def _look_up(deps: Deps, record: Record) -> Identity | None:
-    """Look the address up; leave the row to be settled where Kratos cannot say."""
-    try:
-        return await look_up(deps, record)
-    except SignupdError:
-        await deps.ledger.change(record, **transitions.undecided())
-        raise
-
-
-async def _look(deps: Deps, record: Record, trouble: SignupdError) -> Answer:
-    """Not known what Kratos did: what stands at the address tells.
-
-    Nothing there settles it at once where our hook agreed to nothing under this lease,
-    since Kratos cannot store without. Else it may still be about to.
-    """
-    account = await _look_up(deps, record)
-    if account is not None:
-        return await _finish(deps, record, account)
-    try:
-        changes = transitions.password_uncounted(record)
-        await deps.ledger.change(record, unapproved=True, **changes)
-    except SignupBusy:
-        await deps.ledger.change(record, **transitions.undecided())
-    raise trouble

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import uuid
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from signupd.errors import SignupBusy, SignupCancelled, SignupExpired
+from signupd.errors import (
+    KratosIncompatible,
+    KratosUnavailable,
+    SignupBusy,
+    SignupCancelled,
+    SignupdError,
+    SignupExpired,
+)
 from signupd.kratos.outcomes import FlowState
 from signupd.ledger.ledger import RETRY_SECONDS, Found
 from signupd.ledger.record import Lease, Record, State
 from signupd.signup import transitions
 from signupd.signup.attempts import only_attempt
-from signupd.signup.contents import open_contents
+from signupd.signup.contents import Contents, open_contents, seal_contents
 
 if TYPE_CHECKING:
     from signupd.kratos.outcomes import Identity
@@ -27,11 +36,42 @@ async def settle(deps: Deps, found: Found) -> Found:
     record, now = found.record, found.now
     if not transitions.abandoned(record, now):
         return found
-    settled = await _SETTLERS[record.lease](deps, record)
+    settled = await _lay_ghost(deps, record)
+    if settled is None:
+        settled = await _SETTLERS[record.lease](deps, record)
     deps.log.warning(
         "settled", signup_id=str(record.signup_id), state=settled.state.value
     )
     return Found(settled, deps.ledger.now())
+
+
+async def delete_ghost(deps: Deps, record: Record, identity_id: uuid.UUID) -> None:
+    """Delete an account that Kratos stored past us; write it down if that fails.
+
+    It is the one account that may be deleted: an answer to our own POST named it.
+    """
+    try:
+        await deps.kratos.delete_identity(identity_id)
+    except SignupdError:
+        contents = open_contents(deps.keys, record)
+        noted = replace(contents, ghost_id=str(identity_id))
+        sealed = seal_contents(deps.keys, record.signup_id, noted)
+        changes = {**transitions.undecided(), "sealed": sealed}
+        await deps.ledger.change(record, **changes)
+        raise
+
+
+async def _lay_ghost(deps: Deps, record: Record) -> Record | None:
+    """Delete what a call before could not; None where there is nothing to delete."""
+    contents = open_contents(deps.keys, record)
+    if not contents.ghost_id:
+        return None
+    await deps.kratos.delete_identity(uuid.UUID(contents.ghost_id))
+    # The flow that made it is used up.
+    laid = replace(contents, ghost_id="", flow_id="")
+    sealed = seal_contents(deps.keys, record.signup_id, laid)
+    changes = {**transitions.lease_ended(), "sealed": sealed}
+    return await deps.ledger.change(record, **changes)
 
 
 async def look_up(deps: Deps, record: Record) -> Identity | None:
@@ -64,6 +104,23 @@ async def conclude_password(deps: Deps, record: Record, account: Identity) -> Re
     return await deps.ledger.change(record, **changes)
 
 
+async def sent_again(deps: Deps, record: Record, contents: Contents) -> Record:
+    """Make the flow of a new mail the one whose code counts."""
+    contents = replace(contents, flow_id=contents.pending_flow_id, pending_flow_id="")
+    sealed = seal_contents(deps.keys, record.signup_id, contents)
+    changes = transitions.code_sent_again(deps.ledger.now(), deps.rules, sealed)
+    return await deps.ledger.change(record, **changes)
+
+
+async def mail_went(deps: Deps, flow_id: str) -> bool:
+    """After a lost answer, ask the flow whether its mail went."""
+    try:
+        state = await deps.kratos.flow_state(flow_id)
+    except (KratosUnavailable, KratosIncompatible):
+        return False
+    return state is FlowState.SENT_EMAIL
+
+
 async def _settle_code(deps: Deps, record: Record) -> Record:
     contents = open_contents(deps.keys, record)
     state = await deps.kratos.flow_state(contents.flow_id)
@@ -79,8 +136,20 @@ async def _settle_password(deps: Deps, record: Record) -> Record:
     return await conclude_password(deps, record, account)
 
 
-# SENDING belongs to STARTING rows, which StartSignup's repeat carries on itself.
+async def _settle_mail(deps: Deps, record: Record) -> Record:
+    """Find out whether a resend went; a first mail is StartSignup's own affair."""
+    contents = open_contents(deps.keys, record)
+    if await deps.kratos.flow_state(contents.pending_flow_id) is FlowState.SENT_EMAIL:
+        return await sent_again(deps, record, contents)
+    # As far as Kratos knows it never went; so a repeat with its request id must send.
+    contents = replace(contents, pending_flow_id="", resends=contents.resends[:-1])
+    sealed = seal_contents(deps.keys, record.signup_id, contents)
+    changes = {**transitions.lease_ended(), "sealed": sealed}
+    return await deps.ledger.change(record, **changes)
+
+
 _SETTLERS: Final = {
+    Lease.SENDING: _settle_mail,
     Lease.VERIFYING: _settle_code,
     Lease.SETTING: _settle_password,
 }

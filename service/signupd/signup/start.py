@@ -12,6 +12,7 @@ from signupd.errors import (
     KratosUnavailable,
     KratosUnreached,
     RequestIdReused,
+    SendLimitReached,
     SignupBusy,
     TraitsInvalid,
 )
@@ -23,6 +24,7 @@ from signupd.signup import transitions
 from signupd.signup.address import Address, parse_address
 from signupd.signup.contents import Contents, open_contents, seal_contents, seal_mask
 from signupd.signup.deps import Answer
+from signupd.signup.settle import mail_went, settle
 from signupd.signup.traits import identity_traits
 
 if TYPE_CHECKING:
@@ -92,7 +94,8 @@ async def _known(deps: Deps, request: StartRequest, address: Address) -> Answer 
     if not digests_equal(digest or b"", record.request_digest or b""):
         raise RequestIdReused
     if record.state is not State.STARTING:
-        return _answer(deps, record, found.now)
+        found = await settle(deps, found)
+        return _answer(deps, found.record, found.now)
     if transitions.at_work(record, found.now):
         raise SignupBusy(retry_after_seconds=RETRY_SECONDS)
     if transitions.expired(record, found.now):
@@ -106,6 +109,8 @@ async def _resume(deps: Deps, found: Found) -> Answer:
     record, contents = found.record, open_contents(deps.keys, found.record)
     if await deps.kratos.flow_state(contents.flow_id) is FlowState.SENT_EMAIL:
         return await _sent(deps, record, contents)
+    if record.sends >= deps.rules.sends:
+        raise SendLimitReached
     contents = replace(contents, flow_id=await deps.kratos.open_registration())
     sealed = seal_contents(deps.keys, record.signup_id, contents)
     sends = record.sends + 1
@@ -123,19 +128,10 @@ async def _send(deps: Deps, record: Record, contents: Contents) -> Answer:
         await deps.ledger.remove(record)  # no mail went: as if never asked for
         raise
     except KratosUnavailable:
-        if not await _went(deps, contents):
+        if not await mail_went(deps, contents.flow_id):
             await deps.ledger.change(record, **transitions.undecided())
             raise
     return await _sent(deps, record, contents)
-
-
-async def _went(deps: Deps, contents: Contents) -> bool:
-    """After a lost answer, ask the flow whether the mail went."""
-    try:
-        state = await deps.kratos.flow_state(contents.flow_id)
-    except (KratosUnavailable, KratosIncompatible):
-        return False
-    return state is FlowState.SENT_EMAIL
 
 
 async def _sent(deps: Deps, record: Record, contents: Contents) -> Answer:
@@ -178,7 +174,7 @@ def _new_record(
         create_time=now,
         send_time=now,
         expire_time=now + deps.rules.code_ttl,
-        finish_time=0,
+        state_time=now,
         caller=request.caller,
         request_id=request.request_id,
         request_digest=_request_digest(deps, request, address),

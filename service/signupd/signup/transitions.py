@@ -2,11 +2,13 @@ r"""The state machine, as rules without I/O: what may happen to a row, and how.
 
 ::
 
-              StartSignup             right code                  account made
-     (none) -------------> CODE_REQUIRED ------> PASSWORD_REQUIRED ------> COMPLETED
-                              |      \              |      |
-                              |       `--- account there --+--> ALREADY_REGISTERED
-                              `---------- too late ---------> EXPIRED
+           code sent                right code                   account made
+    STARTING -------> CODE_REQUIRED ----------> PASSWORD_REQUIRED -----------> COMPLETED
+                       |   |    \                |   |    \
+                       |   |     `- account there + - + ---`-----> ALREADY_REGISTERED
+                cancel |   | too late     cancel |   | too late
+                       v   v                     v   v
+                CANCELLED EXPIRED         CANCELLED EXPIRED
 
 Each function returns the columns to change; the ledger applies them by compare-and-set
 on the epoch. A lease reserves the row for one piece of work on Kratos. One that ran out
@@ -63,6 +65,7 @@ def code_sent(now: int, rules: Rules, sealed: bytes, sends: int) -> Changes:
     return {
         **_FREE,
         "state": State.CODE_REQUIRED,
+        "state_time": now,
         "sealed": sealed,
         "sends": sends,
         "expire_time": now + rules.code_ttl,
@@ -77,6 +80,37 @@ def sending(now: int, rules: Rules, sealed: bytes, sends: int) -> Changes:
         "sealed": sealed,
         "sends": sends,
         "send_time": now,
+    }
+
+
+def resending(record: Record, now: int, rules: Rules, sealed: bytes) -> Changes:
+    """Grant a SENDING lease in CODE_REQUIRED, the mail counted before it goes."""
+    return {
+        "lease": Lease.SENDING,
+        "lease_until": now + rules.lease,
+        "sealed": sealed,
+        "sends": record.sends + 1,
+        "send_time": now,
+    }
+
+
+def resend_uncounted(before: Record) -> Changes:
+    """CODE_REQUIRED stays, as it was before: no mail went."""
+    return {
+        **_FREE,
+        "sealed": before.sealed,
+        "sends": before.sends,
+        "send_time": before.send_time,
+    }
+
+
+def code_sent_again(now: int, rules: Rules, sealed: bytes) -> Changes:
+    """CODE_REQUIRED stays, with another code; the time for it begins anew."""
+    return {
+        **_FREE,
+        "sealed": sealed,
+        "code_digest": None,
+        "expire_time": now + rules.code_ttl,
     }
 
 
@@ -99,10 +133,13 @@ def code_refused(refused_digest: bytes) -> Changes:
     return {**_FREE, "code_digest": refused_digest}
 
 
-def code_uncounted(record: Record) -> Changes:
-    """CODE_REQUIRED stays: Kratos was never reached, so the attempt is given back."""
-    attempts = record.code_attempts - 1
-    return {**_FREE, "code_digest": None, "code_attempts": attempts}
+def code_uncounted(before: Record) -> Changes:
+    """CODE_REQUIRED stays, as it was before: Kratos was never reached."""
+    return {
+        **_FREE,
+        "code_digest": before.code_digest,
+        "code_attempts": before.code_attempts,
+    }
 
 
 def flow_spent(sealed: bytes) -> Changes:
@@ -115,6 +152,7 @@ def proved(now: int, rules: Rules) -> Changes:
     return {
         **_FREE,
         "state": State.PASSWORD_REQUIRED,
+        "state_time": now,
         "expire_time": now + rules.password_ttl,
     }
 
@@ -133,15 +171,18 @@ def setting(
     }
 
 
-def password_refused() -> Changes:
-    """PASSWORD_REQUIRED stays: Kratos refused the password."""
-    return {**_FREE, "password_flow_digest": None}
+def password_refused(before: Record) -> Changes:
+    """PASSWORD_REQUIRED stays: Kratos refused the password, so it made no account."""
+    return {
+        **_FREE,
+        "password_flow_digest": None,
+        "sealed_passwords": before.sealed_passwords,
+    }
 
 
-def password_uncounted(record: Record) -> Changes:
-    """PASSWORD_REQUIRED stays: the password was not judged; not counted."""
-    attempts = record.password_attempts - 1
-    return {**password_refused(), "password_attempts": attempts}
+def password_uncounted(before: Record) -> Changes:
+    """PASSWORD_REQUIRED stays, as it was before: the password was not judged."""
+    return {**password_refused(before), "password_attempts": before.password_attempts}
 
 
 def completed(now: int, identity_id: uuid.UUID, passwords: bytes | None) -> Changes:
@@ -152,7 +193,7 @@ def completed(now: int, identity_id: uuid.UUID, passwords: bytes | None) -> Chan
         "state": State.COMPLETED,
         "identity_id": identity_id,
         "sealed_passwords": passwords,
-        "finish_time": now,
+        "state_time": now,
     }
 
 
@@ -163,7 +204,18 @@ def already_registered(now: int) -> Changes:
         **_FORGOTTEN,
         "state": State.ALREADY_REGISTERED,
         "sealed_passwords": None,
-        "finish_time": now,
+        "state_time": now,
+    }
+
+
+def cancelled(now: int) -> Changes:
+    """-> CANCELLED: the person does not go on."""
+    return {
+        **_FREE,
+        **_FORGOTTEN,
+        "state": State.CANCELLED,
+        "sealed_passwords": None,
+        "state_time": now,
     }
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 from signupd.errors import (
     CodeAttemptsExhausted,
@@ -23,7 +23,7 @@ from signupd.signup.attempts import code_digest, refused_code_digest
 from signupd.signup.contents import Contents, open_contents, seal_contents
 from signupd.signup.deps import Answer
 from signupd.signup.find import signup_of
-from signupd.signup.settle import conclude_code, look_up, refuse_late
+from signupd.signup.settle import conclude_code, delete_ghost, look_up, refuse_late
 
 if TYPE_CHECKING:
     from signupd.ledger.ledger import Found
@@ -65,7 +65,10 @@ async def verify_code(deps: Deps, token: str, code: str) -> Answer:
         if found.record.state is not State.CODE_REQUIRED:
             return await _repeat(deps, found.record, code)
         record = await _grant(deps, found, code)
-        return await _submit(deps, record, code)
+        answer = await _ask_kratos(deps, found.record, record, code)
+        if answer is CodeAnswer.PROVED:
+            return await _proved(deps, record)
+        return await _not_proved(deps, record, code, answer)
 
 
 async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
@@ -95,51 +98,40 @@ async def _grant(deps: Deps, found: Found, code: str) -> Record:
     return await deps.ledger.change(record, **changes)
 
 
-async def _submit(deps: Deps, record: Record, code: str) -> Answer:
-    """Post the code under the row's lease, and write down what came of it."""
-    contents = open_contents(deps.keys, record)
-    try:
-        answer = await _ask_kratos(deps, record, contents, code)
-    except KratosUnreached:
-        await deps.ledger.change(record, **transitions.code_uncounted(record))
-        raise
-    except SignupdError:
-        await deps.ledger.change(record, **transitions.undecided())
-        raise
-    if answer is CodeAnswer.PROVED:
-        return await _proved(deps, record)
-    if answer is CodeAnswer.INCORRECT:
-        refused = refused_code_digest(deps.keys, record, code)
-        changes = transitions.code_refused(refused)
-        await deps.ledger.change(record, **changes)
-        raise CodeIncorrect
-    await _spend_flow(deps, record, contents)
-    if answer is CodeAnswer.HOOK_MISSING:
-        raise KratosIncompatible(MISSING_HOOK)
-    raise CodeExpired
-
-
 async def _ask_kratos(
-    deps: Deps, record: Record, contents: Contents, code: str
+    deps: Deps, before: Record, record: Record, code: str
 ) -> CodeAnswer:
-    """Post the code until it is known what it was, or cannot be known now."""
+    """Post the code under the row's lease, until it is known what it was."""
+    contents = open_contents(deps.keys, record)
     try:
         result = await deps.kratos.submit_code(contents.flow_id, contents.traits, code)
     except KratosUnreached:
+        await deps.ledger.change(record, **transitions.code_uncounted(before))
         raise
     except KratosUnavailable:
         deps.log.warning("answer_lost", signup_id=str(record.signup_id))
-        result = await _after_lost_answer(deps, contents, code)
+        result = None
+    try:
+        if result is None:
+            result = await _after_lost_answer(deps, contents, code)
+        again = before.code_digest == record.code_digest
+        if again and result.answer is CodeAnswer.USED:
+            return CodeAnswer.PROVED  # by the call that died over this very code
+        if result.answer is CodeAnswer.UNCLEAR:
+            return await _unclear(deps, contents)
+    except SignupdError:
+        await deps.ledger.change(record, **transitions.undecided())
+        raise
     if result.identity_id is not None:
-        # Stored past us: the one account that may be deleted, since this very answer
-        # names it as made by our own request.
-        await deps.kratos.delete_identity(result.identity_id)
-    if result.answer is CodeAnswer.UNCLEAR:
-        if await _passed(deps, contents):
-            deps.log.error("code_hook_dead", why=DEAD_HOOK)
-            return CodeAnswer.PROVED
-        raise KratosIncompatible(DEAD_HOOK)
+        await delete_ghost(deps, record, result.identity_id)
     return result.answer
+
+
+async def _unclear(deps: Deps, contents: Contents) -> CodeAnswer:
+    if not await _passed(deps, contents):
+        raise KratosIncompatible(DEAD_HOOK)
+    deps.log.error("code_hook_dead", why=DEAD_HOOK)
+    return CodeAnswer.PROVED
 
 
 async def _after_lost_answer(deps: Deps, contents: Contents, code: str) -> CodeResult:
@@ -169,10 +161,19 @@ async def _proved(deps: Deps, record: Record) -> Answer:
     return _proved_answer(deps, record)
 
 
-async def _spend_flow(deps: Deps, record: Record, contents: Contents) -> None:
-    spent = replace(contents, flow_id="")
-    sealed = seal_contents(deps.keys, record.signup_id, spent)
+async def _not_proved(
+    deps: Deps, record: Record, code: str, answer: CodeAnswer
+) -> NoReturn:
+    if answer is CodeAnswer.INCORRECT:
+        refused = refused_code_digest(deps.keys, record, code)
+        await deps.ledger.change(record, **transitions.code_refused(refused))
+        raise CodeIncorrect
+    contents = replace(open_contents(deps.keys, record), flow_id="")
+    sealed = seal_contents(deps.keys, record.signup_id, contents)
     await deps.ledger.change(record, **transitions.flow_spent(sealed))
+    if answer is CodeAnswer.HOOK_MISSING:
+        raise KratosIncompatible(MISSING_HOOK)
+    raise CodeExpired
 
 
 def _proved_answer(deps: Deps, record: Record) -> Answer:

@@ -8,8 +8,5 @@ from signupd.ledger.tables import metadata
 connection = context.config.attributes["connection"]
 if connection is None:
     raise SystemExit("run 'signupd migrate': it knows the ledger's URL")
-context.configure(
-    connection=connection, target_metadata=metadata, transaction_per_migration=True
-)
-with context.begin_transaction():
-    context.run_migrations()
+context.configure(connection=connection, target_metadata=metadata)
+context.run_migrations()

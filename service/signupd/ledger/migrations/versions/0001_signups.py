@@ -35,7 +35,7 @@ def upgrade() -> None:
         sa.Column("create_time", sa.BigInteger, nullable=False),
         sa.Column("send_time", sa.BigInteger, nullable=False),
         sa.Column("expire_time", sa.BigInteger, nullable=False),
-        sa.Column("finish_time", sa.BigInteger, nullable=False),
+        sa.Column("state_time", sa.BigInteger, nullable=False),
         sa.Column("caller", sa.String(255), nullable=False),
         sa.Column("request_id", sa.Uuid),
         sa.Column("request_digest", sa.LargeBinary),

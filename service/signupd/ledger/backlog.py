@@ -1,0 +1,166 @@
+"""What has fallen due in the ledger: a batch at a time, one statement each.
+
+Replicas sweep at the same time without getting in each other's way: PostgreSQL skips
+rows that another one holds, and every condition is checked where the change is made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from signupd.ledger.record import Event, Lease, State
+from signupd.ledger.tables import event_totals, events, signups
+
+if TYPE_CHECKING:
+    import uuid
+
+    from signupd.ledger.database import Database
+
+_FINAL = [state for state in State if state.final]
+_WAITING = [State.CODE_REQUIRED, State.PASSWORD_REQUIRED]
+IN_PROGRESS = "in_progress"
+
+
+class Backlog:
+    """Finds and clears what has fallen due.
+
+    Every method raises ``LedgerUnavailable`` when the database does not answer.
+
+    Args:
+        database: Of the ledger.
+        batch: How many rows one call takes at the most.
+    """
+
+    def __init__(self, database: Database, batch: int) -> None:
+        self._database = database
+        self._batch = batch
+
+    async def ping(self) -> None:
+        """Ask the database for a sign of life."""
+        async with self._database.connection() as connection:
+            await connection.execute(sa.select(sa.literal(1)))
+
+    async def end_all_leases(self) -> int:
+        """Declare every lease dead. Only for a ledger that nobody else works on."""
+        statement = (
+            signups.update().where(signups.c.lease != Lease.NONE).values(lease_until=0)
+        )
+        return await self._count(statement)
+
+    async def dead_leases(self, after: uuid.UUID | None) -> list[uuid.UUID]:
+        """Name sign-ups whose lease ran out, by ascending id.
+
+        Args:
+            after: The last id of the batch before, or None to begin.
+        """
+        now = self._database.now()
+        query = (
+            sa.select(signups.c.signup_id)
+            .where(
+                signups.c.lease != Lease.NONE,
+                signups.c.lease_until <= now,
+                signups.c.approved_until <= now,
+            )
+            .order_by(signups.c.signup_id)
+            .limit(self._batch)
+        )
+        if after is not None:
+            query = query.where(signups.c.signup_id > after)
+        async with self._database.connection() as connection:
+            return list((await connection.execute(query)).scalars())
+
+    async def expire(self) -> int:
+        """Write down that sign-ups have expired that nobody is at work on."""
+        now = self._database.now()
+        due = self._some(
+            signups.c.state.in_(_WAITING),
+            signups.c.lease == Lease.NONE,
+            signups.c.expire_time <= now,
+        )
+        statement = (
+            signups.update()
+            .where(
+                signups.c.signup_id.in_(due),
+                signups.c.state.in_(_WAITING),
+                signups.c.lease == Lease.NONE,
+            )
+            .values(
+                state=State.EXPIRED,
+                state_time=now,
+                epoch=signups.c.epoch + 1,
+                sealed=None,
+                sealed_passwords=None,
+                password_flow_digest=None,
+            )
+        )
+        return await self._count(statement)
+
+    async def forget_passwords(self, before: int) -> int:
+        """Erase the password digests of sign-ups completed before a moment."""
+        due = self._some(
+            signups.c.state == State.COMPLETED,
+            signups.c.sealed_passwords.is_not(None),
+            signups.c.state_time <= before,
+        )
+        statement = (
+            signups.update()
+            .where(signups.c.signup_id.in_(due))
+            .values(sealed_passwords=None, epoch=signups.c.epoch + 1)
+        )
+        return await self._count(statement)
+
+    async def forget_signups(self, before: int) -> int:
+        """Delete sign-ups that were final before a moment."""
+        due = self._some(signups.c.state.in_(_FINAL), signups.c.state_time <= before)
+        return await self._count(signups.delete().where(signups.c.signup_id.in_(due)))
+
+    async def forget_events(self, before: int) -> int:
+        """Delete events from before a moment; a trigger adds them to the totals."""
+        due = (
+            sa.select(events.c.event_id)
+            .where(events.c.event_time <= before)
+            .order_by(events.c.event_id)
+            .limit(self._batch)
+            .with_for_update(skip_locked=True)
+        )
+        return await self._count(events.delete().where(events.c.event_id.in_(due)))
+
+    async def counts(self) -> dict[str, int]:
+        """Count the events of each kind since the ledger began, and what is under way.
+
+        Started is the sum of completed, already registered, expired, cancelled and in
+        progress, always: one statement counts them all.
+        """
+        pruned = sa.select(event_totals.c.kind, event_totals.c["count"])
+        kept = sa.select(events.c.kind, sa.func.count()).group_by(events.c.kind)
+        open_now = sa.select(sa.literal(IN_PROGRESS), sa.func.count()).where(
+            signups.c.state.in_(_WAITING)
+        )
+        rows: sa.CompoundSelect[Any] = sa.union_all(
+            _as_text(pruned), _as_text(kept), open_now
+        )
+        counts: dict[str, int] = {event.value: 0 for event in Event}
+        async with self._database.connection() as connection:
+            for kind, count in await connection.execute(rows):
+                counts[kind] = counts.get(kind, 0) + count
+        return counts
+
+    def _some(self, *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
+        """Pick a batch of rows, leaving out those that another replica holds."""
+        return (
+            sa.select(signups.c.signup_id)
+            .where(*where)
+            .limit(self._batch)
+            .with_for_update(skip_locked=True)
+        )
+
+    async def _count(self, statement: sa.Update | sa.Delete) -> int:
+        async with self._database.connection() as connection:
+            return int((await connection.execute(statement)).rowcount)
+
+
+def _as_text(query: sa.Select[Any]) -> sa.Select[Any]:
+    kind, count = query.selected_columns
+    return query.with_only_columns(sa.cast(kind, sa.String), count)

@@ -1,0 +1,39 @@
+"""CancelSignup: the person does not go on. There is nothing in Kratos to undo."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from signupd.errors import StepMismatch
+from signupd.ledger.record import State
+from signupd.signup import transitions
+from signupd.signup.deps import Answer
+from signupd.signup.find import signup_of
+from signupd.signup.settle import refuse_late
+
+if TYPE_CHECKING:
+    from signupd.signup.deps import Deps
+
+
+async def cancel_signup(deps: Deps, token: str) -> Answer:
+    """End a sign-up that is under way.
+
+    Args:
+        deps: The neighbours.
+        token: A token of either step.
+
+    Raises:
+        StepMismatch: It is complete, or the person turned out to have an account.
+        TokenInvalid, SignupExpired, SignupBusy: As their names say.
+    """
+    async with signup_of(deps, token) as (found, _):
+        record, now = found.record, found.now
+        if record.state is State.CANCELLED:
+            return Answer("", deps.view(record, now))
+        refuse_late(found)
+        if record.state.final:
+            raise StepMismatch
+        changes = transitions.cancelled(now)
+        record = await deps.ledger.change(record, unapproved=True, **changes)
+        deps.log.info("signup_cancelled", signup_id=str(record.signup_id))
+        return Answer("", deps.view(record))

@@ -1,0 +1,114 @@
+"""ResendCode: another mail, by another Kratos flow; the tries go on counting."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from signupd.errors import (
+    CodeAttemptsExhausted,
+    KratosIncompatible,
+    KratosUnavailable,
+    KratosUnreached,
+    ResendTooSoon,
+    SendLimitReached,
+    StepMismatch,
+    TraitsInvalid,
+)
+from signupd.ledger.record import Record, State
+from signupd.sealing import Step
+from signupd.signup import transitions
+from signupd.signup.contents import Contents, open_contents, seal_contents
+from signupd.signup.deps import Answer
+from signupd.signup.find import signup_of
+from signupd.signup.rules import SECOND
+from signupd.signup.settle import mail_went, refuse_late, sent_again
+
+if TYPE_CHECKING:
+    import uuid
+
+    from signupd.ledger.ledger import Found
+    from signupd.signup.deps import Deps
+
+
+async def resend_code(deps: Deps, token: str, request_id: uuid.UUID | None) -> Answer:
+    """Have another code mailed; the one before stops working.
+
+    Args:
+        deps: The neighbours.
+        token: A CODE token.
+        request_id: By which a repeat is known, where given.
+
+    Raises:
+        TokenInvalid, StepMismatch, SignupExpired, SignupCancelled, SignupBusy,
+        CodeAttemptsExhausted, ResendTooSoon, SendLimitReached, KratosUnavailable,
+        KratosIncompatible: As their names say.
+    """
+    async with signup_of(deps, token) as (found, step):
+        if step is not Step.CODE:
+            raise StepMismatch
+        refuse_late(found)
+        if found.record.state.final:
+            raise StepMismatch
+        contents = open_contents(deps.keys, found.record)
+        if request_id is not None and str(request_id) in contents.resends:
+            return _answer(deps, found.record)
+        _refuse(deps, found)
+        record, contents = await _grant(deps, found, contents, request_id)
+        return await _send(deps, found.record, record, contents)
+
+
+def _refuse(deps: Deps, found: Found) -> None:
+    """Refuse a mail that is not due."""
+    record, rules = found.record, deps.rules
+    if record.state is not State.CODE_REQUIRED:
+        raise StepMismatch
+    if record.code_attempts >= rules.code_attempts:
+        raise CodeAttemptsExhausted
+    if record.sends >= rules.sends:
+        raise SendLimitReached
+    wait = record.send_time + rules.resend_interval - found.now
+    if wait > 0:
+        raise ResendTooSoon(retry_after_seconds=wait / SECOND)
+
+
+async def _grant(
+    deps: Deps, found: Found, contents: Contents, request_id: uuid.UUID | None
+) -> tuple[Record, Contents]:
+    """Open a flow and write it down, before anything goes out by it."""
+    asked = "" if request_id is None else str(request_id)
+    contents = replace(
+        contents,
+        pending_flow_id=await deps.kratos.open_registration(),
+        resends=(*contents.resends, asked),
+    )
+    sealed = seal_contents(deps.keys, found.record.signup_id, contents)
+    changes = transitions.resending(found.record, found.now, deps.rules, sealed)
+    return await deps.ledger.change(found.record, **changes), contents
+
+
+async def _send(
+    deps: Deps, before: Record, record: Record, contents: Contents
+) -> Answer:
+    """Have the mail sent under the row's lease, and write down what came of it."""
+    flow_id = contents.pending_flow_id
+    try:
+        await deps.kratos.send_code(flow_id, contents.traits, contents.locale)
+    except (TraitsInvalid, KratosIncompatible, KratosUnreached) as error:
+        await deps.ledger.change(record, **transitions.resend_uncounted(before))
+        if isinstance(error, TraitsInvalid):
+            raise KratosIncompatible(
+                "Kratos refuses traits that it took before: has its schema changed?"
+            ) from error
+        raise
+    except KratosUnavailable:
+        if not await mail_went(deps, flow_id):
+            await deps.ledger.change(record, **transitions.undecided())
+            raise
+    record = await sent_again(deps, record, contents)
+    deps.log.info("code_sent_again", signup_id=str(record.signup_id))
+    return _answer(deps, record)
+
+
+def _answer(deps: Deps, record: Record) -> Answer:
+    return Answer(deps.keys.seal_token(record.signup_id, Step.CODE), deps.view(record))

@@ -1,0 +1,111 @@
+"""The sweeper: writes down what time has done, and settles what dead calls left."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from signupd.errors import KratosUnavailable, SignupdError
+from signupd.ledger.record import State
+from signupd.sealing import SealBroken
+from signupd.signup import transitions
+from signupd.signup.rules import PASSWORDS_KEPT
+from signupd.signup.settle import settle
+
+if TYPE_CHECKING:
+    import uuid
+
+    from signupd.ledger.backlog import Backlog
+    from signupd.signup.deps import Deps
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one round did, in rows.
+
+    Args:
+        settled: Dead leases moved on by what Kratos says.
+        failed: Dead leases that could not be; the next round tries again.
+        expired: Sign-ups whose step had lapsed.
+        forgotten: Rows, password digests and events past their time.
+        more: Whether a batch was full, so that another round should follow at once.
+    """
+
+    settled: int
+    failed: int
+    expired: int
+    forgotten: int
+    more: bool
+
+
+async def sweep(deps: Deps, backlog: Backlog, *, batch: int, retention: int) -> Swept:
+    """Do one round: at most one batch of each kind.
+
+    Args:
+        deps: The neighbours.
+        backlog: What has fallen due.
+        batch: How many rows a batch has.
+        retention: How long final rows and events are kept, in microseconds.
+
+    Raises:
+        LedgerUnavailable: The database does not answer.
+    """
+    settled, failed = await _settle_dead(deps, backlog)
+    expired = await backlog.expire()
+    now = deps.ledger.now()
+    forgotten = [
+        await backlog.forget_passwords(now - PASSWORDS_KEPT),
+        await backlog.forget_signups(now - retention),
+        await backlog.forget_events(now - retention),
+    ]
+    done = Swept(
+        settled,
+        failed,
+        expired,
+        sum(forgotten),
+        more=max(settled, expired, *forgotten) >= batch,
+    )
+    if settled or failed or expired:
+        deps.log.info("swept", settled=settled, failed=failed, expired=expired)
+    return done
+
+
+async def _settle_dead(deps: Deps, backlog: Backlog) -> tuple[int, int]:
+    """Settle one batch; rows that cannot be settled do not stand in others' way."""
+    settled = failed = 0
+    after: uuid.UUID | None = None
+    while settled == 0:
+        dead = await backlog.dead_leases(after)
+        for signup_id in dead:
+            try:
+                settled += await _settle_one(deps, signup_id)
+            except KratosUnavailable:
+                return settled, failed + 1  # for all of them, no doubt
+            except (SignupdError, SealBroken) as error:
+                failed += 1
+                deps.log.warning(
+                    "not_settled", signup_id=str(signup_id), why=repr(error)
+                )
+        if not dead:
+            break
+        after = dead[-1]
+    return settled, failed
+
+
+async def _settle_one(deps: Deps, signup_id: uuid.UUID) -> bool:
+    """Move one row on, and tell whether it moved.
+
+    What did not must not count: it would hide that a batch brought nothing, and keep
+    the sweeper at it without a pause.
+    """
+    found = await deps.ledger.find(signup_id)
+    if found is None:
+        return False
+    if found.record.state is not State.STARTING:
+        await settle(deps, found)
+        return True
+    if not transitions.expired(found.record, found.now):
+        return False  # a repeat of its StartSignup may still carry it on
+    # Its caller never got a token, so nobody counts on it.
+    await deps.ledger.remove(found.record)
+    return True

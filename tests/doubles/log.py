@@ -1,0 +1,62 @@
+"""A log with memory."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import structlog
+
+if TYPE_CHECKING:
+    from collections.abc import MutableMapping
+
+
+class LogDouble:
+    """Keeps what is logged.
+
+    Attributes:
+        logger: To hand to the service.
+        entries: What was logged: the event's fields, and its ``log_level``.
+    """
+
+    def __init__(self) -> None:
+        self.entries: list[dict[str, Any]] = []
+        self._news = asyncio.Condition()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+            None,
+            processors=[
+                structlog.stdlib.add_log_level,
+                structlog.processors.format_exc_info,
+                self._keep,
+            ],
+            wrapper_class=structlog.stdlib.BoundLogger,
+        )
+
+    def events(self, level: str = "") -> list[str]:
+        """Name the events, all or those of one level."""
+        return [
+            entry["event"] for entry in self.entries if level in ("", entry["level"])
+        ]
+
+    def entry(self, event: str) -> dict[str, Any]:
+        """Give the last entry of an event."""
+        return [entry for entry in self.entries if entry["event"] == event][-1]
+
+    async def wait_for(self, event: str, count: int = 1) -> None:
+        """Wait until an event was logged so many times."""
+        async with self._news:
+            await self._news.wait_for(lambda: self.events().count(event) >= count)
+
+    def _keep(
+        self, _logger: object, _name: str, entry: MutableMapping[str, Any]
+    ) -> MutableMapping[str, Any]:
+        self.entries.append(dict(entry))
+        task = asyncio.get_running_loop().create_task(self._tell())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        raise structlog.DropEvent
+
+    async def _tell(self) -> None:
+        async with self._news:
+            self._news.notify_all()

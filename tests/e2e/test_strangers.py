@@ -1,0 +1,230 @@
+"""Nobody registers at Kratos' public API past the service."""
+
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+
+from devstack.visitor import Answer
+from tests.e2e.errors import refusal
+from tests.e2e.holdings import identity_ids, registration_flow_ids, session_ids
+from tests.e2e.stack import GOOD_PASSWORD, Stack, new_address, similar_to
+
+EVIL_PASSWORD = "three rusty kettles"
+PROVED, UNKNOWN_FLOW = 9999001, 9999002
+
+METHODS = [
+    "profile",
+    "oidc",
+    "webauthn",
+    "passkey",
+    "link",
+    "totp",
+    "lookup_secret",
+    "saml",
+    "admin",
+    "",
+]
+
+
+@pytest.fixture
+def nothing_stored(stack: Stack) -> Iterator[None]:
+    """Demand that Kratos holds no more accounts and sessions than before."""
+    before = identity_ids(stack.kratos), session_ids(stack.kratos)
+    yield
+
+    assert before == (identity_ids(stack.kratos), session_ids(stack.kratos))
+
+
+@pytest.fixture
+def browser(stack: Stack) -> Iterator[httpx.Client]:
+    """Open a browser without a window, at Kratos' public API."""
+    url, headers = stack.kratos.public_url, {"Accept": "application/json"}
+    with httpx.Client(base_url=url, headers=headers, trust_env=False) as client:
+        yield client
+
+
+@pytest.mark.usefixtures("nothing_stored")
+class TestPassword:
+    """By a password."""
+
+    def test_api(self, stack: Stack, address: str) -> None:
+        """Kratos asks the hook, which says no."""
+        answer = stack.visitor.register_by_password({"email": address}, EVIL_PASSWORD)
+
+        assert (400, "") == (answer.status, answer.identity_id)
+        assert UNKNOWN_FLOW in answer.messages
+
+    def test_browser(self, browser: httpx.Client, address: str) -> None:
+        """A browser fares no better."""
+        body = {"method": "password", "password": EVIL_PASSWORD}
+        answer = _register(browser, {**body, "traits": {"email": address}})
+
+        assert 400 == answer.status_code
+        assert str(UNKNOWN_FLOW) in answer.text
+
+    def test_under_way(self, stack: Stack, address: str) -> None:
+        """Nor does anybody for an address whose owner is about to set a password."""
+        stack.proved(address)
+        answer = stack.visitor.register_by_password({"email": address}, EVIL_PASSWORD)
+
+        assert (400, "") == (answer.status, answer.identity_id)
+        assert UNKNOWN_FLOW in answer.messages
+
+
+@pytest.mark.usefixtures("nothing_stored")
+class TestCode:
+    """By a code."""
+
+    def test_api(self, stack: Stack, address: str) -> None:
+        """The right code is taken, and stores nothing."""
+        sent = stack.visitor.send_code({"email": address})
+        code = stack.code(address)
+        answer = stack.visitor.submit_code(sent.flow_id, {"email": address}, code)
+        again = stack.visitor.submit_code(sent.flow_id, {"email": address}, code)
+
+        assert PROVED in answer.messages
+        assert {(400, "passed_challenge", "")} == {
+            (one.status, one.state, one.identity_id) for one in (answer, again)
+        }
+
+    def test_browser(self, stack: Stack, browser: httpx.Client, address: str) -> None:
+        """A browser fares no better."""
+        traits = {"email": address}
+        flow = _open(browser)
+        _submit(browser, flow, {"method": "code", "traits": traits})
+        body = {"method": "code", "traits": traits, "code": stack.code(address)}
+        answer = _submit(browser, flow, body)
+
+        assert 400 == answer.status_code
+        assert str(PROVED) in answer.text
+
+    def test_then_a_password(self, stack: Stack, address: str) -> None:
+        """A flow whose code was right is none to set a password by."""
+        traits = {"email": address}
+        sent = stack.visitor.send_code(traits)
+        stack.visitor.submit_code(sent.flow_id, traits, stack.code(address))
+        body = {"method": "password", "traits": traits, "password": EVIL_PASSWORD}
+        answer = stack.visitor.register(body, sent.flow_id)
+
+        assert (400, "") == (answer.status, answer.identity_id)
+
+
+@pytest.mark.usefixtures("nothing_stored")
+class TestOtherMethods:
+    """By whatever else Kratos knows."""
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_api(self, stack: Stack, address: str, method: str) -> None:
+        """No other method registers anybody."""
+        body = {
+            "method": method,
+            "traits": {"email": address},
+            "password": EVIL_PASSWORD,
+            "provider": "google",
+            "code": "123456",
+        }
+        answer = stack.visitor.register(body)
+
+        assert answer.status in (400, 404)
+        assert "" == answer.identity_id
+
+    @pytest.mark.parametrize("method", METHODS)
+    def test_browser(self, browser: httpx.Client, address: str, method: str) -> None:
+        """Nor in a browser."""
+        body = {"method": method, "traits": {"email": address}, "provider": "google"}
+        answer = _register(browser, body)
+
+        assert answer.status_code in (400, 404)
+
+    @pytest.mark.parametrize("kind", ["login", "recovery", "verification"])
+    def test_other_flows(self, stack: Stack, address: str, kind: str) -> None:
+        """Nor does another kind of flow, for an address that has no account."""
+        with httpx.Client(base_url=stack.kratos.public_url, trust_env=False) as client:
+            flow = client.get(f"/self-service/{kind}/api").json()
+            body = {"method": "code", "identifier": address, "email": address}
+            answer = client.post(
+                f"/self-service/{kind}", params={"flow": flow["id"]}, json=body
+            )
+
+        assert "session_token" not in answer.text
+
+
+@pytest.mark.usefixtures("nothing_stored")
+class TestFlows:
+    """By a flow that is not one's own."""
+
+    @pytest.mark.parametrize("flow_id", [str(uuid.uuid4()), "1", "../x"])
+    def test_forged(self, stack: Stack, address: str, flow_id: str) -> None:
+        """A flow that Kratos never opened."""
+        body = {
+            "method": "password",
+            "traits": {"email": address},
+            "password": EVIL_PASSWORD,
+        }
+        answer = stack.visitor.register(body, flow_id)
+
+        assert answer.status in (400, 404)
+        assert "" == answer.identity_id
+
+
+def test_replayed(stack: Stack, address: str) -> None:
+    """Nor by the flows of a sign-up, if they leak, before its end or after it."""
+    before, other = registration_flow_ids(stack.kratos), new_address()
+    token = stack.proved(address)
+    refusal(stack.caller.set_password, token, similar_to(address))
+    half_way = registration_flow_ids(stack.kratos) - before
+    first = _replays(stack, half_way, address, other)
+    nobody = stack.admin.identities(address) + stack.admin.identities(other)
+    identity_id = stack.caller.set_password(token, GOOD_PASSWORD).signup.identity_id
+    account = stack.admin.identity(identity_id)
+    flows = registration_flow_ids(stack.kratos) - before
+    second = _replays(stack, flows, address, other)
+
+    assert (2, 3) == (len(half_way), len(flows))
+    assert [] == nobody
+    assert {(400, "")} == {(one.status, one.identity_id) for one in (*first, *second)}
+    assert account == stack.admin.identity(identity_id)
+    assert [] == stack.admin.identities(other)
+    assert stack.visitor.login(address, GOOD_PASSWORD)
+    assert not stack.visitor.login(address, EVIL_PASSWORD)
+
+
+def _replays(stack: Stack, flows: set[str], *addresses: str) -> list[Answer]:
+    """Set a password by each flow, for each address."""
+    body = {"method": "password", "password": EVIL_PASSWORD}
+    return [
+        stack.visitor.register({**body, "traits": {"email": address}}, flow)
+        for flow in flows
+        for address in addresses
+    ]
+
+
+def _open(browser: httpx.Client) -> dict[str, Any]:
+    opened = browser.get("/self-service/registration/browser")
+    flow: dict[str, Any] = opened.raise_for_status().json()
+    return flow
+
+
+def _submit(
+    browser: httpx.Client, flow: dict[str, Any], body: dict[str, Any]
+) -> httpx.Response:
+    (csrf,) = [
+        node["attributes"]["value"]
+        for node in flow["ui"]["nodes"]
+        if node["attributes"]["name"] == "csrf_token"
+    ]
+    # Kratos' cookies are for https alone, so they are not sent by themselves.
+    cookies = "; ".join(f"{one.name}={one.value}" for one in browser.cookies.jar)
+    return browser.post(
+        "/self-service/registration",
+        params={"flow": flow["id"]},
+        json={**body, "csrf_token": csrf},
+        headers={"Cookie": cookies},
+    )
+
+
+def _register(browser: httpx.Client, body: dict[str, Any]) -> httpx.Response:
+    return _submit(browser, _open(browser), body)

@@ -1,0 +1,138 @@
+"""A caller of the service over gRPC, and what it reads from a refusal."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
+
+import grpc
+from google.protobuf import struct_pb2
+from google.rpc import error_details_pb2, status_pb2
+from kratos_signup.v1 import signup_service_pb2 as pb
+from kratos_signup.v1 import signup_service_pb2_grpc
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Awaitable
+
+DEADLINE_SECONDS = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What a caller reads from an error.
+
+    Attributes:
+        code: The gRPC status.
+        reason: ErrorInfo's.
+        message: The sentence.
+        faults: BadRequest's, each as field and reason.
+        retry_seconds: RetryInfo's; None where there is none.
+        signup: The sign-up, where the answer shows it.
+        wire: All of it as text, to look for what must not be there.
+    """
+
+    code: grpc.StatusCode
+    reason: str
+    message: str
+    faults: list[tuple[str, str]]
+    retry_seconds: float | None
+    signup: pb.Signup | None
+    wire: str
+
+
+class Caller:
+    """Calls SignupService. An asynchronous context manager."""
+
+    def __init__(self, port: int) -> None:
+        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+        self.deadline_seconds = DEADLINE_SECONDS
+        self._stub = signup_service_pb2_grpc.SignupServiceStub(self.channel)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.channel.close()
+
+    def start(
+        self,
+        email: str,
+        request_id: uuid.UUID | str = "",
+        traits: dict[str, Any] | None = None,
+        **fields: Any,
+    ) -> Awaitable[pb.StartSignupResponse]:
+        """Call StartSignup."""
+        struct = struct_pb2.Struct()
+        struct.update(traits or {})
+        request = pb.StartSignupRequest(
+            email=email, request_id=str(request_id), traits=struct, **fields
+        )
+        call: Awaitable[pb.StartSignupResponse]
+        call = self._stub.StartSignup(request, timeout=self.deadline_seconds)
+        return call
+
+    def verify(self, token: str, code: str) -> Awaitable[pb.VerifyCodeResponse]:
+        """Call VerifyCode."""
+        request = pb.VerifyCodeRequest(continuation_token=token, code=code)
+        call: Awaitable[pb.VerifyCodeResponse]
+        call = self._stub.VerifyCode(request, timeout=self.deadline_seconds)
+        return call
+
+    def set_password(
+        self, token: str, password: str
+    ) -> Awaitable[pb.SetPasswordResponse]:
+        """Call SetPassword."""
+        request = pb.SetPasswordRequest(continuation_token=token, password=password)
+        call: Awaitable[pb.SetPasswordResponse]
+        call = self._stub.SetPassword(request, timeout=self.deadline_seconds)
+        return call
+
+    def get(self, token: str) -> Awaitable[pb.GetSignupResponse]:
+        """Call GetSignup."""
+        request = pb.GetSignupRequest(continuation_token=token)
+        call: Awaitable[pb.GetSignupResponse]
+        call = self._stub.GetSignup(request, timeout=self.deadline_seconds)
+        return call
+
+
+async def refusal(call: Awaitable[Any]) -> Refusal:
+    """Await a call that is to fail, and read why it did.
+
+    Raises:
+        AssertionError: It did not fail.
+    """
+    try:
+        answer = await call
+    except grpc.aio.AioRpcError as error:
+        return read_refusal(error)
+    raise AssertionError(f"not refused: {answer}")
+
+
+def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:
+    """Read an error by google.rpc's error model."""
+    metadata = {str(key): value for key, value in error.trailing_metadata() or ()}
+    status = status_pb2.Status()
+    status.ParseFromString(bytes(metadata.get("grpc-status-details-bin", b"")))  # type: ignore[arg-type]
+    info, faults = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
+    retry, signup = error_details_pb2.RetryInfo(), pb.Signup()
+    found = {
+        type(kind): detail.Unpack(kind)
+        for detail in status.details
+        for kind in (info, faults, retry, signup)
+        if detail.Is(kind.DESCRIPTOR)
+    }
+    assert info.domain in ("", "kratos-signup")
+    return Refusal(
+        code=error.code(),
+        reason=info.reason,
+        message=error.details() or "",
+        faults=[(v.field, v.reason) for v in faults.field_violations],
+        retry_seconds=(
+            retry.retry_delay.ToMicroseconds() / 1e6
+            if error_details_pb2.RetryInfo in found
+            else None
+        ),
+        signup=signup if pb.Signup in found else None,
+        wire=f"{error!r} {status}",
+    )

@@ -1,0 +1,36 @@
+"""Fixtures of the integration tests."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from devstack.postgres import Postgres
+from tests.integration.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+    from pathlib import Path
+
+    from tests.integration.caller import Caller
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Start a PostgreSQL of our own."""
+    with Postgres() as started:
+        yield started
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    """Give a world with a Kratos in it, and no service yet."""
+    async with World(tmp_path) as created:
+        yield created
+
+
+@pytest.fixture
+async def caller(world: World) -> Caller:
+    """Give a caller of a service whose password hook is proved."""
+    return (await world.serve()).caller

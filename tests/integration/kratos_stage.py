@@ -1,0 +1,214 @@
+"""A Kratos to hold the adapter against: the double, or a real one, set up alike."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import sqlite3
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
+
+from signupd.kratos.client import Kratos, Timeouts
+from signupd.kratos.outcomes import read_flow
+from signupd.kratos.wire import Wire
+
+from devstack.binary import KRATOS_DIRECTORY, kratos_binary
+from devstack.config import KratosConfig
+from devstack.kratos import Kratos as Process
+from devstack.mailbox import Mailbox
+from devstack.ports import free_ports
+from tests.doubles.kratos_flow import SENT_EMAIL
+
+if TYPE_CHECKING:
+    import uuid
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from tests.doubles.hooks import HookDouble
+    from tests.doubles.kratos import KratosDouble
+
+TIMEOUTS = Timeouts(call=10.0, hooked=30.0)
+SQLITE = "kratos.sqlite"
+PAST = "2020-01-01 00:00:00"
+FLOW_STATE = "UPDATE selfservice_registration_flows SET state = ? WHERE id = ?"
+FLOW_EXPIRY = "UPDATE selfservice_registration_flows SET expires_at = ? WHERE id = ?"
+CODE_EXPIRY = """
+    UPDATE identity_registration_codes SET expires_at = ?
+    WHERE selfservice_registration_flow_id = ?
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """One way to set Kratos up.
+
+    Args:
+        mutate: Changes the real one's configuration.
+        adjust: Does the same to the double.
+    """
+
+    mutate: Callable[[dict[str, Any]], None]
+    adjust: Callable[[KratosDouble], None]
+
+
+class Stage:
+    """The adapter, what stands behind it, and what asks our hooks."""
+
+    def __init__(self, public_url: str, admin_url: str, hooks: HookDouble) -> None:
+        self.hooks = hooks
+        self.wire = Wire(admin_token=None, ca=None)
+        self.adapter = Kratos(
+            self.wire, public_url=public_url, admin_url=admin_url, timeouts=TIMEOUTS
+        )
+        self._public_url = public_url
+        self._admin_url = admin_url
+
+    async def messages(self, flow_id: str) -> list[tuple[str, int, str]]:
+        """Read the messages that a flow shows: node, id and text."""
+        url = f"{self._public_url}/self-service/registration/flows?id={flow_id}"
+        answer = await self.wire.request("GET", url, TIMEOUTS.call)
+        return [(m.node, m.id, m.text) for m in read_flow(answer.body).messages]
+
+    async def session_count(self, identity_id: uuid.UUID) -> int:
+        """Count an account's sessions."""
+        url = f"{self._admin_url}/admin/identities/{identity_id}/sessions?active=true"
+        answer = await self.wire.request("GET", url, TIMEOUTS.call)
+        return len(answer.body) if answer.status == HTTPStatus.OK else 0
+
+    async def code_for(self, address: str, count: int = 1) -> str:
+        """Read the code of so many-th mail to an address."""
+        raise NotImplementedError
+
+    def mail_count(self, address: str) -> int:
+        """Count the mails that an address has got."""
+        raise NotImplementedError
+
+    def tear(self, flow_id: str) -> None:
+        """Have a flow forget that its code was right, as a cut in the middle does."""
+        raise NotImplementedError
+
+    def lapse(self, flow_id: str) -> None:
+        """Have a flow's code be past its lifespan."""
+        raise NotImplementedError
+
+    def expire(self, flow_id: str) -> None:
+        """Have a flow be past its lifespan."""
+        raise NotImplementedError
+
+
+class DoubleStage(Stage):
+    """With the double."""
+
+    def __init__(self, double: KratosDouble, hooks: HookDouble) -> None:
+        super().__init__(double.public_url, double.admin_url, hooks)
+        double.setup.hook_url = hooks.url
+        self.double = double
+
+    async def code_for(self, address: str, count: int = 1) -> str:
+        """Look into its books."""
+        return self.double.mails_to(address)[count - 1].code
+
+    def mail_count(self, address: str) -> int:
+        """Look into its books."""
+        return len(self.double.mails_to(address))
+
+    def tear(self, flow_id: str) -> None:
+        """Change its books."""
+        self.double.flow(flow_id).state = SENT_EMAIL
+
+    def lapse(self, flow_id: str) -> None:
+        """Change its books."""
+        self.double.flow(flow_id).code_lapsed = True
+
+    def expire(self, flow_id: str) -> None:
+        """Change its books."""
+        self.double.flow(flow_id).expired = True
+
+
+class RealStage(Stage):
+    """With a real Kratos."""
+
+    def __init__(self, process: Process, mailbox: Mailbox, hooks: HookDouble) -> None:
+        super().__init__(process.public_url, process.admin_url, hooks)
+        self._process = process
+        self._mailbox = mailbox
+
+    async def code_for(self, address: str, count: int = 1) -> str:
+        """Wait for the mail."""
+        mail = await asyncio.to_thread(self._mailbox.wait_for, address, count)
+        return mail.code
+
+    def mail_count(self, address: str) -> int:
+        """Look into the mailbox."""
+        return len(self._mailbox.mails_to(address))
+
+    def tear(self, flow_id: str) -> None:
+        """Change Kratos' database."""
+        self._change(FLOW_STATE, SENT_EMAIL, flow_id)
+
+    def lapse(self, flow_id: str) -> None:
+        """Change Kratos' database."""
+        self._change(CODE_EXPIRY, PAST, flow_id)
+
+    def expire(self, flow_id: str) -> None:
+        """Change Kratos' database."""
+        self._change(FLOW_EXPIRY, PAST, flow_id)
+
+    def _change(self, statement: str, value: str, flow_id: str) -> None:
+        file = self._process.directory / SQLITE
+        with closing(sqlite3.connect(file, isolation_level=None)) as database:
+            changed = database.execute(statement, (value, flow_id))
+            if changed.rowcount != 1:
+                raise LookupError(flow_id)
+
+
+class RealKratoses:
+    """Real Kratoses, one a shape, started when first needed. A context manager."""
+
+    def __init__(self, directory: Path) -> None:
+        self._directory = directory
+        self._resources = ExitStack()
+        self._running: dict[int, tuple[Process, int]] = {}
+        self.mailbox = self._resources.enter_context(Mailbox())
+
+    def close(self) -> None:
+        """End them all."""
+        self._resources.close()
+
+    def running(self, shape: Shape) -> tuple[Process, int]:
+        """Give a Kratos of this shape, and the port its hooks come in at."""
+        if id(shape) not in self._running:
+            (hook_port,) = free_ports(1)
+            config = KratosConfig(
+                hook_url=f"http://127.0.0.1:{hook_port}",
+                smtp_uri=self.mailbox.uri,
+                mutate=shape.mutate,
+            )
+            home = self._directory / str(len(self._running))
+            home.mkdir()
+            self._spare_the_migration(home)
+            process = Process(kratos_binary(), config, home)
+            self._resources.enter_context(process)
+            self._running[id(shape)] = process, hook_port
+        return self._running[id(shape)]
+
+    def _spare_the_migration(self, home: Path) -> None:
+        """Begin with the first one's database: migrating takes longer than all else."""
+        for process, _ in self._running.values():
+            with (
+                closing(sqlite3.connect(process.directory / SQLITE)) as source,
+                closing(sqlite3.connect(home / SQLITE)) as target,
+            ):
+                source.backup(target)
+            return
+
+
+def schema_requiring_a_name() -> str:
+    """Give the reference schema, with ``name`` required, as Kratos takes it inline."""
+    file = KRATOS_DIRECTORY / "identity.schema.json"
+    schema = json.loads(file.read_text(encoding="utf-8"))
+    schema["properties"]["traits"]["required"] = ["email", "name"]
+    return "base64://" + base64.b64encode(json.dumps(schema).encode()).decode()

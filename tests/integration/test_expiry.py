@@ -1,0 +1,171 @@
+"""Expiry, by moving the clock: from the deadline on every answer says so."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from tests.integration.caller import refusal
+from tests.integration.world import PASSWORD, another, state_of, to_code, to_password
+
+if TYPE_CHECKING:
+    from tests.integration.caller import Caller, Refusal
+    from tests.integration.world import World
+
+ADDRESS = "ann@example.com"
+CODE_TTL = 15 * 60
+PASSWORD_TTL = 30 * 60
+MICROSECOND = 1e-6
+EXPIRED = (grpc.StatusCode.FAILED_PRECONDITION, "SIGNUP_EXPIRED", "EXPIRED")
+
+
+def said(refused: Refusal) -> tuple[grpc.StatusCode, str, str]:
+    """Give status, reason and shown state of a refusal."""
+    return refused.code, refused.reason, state_of(refused)
+
+
+def figures(answer: Any) -> tuple[int, int, int, bool]:
+    """Give what an expired sign-up has none of."""
+    shown = answer.signup
+    return (
+        shown.code_attempts_remaining,
+        shown.resends_remaining,
+        shown.password_attempts_remaining,
+        shown.HasField("expire_time"),
+    )
+
+
+async def test_code_in_time(world: World, caller: Caller) -> None:
+    """A microsecond before the deadline the code is still taken."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.clock.move(CODE_TTL - MICROSECOND)
+
+    assert "PASSWORD_REQUIRED" == state_of(await caller.verify(token, code))
+
+
+async def test_code_too_late(world: World, caller: Caller) -> None:
+    """From the deadline on every answer says EXPIRED, and Kratos is not asked."""
+    request_id = uuid.uuid4()
+    token = (await caller.start(ADDRESS, request_id)).continuation_token
+    code = world.kratos.code_for(ADDRESS)
+    world.clock.move(CODE_TTL)
+    calls = len(world.kratos.calls)
+    right = await refusal(caller.verify(token, code))
+    wrong = await refusal(caller.verify(token, another(code)))
+    got = await caller.get(token)
+    again = await caller.start(ADDRESS, request_id)
+
+    assert [EXPIRED] * 2 == [said(right), said(wrong)]
+    assert ["EXPIRED"] * 2 == [state_of(got), state_of(again)]
+    assert ["", ""] == [got.continuation_token, again.continuation_token]
+    assert [(0, 0, 0, False)] * 2 == [figures(got), figures(right)]
+    assert "a***@example.com" == got.signup.masked_email
+    assert calls == len(world.kratos.calls)
+
+
+async def test_password_in_time(world: World, caller: Caller) -> None:
+    """The time for the password begins with the proof, whenever that was."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.clock.move(CODE_TTL - MICROSECOND)
+    token = (await caller.verify(token, code)).continuation_token
+    world.clock.move(PASSWORD_TTL - MICROSECOND)
+
+    assert "COMPLETED" == state_of(await caller.set_password(token, PASSWORD))
+
+
+async def test_password_too_late(world: World, caller: Caller) -> None:
+    """From the deadline on nothing is stored, and every answer says EXPIRED."""
+    token, code = await to_code(world, caller, ADDRESS)
+    later = (await caller.verify(token, code)).continuation_token
+    world.clock.move(PASSWORD_TTL)
+    calls = len(world.kratos.calls)
+    refusals = [
+        await refusal(caller.set_password(later, PASSWORD)),
+        await refusal(caller.set_password(later, "short")),
+        await refusal(caller.verify(token, code)),
+    ]
+    answers = [await caller.get(token), await caller.get(later)]
+
+    assert [EXPIRED] * 3 == [said(refused) for refused in refusals]
+    assert ["EXPIRED"] * 2 == [state_of(answer) for answer in answers]
+    assert calls == len(world.kratos.calls)
+    assert [] == world.kratos.accounts()
+
+
+async def test_completed_does_not_expire(world: World, caller: Caller) -> None:
+    """What is final stays what it is."""
+    token = await to_password(world, caller, ADDRESS)
+    await caller.set_password(token, PASSWORD)
+    world.clock.move(7 * 86400)
+
+    assert "COMPLETED" == state_of(await caller.get(token))
+
+
+async def test_work_begun_in_time(world: World, caller: Caller) -> None:
+    """Work begun in time may end after the deadline, and is not expired meanwhile."""
+    token = await to_password(world, caller, ADDRESS)
+    world.clock.move(PASSWORD_TTL - 1)
+    held = world.kratos.hold("password")
+    call = caller.set_password(token, PASSWORD)
+    await held.arrived.wait()
+    world.clock.move(2)
+    meanwhile = await caller.get(token)
+    held.released.set()
+
+    assert "PASSWORD_REQUIRED" == state_of(meanwhile)
+    assert "COMPLETED" == state_of(await call)
+
+
+@pytest.mark.parametrize("seconds", [1, 60, 3600])
+async def test_own_spans(world: World, seconds: int) -> None:
+    """The spans are the settings'."""
+    caller = (await world.serve(code_ttl=f"{seconds}s")).caller
+    token, _ = await to_code(world, caller, ADDRESS)
+    world.clock.move(seconds - MICROSECOND)
+    before = await caller.get(token)
+    world.clock.move(MICROSECOND)
+    after = await caller.get(token)
+
+    assert ["CODE_REQUIRED", "EXPIRED"] == [state_of(before), state_of(after)]
+
+
+async def test_wrong_codes_do_not_lengthen(world: World, caller: Caller) -> None:
+    """Trying does not put the deadline off."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.clock.move(CODE_TTL - 1)
+    await refusal(caller.verify(token, another(code)))
+    world.clock.move(1)
+
+    assert EXPIRED == said(await refusal(caller.verify(token, code)))
+
+
+async def test_refused_passwords_do_not_lengthen(world: World, caller: Caller) -> None:
+    """Nor do refused passwords."""
+    world.kratos.setup.breached = frozenset({PASSWORD})
+    token = await to_password(world, caller, ADDRESS)
+    world.clock.move(PASSWORD_TTL - 1)
+    await refusal(caller.set_password(token, PASSWORD))
+    world.clock.move(1)
+
+    assert EXPIRED == said(await refusal(caller.set_password(token, PASSWORD)))
+
+
+async def test_dead_proof_shows_alike(world: World) -> None:
+    """A code proved by a call that died is shown by every RPC, or by none."""
+    first = await world.serve()
+    request_id = uuid.uuid4()
+    token = (await first.caller.start(ADDRESS, request_id)).continuation_token
+    held = world.kratos.hold("code", after=True)
+    call = first.caller.verify(token, world.kratos.code_for(ADDRESS))
+    await held.arrived.wait()
+    world.clock.move(CODE_TTL)
+    second = (await world.serve()).caller
+    started = await second.start(ADDRESS, request_id)
+    got = await second.get(token)
+    held.released.set()
+    await refusal(call)
+
+    assert state_of(started) == state_of(got)

@@ -1,0 +1,268 @@
+"""The hook port: who is agreed with, who is not, and what strangers get to see."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import aiohttp
+
+from tests.integration.caller import refusal
+from tests.integration.world import PASSWORD, state_of, to_password
+
+if TYPE_CHECKING:
+    from tests.doubles.trouble import Held
+    from tests.integration.caller import Caller
+    from tests.integration.world import World
+
+ADDRESS = "ann@example.com"
+LEASE_SECONDS = 75
+UNKNOWN_FLOW = 9999002
+NOT_NOW = 9999003
+PROVED = 9999001
+HOOK_KEY = "sixteen-or-more-characters"
+
+
+async def setting(world: World, caller: Caller) -> tuple[Held, asyncio.Task[Any]]:
+    """Bring a sign-up to where Kratos is about to ask for its account."""
+    token = await to_password(world, caller, ADDRESS)
+    held = world.kratos.hold("password")
+    call: asyncio.Task[Any] = asyncio.ensure_future(
+        caller.set_password(token, PASSWORD)
+    )
+    await held.arrived.wait()
+    return held, call
+
+
+async def test_code_hook(world: World, caller: Caller) -> None:
+    """The code hook says no, with a message, whatever it is sent."""
+    bodies = [b"", b"{ }", b"[", b"\xff" * 5000]
+    answers = [await world.ask_hook("code", body) for body in bodies]
+
+    assert [(403, [PROVED])] * 4 == [(a.status, a.message_ids()) for a in answers]
+
+
+async def test_live_lease(world: World, caller: Caller) -> None:
+    """A live lease is agreed to: verified address, and our mark with the attempt."""
+    held, call = await setting(world, caller)
+    flow_id, row = world.kratos.flow_ids()[-1], world.row()
+    answer = await world.ask_hook("password", flow_id=flow_id, email=ADDRESS.upper())
+    held.released.set()
+    done = await call
+
+    verified = {
+        "value": ADDRESS,
+        "via": "email",
+        "verified": True,
+        "status": "completed",
+    }
+    mark = {
+        "signup_id": str(uuid.UUID(row["signup_id"])),
+        "attempt": row["epoch"],
+    }
+    expected = {
+        "identity": {
+            "verifiable_addresses": [verified],
+            "metadata_admin": {"signupd": mark},
+        }
+    }
+    assert (200, expected) == (answer.status, json.loads(answer.text))
+    assert "COMPLETED" == state_of(done)
+
+
+async def test_unknown_flow(world: World, caller: Caller) -> None:
+    """A flow that nobody announced is refused, and so is a code's."""
+    held, call = await setting(world, caller)
+    flows = [str(uuid.uuid4()), "", *world.kratos.flow_ids()[:-1]]
+    answers = [
+        await world.ask_hook("password", flow_id=flow_id, email=ADDRESS)
+        for flow_id in flows
+    ]
+    held.released.set()
+    await call
+
+    assert [(403, [UNKNOWN_FLOW])] * len(flows) == [
+        (a.status, a.message_ids()) for a in answers
+    ]
+
+
+async def test_other_address(world: World, caller: Caller) -> None:
+    """The announced flow with another address is refused."""
+    held, call = await setting(world, caller)
+    flow_id = world.kratos.flow_ids()[-1]
+    answers = [
+        await world.ask_hook("password", flow_id=flow_id, email=address)
+        for address in ("bob@example.com", "", "ann@example.com ")
+    ]
+    approved = world.row()["approved_until"]
+    held.released.set()
+    await call
+
+    assert [403] * 3 == [answer.status for answer in answers]
+    assert 0 == approved
+
+
+async def test_late(world: World, caller: Caller) -> None:
+    """What comes when the lease has run out is refused, and stores nothing."""
+    held, call = await setting(world, caller)
+    world.clock.move(LEASE_SECONDS)
+    held.released.set()
+    refused = await refusal(call)
+    answer = await world.ask_hook(
+        "password", flow_id=world.kratos.flow_ids()[-1], email=ADDRESS
+    )
+
+    assert "SIGNUP_BUSY" == refused.reason
+    assert [] == world.kratos.accounts()
+    assert (403, [UNKNOWN_FLOW]) == (answer.status, answer.message_ids())
+
+
+async def test_in_time(world: World, caller: Caller) -> None:
+    """A microsecond before the lease runs out the hook still agrees."""
+    held, call = await setting(world, caller)
+    world.clock.move(LEASE_SECONDS - 1e-6)
+    held.released.set()
+
+    assert "COMPLETED" == state_of(await call)
+
+
+async def test_after_completion(world: World, caller: Caller) -> None:
+    """The flow that made the account cannot make another."""
+    token = await to_password(world, caller, ADDRESS)
+    await caller.set_password(token, PASSWORD)
+    flow_id = world.kratos.flow_ids()[-1]
+    before = world.row()
+    answer = await world.ask_hook("password", flow_id=flow_id, email=ADDRESS)
+
+    assert (403, [UNKNOWN_FLOW]) == (answer.status, answer.message_ids())
+    assert before == world.row()
+
+
+async def test_stranger_registering(world: World, caller: Caller) -> None:
+    """Who registers at Kratos past the service, by code or password, gets nothing."""
+    public = f"{world.kratos.public_url}/self-service/registration"
+    traits = {"email": "eve@example.com"}
+    async with aiohttp.ClientSession() as http:
+
+        async def submit(body: dict[str, object], flow_id: str = "") -> str:
+            if not flow_id:
+                async with http.get(f"{public}/api") as opened:
+                    flow_id = (await opened.json())["id"]
+            async with http.post(f"{public}?flow={flow_id}", json=body) as answer:
+                assert 400 == answer.status
+            return flow_id
+
+        await submit({"method": "password", "traits": traits, "password": PASSWORD})
+        flow_id = await submit({"method": "code", "traits": traits})
+        code = world.kratos.code_for("eve@example.com")
+        await submit({"method": "code", "traits": traits, "code": code}, flow_id)
+
+    assert [] == world.kratos.accounts()
+
+
+async def test_garbage(world: World, caller: Caller) -> None:
+    """Whatever is not Kratos' question is refused as an unknown flow."""
+    bodies = [
+        b"",
+        b"{",
+        b"null",
+        b"[]",
+        b"3",
+        b'"text"',
+        b"{}",
+        b'{"flow_id": "x"}',
+        b'{"flow_id": 1, "email": "a@example.com"}',
+        b'{"flow_id": "x", "email": null}',
+        b'{"flow_id": ["x"], "email": {}}',
+        b"\xff\xfe",
+        b"[" * 5000,
+        b'{"flow_id": "\\u0000", "email": "\\u0000"}',
+    ]
+    answers = [await world.ask_hook("password", body) for body in bodies]
+
+    assert [(403, [UNKNOWN_FLOW])] * len(bodies) == [
+        (answer.status, answer.message_ids()) for answer in answers
+    ]
+
+
+async def test_lone_surrogates(world: World, caller: Caller) -> None:
+    """Text that cannot be UTF-8 is refused like other garbage."""
+    bodies = [
+        b'{"flow_id": "\\ud800", "email": "a@example.com"}',
+        b'{"flow_id": "x", "email": "\\ud800"}',
+    ]
+    answers = [await world.ask_hook("password", body) for body in bodies]
+
+    assert [403] * 2 == [answer.status for answer in answers]
+
+
+async def test_oversized(world: World, caller: Caller) -> None:
+    """A body beyond the bound is not read."""
+    answer = await world.ask_hook("password", b"x" * 9000)
+
+    assert 413 == answer.status
+
+
+async def test_other_routes(world: World, caller: Caller) -> None:
+    """There is nothing else on the port."""
+    table = [
+        ("GET", "/kratos/code", 405),
+        ("GET", "/kratos/password", 405),
+        ("PUT", "/kratos/password", 405),
+        ("DELETE", "/kratos/code", 405),
+        ("POST", "/", 404),
+        ("POST", "/kratos", 404),
+        ("POST", "/kratos/code/", 404),
+        ("POST", "/kratos/passwords", 404),
+        ("GET", "/metrics", 404),
+    ]
+    found = []
+    async with aiohttp.ClientSession() as http:
+        for method, path, _ in table:
+            url = world.kratos.setup.hook_url + path
+            async with http.request(method, url, json={}) as answer:
+                found.append(answer.status)
+
+    assert [status for _, _, status in table] == found
+
+
+async def test_key(world: World) -> None:
+    """With a key the hooks work for Kratos, which has it, and all the way."""
+    world.kratos.setup.hook_key = HOOK_KEY
+    caller = (await world.serve(hook_key=HOOK_KEY)).caller
+    token = await to_password(world, caller, ADDRESS)
+
+    assert "COMPLETED" == state_of(await caller.set_password(token, PASSWORD))
+
+
+async def test_wrong_key(world: World) -> None:
+    """Without the key there is no answer of ours, and the log says so, not the key."""
+    world.kratos.setup.hook_key = HOOK_KEY
+    await world.serve(hook_key=HOOK_KEY)
+    answers = []
+    for key in ("", "x", HOOK_KEY[:-1], HOOK_KEY + "x"):
+        world.kratos.setup.hook_key = key
+        answers += [
+            await world.ask_hook(hook, flow_id="x", email=ADDRESS)
+            for hook in ("code", "password")
+        ]
+
+    assert [(403, False)] * 8 == [(a.status, "messages" in a.text) for a in answers]
+    assert ["hook_key_wrong"] * 8 == world.log.events("warning")
+    assert HOOK_KEY[:-1] not in repr(world.log.entries)
+
+
+async def test_key_that_is_no_text(world: World) -> None:
+    """A key of other bytes is a wrong key."""
+    world.kratos.setup.hook_key = HOOK_KEY
+    service = (await world.serve(hook_key=HOOK_KEY)).service
+    reader, writer = await asyncio.open_connection("127.0.0.1", service.hook_port)
+    head = b"POST /kratos/code HTTP/1.1\r\nHost: x\r\nX-Hook-Key: \xff\r\n"
+    writer.write(head + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+
+    assert b"HTTP/1.1 403" == answer[:12]

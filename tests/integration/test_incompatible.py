@@ -1,0 +1,252 @@
+"""A Kratos not set up for the service: said, with the setting, and nothing is left.
+
+What is deleted is only ever what an answer to our own request named.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from tests.integration.caller import refusal
+from tests.integration.world import PASSWORD, state_of, to_code, to_password
+
+if TYPE_CHECKING:
+    from tests.integration.caller import Caller, Refusal
+    from tests.integration.world import World
+
+ADDRESS = "ann@example.com"
+INCOMPATIBLE = (grpc.StatusCode.INTERNAL, "KRATOS_INCOMPATIBLE", None)
+
+
+def said(refused: Refusal) -> tuple[grpc.StatusCode, str, float | None]:
+    """Give status, reason and time to wait of a refusal."""
+    return refused.code, refused.reason, refused.retry_seconds
+
+
+@pytest.mark.parametrize(
+    ("setup", "setting"),
+    [
+        ({"registration": False}, "registration.enabled"),
+        ({"password_method": False}, "methods.password.enabled"),
+        ({"password_hook": False}, "after.password.hooks"),
+        ({"hook_key": "of another server"}, "HOOK_KEY"),
+    ],
+)
+async def test_not_proved(world: World, setup: dict[str, Any], setting: str) -> None:
+    """No mail goes out before Kratos is known to ask; the log names the setting."""
+    for name, value in setup.items():
+        setattr(world.kratos.setup, name, value)
+    replica = await world.serve(proved=False, hook_key="sixteen-or-more-characters")
+    refused = await refusal(replica.caller.start(ADDRESS))
+
+    assert INCOMPATIBLE == said(refused)
+    assert [] == world.kratos.mails_to(ADDRESS)
+    assert [] == world.kratos.accounts()
+    assert [] == world.rows()
+    assert setting in world.log.entry("kratos_incompatible")["why"]
+
+
+async def test_hook_url_of_nobody(world: World) -> None:
+    """A password hook that Kratos cannot reach is told at the start."""
+    replica = await world.serve(proved=False)
+    world.kratos.setup.hook_url = "http://127.0.0.1:1"
+    refused = await refusal(replica.caller.start(ADDRESS))
+
+    assert INCOMPATIBLE == said(refused)
+    assert "HOOK_LISTEN" in world.log.entry("kratos_incompatible")["why"]
+
+
+async def test_admin_api_fenced(world: World, caller: Caller) -> None:
+    """An admin API that does not let us in is told by the log, not to the caller."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.setup.admin_token = "needed"
+    refused = await refusal(caller.verify(token, code))
+
+    assert INCOMPATIBLE == said(refused)
+    assert "KRATOS_ADMIN_TOKEN" in world.log.entry("kratos_incompatible")["why"]
+    assert "KRATOS_ADMIN_TOKEN" not in refused.wire
+
+
+async def test_admin_token(world: World) -> None:
+    """With its token the service gets in."""
+    world.kratos.setup.admin_token = "needed"
+    caller = (await world.serve(kratos_admin_token="needed")).caller
+    token = await to_password(world, caller, ADDRESS)
+
+    assert "COMPLETED" == state_of(await caller.set_password(token, PASSWORD))
+
+
+async def test_required_traits(world: World) -> None:
+    """Where the schema wants more, the proof waits for a caller who brings it."""
+    world.kratos.setup.required_traits = frozenset({"email", "name"})
+    caller = (await world.serve(proved=False)).caller
+    refused = await refusal(caller.start(ADDRESS))
+    mails = world.kratos.mails_to(ADDRESS)
+    started = await caller.start(ADDRESS, traits={"name": "Ann"})
+
+    assert ("TRAITS_INVALID", [("traits.name", "")]) == (refused.reason, refused.faults)
+    assert [] == mails
+    assert "CODE_REQUIRED" == state_of(started)
+    assert "password_hook_proved" in world.log.events()
+
+
+async def test_code_method_off(world: World, caller: Caller) -> None:
+    """Without registration by code no sign-up is kept; the log names the setting."""
+    seen = []
+    for switch, setting in (
+        ("code_method", "methods.code.enabled"),
+        ("passwordless", "passwordless_enabled"),
+    ):
+        setattr(world.kratos.setup, switch, False)
+        refused = await refusal(caller.start(ADDRESS))
+        why = world.log.entry("kratos_incompatible")["why"]
+        seen.append((said(refused), setting in why, world.rows()))
+        setattr(world.kratos.setup, switch, True)
+
+    assert [(INCOMPATIBLE, True, [])] * 2 == seen
+
+
+async def test_code_hook_missing(world: World, caller: Caller) -> None:
+    """An account that a missing code hook let be is deleted at once, no other."""
+    bystander = world.kratos.add_account("bob@example.com", password="old", sessions=1)
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.setup.code_hook = False
+    refused = await refusal(caller.verify(token, code))
+
+    assert INCOMPATIBLE == said(refused)
+    assert "CODE_REQUIRED" == state_of(refused)
+    assert [bystander] == world.kratos.accounts()
+    assert "after.code.hooks" in world.log.entry("kratos_incompatible")["why"]
+
+
+async def test_code_hook_missing_and_address_taken(
+    world: World, caller: Caller
+) -> None:
+    """An account that was there before is nobody's to delete."""
+    there = world.kratos.add_account(ADDRESS, password="old", sessions=1)
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.setup.code_hook = False
+    refused = await refusal(caller.verify(token, code))
+
+    assert INCOMPATIBLE == said(refused)
+    assert [there] == world.kratos.accounts()
+    assert ("old", 1) == (there.password, there.sessions)
+    assert "delete" not in world.kratos.calls
+
+
+async def test_code_hook_dead(world: World, caller: Caller) -> None:
+    """A dead code hook still proves; the log says what is wrong."""
+    token, code = await to_code(world, caller, ADDRESS)
+    alive, world.kratos.setup.hook_url = (
+        world.kratos.setup.hook_url,
+        "http://127.0.0.1:1",
+    )
+    verified = await caller.verify(token, code)
+    world.kratos.setup.hook_url = alive
+    done = await caller.set_password(verified.continuation_token, PASSWORD)
+
+    assert ["PASSWORD_REQUIRED", "COMPLETED"] == [*map(state_of, (verified, done))]
+    assert "after.code.hooks" in world.log.entry("code_hook_dead")["why"]
+    assert ["code_hook_dead"] == world.log.events("error")
+
+
+async def test_password_hook_missing(world: World, caller: Caller) -> None:
+    """An account stored past us is deleted, the sign-up goes on, and mails stop."""
+    bystander = world.kratos.add_account("bob@example.com", password="old")
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.setup.password_hook = False
+    refused = await refusal(caller.set_password(token, PASSWORD))
+    started = await refusal(caller.start("cid@example.com"))
+
+    assert INCOMPATIBLE == said(refused)
+    assert refused.signup is not None
+    assert ("PASSWORD_REQUIRED", 20) == (
+        state_of(refused),
+        refused.signup.password_attempts_remaining,
+    )
+    assert [bystander] == world.kratos.accounts()
+    assert "after.password.hooks" in world.log.entry("kratos_incompatible")["why"]
+    assert "KRATOS_INCOMPATIBLE" == started.reason
+    assert [] == world.kratos.mails_to("cid@example.com")
+
+
+async def test_password_hook_missing_and_address_taken(
+    world: World, caller: Caller
+) -> None:
+    """An account that was there before is told, and left alone."""
+    token = await to_password(world, caller, ADDRESS)
+    there = world.kratos.add_account(ADDRESS, password="old", sessions=1)
+    world.kratos.setup.password_hook = False
+
+    assert "ALREADY_REGISTERED" == state_of(await caller.set_password(token, PASSWORD))
+    assert [there] == world.kratos.accounts()
+
+
+async def test_password_hook_missing_for_a_while(world: World, caller: Caller) -> None:
+    """With the hook back in its place the same sign-up comes to its end."""
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.setup.password_hook = False
+    await refusal(caller.set_password(token, PASSWORD))
+    world.kratos.setup.password_hook = True
+
+    assert "COMPLETED" == state_of(await caller.set_password(token, PASSWORD))
+
+
+async def test_password_hook_of_another_server(world: World, caller: Caller) -> None:
+    """A hook of a server with another ledger knows no flow of ours; the log says so."""
+    token = await to_password(world, caller, ADDRESS)
+    (world.directory / "other").mkdir()
+    await world.serve(ledger_url=f"sqlite:///{world.directory}/other/signupd.db")
+    refused = await refusal(caller.set_password(token, PASSWORD))
+
+    assert INCOMPATIBLE == said(refused)
+    assert refused.signup is not None
+    assert 20 == refused.signup.password_attempts_remaining
+    assert [] == world.kratos.accounts()
+    assert "share" in world.log.entry("kratos_incompatible")["why"]
+
+
+@pytest.mark.parametrize(
+    ("change", "word"),
+    [
+        ({"password_method": False}, "methods.password.enabled"),
+        ({"required_traits": frozenset({"email", "name"})}, "schema"),
+        ({"hook_url": "http://127.0.0.1:1"}, "HOOK_LISTEN"),
+    ],
+)
+async def test_changed_before_the_password(
+    world: World, caller: Caller, change: dict[str, Any], word: str
+) -> None:
+    """A Kratos changed under a sign-up stores nothing and costs no attempt."""
+    token = await to_password(world, caller, ADDRESS)
+    before = {name: getattr(world.kratos.setup, name) for name in change}
+    for name, value in change.items():
+        setattr(world.kratos.setup, name, value)
+    refused = await refusal(caller.set_password(token, PASSWORD))
+    accounts = world.kratos.accounts()
+    for name, value in before.items():
+        setattr(world.kratos.setup, name, value)
+    done = await caller.set_password(token, PASSWORD)
+
+    assert INCOMPATIBLE == said(refused)
+    assert refused.signup is not None
+    assert 20 == refused.signup.password_attempts_remaining
+    assert [] == accounts
+    assert word in world.log.entry("kratos_incompatible")["why"]
+    assert "COMPLETED" == state_of(done)
+
+
+async def test_ghost_that_could_not_be_deleted(world: World, caller: Caller) -> None:
+    """A ghost whose deletion failed is deleted by the repeat, and is not an account."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.setup.code_hook = False
+    world.kratos.fail("delete")
+    await refusal(caller.verify(token, code))
+    world.kratos.setup.code_hook = True
+    got = await caller.get(token)
+
+    assert "ALREADY_REGISTERED" != state_of(got)
+    assert [] == world.kratos.accounts()

@@ -1,0 +1,421 @@
+"""The ledger on a real database: schema, compare-and-set, the fence, its keys."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import dataclasses
+import json
+import stat
+import threading
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
+from signupd.errors import LedgerUnavailable, SignupBusy
+from signupd.ledger.database import Database
+from signupd.ledger.engine import open_engine, sqlite_file
+from signupd.ledger.ledger import Approval, Ledger
+from signupd.ledger.record import Lease, Record, State
+from signupd.ledger.schema import migrate, newest_revision
+from signupd.ledger.tables import metadata
+
+from tests.doubles.clock import ClockDouble
+from tests.integration.world import PASSWORD, state_of, to_code, to_password
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from devstack.postgres import Postgres
+    from tests.integration.caller import Caller
+    from tests.integration.world import World
+
+SPAN = 45_000_000
+MINUTE = 60_000_000
+FLOW, ADDRESS = b"f" * 32, b"a" * 32
+
+
+def record(**changed: Any) -> Record:
+    """Make a row, each of its columns with something in it."""
+    made = Record(
+        signup_id=uuid.uuid4(),
+        state=State.PASSWORD_REQUIRED,
+        lease=Lease.NONE,
+        epoch=1,
+        lease_until=2**50 + 1,
+        approved_until=2**50 + 2,
+        address_digest=ADDRESS,
+        sealed=b"sealed",
+        sealed_mask=b"mask",
+        code_digest=b"c" * 32,
+        password_flow_digest=uuid.uuid4().bytes,
+        sealed_passwords=b"passwords",
+        identity_id=uuid.uuid4(),
+        code_attempts=3,
+        code_repeats=4,
+        password_attempts=5,
+        sends=6,
+        create_time=2**50 + 3,
+        send_time=2**50 + 4,
+        expire_time=2**50 + 5,
+        state_time=2**50 + 6,
+        caller="spiffe://somebody",
+        request_id=uuid.uuid4(),
+        request_digest=b"r" * 32,
+    )
+    return dataclasses.replace(made, **changed)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Name an empty database of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ledger.db"
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return postgres.create_database(f"ledger_{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def clock() -> ClockDouble:
+    """Give a clock that stands."""
+    return ClockDouble()
+
+
+@pytest.fixture
+async def ledger(url: str, clock: ClockDouble) -> AsyncIterator[Ledger]:
+    """Give a ledger with its schema."""
+    await migrate(url)
+    database = Database(open_engine(url), clock)
+    yield Ledger(database)
+    await database.close()
+
+
+async def test_migrations(url: str) -> None:
+    """Migrations bring an empty database up to date, and leave one that is so."""
+    first, second = await migrate(url), await migrate(url)
+
+    newest = newest_revision()
+    assert newest
+    assert ((None, newest), (newest, newest)) == (first, second)
+
+
+async def test_schema_is_the_tables(url: str) -> None:
+    """What the migrations make is what the queries are written for."""
+    await migrate(url)
+
+    def compare(connection: sa.Connection) -> list[Any]:
+        options = {"compare_type": True, "compare_server_default": True}
+        context = MigrationContext.configure(connection, opts=options)
+        return list(compare_metadata(context, metadata))
+
+    engine = open_engine(url)
+    async with engine.connect() as connection:
+        differences = await connection.run_sync(compare)
+    await engine.dispose()
+
+    assert [] == differences
+
+
+async def test_durable(tmp_path: Path) -> None:
+    """With SQLite each connection waits, and a commit survives a power cut."""
+    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
+    async with engine.connect() as connection:
+        found = [
+            (await connection.execute(sa.text(f"PRAGMA {name}"))).scalar()
+            for name in ("journal_mode", "synchronous", "busy_timeout")
+        ]
+    await engine.dispose()
+
+    assert ["wal", 2, 5000] == found
+
+
+async def test_round_trip(ledger: Ledger, clock: ClockDouble) -> None:
+    """Every column comes back as it was, with the moment of reading."""
+    added = record()
+    bare = record(**{f.name: None for f in dataclasses.fields(Record) if _optional(f)})
+
+    assert [True, True] == [await ledger.add(one) for one in (added, bare)]
+    for one in (added, bare):
+        found = await ledger.find(one.signup_id)
+        assert found is not None
+        assert one == found.record
+        assert abs(found.now - clock()) < MINUTE
+    assert None is await ledger.find(uuid.uuid4())
+
+
+def _optional(field: dataclasses.Field[Any]) -> bool:
+    return "None" in str(field.type)
+
+
+async def test_request_ids(ledger: Ledger) -> None:
+    """A request id is its caller's own, and serves once."""
+    first = record()
+    same = record(request_id=first.request_id)
+    other = record(request_id=first.request_id, caller="somebody else")
+
+    assert [True, False, True] == [await ledger.add(r) for r in (first, same, other)]
+    assert first.request_id is not None
+    for one in (first, other):
+        found = await ledger.find_request(one.caller, first.request_id)
+        assert found is not None
+        assert one.signup_id == found.record.signup_id
+    assert None is await ledger.find_request("", first.request_id)
+
+
+async def test_change(ledger: Ledger) -> None:
+    """A change counts the epoch on, and says what the row is now."""
+    added = record()
+    await ledger.add(added)
+    changed = await ledger.change(added, sends=9, sealed=None)
+    found = await ledger.find(added.signup_id)
+
+    assert dataclasses.replace(added, sends=9, sealed=None, epoch=2) == changed
+    assert found is not None
+    assert changed == found.record
+
+
+async def test_change_of_a_moved_row(ledger: Ledger) -> None:
+    """Who read the row before somebody changed it changes nothing, nor removes it."""
+    added = record()
+    await ledger.add(added)
+    changed = await ledger.change(added, sends=9)
+    with pytest.raises(SignupBusy) as caught:
+        await ledger.change(added, sends=10)
+    with pytest.raises(SignupBusy):
+        await ledger.remove(added)
+    with pytest.raises(SignupBusy):
+        await ledger.change(dataclasses.replace(changed, state=State.EXPIRED), sends=1)
+    found = await ledger.find(added.signup_id)
+
+    assert caught.value.retry_after_seconds
+    assert found is not None
+    assert changed == found.record
+
+
+async def test_changes_raced(url: str, ledger: Ledger, clock: ClockDouble) -> None:
+    """Of twenty changes at once, on two servers, one is made."""
+    added = record()
+    await ledger.add(added)
+    database = Database(open_engine(url), clock)
+    other = Ledger(database)
+    outcomes = await asyncio.gather(
+        *[(ledger, other)[n % 2].change(added, sends=n) for n in range(20)],
+        return_exceptions=True,
+    )
+    await database.close()
+
+    assert 19 == sum(isinstance(outcome, SignupBusy) for outcome in outcomes)
+    assert 1 == sum(isinstance(outcome, Record) for outcome in outcomes)
+
+
+async def test_remove(ledger: Ledger) -> None:
+    """A removed row is gone; its request id may come again."""
+    added = record()
+    await ledger.add(added)
+    await ledger.remove(added)
+
+    assert None is await ledger.find(added.signup_id)
+    assert await ledger.add(record(request_id=added.request_id))
+
+
+async def test_approve(ledger: Ledger, clock: ClockDouble) -> None:
+    """A live SETTING lease is approved, by its epoch, for the span."""
+    added = record(
+        lease=Lease.SETTING,
+        lease_until=clock() + 1,
+        approved_until=0,
+        password_flow_digest=FLOW,
+        epoch=7,
+    )
+    await ledger.add(added)
+    approval = await ledger.approve(FLOW, ADDRESS, span=SPAN)
+    found = await ledger.find(added.signup_id)
+
+    assert Approval(added.signup_id, 7) == approval
+    assert found is not None
+    assert dataclasses.replace(added, approved_until=clock() + SPAN) == found.record
+
+
+@pytest.mark.parametrize(
+    ("changed", "known"),
+    [
+        ({"password_flow_digest": b"other"}, False),
+        ({"password_flow_digest": None}, False),
+        ({"address_digest": b"other"}, True),
+        ({"lease": Lease.NONE}, True),
+        ({"lease": Lease.VERIFYING}, True),
+        ({"lease": Lease.SENDING}, True),
+        ({"lease_until": 0}, True),
+    ],
+)
+async def test_not_approved(
+    ledger: Ledger, clock: ClockDouble, changed: dict[str, Any], *, known: bool
+) -> None:
+    """Anything but a live SETTING lease with that flow and address is not approved."""
+    live = {
+        "lease": Lease.SETTING,
+        "lease_until": clock() + 1,
+        "password_flow_digest": FLOW,
+    }
+    added = record(**live | changed)
+    await ledger.add(added)
+
+    assert None is await ledger.approve(FLOW, ADDRESS, span=SPAN)
+    found = await ledger.find(added.signup_id)
+    assert found is not None
+    assert added == found.record
+    assert known is await ledger.knows_flow(FLOW)
+
+
+async def test_lease_that_runs_out_now(ledger: Ledger, clock: ClockDouble) -> None:
+    """At the moment it runs out a lease is over."""
+    live = {"lease": Lease.SETTING, "lease_until": clock() + 1}
+    await ledger.add(record(**live, password_flow_digest=FLOW))
+    clock.micros += 1
+
+    assert None is await ledger.approve(FLOW, ADDRESS, span=SPAN)
+
+
+async def test_approval_stops_who_read_before(
+    ledger: Ledger, clock: ClockDouble
+) -> None:
+    """Who demands that nothing was agreed to since changes nothing after a yes."""
+    added = record(
+        lease=Lease.SETTING,
+        lease_until=clock() + 1,
+        approved_until=0,
+        password_flow_digest=FLOW,
+    )
+    await ledger.add(added)
+    await ledger.approve(FLOW, ADDRESS, span=SPAN)
+    with pytest.raises(SignupBusy):
+        await ledger.change(added, unapproved=True, lease=Lease.NONE)
+
+    assert Lease.NONE is (await ledger.change(added, lease=Lease.NONE)).lease
+
+
+async def at_rest() -> None:
+    """Wait for the threads of connections that came to nothing."""
+    for thread in threading.enumerate():
+        if "connection_worker" in thread.name:
+            await asyncio.to_thread(thread.join)
+
+
+async def test_no_database(tmp_path: Path, clock: ClockDouble) -> None:
+    """A folder that is not there is a ledger that is away."""
+    database = Database(open_engine(f"sqlite:///{tmp_path}/none/ledger.db"), clock)
+    with pytest.raises(LedgerUnavailable) as caught:
+        await Ledger(database).find(uuid.uuid4())
+    await database.close()
+    await at_rest()
+
+    assert caught.value.retry_after_seconds
+
+
+async def test_postgresql_away(postgres: Postgres, clock: ClockDouble) -> None:
+    """So is a server that nobody answers at, and a database that is not there."""
+    urls = ["postgresql://u@127.0.0.1:1/none", f"{postgres.url}/none"]
+    for url in urls:
+        database = Database(open_engine(url), clock)
+        with pytest.raises(LedgerUnavailable):
+            await Ledger(database).find(uuid.uuid4())
+        with pytest.raises(LedgerUnavailable):
+            await migrate(url)
+        await database.close()
+
+
+async def test_clock_of_the_server(postgres: Postgres) -> None:
+    """With PostgreSQL deadlines go by its clock, however wrong this machine's is."""
+    url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
+    await migrate(url)
+    clock = ClockDouble()
+    clock.move(-86400)
+    database = Database(open_engine(url), clock)
+    await database.set_clock()
+    told = database.now()
+    await database.close()
+
+    assert abs(told - ClockDouble()()) < MINUTE
+
+
+async def test_migrations_at_once(url: str) -> None:
+    """Two migrations at once wait for each other."""
+    newest = newest_revision()
+    outcomes = await asyncio.gather(migrate(url), migrate(url))
+
+    assert {(None, newest), (newest, newest)} == set(outcomes)
+
+
+async def test_spoiled_database(tmp_path: Path, clock: ClockDouble) -> None:
+    """So is a file that is no database."""
+    (tmp_path / "ledger.db").write_bytes(b"spoiled " * 1000)
+    database = Database(open_engine(f"sqlite:///{tmp_path}/ledger.db"), clock)
+    try:
+        with pytest.raises(LedgerUnavailable):
+            await Ledger(database).find(uuid.uuid4())
+    finally:
+        await database.close()
+        await at_rest()
+
+
+async def test_migrate_without_a_folder(tmp_path: Path) -> None:
+    """At the start it is the same error, since the command line knows that one."""
+    try:
+        with pytest.raises(LedgerUnavailable):
+            await migrate(f"sqlite:///{tmp_path}/none/ledger.db")
+    finally:
+        await at_rest()
+
+
+def test_sqlite_file(tmp_path: Path) -> None:
+    """A SQLite URL names its file, PostgreSQL's none; no other holds a ledger."""
+    urls = ["sqlite:///ledger.db", f"sqlite:///{tmp_path}/x.db", "postgresql://u@h/d"]
+
+    assert ["ledger.db", f"{tmp_path}/x.db", "None"] == [
+        str(sqlite_file(url)) for url in urls
+    ]
+    for url in ("sqlite://", "sqlite:///:memory:", "mysql://u@h/d", "postgresql://h"):
+        with pytest.raises(ValueError, match=r"is neither|names no|is not"):
+            sqlite_file(url)
+
+
+async def test_keys_beside_the_ledger(world: World, caller: Caller) -> None:
+    """Keys nobody gave are made beside the ledger, for nobody else to read."""
+    file = world.directory / "signupd.keys"
+    kept = json.loads(file.read_text())
+
+    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+    assert [32, 32] == [
+        len(base64.b64decode(key)) for key in (*kept["token_keys"], kept["digest_key"])
+    ]
+    assert ["signupd.keys"] == [p.name for p in world.directory.glob("*keys*")]
+
+
+async def test_keys_given(world: World) -> None:
+    """Keys that are given are used, and none made; a rotation keeps old tokens."""
+    old, new, digest = (base64.b64encode(bytes([n]) * 32).decode() for n in range(3))
+    first = await world.serve(token_keys=old, digest_key=digest)
+    token, code = await to_code(world, first.caller, "ann@example.com")
+    second = await world.serve(token_keys=f"{new},{old}", digest_key=digest)
+    verified = await second.caller.verify(token, code)
+    third = await world.serve(token_keys=f"{old},{new}", digest_key=digest)
+    done = await third.caller.set_password(verified.continuation_token, PASSWORD)
+
+    assert ["PASSWORD_REQUIRED", "COMPLETED"] == [*map(state_of, (verified, done))]
+    assert not (world.directory / "signupd.keys").exists()
+
+
+async def test_nothing_readable(world: World, caller: Caller) -> None:
+    """No file beside the ledger holds an address, a name, a password or a code."""
+    token = await to_password(world, caller, "zebulon@example.com")
+    await caller.set_password(token, PASSWORD)
+    second, code = await to_code(world, caller, "yolanda@example.com")
+    await caller.start("xaver@example.com", traits={"name": "Xaverius"}, locale="de")
+    files = b"".join(path.read_bytes() for path in world.directory.iterdir())
+
+    words = ["zebulon", "yolanda", "xaver", "Xaverius", PASSWORD, code, second]
+    assert [] == [word for word in words if word.encode() in files]

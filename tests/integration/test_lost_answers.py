@@ -1,0 +1,315 @@
+"""Answers of Kratos that are lost, call by call: the repeat ends right."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.integration.caller import refusal
+from tests.integration.world import (
+    PASSWORD,
+    another,
+    state_of,
+    to_code,
+    to_password,
+)
+
+if TYPE_CHECKING:
+    from tests.integration.caller import Caller
+    from tests.integration.world import World
+
+ADDRESS = "ann@example.com"
+# A client of Kratos may try a GET again by itself.
+ALWAYS = 99
+APPROVAL_SECONDS = 45
+
+
+async def test_start_open_lost(world: World, caller: Caller) -> None:
+    """StartSignup without a flow left nothing; the repeat sends the one mail."""
+    request_id = uuid.uuid4()
+    world.kratos.lose("open", times=ALWAYS)
+    refused = await refusal(caller.start(ADDRESS, request_id))
+    rows = world.rows()
+    world.kratos.heal()
+    again = await caller.start(ADDRESS, request_id)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert [] == rows
+    assert ("CODE_REQUIRED", 4) == (state_of(again), again.signup.resends_remaining)
+    assert 1 == len(world.kratos.mails_to(ADDRESS))
+
+
+async def test_start_send_lost(world: World, caller: Caller) -> None:
+    """A send whose answer is lost is looked up in its flow: the call succeeds."""
+    world.kratos.lose("send")
+    started = await caller.start(ADDRESS)
+    code = world.kratos.code_for(ADDRESS)
+    verified = await caller.verify(started.continuation_token, code)
+
+    assert ["CODE_REQUIRED", "PASSWORD_REQUIRED"] == [
+        *map(state_of, (started, verified))
+    ]
+    assert 4 == started.signup.resends_remaining
+    assert 1 == len(world.kratos.mails_to(ADDRESS))
+
+
+async def test_start_send_and_flow_lost(world: World, caller: Caller) -> None:
+    """Nothing known of a mail that went: the repeat finds it and sends no other."""
+    request_id = uuid.uuid4()
+    world.kratos.lose("send", "flow", times=ALWAYS)
+    refused = await refusal(caller.start(ADDRESS, request_id))
+    world.kratos.heal()
+    again = await caller.start(ADDRESS, request_id)
+    code = world.kratos.code_for(ADDRESS)
+    verified = await caller.verify(again.continuation_token, code)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert ["CODE_REQUIRED", "PASSWORD_REQUIRED"] == [*map(state_of, (again, verified))]
+    assert 4 == again.signup.resends_remaining
+    assert 1 == len(world.kratos.mails_to(ADDRESS))
+
+
+async def test_start_torn(world: World, caller: Caller) -> None:
+    """A mail that its flow does not know of: the repeat sends one more, counted."""
+    request_id = uuid.uuid4()
+    world.kratos.tear("send")
+    refused = await refusal(caller.start(ADDRESS, request_id))
+    answers = [await caller.start(ADDRESS, request_id) for _ in range(2)]
+    token, code = answers[0].continuation_token, world.kratos.code_for(ADDRESS)
+    verified = await caller.verify(token, code)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert [3, 3] == [answer.signup.resends_remaining for answer in answers]
+    assert 2 == len(world.kratos.mails_to(ADDRESS))
+    assert "PASSWORD_REQUIRED" == state_of(verified)
+
+
+async def test_start_overloaded(world: World, caller: Caller) -> None:
+    """A Kratos that says "overloaded" is asked again by the repeat."""
+    request_id = uuid.uuid4()
+    refusals = []
+    for status in (503, 429):
+        world.kratos.fail("send", status=status)
+        refusals.append(await refusal(caller.start(ADDRESS, request_id)))
+    again = await caller.start(ADDRESS, request_id)
+
+    assert ["KRATOS_UNAVAILABLE"] * 2 == [refused.reason for refused in refusals]
+    assert "CODE_REQUIRED" == state_of(again)
+    assert 1 == len(world.kratos.mails_to(ADDRESS))
+
+
+async def test_start_not_reached(world: World, caller: Caller) -> None:
+    """A send that never reached Kratos is as if never asked for."""
+    request_id = uuid.uuid4()
+    world.kratos.break_after("open")
+    refused = await refusal(caller.start(ADDRESS, request_id))
+    rows = world.rows()
+    await world.kratos.up()
+    again = await caller.start(ADDRESS, request_id)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert [] == rows
+    assert 4 == again.signup.resends_remaining
+
+
+async def test_verify_code_lost(world: World, caller: Caller) -> None:
+    """A code whose answer is lost is looked up in its flow: the call succeeds."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.lose("code")
+    verified = await caller.verify(token, code)
+
+    assert "PASSWORD_REQUIRED" == state_of(verified)
+    assert 1 == world.kratos.calls.count("code")
+
+
+async def test_verify_wrong_code_lost(world: World, caller: Caller) -> None:
+    """A wrong code whose answer is lost is posted once more, and counted once."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.lose("code")
+    refused = await refusal(caller.verify(token, another(code)))
+    verified = await caller.verify(token, code)
+
+    assert "CODE_INCORRECT" == refused.reason
+    assert refused.signup is not None
+    assert 4 == refused.signup.code_attempts_remaining
+    assert "PASSWORD_REQUIRED" == state_of(verified)
+
+
+async def test_verify_torn(world: World, caller: Caller) -> None:
+    """A code used up before its flow noticed: once more, and it is known as right."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.tear("code")
+    verified = await caller.verify(token, code)
+
+    assert "PASSWORD_REQUIRED" == state_of(verified)
+    assert 2 == world.kratos.calls.count("code")
+
+
+@pytest.mark.parametrize("torn", [False, True], ids=["lost", "torn"])
+async def test_verify_code_and_flow_lost(
+    world: World, caller: Caller, *, torn: bool
+) -> None:
+    """Nothing known of a right code: the repeat proves it, and it counts once."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.lose("code", "flow", times=ALWAYS)
+    if torn:
+        world.kratos.tear("code")
+    refused = await refusal(caller.verify(token, code))
+    world.kratos.heal()
+    verified = await caller.verify(token, code)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert refused.signup is not None
+    assert 4 == refused.signup.code_attempts_remaining
+    assert "PASSWORD_REQUIRED" == state_of(verified)
+
+
+async def test_verify_code_lost_and_kratos_down(world: World, caller: Caller) -> None:
+    """A Kratos that breaks down over a right code: the repeat proves it."""
+    token, code = await to_code(world, caller, ADDRESS)
+    held = world.kratos.hold("code", after=True)
+    call = caller.verify(token, code)
+    await held.arrived.wait()
+    await world.kratos.break_down()
+    refused = await refusal(call)
+    await world.kratos.up()
+    verified = await caller.verify(token, code)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert refused.signup is not None
+    assert 4 == refused.signup.code_attempts_remaining
+    assert "PASSWORD_REQUIRED" == state_of(verified)
+
+
+async def test_verify_find_lost(world: World, caller: Caller) -> None:
+    """A proved code whose address could not be looked up is not proved anew."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.lose("find", times=ALWAYS)
+    refused = await refusal(caller.verify(token, code))
+    world.kratos.heal()
+    verified = await caller.verify(token, code)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert "PASSWORD_REQUIRED" == state_of(verified)
+    assert 1 == world.kratos.calls.count("code")
+
+
+async def test_verify_find_lost_for_a_taken_address(
+    world: World, caller: Caller
+) -> None:
+    """The same, and the account that is there is found by the repeat."""
+    world.kratos.add_account(ADDRESS, verified=True)
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.lose("find", times=ALWAYS)
+    await refusal(caller.verify(token, code))
+    world.kratos.heal()
+    got = await caller.get(token)
+
+    assert "ALREADY_REGISTERED" == state_of(got)
+
+
+async def test_password_open_lost(world: World, caller: Caller) -> None:
+    """SetPassword without a flow left nothing, and cost no attempt."""
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.lose("open", times=ALWAYS)
+    refused = await refusal(caller.set_password(token, PASSWORD))
+    world.kratos.heal()
+    done = await caller.set_password(token, PASSWORD)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert refused.signup is not None
+    assert 20 == refused.signup.password_attempts_remaining
+    assert "COMPLETED" == state_of(done)
+
+
+async def test_password_lost(world: World, caller: Caller) -> None:
+    """An account made though the answer was lost is found: COMPLETED."""
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.lose("password")
+    done = await caller.set_password(token, PASSWORD)
+    again = await caller.set_password(token, PASSWORD)
+    other = await refusal(caller.set_password(token, PASSWORD + "!"))
+
+    (account,) = world.kratos.accounts()
+    assert ["COMPLETED"] * 2 == [*map(state_of, (done, again))]
+    assert (PASSWORD, True, 0) == (account.password, account.verified, account.sessions)
+    assert "PASSWORD_ALREADY_SET" == other.reason
+
+
+async def test_password_lost_before_kratos_asked(world: World, caller: Caller) -> None:
+    """Where our hook agreed to nothing the attempt is given back."""
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.fail("password")
+    refused = await refusal(caller.set_password(token, PASSWORD))
+    done = await caller.set_password(token, PASSWORD)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert refused.signup is not None
+    assert 20 == refused.signup.password_attempts_remaining
+    assert "COMPLETED" == state_of(done)
+
+
+async def test_refused_password_lost(world: World, caller: Caller) -> None:
+    """A refusal whose answer is lost leaves nothing; another password may do."""
+    world.kratos.setup.breached = frozenset({"tractor-igloo-spoon-8"})
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.lose("password")
+    lost = await refusal(caller.set_password(token, "tractor-igloo-spoon-8"))
+    refused = await refusal(caller.set_password(token, "tractor-igloo-spoon-8"))
+    done = await caller.set_password(token, PASSWORD)
+
+    assert "KRATOS_UNAVAILABLE" == lost.reason
+    assert "PASSWORD_REJECTED" == refused.reason
+    assert "COMPLETED" == state_of(done)
+
+
+async def test_password_not_reached(world: World, caller: Caller) -> None:
+    """A password that never reached Kratos costs no attempt."""
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.break_after("open")
+    refused = await refusal(caller.set_password(token, PASSWORD))
+    row = world.row()
+    await world.kratos.up()
+    done = await caller.set_password(token, PASSWORD)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert ("none", 0) == (row["lease"], row["password_attempts"])
+    assert "COMPLETED" == state_of(done)
+
+
+@pytest.mark.parametrize("password", ["lose", "answer"])
+async def test_password_made_and_look_up_lost(
+    world: World, caller: Caller, password: str
+) -> None:
+    """An account that could not be looked up is found when its approval has run out."""
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.lose("find", times=ALWAYS)
+    if password == "lose":
+        world.kratos.lose("password")
+    refused = await refusal(caller.set_password(token, PASSWORD))
+    world.kratos.heal()
+    busy = await refusal(caller.set_password(token, PASSWORD))
+    world.clock.move(APPROVAL_SECONDS)
+    other = await refusal(caller.set_password(token, PASSWORD + "!"))
+    done = await caller.set_password(token, PASSWORD)
+
+    assert ["KRATOS_UNAVAILABLE", "SIGNUP_BUSY", "PASSWORD_ALREADY_SET"] == [
+        refused.reason,
+        busy.reason,
+        other.reason,
+    ]
+    assert "COMPLETED" == state_of(done)
+    assert [PASSWORD] == [account.password for account in world.kratos.accounts()]
+
+
+async def test_sessions_not_ended(world: World, caller: Caller) -> None:
+    """That a session could not be ended is logged, and changes nothing else."""
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.fail("sessions", times=ALWAYS)
+    done = await caller.set_password(token, PASSWORD)
+
+    assert "COMPLETED" == state_of(done)
+    assert ["session_left"] == world.log.events("warning")
+    assert [1] == [account.sessions for account in world.kratos.accounts()]

@@ -1,0 +1,244 @@
+"""The whole way of a sign-up, over gRPC, as callers see it."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from tests.integration.world import PASSWORD, state_of, to_code, to_password
+
+if TYPE_CHECKING:
+    from tests.integration.caller import Caller
+    from tests.integration.world import World
+
+ADDRESS = "ann@example.com"
+
+
+async def test_whole_way(world: World, caller: Caller) -> None:
+    """Three calls make an account, whole: password, verified address, our mark."""
+    started = await caller.start("Ann@Example.COM", traits={"name": "Ann"}, locale="de")
+    code = world.kratos.code_for(ADDRESS)
+    verified = await caller.verify(started.continuation_token, code)
+    accounts_before = world.kratos.accounts()
+    done = await caller.set_password(verified.continuation_token, PASSWORD)
+    account = world.kratos.account(ADDRESS)
+
+    states = ["CODE_REQUIRED", "PASSWORD_REQUIRED", "COMPLETED"]
+    assert states == [state_of(answer) for answer in (started, verified, done)]
+    assert [] == accounts_before
+    assert account is not None
+    assert {"email": ADDRESS, "name": "Ann"} == account.traits
+    assert (True, PASSWORD, 0) == (account.verified, account.password, account.sessions)
+    assert account.metadata_admin is not None
+    assert done.signup.signup_id == account.metadata_admin["signupd"]["signup_id"]
+    assert (str(account.id), "") == (done.signup.identity_id, done.continuation_token)
+    assert ["de"] == [mail.locale for mail in world.kratos.mails_to(ADDRESS)]
+    assert [] == world.log.events("error")
+
+
+async def test_signup_waiting_for_the_code(world: World, caller: Caller) -> None:
+    """A sign-up that waits for its code shows the figures of that step alone."""
+    started = await caller.start(ADDRESS)
+    shown = started.signup
+
+    assert (5, 4, 0) == (
+        shown.code_attempts_remaining,
+        shown.resends_remaining,
+        shown.password_attempts_remaining,
+    )
+    assert ("a***@example.com", "") == (shown.masked_email, shown.identity_id)
+    assert world.clock() == shown.create_time.ToMicroseconds()
+    assert 900 == shown.expire_time.seconds - shown.create_time.seconds
+    assert 60 == shown.resend_time.seconds - shown.create_time.seconds
+    assert not shown.HasField("password_policy")
+    assert 0 == shown.code_delivery
+
+
+async def test_signup_waiting_for_the_password(world: World, caller: Caller) -> None:
+    """A sign-up that waits for its password shows the bounds of a password."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.clock.move(10)
+    shown = (await caller.verify(token, code)).signup
+
+    policy = shown.password_policy
+    assert (8, 72, 20) == (
+        policy.min_length,
+        policy.max_bytes,
+        shown.password_attempts_remaining,
+    )
+    assert (0, 0) == (shown.code_attempts_remaining, shown.resends_remaining)
+    assert 1810 == shown.expire_time.seconds - shown.create_time.seconds
+    assert not shown.HasField("resend_time")
+
+
+async def test_signup_completed(world: World, caller: Caller) -> None:
+    """A final sign-up shows its masked address and whom it made, and no more."""
+    token = await to_password(world, caller, ADDRESS)
+    shown = (await caller.set_password(token, PASSWORD)).signup
+
+    assert "a***@example.com" == shown.masked_email
+    assert not shown.HasField("expire_time")
+    assert not shown.HasField("password_policy")
+    assert 0 == shown.password_attempts_remaining
+
+
+async def test_delivery_is_told_by_get_alone(world: World, caller: Caller) -> None:
+    """GetSignup says how far the mail has come: queued, sent or given up."""
+    token, _ = await to_code(world, caller, ADDRESS)
+    (mail,) = world.kratos.mails_to(ADDRESS)
+    seen = []
+    for mail.status in ("queued", "processing", "sent", "abandoned"):
+        seen.append((await caller.get(token)).signup.code_delivery)
+
+    assert [1, 1, 2, 3] == seen
+
+
+async def test_delivery_unknown(world: World, caller: Caller) -> None:
+    """A courier that does not answer is no reason to say nothing of the sign-up."""
+    token, _ = await to_code(world, caller, ADDRESS)
+    world.kratos.fail("courier")
+
+    answer = await caller.get(token)
+
+    assert (0, "CODE_REQUIRED") == (answer.signup.code_delivery, state_of(answer))
+    assert ["courier_not_asked"] == world.log.events("warning")
+
+
+async def test_get_keeps_to_its_step(world: World, caller: Caller) -> None:
+    """GetSignup and a repeated StartSignup never give a token of a later step."""
+    request_id = uuid.uuid4()
+    started = await caller.start(ADDRESS, request_id)
+    code = world.kratos.code_for(ADDRESS)
+    await caller.verify(started.continuation_token, code)
+    got = await caller.get(started.continuation_token)
+    again = await caller.start(ADDRESS, request_id)
+
+    for answer in (got, again):
+        assert "PASSWORD_REQUIRED" == state_of(answer)
+        verified = await caller.verify(answer.continuation_token, code)
+        assert "PASSWORD_REQUIRED" == state_of(verified)
+
+
+async def test_taken_address(world: World, caller: Caller) -> None:
+    """A taken address is told by the right code, and only by it."""
+    there = world.kratos.add_account(ADDRESS, password="old", verified=True, sessions=1)
+    token, code = await to_code(world, caller, ADDRESS)
+    before = await caller.get(token)
+    answer = await caller.verify(token, code)
+
+    assert "CODE_REQUIRED" == state_of(before)
+    assert "ALREADY_REGISTERED" == state_of(answer)
+    assert ("", "") == (answer.continuation_token, answer.signup.identity_id)
+    assert [there] == world.kratos.accounts()
+    assert ("old", 1) == (there.password, there.sessions)
+
+
+async def test_address_taken_meanwhile(world: World, caller: Caller) -> None:
+    """An address taken between code and password is told by SetPassword."""
+    token = await to_password(world, caller, ADDRESS)
+    there = world.kratos.add_account(ADDRESS, password="old", sessions=1)
+
+    answer = await caller.set_password(token, PASSWORD)
+    again = await caller.set_password(token, "entirely-different-9")
+
+    assert ["ALREADY_REGISTERED"] * 2 == [state_of(answer), state_of(again)]
+    assert [there] == world.kratos.accounts()
+    assert ("old", 1) == (there.password, there.sessions)
+
+
+async def test_silence_to_strangers(world: World, caller: Caller) -> None:
+    """Before the proof a free and a taken address are answered alike, in every call."""
+    world.kratos.add_account("taken@example.com", password="old", verified=True)
+    seen = []
+    for address in ("taken@example.com", "tokyo@example.com"):
+        before = len(world.kratos.calls)
+        started = await caller.start(address, request_id := uuid.uuid4())
+        token = started.continuation_token
+        again = await caller.start(address, request_id)
+        got = await caller.get(token)
+        answers: list[Any] = [started, again, got]
+        for answer in answers:
+            answer.signup.signup_id = answer.continuation_token = ""
+        calls = world.kratos.calls[before:]
+        seen.append(([str(answer) for answer in answers], calls))
+
+    assert seen[0] == seen[1]
+
+
+async def test_verify_again(world: World, caller: Caller) -> None:
+    """The right code again gives the same answer, after the account too."""
+    token, code = await to_code(world, caller, ADDRESS)
+    first = await caller.verify(token, code)
+    second = await caller.verify(token, code)
+    done = await caller.set_password(second.continuation_token, PASSWORD)
+    third = await caller.verify(token, code)
+
+    assert first.signup == second.signup
+    assert done.signup == third.signup
+    assert "" == third.continuation_token
+    assert 1 == world.kratos.calls.count("code")
+
+
+async def test_set_password_again(world: World, caller: Caller) -> None:
+    """The same password again gives the same answer, and makes nothing."""
+    token = await to_password(world, caller, ADDRESS)
+    first = await caller.set_password(token, PASSWORD)
+    calls = len(world.kratos.calls)
+    second = await caller.set_password(token, PASSWORD)
+
+    assert first == second
+    assert calls == len(world.kratos.calls)
+
+
+async def test_start_again(world: World, caller: Caller) -> None:
+    """The same StartSignup again sends no mail, whatever the letters' case."""
+    request_id = uuid.uuid4()
+    first = await caller.start(ADDRESS, request_id, traits={"name": "Ann"})
+    second = await caller.start("ANN@example.com", request_id, traits={"name": "Ann"})
+
+    assert first.signup == second.signup
+    assert 1 == len(world.kratos.mails_to(ADDRESS))
+
+
+async def test_start_without_request_id(world: World, caller: Caller) -> None:
+    """Without a request id each call begins another sign-up."""
+    first, second = await caller.start(ADDRESS), await caller.start(ADDRESS)
+
+    assert first.signup.signup_id != second.signup.signup_id
+    assert 2 == len(world.kratos.mails_to(ADDRESS))
+
+
+async def test_two_signups_one_address(world: World, caller: Caller) -> None:
+    """Of two sign-ups with one address the first makes the account."""
+    tokens = [await to_password(world, caller, ADDRESS) for _ in range(2)]
+    first = await caller.set_password(tokens[1], PASSWORD)
+    second = await caller.set_password(tokens[0], "entirely-different-9")
+
+    assert ["COMPLETED", "ALREADY_REGISTERED"] == [state_of(first), state_of(second)]
+    assert [PASSWORD] == [account.password for account in world.kratos.accounts()]
+
+
+async def test_nothing_readable_is_left(world: World, caller: Caller) -> None:
+    """No address, code, password, token or key is in the log or in the ledger."""
+    token, code = await to_code(world, caller, ADDRESS)
+    await caller.verify(token, code)
+    before = world.row()
+    password_token = (await caller.verify(token, code)).continuation_token
+    await caller.set_password(password_token, PASSWORD)
+    kept = repr(before) + repr(world.row()) + json.dumps(world.log.entries, default=str)
+
+    secrets = [ADDRESS, "ann@", code, PASSWORD, token, password_token, "X-Hook"]
+    assert [] == [secret for secret in secrets if secret in kept]
+
+
+async def test_final_rows_forget(world: World, caller: Caller) -> None:
+    """A final row has lost its sealed blob and its flow, and keeps the masked mail."""
+    token = await to_password(world, caller, ADDRESS)
+    await caller.set_password(token, PASSWORD)
+    row = world.row()
+
+    assert ("completed", "none") == (row["state"], row["lease"])
+    assert (None, None) == (row["sealed"], row["password_flow_digest"])
+    assert world.clock() == row["state_time"]
+    assert row["sealed_mask"]

@@ -1,0 +1,453 @@
+"""Every error reason that this version can give, as a caller reads it."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from kratos_signup.v1 import (
+    account_service_pb2,
+    account_service_pb2_grpc,
+)
+
+from tests.integration.caller import refusal
+from tests.integration.world import (
+    PASSWORD,
+    another,
+    state_of,
+    to_code,
+    to_password,
+)
+
+if TYPE_CHECKING:
+    from tests.integration.caller import Caller, Refusal
+    from tests.integration.world import World
+
+ADDRESS = "ann@example.com"
+CODE = grpc.StatusCode
+SERVICE = "/kratos_signup.v1.SignupService"
+
+
+def said(refused: Refusal) -> tuple[grpc.StatusCode, str]:
+    """Give status and reason of a refusal."""
+    return refused.code, refused.reason
+
+
+def shown(refused: Refusal) -> str:
+    """Name the state that a refusal shows; empty where it shows no sign-up."""
+    return "" if refused.signup is None else state_of(refused)
+
+
+async def test_request_invalid_at_start(world: World, caller: Caller) -> None:
+    """Every malformed field of StartSignup is named, and no mail goes."""
+    table: list[tuple[dict[str, str], list[str]]] = [
+        ({"request_id": "1"}, ["request_id"]),
+        ({"request_id": "11111111-1111-1111-8111-111111111111"}, ["request_id"]),
+        ({"locale": "de_CH"}, ["locale"]),
+        ({"locale": "a" * 36}, ["locale"]),
+        ({"client_ip": "300.1.1.1"}, ["client_ip"]),
+        (
+            {"locale": "-", "client_ip": "x", "request_id": "x"},
+            ["locale", "client_ip", "request_id"],
+        ),
+    ]
+    found = []
+    for fields, _ in table:
+        call: Any = caller.start(ADDRESS, **fields)  # type: ignore[arg-type]
+        refused = await refusal(call)
+        found.append((*said(refused), refused.faults))
+
+    assert [
+        (CODE.INVALID_ARGUMENT, "REQUEST_INVALID", [(field, "") for field in faults])
+        for _, faults in table
+    ] == found
+    assert "send" not in world.kratos.calls
+
+
+async def test_code_malformed(world: World, caller: Caller) -> None:
+    """A code that is none names its field and costs no attempt."""
+    token, _ = await to_code(world, caller, ADDRESS)
+    codes = ["", "12345x", " 123456", "1" * 17, "\u0661234"]
+    refusals = [await refusal(caller.verify(token, code)) for code in codes]
+    after = await caller.get(token)
+
+    expected = (CODE.INVALID_ARGUMENT, "REQUEST_INVALID")
+    assert [expected] * 5 == [said(refused) for refused in refusals]
+    assert [[("code", "")]] * 5 == [refused.faults for refused in refusals]
+    assert 5 == after.signup.code_attempts_remaining
+
+
+async def test_password_malformed(world: World, caller: Caller) -> None:
+    """A password beyond any policy names its field and costs no attempt."""
+    token = await to_password(world, caller, ADDRESS)
+    refusals = [
+        await refusal(caller.set_password(token, password))
+        for password in ("", "x" * 1025, "\u00e4" * 513)
+    ]
+    after = await caller.get(token)
+
+    expected = (CODE.INVALID_ARGUMENT, "REQUEST_INVALID")
+    assert [expected] * 3 == [said(refused) for refused in refusals]
+    assert [[("password", "")]] * 3 == [refused.faults for refused in refusals]
+    assert 20 == after.signup.password_attempts_remaining
+
+
+async def test_email_invalid(world: World, caller: Caller) -> None:
+    """An address that is none names its field, without saying it; no mail goes."""
+    addresses = ["", "ann", "ann@", "ann@x y", "a" * 250 + "@b.cc"]
+    refusals = [await refusal(caller.start(address)) for address in addresses]
+
+    expected = (CODE.INVALID_ARGUMENT, "EMAIL_INVALID")
+    assert [expected] * 5 == [said(refused) for refused in refusals]
+    assert [[("email", "")]] * 5 == [refused.faults for refused in refusals]
+    assert "send" not in world.kratos.calls
+
+
+async def test_traits_invalid(world: World, caller: Caller) -> None:
+    """Traits that cannot be had are named, whoever refuses them; nothing is kept."""
+    table: list[tuple[dict[str, Any], list[str]]] = [
+        ({"email": "bob@example.com"}, ["traits.email"]),
+        ({"name": 5, "newsletter": 1}, ["traits.name", "traits.newsletter"]),
+        ({"height": 180}, ["traits"]),
+        ({"name": "x" * 9000}, ["traits"]),
+        ({"name": [[[[[[[[[1]]]]]]]]]}, ["traits"]),
+        ({"name": float("nan")}, ["traits"]),
+    ]
+    refusals = [
+        await refusal(caller.start(ADDRESS, uuid.uuid4(), traits=traits))
+        for traits, _ in table
+    ]
+
+    expected = (CODE.INVALID_ARGUMENT, "TRAITS_INVALID")
+    assert [expected] * 6 == [said(refused) for refused in refusals]
+    assert [fields for _, fields in table] == [
+        sorted(field for field, _ in refused.faults) for refused in refusals
+    ]
+    assert [] == world.kratos.mails_to(ADDRESS)
+    assert [] == world.rows()
+
+
+async def test_request_id_reused(world: World, caller: Caller) -> None:
+    """A request id with another address, locale or traits is refused; no mail goes."""
+    request_id = uuid.uuid4()
+    await caller.start(ADDRESS, request_id)
+    refusals = [
+        await refusal(caller.start("bob@example.com", request_id)),
+        await refusal(caller.start(ADDRESS, request_id, locale="fr")),
+        await refusal(caller.start(ADDRESS, request_id, traits={"name": "Bob"})),
+    ]
+
+    expected = (CODE.INVALID_ARGUMENT, "REQUEST_ID_REUSED")
+    assert [expected] * 3 == [said(refused) for refused in refusals]
+    assert 1 == world.kratos.calls.count("send")
+
+
+async def test_token_invalid(world: World, caller: Caller) -> None:
+    """A token that is none of ours is one and the same error, for every RPC."""
+    token, code = await to_code(world, caller, ADDRESS)
+    tokens = ["", "x", token[:-1], token + "A", "A" * 67, "A" * 5000, "é" * 67]
+    calls = [
+        call
+        for bad in tokens
+        for call in (
+            caller.verify(bad, code),
+            caller.set_password(bad, PASSWORD),
+            caller.get(bad),
+        )
+    ]
+    refusals = [await refusal(call) for call in calls]
+
+    assert {(CODE.INVALID_ARGUMENT, "TOKEN_INVALID")} == {said(r) for r in refusals}
+    assert 1 == len({r.message for r in refusals})
+    assert not any(r.signup or r.faults for r in refusals)
+
+
+async def test_token_of_a_row_that_is_gone(world: World, caller: Caller) -> None:
+    """A token whose sign-up is no longer kept is as good as any other bad one."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.change_row("signup_id", uuid.uuid4().hex)
+
+    refused = await refusal(caller.verify(token, code))
+
+    assert (CODE.INVALID_ARGUMENT, "TOKEN_INVALID") == said(refused)
+
+
+async def test_step_mismatch(world: World, caller: Caller) -> None:
+    """A token of the other step is refused, with the sign-up to go by."""
+    token, code = await to_code(world, caller, ADDRESS)
+    early = await refusal(caller.set_password(token, PASSWORD))
+    later = (await caller.verify(token, code)).continuation_token
+    late = await refusal(caller.verify(later, code))
+
+    expected = (CODE.FAILED_PRECONDITION, "STEP_MISMATCH")
+    assert [expected] * 2 == [said(early), said(late)]
+    assert ["CODE_REQUIRED", "PASSWORD_REQUIRED"] == [shown(early), shown(late)]
+
+
+async def test_wrong_codes(world: World, caller: Caller) -> None:
+    """Wrong codes count down; then even the right one is refused, and all is told."""
+    token, code = await to_code(world, caller, ADDRESS)
+    wrong = [await refusal(caller.verify(token, another(code, n))) for n in range(1, 6)]
+    right = await refusal(caller.verify(token, code))
+
+    assert {(CODE.INVALID_ARGUMENT, "CODE_INCORRECT")} == {said(r) for r in wrong}
+    assert [4, 3, 2, 1, 0] == [
+        r.signup.code_attempts_remaining for r in wrong if r.signup
+    ]
+    assert (CODE.RESOURCE_EXHAUSTED, "CODE_ATTEMPTS_EXHAUSTED") == said(right)
+    assert "CODE_REQUIRED" == shown(right)
+    assert 5 == world.kratos.calls.count("code")
+
+
+async def test_same_wrong_code(world: World, caller: Caller) -> None:
+    """The wrong code of just now costs an attempt but once."""
+    token, code = await to_code(world, caller, ADDRESS)
+    wrong = [await refusal(caller.verify(token, another(code))) for _ in range(3)]
+    right = await caller.verify(token, code)
+
+    assert [4, 4, 4] == [r.signup.code_attempts_remaining for r in wrong if r.signup]
+    assert 2 == world.kratos.calls.count("code")
+    assert "PASSWORD_REQUIRED" == state_of(right)
+
+
+async def test_wrong_code_after_the_proof(world: World, caller: Caller) -> None:
+    """After the proof other codes are incorrect, and have a count of their own."""
+    token, code = await to_code(world, caller, ADDRESS)
+    await refusal(caller.verify(token, another(code)))
+    await caller.verify(token, code)
+    wrong = [await refusal(caller.verify(token, another(code))) for _ in range(5)]
+    last = await refusal(caller.verify(token, code))
+
+    assert {(CODE.INVALID_ARGUMENT, "CODE_INCORRECT")} == {said(r) for r in wrong}
+    assert (CODE.RESOURCE_EXHAUSTED, "CODE_ATTEMPTS_EXHAUSTED") == said(last)
+    assert 2 == world.kratos.calls.count("code")
+
+
+async def test_code_expired(world: World, caller: Caller) -> None:
+    """A code that has lapsed in Kratos is told so, at once the next time."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.lapse_codes()
+    first = await refusal(caller.verify(token, code))
+    second = await refusal(caller.verify(token, code))
+
+    expected = (CODE.FAILED_PRECONDITION, "CODE_EXPIRED")
+    assert [expected] * 2 == [said(first), said(second)]
+    assert "CODE_REQUIRED" == shown(first)
+    assert 1 == world.kratos.calls.count("code")
+
+
+async def test_flow_expired(world: World, caller: Caller) -> None:
+    """A flow that Kratos has forgotten is a code that has expired."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.expire_flows()
+
+    refused = await refusal(caller.verify(token, code))
+
+    assert (CODE.FAILED_PRECONDITION, "CODE_EXPIRED") == said(refused)
+
+
+async def test_password_rejected_here(world: World, caller: Caller) -> None:
+    """A password that breaks a rule of ours is refused by it and costs no attempt."""
+    table = [
+        ("Ab1!xyz", "TOO_SHORT"),
+        ("\u00e4" * 7, "TOO_SHORT"),
+        ("a1" * 36 + "z", "TOO_LONG"),
+        ("\u00e4" * 37, "TOO_LONG"),
+        ("password1", "TOO_COMMON"),
+        ("ann@example.com", "TOO_COMMON"),
+        ("plum-violin\x00harbor", "REFUSED"),
+    ]
+    token = await to_password(world, caller, ADDRESS)
+    before = world.kratos.calls.count("password")
+    refusals = [await refusal(caller.set_password(token, p)) for p, _ in table]
+
+    expected = (CODE.INVALID_ARGUMENT, "PASSWORD_REJECTED")
+    assert [expected] * 7 == [said(refused) for refused in refusals]
+    assert [[("password", rule)] for _, rule in table] == [r.faults for r in refusals]
+    assert [20] * 7 == [
+        r.signup.password_attempts_remaining for r in refusals if r.signup
+    ]
+    assert before == world.kratos.calls.count("password")
+
+
+async def test_password_rejected_by_kratos(world: World, caller: Caller) -> None:
+    """What Kratos refuses costs an attempt, leaves nothing, and another may do."""
+    world.kratos.setup.breached = frozenset({"tractor-igloo-spoon-8"})
+    world.kratos.setup.min_password_length = 12
+    token = await to_password(world, caller, ADDRESS)
+    refusals = [
+        await refusal(caller.set_password(token, password))
+        for password in ("tractor-igloo-spoon-8", "Xk3$rTq9v")
+    ]
+    accounts = world.kratos.accounts()
+    done = await caller.set_password(token, PASSWORD)
+
+    expected = (CODE.INVALID_ARGUMENT, "PASSWORD_REJECTED")
+    assert [expected] * 2 == [said(refused) for refused in refusals]
+    assert [[("password", "BREACHED")], [("password", "TOO_SHORT")]] == [
+        refused.faults for refused in refusals
+    ]
+    assert [19, 18] == [
+        r.signup.password_attempts_remaining for r in refusals if r.signup
+    ]
+    assert [] == accounts
+    assert "COMPLETED" == state_of(done)
+
+
+async def test_password_attempts_exhausted(world: World) -> None:
+    """After so many passwords refused by Kratos no more are put to it."""
+    replica = await world.serve(password_attempts=2)
+    caller = replica.caller
+    world.kratos.setup.breached = frozenset({PASSWORD})
+    token = await to_password(world, caller, ADDRESS)
+    refusals = [await refusal(caller.set_password(token, PASSWORD)) for _ in range(3)]
+
+    assert "PASSWORD_REJECTED" == refusals[1].reason
+    expected = (CODE.RESOURCE_EXHAUSTED, "PASSWORD_ATTEMPTS_EXHAUSTED")
+    assert expected == said(refusals[2])
+    assert "PASSWORD_REQUIRED" == shown(refusals[2])
+
+
+async def test_password_already_set(world: World, caller: Caller) -> None:
+    """Another password than the one that made the account is told as such."""
+    token = await to_password(world, caller, ADDRESS)
+    await caller.set_password(token, PASSWORD)
+    refused = await refusal(caller.set_password(token, PASSWORD + "!"))
+
+    assert (CODE.FAILED_PRECONDITION, "PASSWORD_ALREADY_SET") == said(refused)
+    assert "COMPLETED" == shown(refused)
+    assert [PASSWORD] == [account.password for account in world.kratos.accounts()]
+
+
+async def test_refused_password_is_not_the_one_set(
+    world: World, caller: Caller
+) -> None:
+    """A password that Kratos refused before is not taken for the account's."""
+    world.kratos.setup.breached = frozenset({"tractor-igloo-spoon-8"})
+    token = await to_password(world, caller, ADDRESS)
+    await refusal(caller.set_password(token, "tractor-igloo-spoon-8"))
+    await caller.set_password(token, PASSWORD)
+
+    refused = await refusal(caller.set_password(token, "tractor-igloo-spoon-8"))
+
+    assert (CODE.FAILED_PRECONDITION, "PASSWORD_ALREADY_SET") == said(refused)
+
+
+async def test_cancelled(world: World, caller: Caller) -> None:
+    """A cancelled sign-up says so at each step; GetSignup shows it."""
+    token, code = await to_code(world, caller, ADDRESS)
+    later = (await caller.verify(token, code)).continuation_token
+    world.change_row("state", "cancelled")
+    refusals = [
+        await refusal(caller.verify(token, code)),
+        await refusal(caller.set_password(later, PASSWORD)),
+    ]
+    got = await caller.get(token)
+
+    expected = (CODE.FAILED_PRECONDITION, "SIGNUP_CANCELLED")
+    assert [expected] * 2 == [said(refused) for refused in refusals]
+    assert ["CANCELLED"] * 3 == [*map(shown, refusals), state_of(got)]
+
+
+async def test_kratos_unavailable(world: World, caller: Caller) -> None:
+    """Kratos away is told at every step, with a time to wait; the server stays."""
+    token, code = await to_code(world, caller, ADDRESS)
+    later = await to_password(world, caller, "bob@example.com")
+    await world.kratos.down()
+    refusals = [
+        await refusal(caller.start("cid@example.com")),
+        await refusal(caller.verify(token, code)),
+        await refusal(caller.set_password(later, PASSWORD)),
+    ]
+    await world.kratos.up()
+    verified = await caller.verify(token, code)
+
+    expected = (CODE.UNAVAILABLE, "KRATOS_UNAVAILABLE")
+    assert [expected] * 3 == [said(refused) for refused in refusals]
+    assert [2.0] * 3 == [refused.retry_seconds for refused in refusals]
+    assert ["", "CODE_REQUIRED", "PASSWORD_REQUIRED"] == [*map(shown, refusals)]
+    assert "PASSWORD_REQUIRED" == state_of(verified)
+
+
+async def test_kratos_not_reached(world: World, caller: Caller) -> None:
+    """A code that never reached Kratos costs no attempt, and nobody has to ask it."""
+    token, code = await to_code(world, caller, ADDRESS)
+    await world.kratos.down()
+    refused = await refusal(caller.verify(token, code))
+    got = await caller.get(token)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert refused.signup is not None
+    assert [5, 5] == [
+        refused.signup.code_attempts_remaining,
+        got.signup.code_attempts_remaining,
+    ]
+
+
+async def test_kratos_too_slow(world: World) -> None:
+    """A Kratos that does not answer in time is unavailable; its work is found later."""
+    caller = (await world.serve(kratos_timeout="100ms")).caller
+    held = world.kratos.hold("open")
+    refused = await refusal(caller.start(ADDRESS))
+    held.released.set()
+
+    assert (CODE.UNAVAILABLE, "KRATOS_UNAVAILABLE") == said(refused)
+    assert "CODE_REQUIRED" == state_of(await caller.start(ADDRESS))
+
+
+async def test_not_served_yet(world: World, caller: Caller) -> None:
+    """RPCs of later versions answer UNIMPLEMENTED, in a sentence of ours."""
+    account = account_service_pb2_grpc.AccountServiceStub(caller.channel)
+    calls: list[Any] = [
+        account.GetAccount(account_service_pb2.GetAccountRequest()),
+        account.BatchGetAccounts(account_service_pb2.BatchGetAccountsRequest()),
+    ]
+    refusals = [await refusal(call) for call in calls]
+
+    expected = (CODE.UNIMPLEMENTED, "This version does not serve it.")
+    assert [expected] * 2 == [(r.code, r.message) for r in refusals]
+
+
+async def test_corrupt_request(caller: Caller) -> None:
+    """Bytes that are no message are refused without the parser's text."""
+    data = [
+        b"\xff",
+        b"\x0a\xff\xff\xff\xff\x0f",  # a length beyond the end
+        b"\x0a\x01\xff",  # a string that is no UTF-8
+        b"\x0a\x06secre",  # one that ends too early
+        b"\x0f",
+    ]
+    paths = [f"{SERVICE}/{name}" for name in ("StartSignup", "SetPassword")]
+    methods: list[Any] = [caller.channel.unary_unary(path) for path in paths]
+    calls = [method(one) for method in methods for one in data]
+    refusals = [await refusal(call) for call in calls]
+
+    expected = (CODE.INVALID_ARGUMENT, "REQUEST_INVALID")
+    assert [expected] * 10 == [said(refused) for refused in refusals]
+    assert {"A field is missing or malformed."} == {r.message for r in refusals}
+    wires = " ".join(refused.wire for refused in refusals)
+    assert [] == [w for w in ("pars", "Decode", "utf", "secre") if w in wires]
+
+
+async def test_request_too_large(world: World, caller: Caller) -> None:
+    """A request beyond the bound is refused before anything reads it."""
+    refused = await refusal(caller.start("a" * 70_000))
+
+    assert CODE.RESOURCE_EXHAUSTED is refused.code
+    assert "send" not in world.kratos.calls
+
+
+@pytest.mark.parametrize("column", ["sealed", "sealed_mask"])
+async def test_defect(world: World, caller: Caller, column: str) -> None:
+    """What was never to happen is INTERNAL: no text to the caller, all to the log."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.change_row(column, b"tampered with")
+    refused = await refusal(caller.verify(token, code))
+
+    assert (CODE.INTERNAL, "INTERNAL") == said(refused)
+    assert "Something is wrong in this service." == refused.message
+    assert [] == [w for w in ("Seal", "tampered", "Traceback") if w in refused.wire]
+    assert ["defect"] == world.log.events("error")
+    assert "SealBroken" in repr(world.log.entry("defect")["exception"])

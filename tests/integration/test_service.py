@@ -1,0 +1,164 @@
+"""The service as a process sees it: start, ports, health, reflection, the proof."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from google.protobuf import descriptor_pb2
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from signupd.bootstrap import Service, key_ring
+from signupd.keyfile import KeyFileError
+from signupd.settings import Settings
+
+from tests.integration.caller import refusal
+from tests.integration.world import to_code
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tests.integration.caller import Caller
+    from tests.integration.world import World
+
+NAMES = ("", "kratos_signup.v1.SignupService", "kratos_signup.v1.AccountService")
+
+
+async def test_health(caller: Caller) -> None:
+    """The server and what it serves are SERVING; what it does not serve yet is not."""
+    stub: Any = health_pb2_grpc.HealthStub(caller.channel)
+    answers = [
+        await stub.Check(health_pb2.HealthCheckRequest(service=name)) for name in NAMES
+    ]
+    unknown = await refusal(stub.Check(health_pb2.HealthCheckRequest(service="x")))
+
+    assert [1, 1, 2] == [answer.status for answer in answers]
+    assert grpc.StatusCode.NOT_FOUND is unknown.code
+
+
+async def test_health_without_kratos(world: World) -> None:
+    """A Kratos that is away is no reason not to start."""
+    await world.kratos.down()
+    replica = await world.serve(proved=False)
+    await world.log.wait_for("kratos_unavailable")
+    stub: Any = health_pb2_grpc.HealthStub(replica.caller.channel)
+    answer = await stub.Check(health_pb2.HealthCheckRequest())
+
+    assert 1 == answer.status
+
+
+async def test_reflection(caller: Caller) -> None:
+    """The contract can be asked for, comments apart: grpcurl needs no files."""
+    listed = await reflected(
+        caller, reflection_pb2.ServerReflectionRequest(list_services="")
+    )
+    symbol = reflection_pb2.ServerReflectionRequest(file_containing_symbol=NAMES[1])
+    described = await reflected(caller, symbol)
+
+    names = {service.name for service in listed.list_services_response.service}
+    assert {
+        "grpc.health.v1.Health",
+        "grpc.reflection.v1alpha.ServerReflection",
+        *NAMES[1:],
+    } == names
+    files = described.file_descriptor_response.file_descriptor_proto
+    protos = [descriptor_pb2.FileDescriptorProto.FromString(file) for file in files]
+    assert "kratos_signup/v1/signup_service.proto" in [proto.name for proto in protos]
+
+
+async def test_no_reflection(world: World) -> None:
+    """Reflection can be turned off."""
+    caller = (await world.serve(reflection=False)).caller
+    request = reflection_pb2.ServerReflectionRequest(list_services="")
+    refused = await refusal(reflected(caller, request))
+
+    assert grpc.StatusCode.UNIMPLEMENTED is refused.code
+
+
+async def reflected(caller: Caller, request: Any) -> Any:
+    """Ask the reflection service one question."""
+    channel: Any = caller.channel
+    make: Any = reflection_pb2_grpc.ServerReflectionStub
+    async for answer in make(channel).ServerReflectionInfo(iter([request])):
+        return answer
+    raise AssertionError("no answer")
+
+
+async def test_unix_socket(world: World) -> None:
+    """The service can be reached by a unix socket."""
+    path = world.directory / "s"
+    await world.serve(listen=f"unix:{path}")
+    async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        answer = await stub.Check(health_pb2.HealthCheckRequest())
+
+    assert 1 == answer.status
+
+
+async def test_port_taken(world: World, caller: Caller) -> None:
+    """A port that somebody has is an error, not a silent rival; stopping is clean."""
+    first = await world.serve()
+    for taken in (
+        {"listen": f"127.0.0.1:{first.service.port}"},
+        {"hook_listen": f"127.0.0.1:{first.service.hook_port}"},
+    ):
+        service = Service(world.settings(**taken), world.log.logger, world.clock)
+        with pytest.raises(OSError, match="in use"):
+            await service.start()
+        await service.stop()
+
+
+async def test_stop_before_start(world: World) -> None:
+    """A service that never started can be stopped."""
+    service = Service(world.settings(), world.log.logger, world.clock)
+    await service.stop()
+
+    assert ["stopped"] == world.log.events()
+
+
+async def test_stop_twice(world: World) -> None:
+    """A service may be told to stop more than once."""
+    replica = await world.serve()
+    await replica.service.stop()
+    await replica.service.stop()
+
+    assert ["stopped"] * 2 == world.log.events()[-2:]
+
+
+async def test_proof_leaves_nothing(world: World, caller: Caller) -> None:
+    """The proof asks Kratos for one account that our hook refuses."""
+    assert ["open", "password"] == list(world.kratos.calls)
+    assert [] == world.kratos.accounts()
+    assert [] == world.rows()
+
+
+async def test_proof_against_a_missing_hook(world: World) -> None:
+    """An account that the proof had stored is deleted again."""
+    world.kratos.setup.password_hook = False
+    await world.serve(proved=False)
+    await world.log.wait_for("kratos_incompatible")
+
+    assert ["open", "password", "find", "delete"] == list(world.kratos.calls)[:4]
+    assert [] == world.kratos.accounts()
+
+
+async def test_first_signup_waits_for_the_proof(world: World) -> None:
+    """Who comes during the proof waits for it; there is one proof."""
+    held = world.kratos.hold("password")
+    replica = await world.serve(proved=False)
+    await held.arrived.wait()
+    held.released.set()
+    await to_code(world, replica.caller, "ann@example.com")
+
+    assert 1 == world.kratos.calls.count("password")
+
+
+def test_keys_that_others_can_read(tmp_path: Path) -> None:
+    """The service does not start with a key file that is open to others."""
+    settings = Settings.model_validate({"ledger_url": f"sqlite:///{tmp_path}/l.db"})
+    key_ring(settings)
+    (tmp_path / "signupd.keys").chmod(0o640)
+
+    with pytest.raises(KeyFileError, match="chmod 600"):
+        key_ring(settings)

@@ -1,0 +1,183 @@
+"""Work outlives its caller, and the server outlives its neighbours."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import uuid
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import grpc
+
+from tests.integration.caller import refusal
+from tests.integration.world import PASSWORD, state_of, to_code, to_password
+
+if TYPE_CHECKING:
+    from tests.integration.caller import Caller
+    from tests.integration.world import World
+
+ADDRESS = "ann@example.com"
+# How gRPC tells a caller that the server is going, by where it finds the call.
+CUT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
+
+
+async def test_starter_gone(world: World, caller: Caller) -> None:
+    """A StartSignup whose caller went away is finished; its repeat finds it."""
+    request_id = uuid.uuid4()
+    held = world.kratos.hold("send")
+    call: Any = caller.start(ADDRESS, request_id)
+    await held.arrived.wait()
+    call.cancel()
+    held.released.set()
+    await world.log.wait_for("signup_started")
+    again = await caller.start(ADDRESS, request_id)
+
+    assert "CODE_REQUIRED" == state_of(again)
+    assert 1 == len(world.kratos.mails_to(ADDRESS))
+
+
+async def test_verifier_gone(world: World, caller: Caller) -> None:
+    """A VerifyCode whose caller went away is finished and recorded."""
+    token, code = await to_code(world, caller, ADDRESS)
+    held = world.kratos.hold("code", after=True)
+    call: Any = caller.verify(token, code)
+    await held.arrived.wait()
+    call.cancel()
+    held.released.set()
+    await world.log.wait_for("signup_verified")
+
+    assert "PASSWORD_REQUIRED" == state_of(await caller.get(token))
+
+
+async def test_setter_gone(world: World, caller: Caller) -> None:
+    """A SetPassword whose caller went away is finished, sessions ended and all."""
+    token = await to_password(world, caller, ADDRESS)
+    held = world.kratos.hold("password")
+    call: Any = caller.set_password(token, PASSWORD)
+    await held.arrived.wait()
+    call.cancel()
+    held.released.set()
+    await world.log.wait_for("signup_finished")
+
+    assert "COMPLETED" == state_of(await caller.get(token))
+    assert [0] == [account.sessions for account in world.kratos.accounts()]
+
+
+async def test_deadline_passed(world: World, caller: Caller) -> None:
+    """Work goes on past its caller's deadline, and the caller's repeat joins it."""
+    token = await to_password(world, caller, ADDRESS)
+    held = world.kratos.hold("password")
+    caller.deadline_seconds = 0.3
+    late = await refusal(caller.set_password(token, PASSWORD))
+    caller.deadline_seconds = 60.0
+    again = asyncio.ensure_future(caller.set_password(token, PASSWORD))
+    got = await caller.get(token)
+    held.released.set()
+
+    assert grpc.StatusCode.DEADLINE_EXCEEDED is late.code
+    assert "PASSWORD_REQUIRED" == state_of(got)
+    assert "COMPLETED" == state_of(await again)
+
+
+async def test_drain(world: World) -> None:
+    """A server that is told to stop ends its work first; hooks come in meanwhile."""
+    first = await world.serve()
+    token = await to_password(world, first.caller, ADDRESS)
+    held = world.kratos.hold("password")
+    call = asyncio.ensure_future(first.caller.set_password(token, PASSWORD))
+    await held.arrived.wait()
+    stopping = asyncio.create_task(first.service.stop())
+    refused = await refusal(first.caller.get(token))
+    held.released.set()
+    done = await call
+    await stopping
+    second = await world.serve()
+    got = await second.caller.get(token)
+
+    assert refused.code in CUT
+    assert ["COMPLETED", "COMPLETED"] == [state_of(done), state_of(got)]
+
+
+async def test_drain_longer_than_its_grace(world: World) -> None:
+    """When the grace is over callers are cut off, and the work is still finished."""
+    first = await world.serve(drain_seconds=0)
+    token = await to_password(world, first.caller, ADDRESS)
+    held = world.kratos.hold("password")
+    call = asyncio.ensure_future(first.caller.set_password(token, PASSWORD))
+    await held.arrived.wait()
+    stopping = asyncio.create_task(first.service.stop())
+    cut = await refusal(call)
+    held.released.set()
+    await stopping
+    second = await world.serve()
+
+    assert cut.code in CUT
+    assert "COMPLETED" == state_of(await second.caller.get(token))
+
+
+async def test_restart(world: World) -> None:
+    """A sign-up goes on after a restart, with the keys beside the ledger."""
+    first = await world.serve()
+    token, code = await to_code(world, first.caller, ADDRESS)
+    await first.service.stop()
+    second = await world.serve()
+
+    assert "PASSWORD_REQUIRED" == state_of(await second.caller.verify(token, code))
+
+
+async def test_ledger_locked(world: World, caller: Caller) -> None:
+    """A ledger that somebody else holds is told as away; the hook then says no."""
+    token, code = await to_code(world, caller, ADDRESS)
+    later = await to_password(world, caller, "bob@example.com")
+    held = world.kratos.hold("password")
+    call = asyncio.ensure_future(caller.set_password(later, PASSWORD))
+    await held.arrived.wait()
+    flow_id = world.kratos.flow_ids()[-1]
+    with closing(sqlite3.connect(world.directory / "signupd.db")) as database:
+        database.execute("BEGIN IMMEDIATE")
+        verified, started, answer = await asyncio.gather(
+            refusal(caller.verify(token, code)),
+            refusal(caller.start("cid@example.com")),
+            world.ask_hook("password", flow_id=flow_id, email="bob@example.com"),
+        )
+        got = await caller.get(token)
+    held.released.set()
+
+    for refused in (verified, started):
+        assert (grpc.StatusCode.UNAVAILABLE, "LEDGER_UNAVAILABLE") == (
+            refused.code,
+            refused.reason,
+        )
+        assert "locked" not in refused.wire
+    assert (403, [9999003]) == (answer.status, answer.message_ids())
+    assert "CODE_REQUIRED" == state_of(got)
+    assert "COMPLETED" == state_of(await call)
+    assert "code" not in world.kratos.calls[-3:]
+
+
+async def test_ledger_lost(world: World, caller: Caller) -> None:
+    """A ledger without its table is told as away, with a time to wait."""
+    token, code = await to_code(world, caller, ADDRESS)
+    with closing(sqlite3.connect(world.directory / "signupd.db")) as database:
+        database.execute("ALTER TABLE signups RENAME TO elsewhere")
+    refusals = [
+        await refusal(caller.get(token)),
+        await refusal(caller.verify(token, code)),
+        await refusal(caller.set_password(token, PASSWORD)),
+        await refusal(caller.start(ADDRESS)),
+    ]
+
+    expected = (grpc.StatusCode.UNAVAILABLE, "LEDGER_UNAVAILABLE")
+    assert [expected] * 4 == [(r.code, r.reason) for r in refusals]
+    assert "signups" not in " ".join(refused.wire for refused in refusals)
+
+
+async def test_ledger_lost_says_when_to_come_back(world: World, caller: Caller) -> None:
+    """LEDGER_UNAVAILABLE carries RetryInfo, as the contract has it."""
+    token, _ = await to_code(world, caller, ADDRESS)
+    with closing(sqlite3.connect(world.directory / "signupd.db")) as database:
+        database.execute("ALTER TABLE signups RENAME TO elsewhere")
+    refused = await refusal(caller.get(token))
+
+    assert refused.retry_seconds

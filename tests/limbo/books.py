@@ -1,0 +1,188 @@
+"""The ledger as SQL sees it, past the service."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from signupd.ledger.backlog import Backlog
+from signupd.ledger.database import Database
+from signupd.ledger.engine import open_engine, sqlite_file
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+WAIT_SECONDS = 20.0
+POLL_SECONDS = 0.01
+BUSY_SECONDS = 10.0
+FINAL = ("completed", "already_registered", "expired", "cancelled")
+EVENT_COLUMNS = ["event_id", "kind", "signup_id", "address_digest", "event_time"]
+# Who in this database waits for a lock, but ourselves.
+WAITING = """
+    FROM pg_stat_activity
+    WHERE datname = current_database() AND wait_event_type = 'Lock'
+"""
+
+
+class Books:
+    """Looks into a ledger, locks it, and moves its clocks.
+
+    Args:
+        url: Of the ledger.
+    """
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.file = sqlite_file(url)
+        self.shared = self.file is None
+
+    def run(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Run one statement, its values written as `?`."""
+        with self._connected() as run:
+            return run(statement, *values)
+
+    def row(self, signup_id: str, columns: str) -> tuple[Any, ...]:
+        """Read columns of one sign-up."""
+        query = f"SELECT {columns} FROM signups WHERE signup_id = ?"  # noqa: S608
+        return self.run(query, uuid.UUID(signup_id).hex)[0]
+
+    def state(self, signup_id: str) -> str:
+        """Read the state of one sign-up, as it is written down."""
+        return str(self.row(signup_id, "state")[0])
+
+    def events(self, signup_id: str) -> list[str]:
+        """Name the events of one sign-up, in their order."""
+        query = "SELECT kind FROM events WHERE signup_id = ? ORDER BY event_id"
+        return [kind for (kind,) in self.run(query, uuid.UUID(signup_id).hex)]
+
+    def change(self, signup_id: str, values: str) -> None:
+        """Change columns of one sign-up, past the service."""
+        statement = f"UPDATE signups SET {values} WHERE signup_id = ?"  # noqa: S608
+        self.run(statement, uuid.UUID(signup_id).hex)
+
+    def end_leases(self) -> None:
+        """Let all leases run out, and what the hook agreed to: as if we had waited.
+
+        Really waiting would take up to 75 s, the length of a lease.
+        """
+        self.run("UPDATE signups SET lease_until = 0, approved_until = 0")
+
+    @contextlib.contextmanager
+    def locked(self) -> Iterator[None]:
+        """Let nobody else write; what waits to write when this ends does not get to.
+
+        It is for servers that are killed meanwhile: PostgreSQL would otherwise still
+        do what a dead client asked for.
+        """
+        with self._connected() as run:
+            run("BEGIN" if self.shared else "BEGIN IMMEDIATE")
+            if self.shared:
+                run("LOCK TABLE signups IN EXCLUSIVE MODE")
+            try:
+                yield
+            finally:
+                if self.shared:
+                    self.run(f"SELECT pg_terminate_backend(pid) {WAITING}")
+                run("ROLLBACK")
+
+    def wait_blocked(self) -> None:
+        """Wait until somebody waits for the lock. SQLite does not show that."""
+        if self.shared:
+            query = f"SELECT pid {WAITING}"
+            wait_until(lambda: bool(self.run(query)), "a commit to wait for the lock")
+
+    def check(self, secrets: list[str]) -> None:
+        """Hold the books against the promises that are kept at every moment.
+
+        Args:
+            secrets: What may stand nowhere: addresses, passwords, codes.
+        """
+        counts = self._counts()
+        started = counts.pop("started")
+
+        assert started == sum(counts[kind] for kind in (*FINAL, "in_progress"))
+        assert counts == asyncio.run(self._counted())
+        assert EVENT_COLUMNS == self._columns("events")
+        held = self._everything()
+
+        assert [] == [secret for secret in secrets if secret.encode() in held]
+
+    def _counts(self) -> dict[str, int]:
+        """Count from the rows and the outbox; verified sign-ups are in progress."""
+        under_way = "SELECT count(*) FROM signups WHERE state IN (?, ?)"
+        totals = "SELECT kind, count(*) FROM events GROUP BY kind UNION ALL "
+        totals += "SELECT kind, count FROM event_totals"
+        counts = dict.fromkeys(("started", *FINAL), 0)
+        for kind, count in self.run(totals):
+            counts[kind] = counts.get(kind, 0) + count
+        counts.pop("verified", None)
+        waiting = self.run(under_way, "code_required", "password_required")
+        return counts | {"in_progress": waiting[0][0]}
+
+    async def _counted(self) -> dict[str, int]:
+        """Count as the service does, for its metrics."""
+        database = Database(open_engine(self.url))
+        try:
+            counts = await Backlog(database, 100).counts()
+        finally:
+            await database.close()
+        return {kind: counts[kind] for kind in (*FINAL, "in_progress")}
+
+    def _columns(self, table: str) -> list[str]:
+        if not self.shared:
+            return [one[1] for one in self.run(f"PRAGMA table_info({table})")]
+        query = "SELECT column_name FROM information_schema.columns "
+        query += "WHERE table_name = ? ORDER BY ordinal_position"
+        return [name for (name,) in self.run(query, table)]
+
+    def _everything(self) -> bytes:
+        """Read all that any column holds."""
+        tables = ("signups", "events", "event_totals")
+        rows = [row for t in tables for row in self.run(f"SELECT * FROM {t}")]  # noqa: S608
+        values = [value for row in rows for value in row]
+        return b"\n".join(
+            value if isinstance(value, bytes) else str(value).encode()
+            for value in values
+            # Six digits may stand in any number.
+            if not isinstance(value, int)
+        )
+
+    @contextlib.contextmanager
+    def _connected(self) -> Iterator[Callable[..., list[tuple[Any, ...]]]]:
+        connection: Any
+        if self.shared:
+            connection = psycopg.connect(self.url, autocommit=True)
+        else:
+            connection = sqlite3.connect(
+                str(self.file),
+                BUSY_SECONDS,
+                isolation_level=None,
+                check_same_thread=False,  # one at a time uses it
+            )
+        mark = "%s" if self.shared else "?"
+
+        def run(statement: str, *values: object) -> list[tuple[Any, ...]]:
+            cursor = connection.execute(statement.replace("?", mark), values)
+            return list(cursor.fetchall()) if cursor.description else []
+
+        with contextlib.closing(connection):
+            yield run
+
+
+def wait_until(condition: Callable[[], bool], what: str) -> None:
+    """Wait until something holds.
+
+    Args:
+        condition: Asked again and again.
+        what: Said when it does not come true in time.
+    """
+    deadline = time.monotonic() + WAIT_SECONDS
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"waited {WAIT_SECONDS:.0f} s for {what}")
+        time.sleep(POLL_SECONDS)

@@ -1,0 +1,158 @@
+"""A caller that takes every answer, a refusal too, as a value."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+
+import grpc
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
+from kratos_signup.v1 import signup_service_pb2 as pb
+from kratos_signup.v1 import signup_service_pb2_grpc
+
+if TYPE_CHECKING:
+    from google.protobuf.message import Message
+
+M = TypeVar("M", bound="Message")
+
+CALL_SECONDS = 30.0
+PERSIST_SECONDS = 30.0
+POLL_SECONDS = 0.05
+# The one answer that comes without a reason of ours: nobody is there.
+UNAVAILABLE = "UNAVAILABLE"
+# What repeating a call is the cure for.
+REPEATABLE = {UNAVAILABLE, "SIGNUP_BUSY", "KRATOS_UNAVAILABLE", "LEDGER_UNAVAILABLE"}
+STATE_PREFIX = "SIGNUP_STATE_"
+OPTIONS = (
+    ("grpc.enable_http_proxy", 0),
+    ("grpc.use_local_subchannel_pool", 1),
+    # Servers are killed and started again here.
+    ("grpc.initial_reconnect_backoff_ms", 50),
+    ("grpc.min_reconnect_backoff_ms", 50),
+    ("grpc.max_reconnect_backoff_ms", 100),
+)
+
+Request = (
+    pb.StartSignupRequest
+    | pb.ResendCodeRequest
+    | pb.VerifyCodeRequest
+    | pb.SetPasswordRequest
+    | pb.CancelSignupRequest
+    | pb.GetSignupRequest
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What came of a call.
+
+    Attributes:
+        what: The state that an answer shows, such as `COMPLETED`; else the reason it
+            was refused for.
+        token: The answer's; empty with a refusal.
+        signup: The sign-up as shown, if it is.
+        retry_seconds: RetryInfo's delay; None without one.
+        status: The gRPC status code.
+    """
+
+    what: str
+    token: str = ""
+    signup: pb.Signup | None = None
+    retry_seconds: float | None = None
+    status: grpc.StatusCode = grpc.StatusCode.OK
+
+    @property
+    def shown(self) -> pb.Signup:
+        """The sign-up, which must be there."""
+        if self.signup is None:
+            raise AssertionError(f"no sign-up is shown: {self}")
+        return self.signup
+
+
+class Pending:
+    """A call under way."""
+
+    def __init__(self, future: Any) -> None:
+        self._future = future
+
+    @property
+    def done(self) -> bool:
+        """Whether it is over."""
+        return bool(self._future.done())
+
+    def cancel(self) -> None:
+        """Stop waiting for the answer."""
+        self._future.cancel()
+
+    def outcome(self) -> Outcome:
+        """Wait for what comes of it."""
+        try:
+            answer = self._future.result(CALL_SECONDS)
+        except grpc.RpcError as error:
+            return _refused(error)
+        state = pb.SignupState.Name(answer.signup.state).removeprefix(STATE_PREFIX)
+        return Outcome(state, answer.continuation_token, answer.signup)
+
+
+class Caller:
+    """Calls one server.
+
+    A context manager; outside of one call `close`.
+
+    Args:
+        target: Such as `127.0.0.1:50051`.
+    """
+
+    def __init__(self, target: str) -> None:
+        self._channel = grpc.insecure_channel(target, OPTIONS)
+        self._stub = signup_service_pb2_grpc.SignupServiceStub(self._channel)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._channel.close()
+
+    def begin(self, request: Request, seconds: float | None = CALL_SECONDS) -> Pending:
+        """Make a call, without waiting for it."""
+        rpc = request.DESCRIPTOR.name.removesuffix("Request")
+        return Pending(getattr(self._stub, rpc).future(request, timeout=seconds))
+
+    def ask(self, request: Request, seconds: float | None = CALL_SECONDS) -> Outcome:
+        """Make a call."""
+        return self.begin(request, seconds).outcome()
+
+    def persist(self, request: Request) -> Outcome:
+        """Repeat a call for as long as repeating it is what the answer asks for."""
+        deadline = time.monotonic() + PERSIST_SECONDS
+        while (outcome := self.ask(request)).what in REPEATABLE:
+            if time.monotonic() > deadline:
+                raise AssertionError(f"still, after {PERSIST_SECONDS} s: {outcome}")
+            if outcome.what != UNAVAILABLE and outcome.retry_seconds is None:
+                raise AssertionError(f"does not say when to repeat: {outcome}")
+            time.sleep(POLL_SECONDS)
+        return outcome
+
+
+def _refused(error: grpc.RpcError) -> Outcome:
+    # What stubs raise is both; its types do not say so.
+    call = cast("grpc.Call", error)
+    status = rpc_status.from_call(call)
+    if status is None:
+        return Outcome(call.code().name, status=call.code())
+    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
+    signup = pb.Signup()
+    seen = {
+        name: any(one.Unpack(empty) for one in status.details)
+        for name, empty in (("info", info), ("retry", retry), ("signup", signup))
+    }
+    return Outcome(
+        info.reason,
+        signup=signup if seen["signup"] else None,
+        retry_seconds=retry.retry_delay.ToMicroseconds() / 1e6
+        if seen["retry"]
+        else None,
+        status=call.code(),
+    )

@@ -1,0 +1,126 @@
+"""A caller's deadline bounds its wait, never the work."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+
+from tests.limbo.stage import (
+    get_request,
+    new_request_id,
+    password_request,
+    resend_request,
+    start_request,
+    verify_request,
+)
+
+if TYPE_CHECKING:
+    from tests.limbo.caller import Outcome, Request
+    from tests.limbo.stage import Stage
+
+DEADLINE_SECONDS = 1.0
+TRIES = 20
+# RPC, the call that is held during it, and the right answer.
+HELD = [
+    ("StartSignup", "open", "CODE_REQUIRED"),
+    ("StartSignup", "send", "CODE_REQUIRED"),
+    ("ResendCode", "send", "CODE_REQUIRED"),
+    ("VerifyCode", "code", "PASSWORD_REQUIRED"),
+    ("VerifyCode", "look_up", "PASSWORD_REQUIRED"),
+    ("SetPassword", "password", "COMPLETED"),
+    ("SetPassword", "hook_password", "COMPLETED"),
+]
+
+
+def request_of(stage: Stage, rpc: str, address: str) -> Request:
+    """Prepare a call: go up to it."""
+    if rpc == "StartSignup":
+        return start_request(address, new_request_id())
+    if rpc == "SetPassword":
+        return password_request(stage.proved(address))
+    started = stage.started(address)
+    code = stage.code(address)
+    if rpc == "ResendCode":
+        return resend_request(started, new_request_id())
+    return verify_request(started, code)
+
+
+class TestHopeless:
+    """A deadline that leaves no time is refused at once."""
+
+    @pytest.mark.parametrize("seconds", [0.05, 0.25])
+    @pytest.mark.parametrize(
+        "rpc", ["StartSignup", "ResendCode", "VerifyCode", "SetPassword"]
+    )
+    def test_refused(self, stage: Stage, rpc: str, seconds: float) -> None:
+        """Nothing is begun: Kratos is not asked, no mail goes, nothing is counted."""
+        address = stage.new_address()
+        request = request_of(stage, rpc, address)
+        mails, mark = stage.world.mails(address), stage.proxy.mark
+        outcome = refused(stage, request, seconds)
+
+        assert "DEADLINE_TOO_SHORT" == outcome.what
+        assert grpc.StatusCode.DEADLINE_EXCEEDED == outcome.status
+        assert [] == stage.proxy.calls_since(mark)
+        assert mails == stage.world.mails(address)
+
+    def test_reading(self, stage: Stage) -> None:
+        """GetSignup keeps to the same rule."""
+        started = stage.started(stage.new_address())
+
+        assert "DEADLINE_TOO_SHORT" == refused(stage, get_request(started), 0.2).what
+
+
+def refused(stage: Stage, request: Request, seconds: float) -> Outcome:
+    """Call until the server's answer is there before the client gives up by itself."""
+    for _ in range(TRIES):
+        outcome = stage.caller.ask(request, seconds)
+        if outcome.what != grpc.StatusCode.DEADLINE_EXCEEDED.name:
+            return outcome
+    raise AssertionError("the server does not refuse at once")
+
+
+class TestTooShort:
+    """The work takes longer than the caller waits."""
+
+    @pytest.mark.parametrize(("rpc", "call", "right"), HELD)
+    def test_busy(self, stage: Stage, rpc: str, call: str, right: str) -> None:
+        """It is told in time that the work goes on; the repeat joins the work."""
+        address = stage.new_address()
+        request = request_of(stage, rpc, address)
+        step = stage.proxy.hold(call)
+        begun = time.monotonic()
+        early = stage.caller.ask(request, DEADLINE_SECONDS)
+        waited = time.monotonic() - begun
+        mark = stage.proxy.mark
+        repeat = stage.caller.begin(request)
+        step.release()
+        joined = repeat.outcome()
+
+        assert "SIGNUP_BUSY" == early.what
+        assert grpc.StatusCode.ABORTED == early.status
+        assert early.retry_seconds is not None
+        assert waited < DEADLINE_SECONDS
+        assert right == joined.what
+        assert call not in stage.proxy.calls_since(mark)
+
+    def test_found_done(self, stage: Stage) -> None:
+        """A repeat that comes when the work is done finds its outcome."""
+        address = stage.new_address()
+        request = request_of(stage, "SetPassword", address)
+        step = stage.proxy.hold_answer("password")
+        early = stage.caller.ask(request, DEADLINE_SECONDS)
+        step.release()
+        stage.proxy.wait_idle()
+        done = stage.caller.persist(request)
+
+        assert ["SIGNUP_BUSY", "COMPLETED"] == [early.what, done.what]
+
+    def test_no_deadline(self, stage: Stage) -> None:
+        """Without a deadline a call is answered like any other."""
+        request = start_request(stage.new_address())
+
+        assert "CODE_REQUIRED" == stage.caller.ask(request, None).what

@@ -1,0 +1,284 @@
+"""Calls at the same moment: one outcome, and the truth for everybody.
+
+Two servers on one PostgreSQL, which Kratos' hooks reach in turn.
+"""
+
+from __future__ import annotations
+
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.limbo.caller import Caller
+from tests.limbo.stage import (
+    OTHER_PASSWORD,
+    PASSWORD,
+    POSTGRESQL,
+    Scene,
+    cancel_request,
+    get_request,
+    new_request_id,
+    password_request,
+    start_request,
+    verify_request,
+    wait_proved,
+    wrong_code,
+)
+from tests.limbo.warm import WarmSignupd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from tests.limbo.caller import Outcome, Request
+    from tests.limbo.conftest import GetStage
+
+ROUNDS = 16
+# Rounds that run at the same time; more would only wait for the processor.
+ABREAST = 4
+MICROSECONDS = 1_000_000
+# About as long as a SetPassword takes here.
+SPREAD_SECONDS = 0.12
+SWEEP_INTERVAL = "20ms"
+
+
+@dataclass(slots=True, kw_only=True)
+class Pair(Scene):
+    """A scene with two servers.
+
+    Attributes:
+        other: The caller of the second one.
+    """
+
+    other: Caller
+
+    def both(self, first: Request, second: Request, gap: float = 0.0) -> list[Outcome]:
+        """Make a call to each server, the second a little later, and repeat if told.
+
+        Args:
+            first: For the first server.
+            second: For the other one.
+            gap: In seconds.
+        """
+        with ThreadPoolExecutor(2) as pool:
+            ahead = pool.submit(self.caller.persist, first)
+            time.sleep(gap)  # the moment is what is tried out here
+            behind = pool.submit(self.other.persist, second)
+            return [ahead.result(), behind.result()]
+
+    def truth(self, address: str) -> list[str]:
+        """Name the passwords that open the account; more accounts are a fault."""
+        assert self.world.accounts(address) <= 1
+        passwords = (PASSWORD, OTHER_PASSWORD)
+        return [one for one in passwords if self.world.opens(address, one)]
+
+
+@pytest.fixture(scope="module")
+def settings() -> dict[str, str]:
+    """Sweep all the time: the sweeper is in the race too."""
+    return {"SWEEP_INTERVAL": SWEEP_INTERVAL}
+
+
+@pytest.fixture(scope="module")
+def pair(
+    get_stage: GetStage, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Pair]:
+    """Start a second server on the ledger of the first."""
+    stage = get_stage(POSTGRESQL)
+    second = WarmSignupd(
+        stage.proxy.public_url,
+        stage.proxy.admin_url,
+        directory=tmp_path_factory.mktemp("second"),
+        settings=stage.settings,
+    )
+    with second, Caller(second.target) as other:
+        wait_proved(second)
+        stage.proxy.hook_ports = (stage.server.hook_port, second.hook_port)
+        yield Pair(
+            world=stage.world,
+            books=stage.books,
+            caller=stage.caller,
+            secrets=stage.secrets,
+            other=other,
+        )
+
+
+def many(play: Callable[[int], list[str]]) -> list[list[str]]:
+    """Play many rounds, a few at a time."""
+    with ThreadPoolExecutor(ABREAST) as pool:
+        return list(pool.map(play, range(ROUNDS)))
+
+
+def gaps(number: int) -> float:
+    """Spread the rounds over the time that a call takes, and a bit of chance."""
+    spread = SPREAD_SECONDS * number / ROUNDS
+    return spread + random.random() * SPREAD_SECONDS / ROUNDS  # noqa: S311
+
+
+def test_two_passwords(pair: Pair) -> None:
+    """Two passwords at once: one is set; its caller and the other's know which."""
+
+    def play(number: int) -> list[str]:
+        address = pair.new_address()
+        proved = pair.proved(address)
+        outcomes = pair.both(
+            password_request(proved, PASSWORD),
+            password_request(proved, OTHER_PASSWORD),
+            gap=gaps(number) if number % 2 else 0.0,
+        )
+        won = [o.what == "COMPLETED" for o in outcomes]
+
+        assert pair.truth(address) == [
+            password
+            for password, right in zip((PASSWORD, OTHER_PASSWORD), won, strict=True)
+            if right
+        ]
+        events = pair.books.events(proved.shown.signup_id)
+
+        assert ["started", "verified", "completed"] == events
+        return sorted(one.what for one in outcomes)
+
+    assert [["COMPLETED", "PASSWORD_ALREADY_SET"]] * ROUNDS == many(play)
+
+
+def test_two_sign_ups(pair: Pair) -> None:
+    """Two proofs of one mailbox: the first password has the account, with no mix."""
+
+    def play(_: int) -> list[str]:
+        address = pair.new_address()
+        proofs = [pair.proved(address) for _ in range(2)]
+        outcomes = pair.both(
+            password_request(proofs[0], PASSWORD),
+            password_request(proofs[1], OTHER_PASSWORD),
+        )
+        first = outcomes[0].what == "COMPLETED"
+
+        assert [PASSWORD if first else OTHER_PASSWORD] == pair.truth(address)
+        kinds = [pair.books.events(one.shown.signup_id)[-1] for one in proofs]
+
+        assert ["already_registered", "completed"] == sorted(kinds)
+        return sorted(one.what for one in outcomes)
+
+    assert [["ALREADY_REGISTERED", "COMPLETED"]] * ROUNDS == many(play)
+
+
+def test_cancel(pair: Pair) -> None:
+    """A cancel during SetPassword: either all of it happens, or nothing."""
+
+    def play(number: int) -> list[str]:
+        address = pair.new_address()
+        proved = pair.proved(address)
+        done, cancelled = pair.both(
+            password_request(proved), cancel_request(proved), gap=gaps(number)
+        )
+        completed = done.what == "COMPLETED"
+
+        assert ([PASSWORD] if completed else []) == pair.truth(address)
+        kind = "completed" if completed else "cancelled"
+
+        assert kind == pair.books.events(proved.shown.signup_id)[-1]
+        return [done.what, cancelled.what]
+
+    seen = many(play)
+    fair = [["COMPLETED", "STEP_MISMATCH"], ["SIGNUP_CANCELLED", "CANCELLED"]]
+
+    assert [] == [one for one in seen if one not in fair]
+
+
+def test_expiry(pair: Pair) -> None:
+    """A password at the very moment of expiry: an account in time, or none ever."""
+
+    def play(number: int) -> list[str]:
+        address = pair.new_address()
+        proved = pair.proved(address)
+        signup_id = proved.shown.signup_id
+        moment = int((time.time() + gaps(number)) * MICROSECONDS)
+        pair.books.change(signup_id, f"expire_time = {moment}")
+        outcome = pair.caller.persist(password_request(proved))
+        later = pair.other.persist(get_request(proved))
+        again = pair.other.persist(password_request(proved))
+        completed = outcome.what == "COMPLETED"
+
+        assert ([PASSWORD] if completed else []) == pair.truth(address)
+        assert outcome.what == again.what
+        assert later.what == ("COMPLETED" if completed else "EXPIRED")
+        assert pair.books.events(signup_id).count("completed") == completed
+        return [outcome.what]
+
+    fair = {"COMPLETED", "SIGNUP_EXPIRED"}
+
+    assert {one for (one,) in many(play)} <= fair
+
+
+@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
+def test_two_codes(pair: Pair, *, right: bool) -> None:
+    """One code to both servers at once: one attempt, and equal answers."""
+
+    def play(_: int) -> list[str]:
+        address = pair.new_address()
+        started = pair.started(address)
+        code = pair.code(address)
+        request = verify_request(started, code if right else wrong_code(code))
+        one, other = pair.both(request, request)
+        counted, repeats = pair.books.row(
+            started.shown.signup_id, "code_attempts, code_repeats"
+        )
+
+        assert one.signup == other.signup
+        assert (1, 0) == (counted, repeats)
+        return [one.what, other.what]
+
+    what = "PASSWORD_REQUIRED" if right else "CODE_INCORRECT"
+
+    assert [[what] * 2] * ROUNDS == many(play)
+
+
+def test_two_starts(pair: Pair) -> None:
+    """One StartSignup with a request id to both: one sign-up, one mail."""
+
+    def play(_: int) -> list[str]:
+        address = pair.new_address()
+        request = start_request(address, new_request_id())
+        one, other = pair.both(request, request)
+
+        assert one.shown.signup_id == other.shown.signup_id
+        assert 1 == pair.world.mails(address)
+        return [one.what, other.what]
+
+    assert [["CODE_REQUIRED"] * 2] * ROUNDS == many(play)
+
+
+def test_everything_at_once(pair: Pair) -> None:
+    """Passwords, a cancel, expiry and readers at once end in one truth."""
+
+    def play(number: int) -> list[str]:
+        address = pair.new_address()
+        proved = pair.proved(address)
+        signup_id = proved.shown.signup_id
+        moment = int((time.time() + 0.3) * MICROSECONDS)
+        pair.books.change(signup_id, f"expire_time = {moment}")
+        asks = [
+            partial(pair.caller.persist, password_request(proved, PASSWORD)),
+            partial(pair.other.persist, password_request(proved, OTHER_PASSWORD)),
+            partial(pair.other.persist, get_request(proved)),
+        ]
+        if number % 2:
+            asks.append(partial(pair.caller.persist, cancel_request(proved)))
+        random.shuffle(asks)
+        with ThreadPoolExecutor(len(asks)) as pool:
+            list(pool.map(lambda ask: ask(), asks))
+        told = [
+            pair.caller.persist(password_request(proved, one)).what
+            for one in (PASSWORD, OTHER_PASSWORD)
+        ]
+        opens = [pair.world.opens(address, one) for one in (PASSWORD, OTHER_PASSWORD)]
+
+        assert opens == [one == "COMPLETED" for one in told]
+        assert 3 == len(pair.books.events(signup_id))
+        return told
+
+    many(play)

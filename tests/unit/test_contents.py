@@ -1,0 +1,88 @@
+"""The part of a sign-up that is kept sealed."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from signupd.sealing import KeyRing, SealBroken
+from signupd.signup.contents import (
+    Contents,
+    open_contents,
+    open_mask,
+    seal_contents,
+    seal_mask,
+)
+
+from tests.unit.samples import CONTENTS, OTHER_ID, RING, SIGNUP_ID, row
+
+OTHER_RING = KeyRing([b"x" * 32], b"d" * 32)
+FULL = Contents(
+    address="anna@xn--bcher-kva.example",
+    traits={"email": "x", "name": "Änna \u2603", "n": [1, 2.5, None, {"b": True}]},
+    locale="de-CH",
+    flow_id="flow-1",
+    pending_flow_id="flow-2",
+    resends=("one", "two"),
+)
+SPARE = Contents("a@x.test", {"email": "a@x.test"}, "", "")
+
+
+@pytest.mark.parametrize("contents", [FULL, SPARE, CONTENTS])
+def test_contents_open_as_sealed(contents: Contents) -> None:
+    """What is sealed comes back the same, types and all."""
+    record = row(sealed=seal_contents(RING, SIGNUP_ID, contents))
+
+    opened = open_contents(RING, record)
+
+    assert contents == opened
+    assert repr(contents.traits) == repr(opened.traits)
+    assert type(opened.resends) is tuple
+
+
+def test_sealed_contents_show_nothing() -> None:
+    """Nobody reads an address in the column."""
+    sealed = seal_contents(RING, SIGNUP_ID, FULL)
+
+    assert b"anna" not in sealed
+    assert sealed != seal_contents(RING, SIGNUP_ID, FULL)
+
+
+def test_mask_opens_as_sealed() -> None:
+    """The masked address has a seal of its own, which outlives the contents."""
+    mask = seal_mask(RING, SIGNUP_ID, "ä***@example.com")
+
+    assert "ä***@example.com" == open_mask(RING, row(sealed=None, sealed_mask=mask))
+
+
+def test_columns_do_not_stand_for_each_other() -> None:
+    """One column's text opens neither in the other column nor in another row."""
+    record = row()
+
+    for wrong in (
+        replace(record, sealed=record.sealed_mask),
+        replace(record, signup_id=OTHER_ID),
+        replace(record, sealed=None),
+        replace(record, sealed=b""),
+    ):
+        with pytest.raises(SealBroken):
+            open_contents(RING, wrong)
+    for wrong in (
+        replace(record, sealed_mask=record.sealed or b""),
+        replace(record, signup_id=OTHER_ID),
+    ):
+        with pytest.raises(SealBroken):
+            open_mask(RING, wrong)
+
+
+def test_key_that_is_gone() -> None:
+    """Under other keys neither column opens."""
+    with pytest.raises(SealBroken):
+        open_contents(OTHER_RING, row())
+    with pytest.raises(SealBroken):
+        open_mask(OTHER_RING, row())
+
+
+def test_repr_shows_nothing() -> None:
+    """Contents in a log or a traceback show nothing of the person."""
+    assert "Contents(...)" == repr(FULL)

@@ -1,0 +1,250 @@
+"""The gate in front of StartSignup, with a Kratos that has a memory and no wire."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
+from signupd.kratos.outcomes import Identity, PasswordAnswer, PasswordResult
+from signupd.signup.gate import FAULTS, PROOF_INTERVAL_SECONDS, Gate
+
+from tests.doubles.log import LogDouble
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from signupd.kratos.client import Kratos
+
+FAULTY = [PasswordAnswer.CREATED, PasswordAnswer.UNCLEAR, PasswordAnswer.METHOD_OFF]
+PASSING = [
+    PasswordAnswer.HOOK_UNKNOWN_FLOW,
+    PasswordAnswer.HOOK_NOT_NOW,
+    PasswordAnswer.REFUSED,
+    PasswordAnswer.TRAITS_REFUSED,
+]
+
+
+class SmallKratos:
+    """Answers password registrations as told; keeps what it was asked and stores."""
+
+    def __init__(self) -> None:
+        self.answer = PasswordAnswer.HOOK_UNKNOWN_FLOW
+        self.opening: SignupdError | None = None
+        self.submitting: SignupdError | None = None
+        self.deleting: SignupdError | None = None
+        self.stores = False
+        self.asked: list[dict[str, Any]] = []
+        self.passwords: list[str] = []
+        self.accounts: dict[str, Identity] = {}
+        self.go = asyncio.Event()
+        self.go.set()
+
+    async def open_registration(self) -> str:
+        """Open a flow, or not."""
+        if self.opening is not None:
+            raise self.opening
+        return "flow-1"
+
+    async def submit_password(
+        self, _flow_id: str, traits: Mapping[str, Any], password: str
+    ) -> PasswordResult:
+        """Answer, and store what a Kratos that does not ask would store."""
+        self.asked.append(dict(traits))
+        self.passwords.append(password)
+        await self.go.wait()
+        if self.answer is PasswordAnswer.CREATED or self.stores:
+            account = Identity(uuid.uuid4(), None, frozenset())
+            self.accounts[traits["email"]] = account
+        if self.submitting is not None:
+            raise self.submitting
+        return PasswordResult(self.answer)
+
+    async def find_identity(self, address: str) -> Identity | None:
+        """Look an account up."""
+        return self.accounts.get(address)
+
+    async def delete_identity(self, identity_id: uuid.UUID) -> None:
+        """Delete an account, or not."""
+        if self.deleting is not None:
+            raise self.deleting
+        self.accounts = {a: i for a, i in self.accounts.items() if i.id != identity_id}
+
+
+class Stage:
+    """A gate, its Kratos, its clock and its log."""
+
+    def __init__(self) -> None:
+        self.kratos, self.log, self.now = SmallKratos(), LogDouble(), 1000.0
+        kratos = cast("Kratos", self.kratos)
+        self.gate = Gate(kratos, self.log.logger, lambda: self.now)
+
+
+@pytest.fixture
+async def stage() -> Stage:
+    """Set the stage."""
+    return Stage()
+
+
+async def test_proved_once(stage: Stage) -> None:
+    """Our hook's no is the proof; it is made once, and said once."""
+    for _ in range(3):
+        await stage.gate.prove({})
+
+    assert 1 == len(stage.kratos.asked)
+    assert ["password_hook_proved"] == stage.log.events()
+
+
+async def test_probe(stage: Stage) -> None:
+    """The probe uses an address of a domain that never exists, and a new password."""
+    await stage.gate.prove({"name": "Ann"})
+    stage.gate.distrust()
+    await stage.gate.prove({"name": "Ann"})
+
+    addresses = [asked["email"] for asked in stage.kratos.asked]
+    assert ["Ann", "Ann"] == [asked["name"] for asked in stage.kratos.asked]
+    assert all(
+        a.startswith("probe-") and a.endswith("@probe.invalid") for a in addresses
+    )
+    assert 2 == len({*addresses}) == len({*stage.kratos.passwords})
+
+
+async def test_a_callers_address_is_not_used(stage: Stage) -> None:
+    """The traits' own address is replaced: the probe never touches a person's."""
+    await stage.gate.prove({"email": "ann@example.com"})
+
+    assert "ann@example.com" != stage.kratos.asked[0]["email"]
+
+
+@pytest.mark.parametrize("answer", FAULTY)
+async def test_faults(stage: Stage, answer: PasswordAnswer) -> None:
+    """A Kratos that does not ask us is incompatible; the log names the setting."""
+    stage.kratos.answer = answer
+    with pytest.raises(KratosIncompatible) as caught:
+        await stage.gate.prove({})
+
+    assert FAULTS[answer] == caught.value.detail
+    assert FAULTS[answer] == stage.log.entry("kratos_incompatible")["why"]
+    assert ["kratos_incompatible"] == stage.log.events("error")
+
+
+def test_every_answer_is_a_fault_or_passes() -> None:
+    """There is no answer that this file does not know."""
+    assert {*PasswordAnswer} == {*FAULTY, *PASSING}
+    assert {*FAULTY} == FAULTS.keys()
+
+
+@pytest.mark.parametrize(
+    "answer", [PasswordAnswer.REFUSED, PasswordAnswer.TRAITS_REFUSED]
+)
+async def test_not_told_yet(stage: Stage, answer: PasswordAnswer) -> None:
+    """A probe refused before the hook was asked lets pass, and proves nothing."""
+    stage.kratos.answer = answer
+    await stage.gate.prove({})
+    stage.kratos.answer = PasswordAnswer.CREATED
+    with pytest.raises(KratosIncompatible):
+        await stage.gate.prove({"name": "Ann"})
+
+    assert [] == stage.log.events("info")
+
+
+async def test_what_the_probe_stored(stage: Stage) -> None:
+    """An account that the probe had stored is deleted."""
+    stage.kratos.answer = PasswordAnswer.CREATED
+    with pytest.raises(KratosIncompatible):
+        await stage.gate.prove({})
+
+    assert {} == stage.kratos.accounts
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_what_the_probe_may_have_stored(stage: Stage, *, lost: bool) -> None:
+    """So is one whose answer was unclear, or lost."""
+    stage.kratos.answer, stage.kratos.stores = PasswordAnswer.UNCLEAR, True
+    stage.kratos.submitting = KratosUnavailable() if lost else None
+    with pytest.raises(KratosUnavailable if lost else KratosIncompatible):
+        await stage.gate.prove({})
+
+    assert {} == stage.kratos.accounts
+
+
+async def test_left_behind(stage: Stage) -> None:
+    """One that cannot be deleted is named in the log: it is nobody's."""
+    stage.kratos.answer = PasswordAnswer.CREATED
+    stage.kratos.deleting = KratosUnavailable("away")
+    with pytest.raises(KratosIncompatible):
+        await stage.gate.prove({})
+
+    (address,) = stage.kratos.accounts
+    assert address == stage.log.entry("probe_left_behind")["address"]
+
+
+async def test_fault_is_remembered(stage: Stage) -> None:
+    """A fault is told again without another probe, for as long as that takes."""
+    stage.kratos.answer = PasswordAnswer.CREATED
+    told = []
+    for waited in (0, 0, PROOF_INTERVAL_SECONDS - 0.1):
+        stage.now += waited
+        with pytest.raises(KratosIncompatible) as caught:
+            await stage.gate.prove({})
+        told.append(caught.value.detail)
+
+    assert [FAULTS[PasswordAnswer.CREATED]] * 3 == told
+    assert 1 == len(stage.kratos.asked)
+
+
+async def test_repair_is_noticed(stage: Stage) -> None:
+    """After that a Kratos set right is believed."""
+    stage.kratos.answer = PasswordAnswer.CREATED
+    with pytest.raises(KratosIncompatible):
+        await stage.gate.prove({})
+    stage.kratos.answer = PasswordAnswer.HOOK_UNKNOWN_FLOW
+    stage.now += PROOF_INTERVAL_SECONDS
+    await stage.gate.prove({})
+
+    assert ["kratos_incompatible", "password_hook_proved"] == stage.log.events()
+
+
+async def test_distrust(stage: Stage) -> None:
+    """After a doubt the proof is made again."""
+    await stage.gate.prove({})
+    stage.gate.distrust()
+    stage.kratos.answer = PasswordAnswer.METHOD_OFF
+
+    with pytest.raises(KratosIncompatible):
+        await stage.gate.prove({})
+
+
+async def test_no_flow(stage: Stage) -> None:
+    """A Kratos that opens no flow is a fault like the others."""
+    stage.kratos.opening = KratosIncompatible("registration is off")
+    for _ in range(2):
+        with pytest.raises(KratosIncompatible, match="registration is off"):
+            await stage.gate.prove({})
+
+    assert ["kratos_incompatible"] == stage.log.events()
+
+
+@pytest.mark.parametrize("where", ["opening", "submitting"])
+async def test_unavailable_is_not_remembered(stage: Stage, where: str) -> None:
+    """A Kratos that is away is asked again by the next call."""
+    setattr(stage.kratos, where, KratosUnavailable("away"))
+    with pytest.raises(KratosUnavailable):
+        await stage.gate.prove({})
+    setattr(stage.kratos, where, None)
+    await stage.gate.prove({})
+
+    assert ["password_hook_proved"] == stage.log.events()
+
+
+async def test_one_probe_for_all(stage: Stage) -> None:
+    """Calls that come during the proof wait for it."""
+    stage.kratos.go.clear()
+    calls = [asyncio.create_task(stage.gate.prove({})) for _ in range(5)]
+    await asyncio.wait(calls, timeout=0)
+    stage.kratos.go.set()
+    await asyncio.gather(*calls)
+
+    assert 1 == len(stage.kratos.asked)

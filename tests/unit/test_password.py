@@ -1,0 +1,119 @@
+"""The password rules that need no Kratos."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from signupd.errors import PasswordRejected
+from signupd.signup.address import Address
+from signupd.signup.password import check_password, violations
+
+from tests.unit.samples import RULES
+
+ADDRESS = Address("margarethe@grossmueller.example")
+SENTENCES = {
+    "TOO_SHORT": "is too short",
+    "TOO_LONG": "is too long",
+    "TOO_COMMON": "is too easy to guess",
+    "TOO_SIMILAR": "is too similar to the e-mail address",
+    "BREACHED": "is known from a data breach",
+    "REFUSED": "is not acceptable",
+}
+GOOD = "x7$kQ9vL"
+SNOWY = "\u2603x7$kQ9v"  # a snowman: 3 bytes
+
+TAKEN = [
+    GOOD,
+    "correct horse battery",
+    " leading and trailing ",
+    "日本語のパスワード",
+    SNOWY,
+    "x7$kQ9v\U0001f600",  # eight code points, the last of four bytes
+    GOOD * 9,  # 72 bytes
+    SNOWY * 7 + "ab",  # 72 bytes
+    "soft\u00adhyphen 7$",
+    "zero\u200bwidth 7$",
+]
+
+REFUSED = [
+    ("", "TOO_SHORT"),
+    (GOOD[:-1], "TOO_SHORT"),
+    ("\U0001f600" * 7, "TOO_SHORT"),  # 28 bytes, seven code points
+    (GOOD * 9 + "x", "TOO_LONG"),  # 73 bytes
+    (SNOWY * 7 + "abc", "TOO_LONG"),  # 73 bytes, 59 code points
+    ("x7$kQ9v\u00e4" * 8 + "\u00e4", "TOO_LONG"),  # 74 bytes, 65 code points
+    ("x7$kQ9vL" * 128, "TOO_LONG"),
+    ("x7$k\0Q9vL", "REFUSED"),
+    ("x7$kQ9vL\n", "REFUSED"),
+    ("\tx7$kQ9vL", "REFUSED"),
+    ("x7$kQ9vL\x7f", "REFUSED"),
+    ("x7$kQ9vL\u0085", "REFUSED"),
+    ("\0", "REFUSED"),
+    ("password", "TOO_COMMON"),
+    ("Password1", "TOO_COMMON"),
+    ("12345678", "TOO_COMMON"),
+    ("qwertyuiop", "TOO_COMMON"),
+    ("aaaaaaaaaaaa", "TOO_COMMON"),
+    ("a" * 72, "TOO_COMMON"),
+    ("margarethe", "TOO_COMMON"),
+    ("Margarethe", "TOO_COMMON"),
+    ("ehteragram", "TOO_COMMON"),
+    ("grossmueller.example", "TOO_COMMON"),
+    ("margarethe@grossmueller.example", "TOO_COMMON"),
+]
+
+
+def broken(password: str) -> list[str]:
+    """Name the rules that a password breaks."""
+    try:
+        check_password(password, ADDRESS, RULES)
+    except PasswordRejected as refusal:
+        return [violation.reason for violation in refusal.violations]
+    return []
+
+
+@pytest.mark.parametrize("password", TAKEN)
+def test_taken(password: str) -> None:
+    """A password of enough code points and few enough bytes passes, in any script."""
+    assert [] == broken(password)
+
+
+@pytest.mark.parametrize(("password", "rule"), REFUSED)
+def test_refused(password: str, rule: str) -> None:
+    """A password that breaks a rule is refused by the rule's name."""
+    assert [rule] == broken(password)
+
+
+def test_address_is_what_makes_its_name_common() -> None:
+    """What is built from one person's address may be good for another."""
+    other = Address("anna@example.com")
+
+    assert ["TOO_COMMON"] == broken("grossmueller.example")
+    check_password("grossmueller.example", other, RULES)
+
+
+@pytest.mark.parametrize("char", [*map(chr, range(32)), *map(chr, range(127, 160))])
+def test_no_control_character_passes(char: str) -> None:
+    """Control characters are refused wherever they stand."""
+    assert ["REFUSED"] == broken(GOOD[:4] + char + GOOD[4:])
+
+
+def test_bounds_are_the_rules_own() -> None:
+    """An operator's bounds are the ones that count."""
+    strict = replace(RULES, password_min_length=20, password_max_bytes=24)
+
+    check_password("correct horse batter", ADDRESS, strict)
+    check_password("correct horse battery 7$", ADDRESS, strict)
+    with pytest.raises(PasswordRejected):
+        check_password("correct horse batte", ADDRESS, strict)
+    with pytest.raises(PasswordRejected):
+        check_password("correct horse battery 7$x", ADDRESS, strict)
+
+
+def test_every_rule_has_a_sentence() -> None:
+    """Each reason of the contract is a fault of ``password``, in constant words."""
+    faults = violations(list(SENTENCES))
+
+    found = [(fault.field, fault.reason, fault.description) for fault in faults]
+    assert [("password", rule, words) for rule, words in SENTENCES.items()] == found

@@ -1,0 +1,242 @@
+"""The form of requests, field by field."""
+
+from __future__ import annotations
+
+import uuid
+from typing import Any
+
+import pytest
+from google.protobuf.struct_pb2 import Struct
+from kratos_signup.v1 import signup_service_pb2 as pb
+from signupd.errors import RequestInvalid, SignupdError, TokenInvalid, TraitsInvalid
+from signupd.rpc import requests
+
+UUID4 = "5f0c2a3e-7b1d-4c52-9d6a-0a1b2c3d4e5f"
+LOCALES = ["", "de", "de-CH", "zh-Hant-TW", "sl-rozaj-biske-1994", "x-whatever"]
+LOCALES += ["de-" + "-".join(["abcdefgh"] * 3) + "-abcde"]  # 35 characters
+NO_LOCALES = ["de_CH", "-", "de-", "-de", "d e", "de\n", "dé", "1", "\uff44\uff45"]
+NO_LOCALES += ["abcdefghi", "de--CH", "de-" + "-".join(["abcdefgh"] * 3) + "-abcdef"]
+IPS = ["", "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "::"]
+NO_IPS = ["192.0.2", "192.0.2.256", "192.0.2.01", " 192.0.2.1", "192.0.2.1:80", "host"]
+NO_IPS += ["[::1]", "192.0.2.0/24", "\u0661.1.1.1"]
+REQUEST_IDS = [UUID4, UUID4.upper(), str(uuid.uuid4())]
+NO_REQUEST_IDS = [
+    "x",
+    " ",
+    UUID4[:-1],
+    UUID4 + "0",
+    UUID4.replace("-", ""),
+    "{" + UUID4 + "}",
+    "urn:uuid:" + UUID4,
+    UUID4.replace("0a1b", "0a1g"),
+    "00000000-0000-0000-0000-000000000000",
+    str(uuid.uuid1()),
+    str(uuid.uuid3(uuid.NAMESPACE_DNS, "x.test")),
+    str(uuid.uuid5(uuid.NAMESPACE_DNS, "x.test")),
+    "5f0c2a3e-7b1d-4c52-1d6a-0a1b2c3d4e5f",  # another variant
+]
+# Of 36 characters, so that Python's lenient reader takes them; the contract does not.
+LOOSE_REQUEST_IDS = [
+    "urn:" + UUID4.replace("-", ""),
+    "{{" + UUID4.replace("-", "") + "}}",
+    "----" + UUID4.replace("-", ""),
+]
+CODES = ["0", "000000", "123456", "1234567890123456"]
+NO_CODES = ["", "12345678901234567", "12345a", " 123456", "123456\n", "12 34", "-1"]
+NO_CODES += ["\u0661\u0662\u0663", "\uff11\uff12\uff13", "\u00b2", "1_0", "1.0"]
+
+
+def faults_of(error: SignupdError) -> list[str]:
+    """Name the faulty fields."""
+    return [violation.field for violation in error.violations]
+
+
+def struct(values: dict[str, Any]) -> Struct:
+    """Make a Struct."""
+    made = Struct()
+    made.update(values)
+    return made
+
+
+def start_faults(**fields: Any) -> list[str]:
+    """Name the fields of a StartSignupRequest that are refused."""
+    message = pb.StartSignupRequest(email="anna@example.com", **fields)
+    try:
+        requests.start_request(message, "")
+    except RequestInvalid as refusal:
+        return faults_of(refusal)
+    return []
+
+
+def nested(levels: int, leaf: Any) -> Any:
+    """Wrap a leaf in so many objects and lists, in turn."""
+    for level in range(levels):
+        leaf = [leaf] if level % 2 else {"k": leaf}
+    return leaf
+
+
+def test_start_request() -> None:
+    """A StartSignupRequest becomes a value, its address as typed."""
+    message = pb.StartSignupRequest(
+        email=" Anna@Example.com",
+        request_id=UUID4,
+        traits=struct({"name": "Anna", "age": 30, "tags": ["a", None, {"b": True}]}),
+        locale="de-CH",
+        client_ip="192.0.2.1",
+    )
+
+    request = requests.start_request(message, "front end")
+
+    assert " Anna@Example.com" == request.email
+    assert {
+        "name": "Anna",
+        "age": 30,
+        "tags": ["a", None, {"b": True}],
+    } == request.traits
+    assert "de-CH" == request.locale
+    assert uuid.UUID(UUID4) == request.request_id
+    assert "front end" == request.caller
+
+
+def test_start_request_shows_nothing_of_the_person() -> None:
+    """A StartSignupRequest in a log or a traceback names its request id alone."""
+    message = pb.StartSignupRequest(
+        email="anna@example.com", traits=struct({"n": "Anna"})
+    )
+
+    request = requests.start_request(message, "")
+
+    assert "StartRequest(request_id=None)" == repr(request)
+
+
+@pytest.mark.parametrize("locale", LOCALES)
+def test_locale(locale: str) -> None:
+    """Language tags pass, as does none."""
+    assert [] == start_faults(locale=locale)
+
+
+@pytest.mark.parametrize("locale", NO_LOCALES)
+def test_no_locale(locale: str) -> None:
+    """What has not the form of a language tag, or not its length, is refused."""
+    assert ["locale"] == start_faults(locale=locale)
+
+
+@pytest.mark.parametrize("client_ip", IPS)
+def test_client_ip(client_ip: str) -> None:
+    """Addresses of both versions pass, as does none."""
+    assert [] == start_faults(client_ip=client_ip)
+
+
+@pytest.mark.parametrize("client_ip", NO_IPS)
+def test_no_client_ip(client_ip: str) -> None:
+    """What is no single address is refused."""
+    assert ["client_ip"] == start_faults(client_ip=client_ip)
+
+
+@pytest.mark.parametrize("request_id", REQUEST_IDS)
+def test_request_id(request_id: str) -> None:
+    """A UUID of version 4 passes, in either letter case, on Start and on Resend."""
+    resend = pb.ResendCodeRequest(request_id=request_id)
+
+    assert [] == start_faults(request_id=request_id)
+    assert uuid.UUID(request_id) == requests.request_id_of(resend)
+
+
+def test_no_request_id() -> None:
+    """A resend needs no request id."""
+    assert None is requests.request_id_of(pb.ResendCodeRequest())
+
+
+@pytest.mark.parametrize("request_id", NO_REQUEST_IDS)
+def test_request_id_refused(request_id: str) -> None:
+    """Anything but a UUID of version 4 in its usual form is refused."""
+    with pytest.raises(RequestInvalid) as refusal:
+        requests.request_id_of(pb.ResendCodeRequest(request_id=request_id))
+
+    assert ["request_id"] == faults_of(refusal.value)
+    assert ["request_id"] == start_faults(request_id=request_id)
+
+
+@pytest.mark.parametrize("request_id", LOOSE_REQUEST_IDS)
+def test_loose_request_id_refused(request_id: str) -> None:
+    """Other spellings of a UUID are refused, even where they have its length."""
+    assert ["request_id"] == start_faults(request_id=request_id)
+
+
+def test_all_faults_at_once() -> None:
+    """Each malformed field is named."""
+    faults = start_faults(locale="!", client_ip="!", request_id="!", traits=Struct())
+
+    assert ["locale", "client_ip", "request_id"] == faults
+
+
+@pytest.mark.parametrize("code", CODES)
+def test_code(code: str) -> None:
+    """One to sixteen decimal digits are a code."""
+    assert code == requests.code_of(pb.VerifyCodeRequest(code=code))
+
+
+@pytest.mark.parametrize("code", NO_CODES)
+def test_no_code(code: str) -> None:
+    """Anything else is none, digits of other scripts included."""
+    with pytest.raises(RequestInvalid) as refusal:
+        requests.code_of(pb.VerifyCodeRequest(code=code))
+
+    assert ["code"] == faults_of(refusal.value)
+
+
+@pytest.mark.parametrize("password", ["x", " ", "x" * 1024, "é" * 512, "a\0b"])
+def test_password(password: str) -> None:
+    """A password of 1 to 1024 bytes is taken exactly as it is."""
+    assert password == requests.password_of(pb.SetPasswordRequest(password=password))
+
+
+@pytest.mark.parametrize("password", ["", "x" * 1025, "é" * 512 + "x", "\u2603" * 342])
+def test_no_password(password: str) -> None:
+    """No password, or more than 1024 bytes of it, is refused."""
+    with pytest.raises(RequestInvalid) as refusal:
+        requests.password_of(pb.SetPasswordRequest(password=password))
+
+    assert ["password"] == faults_of(refusal.value)
+    assert RequestInvalid is type(refusal.value)
+
+
+@pytest.mark.parametrize("token", ["x", "x" * 1024])
+def test_token(token: str) -> None:
+    """A text of at most 1024 characters may be a token."""
+    assert token == requests.token_of(pb.GetSignupRequest(continuation_token=token))
+
+
+@pytest.mark.parametrize("token", ["", "x" * 1025, "x" * 60_000])
+def test_no_token(token: str) -> None:
+    """No text, or a longer one, is as invalid as a forgery."""
+    with pytest.raises(TokenInvalid):
+        requests.token_of(pb.CancelSignupRequest(continuation_token=token))
+
+
+def test_largest_traits() -> None:
+    """Traits of 8 KiB, as encoded, pass; one byte more is refused."""
+    spare = 8192 - struct({"k": "x" * 8000}).ByteSize()
+    largest, larger = (struct({"k": "x" * (8000 + spare + n)}) for n in (0, 1))
+
+    assert [8192, 8193] == [largest.ByteSize(), larger.ByteSize()]
+    assert [] == start_faults(traits=largest)
+    assert ["traits"] == start_faults(traits=larger)
+
+
+def test_deepest_traits() -> None:
+    """Eight levels pass, the traits themselves the first; one more is refused."""
+    assert [] == start_faults(traits=struct({"k": nested(7, "leaf")}))
+    assert ["traits"] == start_faults(traits=struct({"k": nested(8, "leaf")}))
+    assert ["traits"] == start_faults(traits=struct({"a": 1, "k": nested(25, 1)}))
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+def test_numbers_that_json_lacks(number: float) -> None:
+    """Traits may hold no number that cannot be put to Kratos."""
+    message = pb.StartSignupRequest(traits=struct({"k": [number]}))
+
+    with pytest.raises(TraitsInvalid) as refusal:
+        requests.start_request(message, "")
+
+    assert ["traits"] == faults_of(refusal.value)

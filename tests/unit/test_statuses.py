@@ -1,0 +1,171 @@
+"""Errors as statuses: class, reason, enum, status and sentence, all in one table."""
+
+from __future__ import annotations
+
+import inspect
+import re
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from google.rpc import error_details_pb2
+from kratos_signup.v1 import errors_pb2
+from kratos_signup.v1 import signup_service_pb2 as pb
+from signupd import errors
+from signupd.errors import SignupdError, Violation
+from signupd.ledger.record import State
+from signupd.rpc.statuses import DOMAIN, STATUSES, status_of
+from signupd.signup.view import View
+
+from tests.unit.rows import NOW, SIGNUP_ID
+
+if TYPE_CHECKING:
+    from google.rpc import status_pb2
+
+# From the contract.
+TABLE = {
+    "REQUEST_INVALID": "INVALID_ARGUMENT",
+    "EMAIL_INVALID": "INVALID_ARGUMENT",
+    "TRAITS_INVALID": "INVALID_ARGUMENT",
+    "REQUEST_ID_REUSED": "INVALID_ARGUMENT",
+    "TOKEN_INVALID": "INVALID_ARGUMENT",
+    "STEP_MISMATCH": "FAILED_PRECONDITION",
+    "CODE_INCORRECT": "INVALID_ARGUMENT",
+    "CODE_EXPIRED": "FAILED_PRECONDITION",
+    "CODE_ATTEMPTS_EXHAUSTED": "RESOURCE_EXHAUSTED",
+    "RESEND_TOO_SOON": "RESOURCE_EXHAUSTED",
+    "SEND_LIMIT_REACHED": "RESOURCE_EXHAUSTED",
+    "SIGNUP_EXPIRED": "FAILED_PRECONDITION",
+    "SIGNUP_CANCELLED": "FAILED_PRECONDITION",
+    "PASSWORD_REJECTED": "INVALID_ARGUMENT",
+    "PASSWORD_ATTEMPTS_EXHAUSTED": "RESOURCE_EXHAUSTED",
+    "PASSWORD_ALREADY_SET": "FAILED_PRECONDITION",
+    "SIGNUP_BUSY": "ABORTED",
+    "DEADLINE_TOO_SHORT": "DEADLINE_EXCEEDED",
+    "ACCOUNT_NOT_FOUND": "NOT_FOUND",
+    "CALLER_NOT_PERMITTED": "PERMISSION_DENIED",
+    "OVERLOADED": "UNAVAILABLE",
+    "KRATOS_UNAVAILABLE": "UNAVAILABLE",
+    "LEDGER_UNAVAILABLE": "UNAVAILABLE",
+    "KRATOS_INCOMPATIBLE": "INTERNAL",
+    "INTERNAL": "INTERNAL",
+}
+
+CLASSES = [
+    kind
+    for _, kind in inspect.getmembers(errors, inspect.isclass)
+    if issubclass(kind, SignupdError) and kind is not SignupdError
+]
+
+
+def details(status: status_pb2.Status) -> dict[type[Any], Any]:
+    """Read a status' details, by their type."""
+    kinds = (
+        error_details_pb2.ErrorInfo,
+        error_details_pb2.BadRequest,
+        error_details_pb2.RetryInfo,
+        pb.Signup,
+    )
+    found = {}
+    for detail in status.details:
+        (kind,) = [kind for kind in kinds if detail.Is(kind.DESCRIPTOR)]
+        found[kind] = kind()
+        detail.Unpack(found[kind])
+    return found
+
+
+def test_statuses() -> None:
+    """Each reason has the status that the contract promises."""
+    assert TABLE == {reason: row.code.name for reason, row in STATUSES.items()}
+
+
+def test_reasons_are_the_enums() -> None:
+    """The table and the public enum have the same reasons."""
+    prefix = "ERROR_REASON_"
+    names = {name.removeprefix(prefix) for name in errors_pb2.ErrorReason.keys()}  # noqa: SIM118 - no dict
+
+    assert names - {"UNSPECIFIED"} == STATUSES.keys()
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_classes(kind: type[SignupdError]) -> None:
+    """Every class of the tree has a row, and is named like its reason."""
+    own = "KratosUnavailable" if kind.__name__ == "KratosUnreached" else kind.__name__
+    named = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", own).upper()
+
+    assert named == kind.reason
+    assert kind.reason in STATUSES
+
+
+def test_classes_are_all_drawn() -> None:
+    """The tree in the module's docstring shows every class, once."""
+    names = ["SignupdError", *[kind.__name__ for kind in CLASSES]]
+    drawn = re.findall(
+        r"\b[A-Z][A-Za-z]+\b(?=\n)", str(errors.__doc__).split("Each")[0]
+    )
+
+    assert sorted(names) == sorted(drawn)
+
+
+@pytest.mark.parametrize("kind", CLASSES)
+def test_nothing_of_an_error_but_its_reason(kind: type[SignupdError]) -> None:
+    """An error without more becomes its status, its sentence and ErrorInfo."""
+    status = status_of(kind("hunter2: what only the log may know"))
+    found = details(status)
+
+    expected = error_details_pb2.ErrorInfo(reason=kind.reason, domain="kratos-signup")
+    code: tuple[int, str] = STATUSES[kind.reason].code.value
+    assert (code[0], STATUSES[kind.reason].message) == (status.code, status.message)
+    assert {error_details_pb2.ErrorInfo: expected} == found
+    assert b"hunter2" not in status.SerializeToString()
+
+
+def test_sentences() -> None:
+    """Each sentence is its own, ends with a full stop and fits on a line."""
+    sentences = [row.message for row in STATUSES.values()]
+
+    assert len(sentences) == len({*sentences})
+    assert [] == [s for s in sentences if not re.fullmatch(r"[A-Z][^.]{10,70}\.", s)]
+
+
+def test_details() -> None:
+    """Faults, a time to wait and the sign-up come as details of their own."""
+    violations = (
+        Violation("password", "is too short", "TOO_SHORT"),
+        Violation("traits.name", "is missing"),
+    )
+    view = View(SIGNUP_ID, State.COMPLETED, "a***@example.com", NOW)
+    error = errors.SignupBusy(
+        violations=violations, retry_after_seconds=1.5, signup=view
+    )
+    found = details(status_of(error))
+
+    assert 4 == len(found)
+    assert [
+        ("password", "is too short", "TOO_SHORT"),
+        ("traits.name", "is missing", ""),
+    ] == [
+        (v.field, v.description, v.reason)
+        for v in found[error_details_pb2.BadRequest].field_violations
+    ]
+    delay = found[error_details_pb2.RetryInfo].retry_delay
+    assert (1, 500_000_000) == (delay.seconds, delay.nanos)
+    assert str(SIGNUP_ID) == found[pb.Signup].signup_id
+
+
+def test_no_time_to_wait() -> None:
+    """No time at all is a time; none is none."""
+    at_once = details(status_of(errors.SignupBusy(retry_after_seconds=0)))
+    never = details(status_of(errors.SignupBusy()))
+
+    assert error_details_pb2.RetryInfo in at_once
+    assert error_details_pb2.RetryInfo not in never
+
+
+def test_defect() -> None:
+    """A defect is INTERNAL and says nothing."""
+    status = status_of(None)
+
+    assert grpc.StatusCode.INTERNAL.value[0] == status.code
+    assert {error_details_pb2.ErrorInfo} == details(status).keys()
+    assert DOMAIN == details(status)[error_details_pb2.ErrorInfo].domain

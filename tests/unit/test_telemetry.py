@@ -1,0 +1,156 @@
+"""What operators' machines read: metrics and probes."""
+
+from __future__ import annotations
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
+from signupd.errors import LedgerUnavailable
+from signupd.ledger.backlog import IN_PROGRESS, Backlog
+from signupd.telemetry import COUNT_SECONDS, Telemetry
+
+COUNTS = {
+    "started": 10,
+    "verified": 7,
+    "completed": 4,
+    "already_registered": 1,
+    "expired": 2,
+    "cancelled": 1,
+    IN_PROGRESS: 2,
+}
+LINES = [
+    'signupd_events_total{kind="started"} 10.0',
+    'signupd_events_total{kind="verified"} 7.0',
+    'signupd_events_total{kind="completed"} 4.0',
+    'signupd_events_total{kind="already_registered"} 1.0',
+    'signupd_events_total{kind="expired"} 2.0',
+    'signupd_events_total{kind="cancelled"} 1.0',
+    "signupd_signups_in_progress 2.0",
+]
+
+
+class CountedBacklog(Backlog):
+    """A backlog that has counted already, if it answers at all."""
+
+    def __init__(self) -> None:
+        self.away = False
+        self.counted = 0
+
+    async def ping(self) -> None:
+        """Answer, or not."""
+        if self.away:
+            raise LedgerUnavailable("away")
+
+    async def counts(self) -> dict[str, int]:
+        """Give the counts."""
+        await self.ping()
+        self.counted += 1
+        return dict(COUNTS)
+
+
+class Scene:
+    """Telemetry of a backlog, by a clock that is moved by hand."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.backlog = CountedBacklog()
+        self.telemetry = Telemetry(self.backlog, lambda: self.now)
+        self.telemetry.ready = True
+
+    async def get(self, path: str) -> tuple[int, str]:
+        """Ask for a page, by the routes of the application."""
+        request = make_mocked_request("GET", path)
+        match = await self.telemetry.app().router.resolve(request)
+        answer = await match.handler(request)
+        assert isinstance(answer, web.Response)
+        assert isinstance(answer.body, bytes)
+        return answer.status, answer.body.decode()
+
+
+@pytest.fixture
+def scene() -> Scene:
+    """Set the scene."""
+    return Scene()
+
+
+async def test_metrics(scene: Scene) -> None:
+    """All counts come in Prometheus' text format."""
+    status, text = await scene.get("/metrics")
+
+    lines = [line for line in text.splitlines() if not line.startswith("#")]
+    assert 200 == status
+    assert LINES == lines
+    assert "# TYPE signupd_events_total counter" in text
+    assert "# TYPE signupd_signups_in_progress gauge" in text
+
+
+async def test_metrics_are_plain_text(scene: Scene) -> None:
+    """The content type is one that Prometheus reads."""
+    answer = await scene.telemetry.metrics(make_mocked_request("GET", "/metrics"))
+
+    assert "text/plain" == answer.content_type
+
+
+async def test_scrapes_share_a_count(scene: Scene) -> None:
+    """Scrapes close together cost the ledger one count."""
+    await scene.get("/metrics")
+    scene.now += COUNT_SECONDS - 0.001
+    await scene.get("/metrics")
+
+    assert 1 == scene.backlog.counted
+    scene.now += 0.001
+    await scene.get("/metrics")
+    assert 2 == scene.backlog.counted
+
+
+async def test_metrics_without_ledger(scene: Scene) -> None:
+    """With no ledger there are no counts, and old ones do not stand for new ones."""
+    scene.backlog.away = True
+    assert (503, "no ledger\n") == await scene.get("/metrics")
+
+    scene.backlog.away = False
+    assert 200 == (await scene.get("/metrics"))[0]
+
+    scene.backlog.away = True
+    scene.now += COUNT_SECONDS
+    assert (503, "no ledger\n") == await scene.get("/metrics")
+
+
+async def test_ready(scene: Scene) -> None:
+    """A server that serves and reaches its ledger is ready."""
+    assert (200, "ready\n") == await scene.get("/readyz")
+
+
+async def test_not_ready_while_draining(scene: Scene) -> None:
+    """A server that does not serve yet, or no more, is not ready."""
+    scene.telemetry.ready = False
+
+    assert (503, "not serving\n") == await scene.get("/readyz")
+
+
+async def test_not_ready_at_first() -> None:
+    """Nobody is sent to a server before it says that it serves."""
+    assert not Telemetry(CountedBacklog(), lambda: 0.0).ready
+
+
+async def test_not_ready_without_ledger(scene: Scene) -> None:
+    """A server that does not reach its ledger is not ready, and comes back."""
+    scene.backlog.away = True
+    assert (503, "no ledger\n") == await scene.get("/readyz")
+
+    scene.backlog.away = False
+    assert (200, "ready\n") == await scene.get("/readyz")
+
+
+async def test_alive_whatever_is_wrong(scene: Scene) -> None:
+    """Being alive needs neither ledger nor readiness: a restart would not help."""
+    scene.backlog.away, scene.telemetry.ready = True, False
+
+    assert (200, "alive\n") == await scene.get("/livez")
+
+
+@pytest.mark.parametrize("path", ["/", "/metrics/", "/kratos/password"])
+async def test_nothing_else(scene: Scene, path: str) -> None:
+    """The port answers nothing else."""
+    with pytest.raises(web.HTTPNotFound):
+        await scene.get(path)
