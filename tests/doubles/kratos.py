@@ -126,6 +126,12 @@ class KratosDouble:
         self._books.accounts[account.id] = account
         return account
 
+    def remove_account(self, address: str) -> None:
+        """Have an operator delete the account at an address."""
+        account = self._books.account(address)
+        if account is not None:
+            del self._books.accounts[account.id]
+
     def flow(self, flow_id: str) -> Flow:
         """Give a registration flow."""
         return self._books.flows[flow_id]

@@ -32,11 +32,21 @@ def without_hook(method: str) -> Mutation:
 
 
 def hook_for_all(method: str) -> Mutation:
-    """Put the hook of a method where Kratos calls it, but does not listen to it."""
+    """Put the hook of a method at the wrong place: under `after.hooks`."""
 
     def mutate(config: dict[str, Any]) -> None:
         after = config["selfservice"]["flows"]["registration"]["after"]
         after["hooks"] = after.pop(method)["hooks"]
+
+    return mutate
+
+
+def unparsed_hook(method: str) -> Mutation:
+    """Have Kratos call the hook of a method, but not listen to it."""
+
+    def mutate(config: dict[str, Any]) -> None:
+        after = config["selfservice"]["flows"]["registration"]["after"]
+        after[method]["hooks"][-1]["config"]["response"] = {"parse": False}
 
     return mutate
 

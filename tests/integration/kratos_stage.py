@@ -57,9 +57,11 @@ class Shape:
 class Stage:
     """The adapter, what stands behind it, and what asks our hooks."""
 
-    def __init__(self, public_url: str, admin_url: str, hooks: HookDouble) -> None:
+    def __init__(
+        self, public_url: str, admin_url: str, hooks: HookDouble, ca: Path
+    ) -> None:
         self.hooks = hooks
-        self.wire = Wire(admin_token=None, ca=None)
+        self.wire = Wire(admin_token=None, ca=ca)
         self.adapter = Kratos(
             self.wire, public_url=public_url, admin_url=admin_url, timeouts=TIMEOUTS
         )
@@ -102,8 +104,8 @@ class Stage:
 class DoubleStage(Stage):
     """With the double."""
 
-    def __init__(self, double: KratosDouble, hooks: HookDouble) -> None:
-        super().__init__(double.public_url, double.admin_url, hooks)
+    def __init__(self, double: KratosDouble, hooks: HookDouble, ca: Path) -> None:
+        super().__init__(double.public_url, double.admin_url, hooks, ca)
         double.setup.hook_url = hooks.url
         self.double = double
 
@@ -131,8 +133,10 @@ class DoubleStage(Stage):
 class RealStage(Stage):
     """With a real Kratos."""
 
-    def __init__(self, process: Process, mailbox: Mailbox, hooks: HookDouble) -> None:
-        super().__init__(process.public_url, process.admin_url, hooks)
+    def __init__(
+        self, process: Process, mailbox: Mailbox, hooks: HookDouble, ca: Path
+    ) -> None:
+        super().__init__(process.public_url, process.admin_url, hooks, ca)
         self._process = process
         self._mailbox = mailbox
 

@@ -153,6 +153,30 @@ async def test_refused_passwords_do_not_lengthen(world: World, caller: Caller) -
     assert EXPIRED == said(await refusal(caller.set_password(token, PASSWORD)))
 
 
+async def test_start_left_too_long(world: World, caller: Caller) -> None:
+    """A StartSignup whose mail is not known of begins anew after the deadline."""
+    request_id = uuid.uuid4()
+    world.kratos.lose("send", "flow", times=99)
+    await refusal(caller.start(ADDRESS, request_id))
+    (before,) = world.rows()
+    world.kratos.heal()
+    world.clock.move(CODE_TTL)
+    started = await caller.start(ADDRESS, request_id)
+
+    assert ("CODE_REQUIRED", 4) == (state_of(started), started.signup.resends_remaining)
+    assert before["signup_id"] != world.row()["signup_id"]
+
+
+async def test_password_compared_no_more(world: World, caller: Caller) -> None:
+    """When the password is no longer kept a repeat is for another step."""
+    token = await to_password(world, caller, ADDRESS)
+    await caller.set_password(token, PASSWORD)
+    world.change_row("sealed_passwords", None)
+    refused = await refusal(caller.set_password(token, PASSWORD))
+
+    assert ("STEP_MISMATCH", "COMPLETED") == (refused.reason, state_of(refused))
+
+
 async def test_dead_proof_shows_alike(world: World) -> None:
     """A code proved by a call that died is shown by every RPC, or by none."""
     first = await world.serve()

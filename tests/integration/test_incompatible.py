@@ -5,6 +5,7 @@ What is deleted is only ever what an answer to our own request named.
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from tests.integration.world import World
 
 ADDRESS = "ann@example.com"
+# A deletion is tried more than once.
+ALWAYS = 99
 INCOMPATIBLE = (grpc.StatusCode.INTERNAL, "KRATOS_INCOMPATIBLE", None)
 
 
@@ -185,6 +188,22 @@ async def test_password_hook_missing_and_address_taken(
     assert [there] == world.kratos.accounts()
 
 
+async def test_ghost_replaced_by_a_stranger(world: World, caller: Caller) -> None:
+    """What is deleted is the account that was named, not the one at the address."""
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.setup.password_hook = False
+    held = world.kratos.hold("find")
+    call = asyncio.ensure_future(refusal(caller.set_password(token, PASSWORD)))
+    await held.arrived.wait()
+    world.kratos.remove_account(ADDRESS)
+    there = world.kratos.add_account(ADDRESS, password="old", sessions=1)
+    held.released.set()
+    refused = await call
+
+    assert INCOMPATIBLE == said(refused)
+    assert [there] == world.kratos.accounts()
+
+
 async def test_password_hook_missing_for_a_while(world: World, caller: Caller) -> None:
     """With the hook back in its place the same sign-up comes to its end."""
     token = await to_password(world, caller, ADDRESS)
@@ -239,14 +258,45 @@ async def test_changed_before_the_password(
     assert "COMPLETED" == state_of(done)
 
 
+async def test_code_of_no_known_answer(world: World, caller: Caller) -> None:
+    """An answer that nobody knows is told; the repeat decides it, counted once."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.fail("code", status=400)
+    refused = await refusal(caller.verify(token, code))
+    verified = await caller.verify(token, code)
+
+    assert INCOMPATIBLE == said(refused)
+    assert "PASSWORD_REQUIRED" == state_of(verified)
+    assert 1 == world.row()["code_attempts"]
+
+
 async def test_ghost_that_could_not_be_deleted(world: World, caller: Caller) -> None:
     """A ghost whose deletion failed is deleted by the repeat, and is not an account."""
     token, code = await to_code(world, caller, ADDRESS)
     world.kratos.setup.code_hook = False
-    world.kratos.fail("delete")
+    world.kratos.fail("delete", times=ALWAYS)
     await refusal(caller.verify(token, code))
+    world.kratos.heal()
     world.kratos.setup.code_hook = True
     got = await caller.get(token)
 
     assert "ALREADY_REGISTERED" != state_of(got)
     assert [] == world.kratos.accounts()
+
+
+async def test_ghost_of_a_password_that_could_not_be_deleted(
+    world: World, caller: Caller
+) -> None:
+    """So is one that a missing password hook let be; then the password is set."""
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.setup.password_hook = False
+    world.kratos.fail("delete", times=ALWAYS)
+    refused = await refusal(caller.set_password(token, PASSWORD))
+    (ghost,) = world.kratos.accounts()
+    world.kratos.heal()
+    world.kratos.setup.password_hook = True
+    done = await caller.set_password(token, PASSWORD)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert "COMPLETED" == state_of(done)
+    assert [(True, True)] == [(a.verified, a != ghost) for a in world.kratos.accounts()]

@@ -27,6 +27,7 @@ from signupd.kratos.outcomes import (
     PasswordRule,
 )
 
+from tests.doubles.certificate import certificate_file
 from tests.doubles.hooks import NOT_NOW, Asked, HookDouble, yes
 from tests.doubles.kratos import KratosDouble
 from tests.integration.kratos_stage import (
@@ -40,6 +41,7 @@ from tests.integration.kratos_stage import (
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+    from pathlib import Path
 
     OpenStage = Callable[[Shape], Awaitable[Stage]]
 
@@ -154,7 +156,7 @@ def real(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealKratoses]:
 
 @pytest.fixture(params=["double", "real"])
 async def open_stage(
-    request: pytest.FixtureRequest, real: RealKratoses
+    request: pytest.FixtureRequest, real: RealKratoses, tmp_path: Path
 ) -> AsyncIterator[OpenStage]:
     """Give a function that sets the stage with the double or a real Kratos."""
     async with AsyncExitStack() as resources:
@@ -163,12 +165,12 @@ async def open_stage(
             hooks = await resources.enter_async_context(HookDouble())
             double = await resources.enter_async_context(KratosDouble())
             shape.adjust(double)
-            return DoubleStage(double, hooks)
+            return DoubleStage(double, hooks, certificate_file(tmp_path))
 
         async def with_real(shape: Shape) -> Stage:
             process, port = real.running(shape)
             hooks = await resources.enter_async_context(HookDouble(port))
-            return RealStage(process, real.mailbox, hooks)
+            return RealStage(process, real.mailbox, hooks, certificate_file(tmp_path))
 
         async def opened(shape: Shape) -> Stage:
             set_up = with_double if request.param == "double" else with_real

@@ -99,6 +99,22 @@ async def test_busy_while_sending(world: World) -> None:
     assert 1 == len(world.kratos.mails_to(ADDRESS))
 
 
+async def test_starts_raced(world: World) -> None:
+    """Of two first calls with one request id on two servers one begins the sign-up."""
+    first, second = await two(world)
+    request_id = uuid.uuid4()
+    held = world.kratos.hold("open", after=True)
+    call = asyncio.ensure_future(refusal(first.start(ADDRESS, request_id)))
+    await held.arrived.wait()
+    started = await second.start(ADDRESS, request_id)
+    held.released.set()
+    refused = await call
+
+    assert "CODE_REQUIRED" == state_of(started)
+    assert BUSY == (refused.code, refused.reason, refused.retry_seconds)
+    assert 1 == len(world.kratos.mails_to(ADDRESS))
+
+
 async def test_repeat_joins(world: World) -> None:
     """On one server a repeat joins the work, and both get its answer."""
     caller = (await world.serve()).caller

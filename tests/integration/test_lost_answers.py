@@ -86,6 +86,18 @@ async def test_start_torn(world: World, caller: Caller) -> None:
     assert "PASSWORD_REQUIRED" == state_of(verified)
 
 
+async def test_start_torn_again_and_again(world: World) -> None:
+    """However often that happens, a sign-up has no more mails than it may."""
+    caller = (await world.serve(sends_per_signup=2)).caller
+    request_id = uuid.uuid4()
+    for _ in range(3):
+        world.kratos.tear("send")
+        refused = await refusal(caller.start(ADDRESS, request_id))
+
+    assert 2 == len(world.kratos.mails_to(ADDRESS))
+    assert "SEND_LIMIT_REACHED" == refused.reason
+
+
 async def test_start_overloaded(world: World, caller: Caller) -> None:
     """A Kratos that says "overloaded" is asked again by the repeat."""
     request_id = uuid.uuid4()

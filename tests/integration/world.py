@@ -13,6 +13,7 @@ from kratos_signup.v1 import signup_service_pb2 as pb
 from signupd.bootstrap import Service
 from signupd.settings import Settings
 
+from tests.doubles.certificate import certificate_file
 from tests.doubles.clock import ClockDouble
 from tests.doubles.kratos import KratosDouble
 from tests.doubles.log import LogDouble
@@ -78,6 +79,7 @@ class World:
             "hook_listen": "127.0.0.1:0",
             "kratos_public_url": self.kratos.public_url,
             "kratos_admin_url": self.kratos.admin_url,
+            "kratos_ca": certificate_file(self.directory),
             "ledger_url": f"sqlite:///{self.directory}/signupd.db",
             "metrics_listen": "",
             "drain_seconds": 1,

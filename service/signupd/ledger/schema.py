@@ -45,7 +45,7 @@ async def revision(url: str) -> str | None:
         async with engine.connect() as connection:
             return await connection.run_sync(_revision)
     except (sa.exc.DBAPIError, OSError) as error:
-        raise LedgerUnavailable(f"the ledger cannot be opened: {error}") from error
+        raise _unopened(error) from error
     finally:
         await engine.dispose()
 
@@ -66,7 +66,7 @@ async def migrate(url: str) -> tuple[str | None, str | None]:
     try:
         return await _upgrade(engine), newest_revision()
     except (sa.exc.DBAPIError, OSError) as error:
-        raise LedgerUnavailable(f"the ledger cannot be opened: {error}") from error
+        raise _unopened(error) from error
     finally:
         await engine.dispose()
 
@@ -85,3 +85,9 @@ async def _upgrade(engine: AsyncEngine) -> str | None:
 
 def _revision(connection: Connection) -> str | None:
     return MigrationContext.configure(connection).get_current_revision()
+
+
+def _unopened(error: Exception) -> LedgerUnavailable:
+    """Say in one line what the database's driver said."""
+    said = str(getattr(error, "orig", error)).split()
+    return LedgerUnavailable(f"the ledger cannot be opened: {' '.join(said)}")
