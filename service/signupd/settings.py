@@ -34,8 +34,10 @@ PREFIX: Final = "SIGNUPD_"
 # These may stand in a file of their own, named by NAME_FILE.
 SECRETS: Final = ("hook_key", "kratos_admin_token", "token_keys", "digest_key")
 MAX_SECRET_BYTES: Final = 64 * 1024
+MIN_HOOK_KEY_CHARS: Final = 16
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_DURATION: Final = re.compile(r"(\d{1,9})(ms|s|m|h|d)")
+_PORT: Final = re.compile(r"[0-9]{1,5}")
+_DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 
 
 class SettingsInvalidError(Exception):
@@ -47,9 +49,7 @@ class SettingsInvalidError(Exception):
 
 
 def _seconds(value: object) -> object:
-    if not isinstance(value, str):
-        return value
-    match = _DURATION.fullmatch(value)
+    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("is not a duration such as 90s, 15m or 24h")
     return int(match[1]) * _UNITS[match[2]]
@@ -77,7 +77,7 @@ def _address(value: str) -> str:
     if value.startswith("unix:") and len(value) > len("unix:"):
         return value
     host, colon, port = value.rpartition(":")
-    if not colon or not host or not port.isdigit() or int(port) > 65535:  # noqa: PLR2004
+    if not colon or not host or not _PORT.fullmatch(port) or int(port) > 65535:  # noqa: PLR2004
         raise ValueError("is not host:port (or unix:path)")
     return value
 
@@ -86,6 +86,18 @@ def _tcp_address(value: str) -> str:
     if value.startswith("unix:"):
         raise ValueError("is not host:port")
     return _address(value)
+
+
+def _readable_file(value: Path) -> Path:
+    if not value.is_file() or not os.access(value, os.R_OK):
+        raise ValueError("is no file that can be read")
+    return value
+
+
+def _hook_key(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < MIN_HOOK_KEY_CHARS:
+        raise ValueError(f"is shorter than {MIN_HOOK_KEY_CHARS} characters")
+    return value
 
 
 def _metrics_address(value: str) -> str:
@@ -117,11 +129,11 @@ class Settings(BaseModel):
     listen: Address = "127.0.0.1:50051"
     insecure: bool = False
     hook_listen: Annotated[str, AfterValidator(_tcp_address)] = "127.0.0.1:9465"
-    hook_key: Annotated[SecretStr, Field(min_length=16)] | None = None
+    hook_key: Annotated[SecretStr, AfterValidator(_hook_key)] | None = None
     metrics_listen: Annotated[str, AfterValidator(_metrics_address)] = "127.0.0.1:9464"
     kratos_public_url: Url = "http://127.0.0.1:4433"
     kratos_admin_url: Url = "http://127.0.0.1:4434"
-    kratos_ca: Path | None = None
+    kratos_ca: Annotated[Path, AfterValidator(_readable_file)] | None = None
     kratos_admin_token: SecretStr | None = None
     kratos_timeout: Seconds = 10.0
     ledger_url: Annotated[str, AfterValidator(_ledger_url)] = "sqlite:///signupd.db"
@@ -186,7 +198,7 @@ def load(config: Path | None, environ: Mapping[str, str] | None = None) -> Setti
     """
     mistakes: list[str] = []
     given: dict[str, Any] = {}
-    dotenv = dotenv_values(".env") if Path(".env").is_file() else {}
+    dotenv = _dotenv(mistakes)
     for layer in (
         _toml(config, mistakes),
         _prefixed(dotenv),
@@ -216,9 +228,21 @@ def _validated(given: dict[str, Any]) -> tuple[Settings | None, list[str]]:
         rest = {name: value for name, value in given.items() if name not in wrong}
         together = _validated(rest)[1]
         lines += [
-            line for line in together if not any(name.upper() in line for name in wrong)
+            line
+            for line in together
+            if wrong.isdisjoint(
+                re.findall("[a-z_]+", line.removeprefix(PREFIX).lower())
+            )
         ]
     return None, lines
+
+
+def _dotenv(mistakes: list[str]) -> dict[str, str | None]:
+    try:
+        return dotenv_values(".env") if Path(".env").is_file() else {}
+    except (OSError, UnicodeDecodeError) as error:
+        mistakes.append(f".env: cannot be read ({type(error).__name__})")
+        return {}
 
 
 def _prefixed(values: Mapping[str, str | None]) -> dict[str, Any]:
@@ -263,7 +287,7 @@ def _read_secrets(given: dict[str, Any], mistakes: list[str]) -> None:
         try:
             with Path(str(path)).open(encoding="utf-8") as file:
                 given[name] = file.read(MAX_SECRET_BYTES).strip()
-        except (OSError, UnicodeDecodeError) as error:
+        except (OSError, ValueError) as error:
             mistakes.append(f"{label}: cannot be read ({type(error).__name__})")
 
 

@@ -23,7 +23,8 @@ FULL = Contents(
     locale="de-CH",
     flow_id="flow-1",
     pending_flow_id="flow-2",
-    resends=("one", "two"),
+    resends=("one", "", "two"),
+    ghost_id="0a0b0c0d-1111-4222-8333-444455556666",
 )
 SPARE = Contents("a@x.test", {"email": "a@x.test"}, "", "")
 

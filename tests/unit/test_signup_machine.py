@@ -146,8 +146,7 @@ class SignupMachine(RuleBasedStateMachine):
     def kratos_asks(self, some: int) -> None:
         """Have our hook agree; Kratos may ask whenever it gets to it, and again."""
         world, jobs = self.world, self.world.asking()
-        until = world.now + RULES.approval
-        jobs[some % len(jobs)].agreed_until = until
+        until = jobs[some % len(jobs)].agreed_until = world.now + RULES.approval
         world.row = dataclasses.replace(world.row, approved_until=until)
 
     @rule(some=SOME)

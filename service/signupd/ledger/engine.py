@@ -38,7 +38,7 @@ def sqlite_file(url: str) -> Path | None:
     """
     try:
         parsed = sa.make_url(url)
-    except sa.exc.ArgumentError as error:
+    except (sa.exc.ArgumentError, ValueError) as error:
         raise ValueError("is not a database URL") from error
     if parsed.drivername not in _DRIVERS:
         raise ValueError("is neither a sqlite: nor a postgresql: URL")

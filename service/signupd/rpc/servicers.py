@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 from functools import partial
 from typing import TYPE_CHECKING, NoReturn
 
 from kratos_signup.v1 import account_service_pb2_grpc, signup_service_pb2_grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
 
+from signupd.errors import SignupdError
 from signupd.rpc import requests
 from signupd.rpc.deadline import within_deadline
 from signupd.rpc.responses import signup_message
 from signupd.signup.cancel import cancel_signup
+from signupd.signup.find import show_by_token
 from signupd.signup.get import get_signup
 from signupd.signup.resend import resend_code
 from signupd.signup.set_password import set_password
@@ -19,6 +22,8 @@ from signupd.signup.start import start_signup
 from signupd.signup.verify import verify_code
 
 if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
     from google.protobuf.message import Message
     from kratos_signup.v1 import account_service_pb2
 
@@ -59,10 +64,11 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         self, request: pb.ResendCodeRequest, context: Context
     ) -> pb.ResendCodeResponse:
         """Have another code mailed."""
-        token = requests.token_of(request)
-        job = partial(resend_code, self._deps, token, requests.request_id_of(request))
         key = _key(self._deps.keys, request) if request.request_id else None
-        answer = await within_deadline(context, self._work.run(key, job))
+        async with self._signup_of(request) as token:
+            request_id = requests.request_id_of(request)
+            job = partial(resend_code, self._deps, token, request_id)
+            answer = await within_deadline(context, self._work.run(key, job))
         return pb.ResendCodeResponse(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )
@@ -71,10 +77,10 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         self, request: pb.VerifyCodeRequest, context: Context
     ) -> pb.VerifyCodeResponse:
         """Have the code checked."""
-        token, code = requests.token_of(request), requests.code_of(request)
-        job = partial(verify_code, self._deps, token, code)
         key = _key(self._deps.keys, request)
-        answer = await within_deadline(context, self._work.run(key, job))
+        async with self._signup_of(request) as token:
+            job = partial(verify_code, self._deps, token, requests.code_of(request))
+            answer = await within_deadline(context, self._work.run(key, job))
         return pb.VerifyCodeResponse(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )
@@ -83,10 +89,11 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         self, request: pb.SetPasswordRequest, context: Context
     ) -> pb.SetPasswordResponse:
         """Have the account made."""
-        token, password = requests.token_of(request), requests.password_of(request)
-        job = partial(set_password, self._deps, token, password)
         key = _key(self._deps.keys, request)
-        answer = await within_deadline(context, self._work.run(key, job))
+        async with self._signup_of(request) as token:
+            password = requests.password_of(request)
+            job = partial(set_password, self._deps, token, password)
+            answer = await within_deadline(context, self._work.run(key, job))
         return pb.SetPasswordResponse(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )
@@ -95,9 +102,10 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         self, request: pb.CancelSignupRequest, context: Context
     ) -> pb.CancelSignupResponse:
         """End a sign-up that is under way."""
-        job = partial(cancel_signup, self._deps, requests.token_of(request))
         key = _key(self._deps.keys, request)
-        answer = await within_deadline(context, self._work.run(key, job))
+        async with self._signup_of(request) as token:
+            job = partial(cancel_signup, self._deps, token)
+            answer = await within_deadline(context, self._work.run(key, job))
         return pb.CancelSignupResponse(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )
@@ -106,12 +114,22 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         self, request: pb.GetSignupRequest, context: Context
     ) -> pb.GetSignupResponse:
         """Tell how a sign-up stands."""
-        token = requests.token_of(request)
-        job = partial(get_signup, self._deps, token)
-        answer = await within_deadline(context, self._work.run(None, job))
+        async with self._signup_of(request) as token:
+            job = partial(get_signup, self._deps, token)
+            answer = await within_deadline(context, self._work.run(None, job))
         return pb.GetSignupResponse(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )
+
+    @contextlib.asynccontextmanager
+    async def _signup_of(self, request: requests.HasToken) -> AsyncIterator[str]:
+        """Give the request's token; what goes wrong leaves with its sign-up shown."""
+        token = requests.token_of(request)
+        try:
+            yield token
+        except SignupdError as error:
+            await show_by_token(self._deps, token, error)
+            raise
 
 
 class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):

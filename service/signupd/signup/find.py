@@ -10,6 +10,7 @@ from signupd.ledger.record import State
 from signupd.signup.settle import settle
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import AsyncIterator
 
     from signupd.ledger.ledger import Found
@@ -35,7 +36,20 @@ async def signup_of(deps: Deps, token: str) -> AsyncIterator[tuple[Found, Step]]
     try:
         yield await settle(deps, found), step
     except SignupdError as error:
-        with contextlib.suppress(LedgerUnavailable):
-            latest = await deps.ledger.find(signup_id) or found
-            error.signup = deps.view(latest.record, latest.now)
+        await show(deps, signup_id, error)
         raise
+
+
+async def show_by_token(deps: Deps, token: str, error: SignupdError) -> None:
+    """Add to an error from outside a step how its sign-up stands."""
+    if error.signup is None:
+        with contextlib.suppress(TokenInvalid):
+            await show(deps, deps.keys.open_token(token)[0], error)
+
+
+async def show(deps: Deps, signup_id: uuid.UUID, error: SignupdError) -> None:
+    """Add to an error how its sign-up stands now, if the ledger tells."""
+    with contextlib.suppress(LedgerUnavailable):
+        found = await deps.ledger.find(signup_id)
+        if found is not None and found.record.state is not State.STARTING:
+            error.signup = deps.view(found.record, found.now)

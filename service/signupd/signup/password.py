@@ -52,15 +52,16 @@ def violations(broken: list[str]) -> tuple[Violation, ...]:
 
 
 def _broken(password: str, address: Address, rules: Rules) -> list[str]:
-    # Unicode's category Cc, NUL among them, which bcrypt would end at.
-    if any(unicodedata.category(char) == "Cc" for char in password):
-        return ["REFUSED"]
-    if len(password) < rules.password_min_length:
-        return ["TOO_SHORT"]
-    if len(password.encode()) > rules.password_max_bytes:
-        return ["TOO_LONG"]
+    plain = {
+        # Unicode's category Cc, NUL among them, which bcrypt would end at.
+        "REFUSED": any(unicodedata.category(char) == "Cc" for char in password),
+        "TOO_SHORT": len(password) < rules.password_min_length,
+        "TOO_LONG": len(password.encode()) > rules.password_max_bytes,
+    }
+    if any(plain.values()):
+        return [rule for rule, broken in plain.items() if broken]
+    # Only of one that could do otherwise: each short password is easy to guess.
     local, _, domain = address.text.partition("@")
     hints = [address.text, local, domain]
-    if zxcvbn(password[:_EXAMINED_CHARS], hints).guesses < MIN_GUESSES:
-        return ["TOO_COMMON"]
-    return []
+    guesses = zxcvbn(password[:_EXAMINED_CHARS], hints).guesses
+    return ["TOO_COMMON"] if guesses < MIN_GUESSES else []

@@ -70,12 +70,13 @@ def view_of(
 def _waiting_for_code(
     base: View, record: Record, rules: Rules, delivery: Delivery | None
 ) -> View:
-    resends = max(0, rules.sends - record.sends)
+    attempts = max(0, rules.code_attempts - record.code_attempts)
+    resends = max(0, rules.sends - record.sends) if attempts else 0
     return replace(
         base,
         expire_time=record.expire_time,
         resend_time=record.send_time + rules.resend_interval if resends else None,
-        code_attempts_remaining=max(0, rules.code_attempts - record.code_attempts),
+        code_attempts_remaining=attempts,
         resends_remaining=resends,
         delivery=delivery,
     )

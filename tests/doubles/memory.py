@@ -1,0 +1,273 @@
+"""Neighbours of the steps without I/O: a ledger and a Kratos in memory.
+
+For tests of the steps in any order, under any trouble. What the Kratos does is the
+double's flow; what may befall its calls is told call by call.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import enum
+import uuid
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from signupd.errors import KratosUnavailable, KratosUnreached, SignupBusy
+from signupd.kratos.outcomes import (
+    CodeAnswer,
+    CodeResult,
+    FlowState,
+    Identity,
+    Mark,
+    PasswordAnswer,
+    PasswordResult,
+    read_flow,
+)
+from signupd.kratos.outcomes import code_answer as answer_of
+from signupd.ledger.ledger import Approval, Found
+from signupd.ledger.record import Lease, Record
+from signupd.signup.approve import approve
+
+from tests.doubles.kratos_flow import PASSED_CHALLENGE, SENT_EMAIL, Flow, Message
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Mapping
+    from datetime import datetime
+
+    from signupd.signup.deps import Deps
+
+T = TypeVar("T")
+
+
+class Trouble(enum.Enum):
+    """What befalls one call to Kratos."""
+
+    NONE = enum.auto()
+    UNREACHED = enum.auto()  # refused: nothing done
+    FAILED = enum.auto()  # an error, nothing done
+    LOST = enum.auto()  # done, the answer never heard
+    TORN = enum.auto()  # half done, the answer never heard
+    LATE = enum.auto()  # no answer, and done when Kratos catches up
+    DIED_BEFORE = enum.auto()  # our process dies, nothing done
+    DIED_AFTER = enum.auto()  # done, and our process dies
+
+
+class Died(BaseException):
+    """Our process died here: nothing of it goes on."""
+
+
+class MemoryLedger:
+    """A ledger of one process."""
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self.rows: dict[uuid.UUID, Record] = {}
+
+    def now(self) -> int:
+        """Tell the time."""
+        return self._clock()
+
+    async def add(self, record: Record) -> bool:
+        """Insert a row."""
+        if await self.find_request(record.caller, record.request_id):
+            return False
+        self.rows[record.signup_id] = record
+        return True
+
+    async def find(self, signup_id: uuid.UUID) -> Found | None:
+        """Read a row."""
+        row = self.rows.get(signup_id)
+        return None if row is None else Found(row, self.now())
+
+    async def find_request(
+        self, caller: str, request_id: uuid.UUID | None
+    ) -> Found | None:
+        """Read a row by its request id."""
+        for row in self.rows.values():
+            if request_id and (row.caller, row.request_id) == (caller, request_id):
+                return Found(row, self.now())
+        return None
+
+    async def change(
+        self, record: Record, *, unapproved: bool = False, **values: Any
+    ) -> Record:
+        """Change a row that nobody moved."""
+        row = self._same(record)
+        if unapproved and row.approved_until != record.approved_until:
+            raise SignupBusy
+        # As in the database: columns that are not named keep what they hold now.
+        values["epoch"] = record.epoch + 1
+        self.rows[record.signup_id] = dataclasses.replace(row, **values)
+        return dataclasses.replace(record, **values)
+
+    async def remove(self, record: Record) -> None:
+        """Delete a row that nobody moved."""
+        del self.rows[self._same(record).signup_id]
+
+    async def approve(
+        self, flow_digest: bytes, address_digest: bytes, *, span: int
+    ) -> Approval | None:
+        """Agree to what a live lease asks for."""
+        for row in self.rows.values():
+            asked = (row.password_flow_digest, row.address_digest, row.lease)
+            live = row.lease_until > self.now()
+            if live and asked == (flow_digest, address_digest, Lease.SETTING):
+                until = self.now() + span
+                self.rows[row.signup_id] = dataclasses.replace(
+                    row, approved_until=until
+                )
+                return Approval(row.signup_id, row.epoch)
+        return None
+
+    async def knows_flow(self, flow_digest: bytes) -> bool:
+        """Tell whether a row has this flow."""
+        return any(r.password_flow_digest == flow_digest for r in self.rows.values())
+
+    def _same(self, record: Record) -> Record:
+        row = self.rows.get(record.signup_id)
+        if row is None or (row.state, row.epoch) != (record.state, record.epoch):
+            raise SignupBusy
+        return row
+
+
+@dataclasses.dataclass(slots=True)
+class Account:
+    """One account, and the password it was made with."""
+
+    identity: Identity
+    password: str
+
+
+class MemoryKratos:
+    """A Kratos in this process. Set ``deps`` before the first password.
+
+    Attributes:
+        troubles: What befalls the next calls, the first of them first.
+        late: What Kratos still has to do.
+        judged: The codes it judged, each with whether it was right.
+    """
+
+    def __init__(self) -> None:
+        self.deps: Deps | None = None
+        self.flows: dict[str, Flow] = {}
+        self.accounts: dict[str, Account] = {}
+        self.troubles: list[Trouble] = []
+        self.late: list[Callable[[], Awaitable[Any]]] = []
+        self.codes: list[str] = []
+        self.judged: list[tuple[str, bool]] = []
+        self.on_account: Callable[[], None] = lambda: None
+
+    async def catch_up(self) -> None:
+        """Do what was left to be done."""
+        late, self.late = self.late, []
+        for work in late:
+            await work()
+
+    async def open_registration(self) -> str:
+        """Open a flow."""
+        flow = Flow()
+        self.flows[flow.id] = flow
+        return await self._meet(lambda _torn: self._done(flow.id))
+
+    async def send_code(
+        self, flow_id: str, traits: Mapping[str, Any], _locale: str
+    ) -> None:
+        """Mail a code."""
+
+        async def work(torn: bool) -> None:
+            self.codes.append(self.flows[flow_id].new_code(dict(traits)))
+            if not torn:
+                self.flows[flow_id].mailed(told=True)
+
+        await self._meet(work)
+
+    async def submit_code(
+        self, flow_id: str, traits: Mapping[str, Any], code: str
+    ) -> CodeResult:
+        """Judge a code; the code hook always says no."""
+        flow = self.flows[flow_id]
+
+        async def work(torn: bool) -> CodeResult:
+            if flow.state not in (SENT_EMAIL, PASSED_CHALLENGE):
+                return CodeResult(CodeAnswer.UNCLEAR)
+            wrong = flow.judge(dict(traits), code)
+            self.judged.append((code, wrong is None))
+            if wrong is None and not torn:
+                flow.state = PASSED_CHALLENGE
+            proved = Message(9999001, "proved", "traits.email")
+            flow.messages = [proved if wrong is None else wrong]
+            return CodeResult(answer_of(read_flow(flow.body())))
+
+        return await self._meet(work)
+
+    async def flow_state(self, flow_id: str) -> FlowState:
+        """Tell how far a flow has come."""
+        return await self._meet(
+            lambda _torn: self._done(FlowState(self.flows[flow_id].state))
+        )
+
+    async def submit_password(
+        self, flow_id: str, traits: Mapping[str, Any], password: str
+    ) -> PasswordResult:
+        """Ask our hook, then store an account."""
+        address = traits["email"]
+
+        async def work(torn: bool) -> PasswordResult:
+            if self.deps is None:
+                raise RuntimeError("set deps first")
+            verdict = await approve(self.deps, flow_id, address)
+            if not isinstance(verdict, Approval):
+                return PasswordResult(PasswordAnswer.HOOK_UNKNOWN_FLOW)
+            if torn:  # our hook has said yes, and Kratos takes its time to store
+                self.late.append(lambda: self._store(verdict, address, password))
+                return PasswordResult(PasswordAnswer.UNCLEAR)
+            return await self._store(verdict, address, password)
+
+        return await self._meet(work)
+
+    async def find_identity(self, address: str) -> Identity | None:
+        """Look an account up."""
+        found = self.accounts.get(address)
+        identity = None if found is None else found.identity
+        return await self._meet(lambda _torn: self._done(identity))
+
+    async def end_sessions(self, _identity_id: uuid.UUID) -> None:
+        """End sessions, of which there are none here."""
+        await self._meet(lambda _torn: self._done(None))
+
+    async def delete_identity(self, identity_id: uuid.UUID) -> None:
+        """Never called: every account here is one that was asked for."""
+        raise AssertionError(f"deletes {identity_id}")
+
+    async def code_delivery(self, _address: str, _since: datetime) -> None:
+        """Know nothing of mails."""
+
+    async def _store(
+        self, approval: Approval, address: str, password: str
+    ) -> PasswordResult:
+        if address in self.accounts:
+            return PasswordResult(PasswordAnswer.UNCLEAR)
+        mark = Mark(approval.signup_id, approval.epoch)
+        identity = Identity(uuid.uuid4(), mark, frozenset({address}))
+        self.accounts[address] = Account(identity, password)
+        self.on_account()
+        return PasswordResult(PasswordAnswer.CREATED, identity.id)
+
+    async def _done(self, result: T) -> T:
+        return result
+
+    async def _meet(self, work: Callable[[bool], Awaitable[T]]) -> T:
+        trouble = self.troubles.pop(0) if self.troubles else Trouble.NONE
+        match trouble:
+            case Trouble.NONE:
+                return await work(False)
+            case Trouble.UNREACHED:
+                raise KratosUnreached
+            case Trouble.DIED_BEFORE:
+                raise Died
+            case Trouble.LATE:
+                self.late.append(lambda: work(False))
+            case Trouble.LOST | Trouble.TORN | Trouble.DIED_AFTER:
+                await work(trouble is Trouble.TORN)
+        if trouble is Trouble.DIED_AFTER:
+            raise Died
+        raise KratosUnavailable

@@ -1,0 +1,265 @@
+"""The adapter against answers that no Kratos should give, and against none at all."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from aiohttp import web
+from signupd.errors import KratosIncompatible, KratosUnavailable, KratosUnreached
+from signupd.kratos.client import Kratos, Timeouts
+from signupd.kratos.outcomes import CodeAnswer, FlowState, PasswordAnswer
+from signupd.kratos.wire import Wire
+
+from tests.doubles.certificate import certificate_file
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+ID = uuid.UUID("22222222-2222-4222-8222-222222222222")
+TRAITS = {"email": "ann@example.com"}
+SINCE = datetime(2020, 1, 1, tzinfo=UTC)
+HTML = "<h1>It works</h1>"
+FLOW = {"id": "flow-1", "state": "nowhere", "ui": {"nodes": []}}
+
+
+class Oddity:
+    """A server with one answer to everything.
+
+    Attributes:
+        status: Of the answer.
+        body: Of the answer: JSON, or text as it is.
+        requests: What came: path, query and the authorization.
+        silent: Set where nothing is to be answered until the test ends.
+    """
+
+    def __init__(self) -> None:
+        self.status, self.body = 200, None  # type: tuple[int, Any]
+        self.requests: list[tuple[str, dict[str, str], str]] = []
+        self.silent: asyncio.Event | None = None
+        self._runner: web.AppRunner | None = None
+        self.url = ""
+
+    async def start(self) -> None:
+        """Listen."""
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._answer)
+        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+
+    async def stop(self) -> None:
+        """Stop listening."""
+        if self._runner is not None:
+            await self._runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.Response:
+        bearer = request.headers.get("Authorization", "")
+        self.requests.append((request.path, dict(request.query), bearer))
+        if self.silent is not None:
+            await self.silent.wait()
+        if isinstance(self.body, str):
+            return web.Response(status=self.status, text=self.body)
+        return web.json_response(self.body, status=self.status)
+
+
+@pytest.fixture
+async def oddity() -> AsyncIterator[Oddity]:
+    """Give a server that is no Kratos."""
+    server = Oddity()
+    await server.start()
+    yield server
+    if server.silent is not None:
+        server.silent.set()
+    await server.stop()
+
+
+@pytest.fixture
+async def kratos(oddity: Oddity, tmp_path: Path) -> AsyncIterator[Kratos]:
+    """Give an adapter to it."""
+    wire = Wire(admin_token="hunter2", ca=certificate_file(tmp_path))
+    times = Timeouts(call=0.2, hooked=0.2)
+    yield Kratos(wire, public_url=oddity.url, admin_url=oddity.url, timeouts=times)
+    await wire.close()
+
+
+def calls(kratos: Kratos) -> dict[str, Any]:
+    """Make one call of each kind."""
+    return {
+        "open": kratos.open_registration,
+        "send": lambda: kratos.send_code("flow-1", TRAITS, ""),
+        "code": lambda: kratos.submit_code("flow-1", TRAITS, "123456"),
+        "flow": lambda: kratos.flow_state("flow-1"),
+        "password": lambda: kratos.submit_password("flow-1", TRAITS, "secret"),
+        "find": lambda: kratos.find_identity("ann+1@example.com"),
+        "sessions": lambda: kratos.end_sessions(ID),
+        "delete": lambda: kratos.delete_identity(ID),
+        "courier": lambda: kratos.code_delivery("ann@example.com", SINCE),
+    }
+
+
+async def outcomes(kratos: Kratos) -> dict[str, Any]:
+    """Call everything once; give the errors' names, or what came."""
+    found = {}
+    for name, call in calls(kratos).items():
+        try:
+            found[name] = await call()
+        except (KratosIncompatible, KratosUnavailable) as error:
+            found[name] = type(error).__name__
+    return found
+
+
+@pytest.mark.parametrize("status", [500, 503, 504, 429])
+async def test_overloaded(kratos: Kratos, oddity: Oddity, status: int) -> None:
+    """What says "overloaded" may have done anything; it says when to come back."""
+    oddity.status = status
+    with pytest.raises(KratosUnavailable) as caught:
+        await kratos.open_registration()
+
+    assert {"KratosUnavailable"} == {*(await outcomes(kratos)).values()}
+    assert caught.value.retry_after_seconds
+
+
+async def test_silence(kratos: Kratos, oddity: Oddity) -> None:
+    """Every call is bounded: no answer in time is none."""
+    oddity.silent = asyncio.Event()
+
+    assert {"KratosUnavailable"} == {*(await outcomes(kratos)).values()}
+
+
+@pytest.mark.parametrize(
+    ("status", "body"), [(200, HTML), (200, []), (200, {}), (302, HTML), (418, {})]
+)
+async def test_no_kratos(
+    kratos: Kratos, oddity: Oddity, status: int, body: Any
+) -> None:
+    """Another server, or other words, never pass for an answer."""
+    oddity.status, oddity.body = status, body
+    found = await outcomes(kratos)
+    nothing = {
+        "find": None,  # an empty list is an answer here
+        "courier": None,
+        "sessions": None,
+        "delete": None,
+    }
+    clear = {name: came for name, came in found.items() if not isinstance(came, str)}
+
+    for name, came in clear.items():
+        if name in ("code", "password"):
+            assert came.answer in (CodeAnswer.UNCLEAR, PasswordAnswer.UNCLEAR)
+        else:
+            assert nothing[name] is came
+
+
+async def test_unknown_state(kratos: Kratos, oddity: Oddity) -> None:
+    """A flow in a state unknown here is told as such."""
+    oddity.body = FLOW
+    with pytest.raises(KratosIncompatible, match="state unknown"):
+        await kratos.flow_state("flow-1")
+
+
+@pytest.mark.parametrize("status", [404, 410])
+async def test_gone(kratos: Kratos, oddity: Oddity, status: int) -> None:
+    """404 and 410 are a flow that is gone."""
+    oddity.status = status
+
+    assert FlowState.GONE is await kratos.flow_state("flow-1")
+    assert (
+        CodeAnswer.LAPSED
+        is (await kratos.submit_code("flow-1", TRAITS, "123456")).answer
+    )
+
+
+@pytest.mark.parametrize(
+    "body", [{}, {"identity": None}, {"identity": {}}, {"identity": {"id": "x"}}]
+)
+async def test_registered_nobody(kratos: Kratos, oddity: Oddity, body: Any) -> None:
+    """A registration that names no account leaves open whom it made."""
+    oddity.body = body
+    with pytest.raises(KratosUnavailable):
+        await kratos.submit_code("flow-1", TRAITS, "123456")
+    with pytest.raises(KratosUnavailable):
+        await kratos.submit_password("flow-1", TRAITS, "secret")
+
+
+@pytest.mark.parametrize("status", [401, 403, 404])
+async def test_admin_refuses(kratos: Kratos, oddity: Oddity, status: int) -> None:
+    """An admin API that does not let us in is set up wrongly."""
+    oddity.status, oddity.body = status, {"error": {}}
+    for call in (kratos.find_identity, lambda a: kratos.code_delivery(a, SINCE)):
+        with pytest.raises(KratosIncompatible, match="KRATOS_ADMIN_TOKEN"):
+            await call("ann@example.com")
+
+
+@pytest.mark.parametrize(
+    "mail",
+    [
+        {},
+        {"template_type": "registration_code_valid"},
+        {
+            "template_type": "registration_code_valid",
+            "created_at": "2026-01-01T00:00:00Z",
+            "status": "teleported",
+        },
+        {
+            "template_type": "registration_code_valid",
+            "created_at": 5,
+            "status": "sent",
+        },
+    ],
+)
+async def test_odd_mails(kratos: Kratos, oddity: Oddity, mail: Any) -> None:
+    """A courier that speaks otherwise is told as such."""
+    oddity.body = [mail]
+    with pytest.raises(KratosIncompatible, match="courier"):
+        await kratos.code_delivery("ann@example.com", SINCE)
+
+
+async def test_requests(kratos: Kratos, oddity: Oddity) -> None:
+    """Addresses are escaped in queries, and the token goes as bearer."""
+    oddity.body = []
+    await kratos.find_identity("ann+1@example.com")
+    await kratos.code_delivery("ann+1@example.com", SINCE)
+
+    assert [
+        ("/admin/identities", {"credentials_identifier": "ann+1@example.com"}),
+        (
+            "/admin/courier/messages",
+            {"page_size": "10", "recipient": "ann+1@example.com"},
+        ),
+    ] == [(path, query) for path, query, _ in oddity.requests]
+    assert ["Bearer hunter2"] * 2 == [bearer for *_, bearer in oddity.requests]
+
+
+async def test_redirects_are_not_followed(kratos: Kratos, oddity: Oddity) -> None:
+    """A redirect is no answer, and nobody goes where it points."""
+    oddity.status, oddity.body = 302, HTML
+    with pytest.raises(KratosIncompatible):
+        await kratos.open_registration()
+
+    assert 1 == len(oddity.requests)
+
+
+async def test_refused_connections(kratos: Kratos, oddity: Oddity) -> None:
+    """A refused connection is known as one: nothing was done."""
+    await oddity.stop()
+
+    assert {"KratosUnreached"} == {*(await outcomes(kratos)).values()}
+
+
+async def test_no_http(tmp_path: Path) -> None:
+    """An address that is none is a setting's mistake, not an outage."""
+    wire = Wire(admin_token=None, ca=certificate_file(tmp_path))
+    with pytest.raises(KratosIncompatible):
+        await wire.request("GET", "ftp://127.0.0.1/", 1)
+    await wire.close()
+
+
+def test_unreached_is_unavailable() -> None:
+    """Callers read both alike."""
+    assert issubclass(KratosUnreached, KratosUnavailable)

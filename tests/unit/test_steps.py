@@ -1,0 +1,276 @@
+"""The steps of one sign-up, in any order and under any trouble.
+
+Whatever Kratos loses, whatever dies and however long everything takes: no final state
+changes, nothing is stored for a sign-up that is over, and every answer is true.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Any, cast
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from signupd.errors import SignupdError
+from signupd.ledger.record import State
+from signupd.signup.cancel import cancel_signup
+from signupd.signup.contents import open_contents
+from signupd.signup.deps import Deps
+from signupd.signup.get import get_signup
+from signupd.signup.resend import resend_code
+from signupd.signup.set_password import set_password
+from signupd.signup.start import StartRequest, start_signup
+from signupd.signup.transitions import state_shown
+from signupd.signup.verify import verify_code
+
+from tests.doubles.clock import ClockDouble
+from tests.doubles.log import LogDouble
+from tests.doubles.memory import Died, MemoryKratos, MemoryLedger, Trouble
+from tests.unit.samples import RING, RULES
+
+if TYPE_CHECKING:
+    from signupd.signup.gate import Gate
+
+    from tests.doubles.kratos_flow import Flow
+
+ADDRESS = "ann@example.com"
+PASSWORDS = ("plum-violin-harbor-42", "tractor-igloo-spoon-8")
+REQUEST_IDS = (uuid.uuid4(), uuid.uuid4())
+REQUEST = StartRequest(ADDRESS, {}, "", uuid.uuid4())
+UNKNOWN = {"KRATOS_UNAVAILABLE", "KRATOS_INCOMPATIBLE", "SIGNUP_BUSY", "DIED"}
+
+TROUBLES = st.lists(st.sampled_from(Trouble), max_size=4)
+STEPS = st.one_of(
+    st.tuples(st.just("start"), st.none(), TROUBLES),
+    st.tuples(st.just("verify"), st.integers(0, 3), TROUBLES),
+    st.tuples(st.just("set"), st.sampled_from(PASSWORDS), TROUBLES),
+    st.tuples(st.just("get"), st.none(), TROUBLES),
+    st.tuples(st.just("resend"), st.sampled_from([None, *REQUEST_IDS]), TROUBLES),
+    st.tuples(st.just("cancel"), st.none(), TROUBLES),
+    st.tuples(st.just("wait"), st.sampled_from([1, 44, 45, 75, 600]), st.just([])),
+    st.tuples(st.just("late"), st.none(), st.just([])),
+)
+
+
+class OpenGate:
+    """Lets everybody pass: the proof is tested elsewhere."""
+
+    async def prove(self, _traits: object) -> None:
+        """Let pass."""
+
+    def distrust(self) -> None:
+        """Never called: this Kratos always asks."""
+        raise AssertionError
+
+
+class World:
+    """One sign-up's world, and what must hold in it."""
+
+    def __init__(self) -> None:
+        self.clock, self.log = ClockDouble(), LogDouble()
+        self.ledger, self.kratos = MemoryLedger(self.clock), MemoryKratos()
+        self.deps = Deps(
+            ledger=cast("Any", self.ledger),
+            kratos=cast("Any", self.kratos),
+            keys=RING,
+            rules=RULES,
+            gate=cast("Gate", OpenGate()),
+            log=self.log.logger,
+        )
+        self.kratos.deps = self.deps
+        self.kratos.on_account = self.check_account
+        self.tried = ""
+        self.tokens = {"code": "", "password": ""}
+        self.final: dict[uuid.UUID, State] = {}
+
+    async def step(self, name: str, value: Any, troubles: list[Trouble]) -> None:
+        """Take one step, and hold its outcome against the world."""
+        if name == "wait":
+            self.clock.move(value)
+        elif name == "late":
+            await self.kratos.catch_up()
+        else:
+            self.kratos.troubles = [*troubles]
+            outcome = await self.outcome(name, value)
+            self.kratos.troubles = []
+            self.check_outcome(name, value, outcome)
+        self.check_rows()
+
+    async def outcome(self, name: str, value: Any) -> str:
+        """Call a step; name the state or the reason that it came to."""
+        try:
+            if name == "start":
+                answer = await start_signup(self.deps, REQUEST)
+                self.tokens["code"] = answer.token or self.tokens["code"]
+            elif name == "verify":
+                self.tried = self.code(value)
+                answer = await verify_code(self.deps, self.tokens["code"], self.tried)
+                self.tokens["password"] = answer.token or self.tokens["password"]
+            elif name == "set":
+                answer = await set_password(self.deps, self.tokens["password"], value)
+            elif name == "resend":
+                answer = await resend_code(self.deps, self.tokens["code"], value)
+            elif name == "cancel":
+                answer = await cancel_signup(self.deps, self.tokens["code"])
+            else:
+                answer = await get_signup(self.deps, self.tokens["code"])
+        except SignupdError as error:
+            return error.reason
+        except Died:
+            return "DIED"
+        return answer.view.state.name
+
+    def code(self, number: int) -> str:
+        """Give the code that counts, or has counted, for 0; else a wrong one."""
+        right = [code for code, right in self.kratos.judged if right]
+        flow = self.current_flow()
+        code = (
+            flow.code if flow and flow.code else ("0", *self.kratos.codes, *right)[-1]
+        )
+        return f"{(int(code) + number) % 10**6:06}"
+
+    def current_flow(self) -> Flow | None:
+        """Give the flow whose code counts; none where that is over."""
+        for row in self.ledger.rows.values():
+            if row.sealed is not None:
+                flow_id = open_contents(RING, row).flow_id
+                return self.kratos.flows.get(flow_id)
+        return None
+
+    def check_outcome(self, name: str, value: Any, outcome: str) -> None:
+        """Hold an answer against what Kratos knows."""
+        account = self.kratos.accounts.get(ADDRESS)
+        if name == "set" and outcome == "COMPLETED":
+            assert account is not None
+            assert value == account.password
+        if name == "set" and outcome == "PASSWORD_ALREADY_SET":
+            assert account is not None
+            assert value != account.password
+        if outcome == "COMPLETED":
+            assert account is not None
+        assert outcome != "ALREADY_REGISTERED"  # there is nobody else
+        if name == "verify" and outcome == "PASSWORD_REQUIRED":
+            assert (self.tried, True) in self.kratos.judged
+        if name == "verify" and outcome == "CODE_INCORRECT":
+            # A resend that is found to have gone makes another code the right one.
+            flow = self.current_flow()
+            assert flow is None or self.tried != flow.code
+        if name == "verify" and outcome == "CODE_EXPIRED" and value == 0:
+            # Only where Kratos takes no more codes on the flow.
+            assert any(flow.submissions > 5 for flow in self.kratos.flows.values())
+
+    def check_account(self) -> None:
+        """An account is stored only for a sign-up that waits for its password."""
+        (row,) = self.ledger.rows.values()
+
+        assert State.PASSWORD_REQUIRED is state_shown(row, self.clock())
+
+    def check_rows(self) -> None:
+        """Final states stay; tries stay within their bounds."""
+        for signup_id, state in self.final.items():
+            assert state is self.ledger.rows[signup_id].state
+        for row in self.ledger.rows.values():
+            if row.state.final:
+                self.final[row.signup_id] = row.state
+            assert 0 <= row.code_attempts <= RULES.code_attempts
+            assert 1 <= row.sends <= RULES.sends
+            assert 0 <= row.code_repeats <= RULES.code_attempts
+            assert 0 <= row.password_attempts <= RULES.password_attempts
+        wrong = {code for code, right in self.kratos.judged if not right}
+        assert len(wrong - {*self.kratos.codes}) <= RULES.code_attempts
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(steps=st.lists(STEPS, min_size=1, max_size=25))
+@example(
+    steps=[
+        ("verify", 0, []),
+        ("set", PASSWORDS[0], [Trouble.NONE, Trouble.FAILED]),
+        ("set", PASSWORDS[1], []),
+        ("set", PASSWORDS[0], []),
+    ]
+)
+def test_any_order(steps: list[tuple[str, Any, list[Trouble]]]) -> None:
+    """Whatever happens in whatever order, what must hold holds."""
+
+    async def live() -> None:
+        world = World()
+        for name, value, troubles in [("start", None, []), *steps]:
+            await world.step(name, value, troubles)
+
+    asyncio.run(live())
+
+
+@settings(max_examples=100, derandomize=True, deadline=None)
+@given(
+    steps=st.lists(STEPS, max_size=12),
+    seconds=st.sampled_from([0, 45, 75]),
+)
+@example(steps=[("verify", 0, [Trouble.LOST, Trouble.UNREACHED])], seconds=0)
+@example(steps=[("verify", 0, [Trouble.TORN, Trouble.DIED_BEFORE])], seconds=0)
+@example(
+    steps=[
+        ("verify", 0, [Trouble.TORN, Trouble.FAILED]),
+        ("verify", 0, [Trouble.NONE, Trouble.UNREACHED]),
+    ],
+    seconds=0,
+)
+def test_all_ends_well(
+    steps: list[tuple[str, Any, list[Trouble]]], seconds: int
+) -> None:
+    """When troubles end, a sign-up that is in time comes to its end."""
+
+    async def live() -> None:
+        world = World()
+        await world.step("start", None, [])
+        for name, value, troubles in steps:
+            await world.step(name, value, troubles)
+        world.clock.move(seconds)
+        await world.kratos.catch_up()
+        world.clock.move(75 + 45)
+        assert await ends(world) in (
+            "COMPLETED",
+            "PASSWORD_ALREADY_SET",
+            "SIGNUP_EXPIRED",
+            "SIGNUP_CANCELLED",
+            "CODE_ATTEMPTS_EXHAUSTED",
+            "CODE_EXPIRED",
+        )
+
+    async def ends(world: World) -> str:
+        started = await world.outcome("start", None)
+        if started in ("EXPIRED", "CANCELLED"):
+            return f"SIGNUP_{started}"
+        verified = await world.outcome("verify", 0)
+        world.check_outcome("verify", 0, verified)
+        if verified not in ("PASSWORD_REQUIRED", "COMPLETED"):
+            return verified
+        done = await world.outcome("set", PASSWORDS[0])
+        world.check_outcome("set", PASSWORDS[0], done)
+        return done
+
+    asyncio.run(live())
+
+
+@pytest.mark.parametrize("trouble", Trouble)
+@pytest.mark.parametrize("call", range(4))
+def test_one_trouble(trouble: Trouble, call: int) -> None:
+    """One trouble at any call of any step: the repeats come to the account."""
+
+    async def live() -> str:
+        world = World()
+        troubles = [Trouble.NONE] * call + [trouble]
+        for name, value in (("start", None), ("verify", 0), ("set", PASSWORDS[0])):
+            outcome = ""
+            for befalling in (troubles, [], []):
+                await world.kratos.catch_up()
+                world.kratos.troubles = [*befalling]
+                outcome = await world.outcome(name, value)
+                world.kratos.troubles = []
+                world.check_outcome(name, value, outcome)
+                world.clock.move(76)
+        return outcome
+
+    assert "COMPLETED" == asyncio.run(live())
