@@ -18,7 +18,7 @@ from signupd.keyfile import ring_beside
 from signupd.kratos.client import Kratos, Timeouts
 from signupd.kratos.wire import Wire
 from signupd.ledger.backlog import Backlog
-from signupd.ledger.database import Database, now_micros
+from signupd.ledger.database import Database, steady_clock
 from signupd.ledger.engine import open_engine, sqlite_file
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.schema import migrate, newest_revision, revision
@@ -61,14 +61,16 @@ class Service:
         self,
         settings: Settings,
         log: structlog.stdlib.BoundLogger,
-        clock: Callable[[], int] = now_micros,
+        clock: Callable[[], int] | None = None,
     ) -> None:
         self._settings = settings
         self._log = log
         self._wire = Wire(
             admin_token=_secret(settings.kratos_admin_token), ca=settings.kratos_ca
         )
-        self._database = Database(open_engine(settings.ledger_url), clock)
+        self._database = Database(
+            open_engine(settings.ledger_url), clock or steady_clock()
+        )
         self.deps = _deps(settings, self._wire, Ledger(self._database), log)
         self.backlog = Backlog(self._database, settings.sweep_batch)
         self._work = Work()
@@ -90,12 +92,15 @@ class Service:
             OSError: A port cannot be had.
             LedgerUnavailable: The ledger cannot be opened.
         """
+        # Taken first: a second server on one SQLite ledger, started by mistake, must
+        # fail here, before it declares the first one's leases dead.
+        self.port = self._server.listen(self._settings.listen)
         await self.open_ledger(alone=True)
         self.hook_port = await _listen(self._hooks, self._settings.hook_listen)
         if self._settings.metrics_listen:
             address = self._settings.metrics_listen
             self.metrics_port = await _listen(self._metrics, address)
-        self.port = await self._server.start(self._settings.listen)
+        await self._server.start()
         self._telemetry.ready = True
         self._loops = [
             asyncio.create_task(self._prove()),

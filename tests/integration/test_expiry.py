@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -193,3 +194,33 @@ async def test_dead_proof_shows_alike(world: World) -> None:
     await refusal(call)
 
     assert state_of(started) == state_of(got)
+
+
+async def test_expired_before_the_lease(world: World, caller: Caller) -> None:
+    """What was shown as EXPIRED stays so: the grant of the lease decides."""
+    token = await to_password(world, caller, ADDRESS)
+    held = world.kratos.hold("open")
+    call = asyncio.ensure_future(refusal(caller.set_password(token, PASSWORD)))
+    await held.arrived.wait()
+    world.clock.move(PASSWORD_TTL)
+    shown = await caller.get(token)
+    held.released.set()
+    refused = await call
+
+    assert ("EXPIRED", "SIGNUP_EXPIRED") == (state_of(shown), refused.reason)
+    assert [] == world.kratos.accounts()
+
+
+async def test_unsettled_is_not_expired(world: World, caller: Caller) -> None:
+    """A sign-up whose account is made is never shown as EXPIRED, settled or not."""
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.lose("password")
+    world.kratos.lose("find", times=99)
+    await refusal(caller.set_password(token, PASSWORD))
+    world.clock.move(PASSWORD_TTL)
+    refused = await refusal(caller.get(token))
+    world.kratos.heal()
+    done = await caller.get(token)
+
+    assert "PASSWORD_REQUIRED" == state_of(refused)
+    assert "COMPLETED" == state_of(done)

@@ -226,7 +226,7 @@ async def test_approve(ledger: Ledger, clock: ClockDouble) -> None:
     """A live SETTING lease is approved, by its epoch, for the span."""
     added = record(
         lease=Lease.SETTING,
-        lease_until=clock() + 1,
+        lease_until=clock() + MINUTE,
         approved_until=0,
         password_flow_digest=FLOW,
         epoch=7,
@@ -237,7 +237,9 @@ async def test_approve(ledger: Ledger, clock: ClockDouble) -> None:
 
     assert Approval(added.signup_id, 7) == approval
     assert found is not None
-    assert dataclasses.replace(added, approved_until=clock() + SPAN) == found.record
+    until = found.record.approved_until
+    assert dataclasses.replace(added, approved_until=until) == found.record
+    assert abs(until - clock() - SPAN) < MINUTE
 
 
 @pytest.mark.parametrize(
@@ -258,7 +260,7 @@ async def test_not_approved(
     """Anything but a live SETTING lease with that flow and address is not approved."""
     live = {
         "lease": Lease.SETTING,
-        "lease_until": clock() + 1,
+        "lease_until": clock() + MINUTE,
         "password_flow_digest": FLOW,
     }
     added = record(**live | changed)
@@ -280,13 +282,30 @@ async def test_lease_that_runs_out_now(ledger: Ledger, clock: ClockDouble) -> No
     assert None is await ledger.approve(FLOW, ADDRESS, span=SPAN)
 
 
+async def test_approval_by_the_servers_clock(
+    postgres: Postgres, clock: ClockDouble
+) -> None:
+    """A machine whose clock was set back does not bring a dead lease to life."""
+    url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
+    await migrate(url)
+    database = Database(open_engine(url), clock)
+    await database.set_clock()
+    dead = {"lease": Lease.SETTING, "lease_until": clock() - 5_000_000}
+    await Ledger(database).add(record(**dead, password_flow_digest=FLOW))
+    clock.move(-60)
+    approval = await Ledger(database).approve(FLOW, ADDRESS, span=SPAN)
+    await database.close()
+
+    assert None is approval
+
+
 async def test_approval_stops_who_read_before(
     ledger: Ledger, clock: ClockDouble
 ) -> None:
     """Who demands that nothing was agreed to since changes nothing after a yes."""
     added = record(
         lease=Lease.SETTING,
-        lease_until=clock() + 1,
+        lease_until=clock() + MINUTE,
         approved_until=0,
         password_flow_digest=FLOW,
     )

@@ -134,11 +134,12 @@ class World:
         (row,) = self.rows()
         return row
 
-    def change_row(self, column: str, value: Any) -> None:
-        """Change a column of all rows, as somebody with the file could."""
-        statement = f"UPDATE signups SET {column} = ?"  # noqa: S608 - a test's own
+    def change_row(self, column: str, value: Any, signup_id: str | None = None) -> None:
+        """Change a column of all rows, or of one, as somebody with the file could."""
+        where = "" if signup_id is None else " WHERE signup_id = :signup_id"
+        statement = f"UPDATE signups SET {column} = :value{where}"  # noqa: S608 - a test's own
         with closing(sqlite3.connect(self.directory / "signupd.db")) as database:
-            database.execute(statement, (value,))
+            database.execute(statement, {"value": value, "signup_id": signup_id})
             database.commit()
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 from signupd.ledger.backlog import Backlog
-from signupd.ledger.database import Database
+from signupd.ledger.database import Database, steady_clock
 from signupd.ledger.engine import open_engine, sqlite_file
 
 if TYPE_CHECKING:
@@ -126,7 +126,7 @@ class Books:
 
     async def _counted(self) -> dict[str, int]:
         """Count as the service does, for its metrics."""
-        database = Database(open_engine(self.url))
+        database = Database(open_engine(self.url), steady_clock())
         try:
             counts = await Backlog(database, 100).counts()
         finally:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import structlog
 from signupd.bootstrap import Service
-from signupd.ledger.database import now_micros
+from signupd.ledger.database import steady_clock
 from signupd.settings import load
 
 from devstack.ports import LOOPBACK
@@ -38,6 +38,7 @@ class Inside:
             None, {f"SIGNUPD_{name}": value for name, value in settings.items()}
         )
         self._ahead = 0
+        self._clock = steady_clock()
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._service: Service
@@ -65,7 +66,7 @@ class Inside:
 
     def now(self) -> int:
         """Tell the time as its ledger has it, in microseconds."""
-        return now_micros() + self._ahead
+        return self._clock() + self._ahead
 
     def advance(self, seconds: float) -> None:
         """Let time pass for its ledger."""

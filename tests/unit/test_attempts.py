@@ -74,11 +74,14 @@ def test_finished_attempt_alone_is_kept() -> None:
     assert [False, True, False] == known
 
 
-def test_unknown_attempt_keeps_nothing() -> None:
-    """Where the mark names an attempt that the row does not know, nothing is kept."""
-    record = row(sealed_passwords=with_passwords("first"))
+def test_unknown_attempt_keeps_all() -> None:
+    """Where the row does not know the attempt that the mark names, all are kept."""
+    record = row(sealed_passwords=with_passwords("first", "second"))
+    kept = row(sealed_passwords=only_attempt(RING, record, 9))
 
-    assert None is only_attempt(RING, record, 2)
+    assert [True, True, False] == [
+        knows_password(RING, kept, password) for password in ("first", "second", "x")
+    ]
     assert None is only_attempt(RING, row(), 1)
 
 
@@ -88,7 +91,7 @@ def test_high_attempt_numbers_fit() -> None:
     record = row(sealed_passwords=with_password(RING, row(), attempt, "first"))
 
     assert None is not only_attempt(RING, record, attempt)
-    assert None is only_attempt(RING, record, attempt - 1)
+    assert knows_password(RING, record, "first")
 
 
 def test_equal_passwords_do_not_show() -> None:

@@ -248,3 +248,24 @@ async def test_one_probe_for_all(stage: Stage) -> None:
     await asyncio.gather(*calls)
 
     assert 1 == len(stage.kratos.asked)
+
+
+async def test_unproved_is_said(stage: Stage) -> None:
+    """A proof that the schema does not let through passes, with a warning."""
+    stage.kratos.answer = PasswordAnswer.TRAITS_REFUSED
+    await stage.gate.prove({})
+
+    assert ["password_hook_not_proved"] == stage.log.events("warning")
+
+
+async def test_unproved_after_distrust(stage: Stage) -> None:
+    """Once Kratos was seen to store without asking, only a proof opens the gate."""
+    stage.gate.distrust()
+    stage.kratos.answer = PasswordAnswer.TRAITS_REFUSED
+    with pytest.raises(KratosIncompatible):
+        await stage.gate.prove({})
+    stage.now += PROOF_INTERVAL_SECONDS
+    stage.kratos.answer = PasswordAnswer.HOOK_UNKNOWN_FLOW
+    await stage.gate.prove({})
+
+    assert ["password_hook_proved"] == stage.log.events("info")

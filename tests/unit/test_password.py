@@ -49,7 +49,6 @@ REFUSED = [
     ("\tx7$kQ9vL", "REFUSED"),
     ("x7$kQ9vL\x7f", "REFUSED"),
     ("x7$kQ9vL\u0085", "REFUSED"),
-
     ("password", "TOO_COMMON"),
     ("Password1", "TOO_COMMON"),
     ("12345678", "TOO_COMMON"),

@@ -244,7 +244,7 @@ class Kratos:
     async def _delete(self, url: str) -> None:
         answer = await self._persist("DELETE", url)
         if answer.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
-            raise KratosUnavailable(_admin_fault(answer))
+            raise KratosIncompatible(_admin_fault(answer))
 
     async def _persist(self, method: str, url: str) -> Answer:
         """Send what may be repeated, a few times if need be."""

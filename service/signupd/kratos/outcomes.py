@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import enum
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from signupd.errors import KratosIncompatible, KratosUnavailable, Violation
@@ -133,7 +133,7 @@ class Identity:
 
     id: uuid.UUID
     mark: Mark | None
-    verified: frozenset[str]
+    verified: frozenset[str] = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
@@ -45,7 +45,7 @@ class Answer:
     """An HTTP answer of Kratos: status, and the body's JSON (None where it is none)."""
 
     status: int
-    body: Any
+    body: Any = field(repr=False)
 
 
 class Wire:

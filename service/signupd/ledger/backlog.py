@@ -35,7 +35,7 @@ class Backlog:
 
     def __init__(self, database: Database, batch: int) -> None:
         self._database = database
-        self._batch = batch
+        self.batch = batch
 
     async def ping(self) -> None:
         """Ask the database for a sign of life."""
@@ -64,7 +64,7 @@ class Backlog:
                 signups.c.approved_until <= now,
             )
             .order_by(signups.c.signup_id)
-            .limit(self._batch)
+            .limit(self.batch)
         )
         if after is not None:
             query = query.where(signups.c.signup_id > after)
@@ -122,7 +122,7 @@ class Backlog:
             sa.select(events.c.event_id)
             .where(events.c.event_time <= before)
             .order_by(events.c.event_id)
-            .limit(self._batch)
+            .limit(self.batch)
             .with_for_update(skip_locked=True)
         )
         return await self._count(events.delete().where(events.c.event_id.in_(due)))
@@ -152,7 +152,7 @@ class Backlog:
         return (
             sa.select(signups.c.signup_id)
             .where(*where)
-            .limit(self._batch)
+            .limit(self.batch)
             .with_for_update(skip_locked=True)
         )
 

@@ -23,9 +23,14 @@ POSTGRESQL_NOW: Final = sa.cast(
 )
 
 
-def now_micros() -> int:
-    """Tell this machine's time in microseconds since the Unix epoch."""
-    return time.time_ns() // 1000
+def steady_clock() -> Callable[[], int]:
+    """Make a clock of microseconds since the Unix epoch that is never set.
+
+    It takes the machine's time once and runs on evenly: a step of the machine's clock
+    must neither end a lease nor bring a dead one back.
+    """
+    ahead = time.time_ns() - time.monotonic_ns()
+    return lambda: (time.monotonic_ns() + ahead) // 1000
 
 
 class Database:
@@ -37,12 +42,10 @@ class Database:
 
     Args:
         engine: From ``open_engine``.
-        clock: This machine's time in microseconds since the Unix epoch.
+        clock: Microseconds since the Unix epoch, never set back.
     """
 
-    def __init__(
-        self, engine: AsyncEngine, clock: Callable[[], int] = now_micros
-    ) -> None:
+    def __init__(self, engine: AsyncEngine, clock: Callable[[], int]) -> None:
         self._engine = engine
         self._clock = clock
         self._ahead = 0

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 
 from signupd.errors import SignupBusy
+from signupd.ledger.database import POSTGRESQL_NOW
 from signupd.ledger.record import Lease, Record
 from signupd.ledger.tables import signups
 
@@ -123,7 +124,9 @@ class Ledger:
         Returns:
             The lease agreed to, or None where there is none such.
         """
-        now = self.now()
+        # By the server's clock where there is one, with nothing in between: no row is
+        # read on the hook's way.
+        now = POSTGRESQL_NOW if self._database.shared else sa.literal(self.now())
         statement = (
             signups.update()
             .where(

@@ -69,8 +69,8 @@ class Server:
                 (*names, reflection.SERVICE_NAME), self._server
             )
 
-    async def start(self, address: str) -> int:
-        """Listen and serve.
+    def listen(self, address: str) -> int:
+        """Take the address; nothing is served yet.
 
         Args:
             address: ``host:port`` (port 0 takes a free one) or ``unix:path``.
@@ -85,11 +85,14 @@ class Server:
             port = self._server.add_insecure_port(address)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}: is it in use?") from error
+        return port
+
+    async def start(self) -> None:
+        """Serve."""
         await self._server.start()
         await self._health.set("", _SERVING)
         await self._health.set(SIGNUP_SERVICE, _SERVING)
         await self._health.set(ACCOUNT_SERVICE, _NOT_SERVING)
-        return port
 
     async def stop(self, grace_seconds: float) -> None:
         """Say NOT_SERVING, let calls end, cut off what is left after the grace."""

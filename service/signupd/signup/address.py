@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import email_validator
@@ -25,7 +25,7 @@ class Address:
             so, and drops the mark of verification from one that is not.
     """
 
-    text: str
+    text: str = field(repr=False)
 
     @property
     def masked(self) -> str:

@@ -54,9 +54,14 @@ def with_password(keys: KeyRing, record: Record, attempt: int, password: str) ->
 
 
 def only_attempt(keys: KeyRing, record: Record, attempt: int) -> bytes | None:
-    """Keep one attempt's password and forget the others."""
-    kept = [e for e in _entries(keys, record) if _attempt_of(e) == attempt]
-    return _seal(keys, record, kept[0]) if kept else None
+    """Keep one attempt's password and forget the others.
+
+    Where that one is not known, all are kept: a repeat of any call must be told the
+    truth, and it is one of them.
+    """
+    entries = _entries(keys, record)
+    kept = [entry for entry in entries if _attempt_of(entry) == attempt] or entries
+    return _seal(keys, record, b"".join(kept)) if kept else None
 
 
 def knows_password(keys: KeyRing, record: Record, password: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from signupd.signup.view import View, view_of
@@ -44,5 +44,5 @@ class Deps:
 class Answer:
     """What a step answers: the token to go on with (empty when final), and the view."""
 
-    token: str
+    token: str = field(repr=False)
     view: View

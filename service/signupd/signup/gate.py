@@ -44,6 +44,11 @@ FAULTS: Final = {
         "true?"
     ),
 }
+UNPROVED: Final = (
+    "the identity schema refuses what the proof registers with, so Kratos does not get "
+    "as far as its hook: a required trait, which the next StartSignup may bring, or a "
+    "pattern that keeps addresses under probe.invalid out"
+)
 _REFUSED_BY_US = {PasswordAnswer.HOOK_UNKNOWN_FLOW, PasswordAnswer.HOOK_NOT_NOW}
 
 
@@ -67,12 +72,14 @@ class Gate:
         self._clock = clock
         self._lock = asyncio.Lock()
         self._proved = False
+        self._seen_missing = False
         self._fault: KratosIncompatible | None = None
         self._next_try = 0.0
 
     def distrust(self) -> None:
         """Have the proof made again: Kratos was seen to store without asking."""
         self._proved = False
+        self._seen_missing = True
 
     async def prove(self, traits: Mapping[str, Any]) -> None:
         """Let pass once the proof is made; make it if need be.
@@ -105,7 +112,12 @@ class Gate:
         self._fault = None
         self._proved = answer in _REFUSED_BY_US
         if self._proved:
+            self._seen_missing = False
             self._log.info("password_hook_proved")
+        elif self._seen_missing:
+            raise self._failed(KratosIncompatible(FAULTS[PasswordAnswer.CREATED]))
+        else:
+            self._log.warning("password_hook_not_proved", why=UNPROVED)
 
     def _failed(self, error: KratosIncompatible) -> KratosIncompatible:
         """Say what is wrong, and remember it for a while."""

@@ -22,7 +22,7 @@ from signupd.signup.contents import Contents, open_contents, seal_contents
 from signupd.signup.deps import Answer
 from signupd.signup.find import signup_of
 from signupd.signup.rules import SECOND
-from signupd.signup.settle import mail_went, refuse_late, sent_again
+from signupd.signup.settle import mail_went, refuse_late, sent_again, still_due
 
 if TYPE_CHECKING:
     import uuid
@@ -82,8 +82,9 @@ async def _grant(
         pending_flow_id=await deps.kratos.open_registration(),
         resends=(*contents.resends, asked),
     )
+    now = still_due(deps, found.record)
     sealed = seal_contents(deps.keys, found.record.signup_id, contents)
-    changes = transitions.resending(found.record, found.now, deps.rules, sealed)
+    changes = transitions.resending(found.record, now, deps.rules, sealed)
     return await deps.ledger.change(found.record, **changes), contents
 
 

@@ -36,6 +36,7 @@ from signupd.signup.settle import (
     look_up,
     made_by,
     refuse_late,
+    still_due,
 )
 
 if TYPE_CHECKING:
@@ -45,16 +46,14 @@ if TYPE_CHECKING:
     from signupd.ledger.ledger import Found
     from signupd.signup.deps import Deps
 
-# Why Kratos stored nothing, where it is the set-up that is wrong.
-_NOTHING_STORED: Final = {
-    PasswordAnswer.HOOK_UNKNOWN_FLOW: (
-        "Kratos asked another server about a password: do all servers behind the "
-        "hook's URL share this one's ledger?"
-    ),
+FOREIGN_HOOK: Final = (
+    "Kratos asked another server about a password: do all servers behind the hook's "
+    "URL share this one's ledger?"
+)
+_FAULTS: Final = FAULTS | {
     PasswordAnswer.TRAITS_REFUSED: (
         "Kratos refuses traits that it took before: has its schema changed?"
     ),
-    PasswordAnswer.METHOD_OFF: FAULTS[PasswordAnswer.METHOD_OFF],
 }
 
 
@@ -120,7 +119,7 @@ async def _grant(deps: Deps, record: Record, flow_id: str, password: str) -> Rec
     attempt = record.epoch + 1
     changes = transitions.setting(
         record,
-        deps.ledger.now(),
+        still_due(deps, record),
         deps.rules,
         flow_digest(deps.keys, flow_id),
         with_password(deps.keys, record, attempt, password),
@@ -146,15 +145,16 @@ async def _submit(deps: Deps, attempt: Attempt, flow_id: str, password: str) -> 
             await deps.ledger.change(attempt.record, **changes)
             broken = [rule.value for rule in result.rules]
             raise PasswordRejected(violations=violations(broken))
-        case PasswordAnswer.UNCLEAR:
-            fault = KratosIncompatible(FAULTS[result.answer])
-            return await _look(deps, attempt, fault)
         case PasswordAnswer.HOOK_NOT_NOW:
             await _give_back(deps, attempt)
             raise SignupBusy(retry_after_seconds=RETRY_SECONDS)
-        case _:
+        case PasswordAnswer.HOOK_UNKNOWN_FLOW:
             await _give_back(deps, attempt)
-            raise KratosIncompatible(_NOTHING_STORED[result.answer])
+            raise KratosIncompatible(FOREIGN_HOOK)
+        case _:
+            # Only the refusals above say for certain that nothing is stored.
+            fault = KratosIncompatible(_FAULTS[result.answer])
+            return await _look(deps, attempt, fault)
 
 
 async def _give_back(deps: Deps, attempt: Attempt) -> None:
@@ -169,7 +169,7 @@ async def _created(deps: Deps, attempt: Attempt, result: PasswordResult) -> Answ
     complete = (
         account is not None
         and account.id == result.identity_id
-        and made_by(attempt.record, account)
+        and _made_now(attempt, account)
         and attempt.contents.address in account.verified
     )
     if account is not None and complete:
@@ -181,6 +181,13 @@ async def _created(deps: Deps, attempt: Attempt, result: PasswordResult) -> Answ
     raise KratosIncompatible(FAULTS[result.answer])
 
 
+def _made_now(attempt: Attempt, account: Identity) -> bool:
+    """Tell whether it was this very attempt that made an account of this sign-up."""
+    mark = account.mark
+    ours = mark is not None and made_by(attempt.record, account)
+    return ours and mark is not None and mark.attempt == attempt.record.epoch
+
+
 async def _look(deps: Deps, attempt: Attempt, trouble: SignupdError) -> Answer:
     """Not known what Kratos did: what stands at the address tells.
 
@@ -189,7 +196,10 @@ async def _look(deps: Deps, attempt: Attempt, trouble: SignupdError) -> Answer:
     """
     account = await _look_up(deps, attempt.record)
     if account is not None:
-        return await _finish(deps, attempt.record, account)
+        answer = await _finish(deps, attempt.record, account)
+        if made_by(attempt.record, account) and not _made_now(attempt, account):
+            raise PasswordAlreadySet  # by an attempt before, with its password
+        return answer
     try:
         changes = transitions.password_uncounted(attempt.before)
         await deps.ledger.change(attempt.record, unapproved=True, **changes)

@@ -155,6 +155,18 @@ _SETTLERS: Final = {
 }
 
 
+def still_due(deps: Deps, record: Record) -> int:
+    """Tell the moment at which a lease is granted: that decides about expiry.
+
+    Raises:
+        SignupExpired: The deadline passed since the row was read, and may have shown.
+    """
+    now = deps.ledger.now()
+    if now >= record.expire_time:
+        raise SignupExpired
+    return now
+
+
 def refuse_late(found: Found) -> None:
     """Refuse a step of a sign-up that lapsed, was cancelled, or is being worked on.
 

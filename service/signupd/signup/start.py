@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import uuid
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from signupd.errors import (
     KratosIncompatible,
@@ -32,6 +32,10 @@ if TYPE_CHECKING:
 
     from signupd.ledger.ledger import Found
     from signupd.signup.deps import Deps
+
+
+# One more where a death left open whether the first one went.
+MAX_FIRST_MAILS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,7 @@ async def _resume(deps: Deps, found: Found) -> Answer:
     record, contents = found.record, open_contents(deps.keys, found.record)
     if await deps.kratos.flow_state(contents.flow_id) is FlowState.SENT_EMAIL:
         return await _sent(deps, record, contents)
-    if record.sends >= deps.rules.sends:
+    if record.sends >= min(MAX_FIRST_MAILS, deps.rules.sends):
         raise SendLimitReached
     contents = replace(contents, flow_id=await deps.kratos.open_registration())
     sealed = seal_contents(deps.keys, record.signup_id, contents)
@@ -125,7 +129,11 @@ async def _send(deps: Deps, record: Record, contents: Contents) -> Answer:
     try:
         await deps.kratos.send_code(contents.flow_id, contents.traits, contents.locale)
     except (TraitsInvalid, KratosIncompatible, KratosUnreached):
-        await deps.ledger.remove(record)  # no mail went: as if never asked for
+        if record.sends == 1:
+            await deps.ledger.remove(record)  # no mail went: as if never asked for
+        else:
+            changes = {**transitions.undecided(), "sends": record.sends - 1}
+            await deps.ledger.change(record, **changes)
         raise
     except KratosUnavailable:
         if not await mail_went(deps, contents.flow_id):

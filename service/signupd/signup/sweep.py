@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from signupd.errors import KratosUnavailable, SignupdError
 from signupd.ledger.record import State
@@ -13,10 +14,14 @@ from signupd.signup.rules import PASSWORDS_KEPT
 from signupd.signup.settle import settle
 
 if TYPE_CHECKING:
-    import uuid
+    from collections.abc import AsyncIterator
 
     from signupd.ledger.backlog import Backlog
     from signupd.signup.deps import Deps
+
+
+# So many failures one after the other are Kratos' own, and not the rows'.
+_GIVE_UP_AFTER: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,24 +77,38 @@ async def sweep(deps: Deps, backlog: Backlog, *, batch: int, retention: int) -> 
 
 async def _settle_dead(deps: Deps, backlog: Backlog) -> tuple[int, int]:
     """Settle one batch; rows that cannot be settled do not stand in others' way."""
-    settled = failed = 0
-    after: uuid.UUID | None = None
-    while settled == 0:
-        dead = await backlog.dead_leases(after)
-        for signup_id in dead:
-            try:
-                settled += await _settle_one(deps, signup_id)
-            except KratosUnavailable:
-                return settled, failed + 1  # for all of them, no doubt
-            except (SignupdError, SealBroken) as error:
-                failed += 1
-                deps.log.warning(
-                    "not_settled", signup_id=str(signup_id), why=repr(error)
-                )
-        if not dead:
+    settled = failed = in_a_row = 0
+    async for signup_id in _dead_leases(backlog):
+        try:
+            settled += await _settle_one(deps, signup_id)
+            in_a_row = 0
+        except (SignupdError, SealBroken) as error:
+            failed += 1
+            in_a_row += isinstance(error, KratosUnavailable)
+            deps.log.warning("not_settled", signup_id=str(signup_id), why=repr(error))
+        if settled >= backlog.batch or in_a_row >= _GIVE_UP_AFTER:
             break
-        after = dead[-1]
     return settled, failed
+
+
+async def _dead_leases(backlog: Backlog) -> AsyncIterator[uuid.UUID]:
+    """Name each dead lease once, from a place that differs from round to round.
+
+    So rows that fail again and again do not always come first.
+    """
+    begin = uuid.uuid4()
+    after: uuid.UUID | None = begin
+    while dead := await backlog.dead_leases(after):
+        for signup_id in dead:
+            yield signup_id
+        after = dead[-1]
+    after = None
+    while dead := await backlog.dead_leases(after):
+        for signup_id in dead:
+            if signup_id > begin:
+                return
+            yield signup_id
+        after = dead[-1]
 
 
 async def _settle_one(deps: Deps, signup_id: uuid.UUID) -> bool:

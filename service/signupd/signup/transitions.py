@@ -56,8 +56,12 @@ def expired(record: Record, now: int) -> bool:
 
 
 def state_shown(record: Record, now: int) -> State:
-    """Tell the state as callers see it: EXPIRED from the deadline on."""
-    return State.EXPIRED if expired(record, now) else record.state
+    """Tell the state as callers see it: EXPIRED from the deadline on.
+
+    Not of a row that a dead call left: Kratos may know better, and has to be asked.
+    """
+    late = expired(record, now) and record.lease is Lease.NONE
+    return State.EXPIRED if late else record.state
 
 
 def code_sent(now: int, rules: Rules, sealed: bytes, sends: int) -> Changes:

@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class Work:
-    """The work under way in this process. Its bound is that of the RPCs themselves."""
+    """The work under way in this process, each piece bounded by Kratos' timeouts."""
 
     def __init__(self) -> None:
         self._joinable: dict[bytes, asyncio.Task[Any]] = {}

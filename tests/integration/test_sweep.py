@@ -1,0 +1,52 @@
+"""The sweeper and rows that Kratos answers badly."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.integration.caller import refusal
+from tests.integration.world import PASSWORD, state_of, to_password
+
+if TYPE_CHECKING:
+    from tests.integration.world import World
+
+ADDRESSES = [f"{name}@example.com" for name in ("ann", "bob", "cid", "dot")]
+
+
+async def test_bad_row_does_not_stand_in_the_way(world: World) -> None:
+    """A row that cannot be opened any more keeps no other from being settled."""
+    replica = await world.serve(sweep_interval="1d")
+    tokens = [await to_password(world, replica.caller, one) for one in ADDRESSES]
+    for token in tokens:
+        world.kratos.lose("password")
+        world.kratos.lose("find", times=99)
+        await refusal(replica.caller.set_password(token, PASSWORD))
+        world.kratos.heal()
+    world.clock.move(60)
+    first = min(row["signup_id"] for row in world.rows())
+    world.change_row("sealed", b"spoiled", signup_id=first)
+    swept = await replica.service.sweep()
+
+    assert (3, 1) == (swept.settled, swept.failed)
+    states = [row["state"] for row in world.rows() if row["signup_id"] != first]
+    assert ["completed"] * 3 == states
+
+
+async def test_kratos_away(world: World) -> None:
+    """With Kratos away the sweeper gives up soon, and the next round does it."""
+    replica = await world.serve(sweep_interval="1d")
+    tokens = [await to_password(world, replica.caller, one) for one in ADDRESSES]
+    for token in tokens:
+        world.kratos.lose("password")
+        world.kratos.lose("find", times=99)
+        await refusal(replica.caller.set_password(token, PASSWORD))
+    world.clock.move(60)
+    away = await replica.service.sweep()
+    world.kratos.heal()
+    back = await replica.service.sweep()
+
+    assert (0, 3) == (away.settled, away.failed)
+    assert (4, 0) == (back.settled, back.failed)
+    assert ["COMPLETED"] * 4 == [
+        state_of(await replica.caller.get(token)) for token in tokens
+    ]
