@@ -59,11 +59,13 @@ class SignupdError(Exception):
         detail: What an operator should know. It goes to the log and to nobody else.
         signup: The sign-up as it stands now (a ``signup.view.View``), where the
             caller's token was good: the answer shows it.
-        retry_after_seconds: When trying again can help.
+        retry_after_seconds: When trying again can help; the class' own figure, where
+            it has one, unless given.
         violations: The faulty fields.
     """
 
     reason: ClassVar[str]
+    retry_seconds: ClassVar[float | None] = None
 
     def __init__(
         self,
@@ -76,7 +78,9 @@ class SignupdError(Exception):
         super().__init__(detail)
         self.detail = detail
         self.signup = signup
-        self.retry_after_seconds = retry_after_seconds
+        self.retry_after_seconds = (
+            self.retry_seconds if retry_after_seconds is None else retry_after_seconds
+        )
         self.violations = violations
 
 
@@ -180,6 +184,7 @@ class SignupBusy(SignupdError):
     """Another call is at work on this sign-up."""
 
     reason = "SIGNUP_BUSY"
+    retry_seconds = 1.0  # most work on a sign-up takes well below that
 
 
 class DeadlineTooShort(SignupdError):
@@ -192,6 +197,7 @@ class KratosUnavailable(SignupdError):
     """Kratos did not answer, so what it did is not known."""
 
     reason = "KRATOS_UNAVAILABLE"
+    retry_seconds = 2.0
 
 
 class KratosUnreached(KratosUnavailable):
@@ -202,6 +208,7 @@ class LedgerUnavailable(SignupdError):
     """The ledger's database did not answer."""
 
     reason = "LEDGER_UNAVAILABLE"
+    retry_seconds = 2.0
 
 
 class KratosIncompatible(SignupdError):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
 from signupd.kratos.outcomes import Identity, PasswordAnswer, PasswordResult
-from signupd.signup.gate import FAULTS, PROOF_INTERVAL_SECONDS, Gate
+from signupd.signup.gate import AWAY_SECONDS, FAULTS, PROOF_INTERVAL_SECONDS, Gate
 
 from tests.doubles.log import LogDouble
 
@@ -228,12 +228,13 @@ async def test_no_flow(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize("where", ["opening", "submitting"])
-async def test_unavailable_is_not_remembered(stage: Stage, where: str) -> None:
-    """A Kratos that is away is asked again by the next call."""
+async def test_unavailable_is_soon_forgotten(stage: Stage, where: str) -> None:
+    """A Kratos that was away is asked again half a second later."""
     setattr(stage.kratos, where, KratosUnavailable("away"))
     with pytest.raises(KratosUnavailable):
         await stage.gate.prove({})
     setattr(stage.kratos, where, None)
+    stage.now += AWAY_SECONDS
     await stage.gate.prove({})
 
     assert ["password_hook_proved"] == stage.log.events()
@@ -269,3 +270,18 @@ async def test_unproved_after_distrust(stage: Stage) -> None:
     await stage.gate.prove({})
 
     assert ["password_hook_proved"] == stage.log.events("info")
+
+
+async def test_waiters_do_not_try_one_by_one(stage: Stage) -> None:
+    """Of ten callers of a Kratos that does not answer one tries; all hear of it."""
+    stage.kratos.submitting = KratosUnavailable("away")
+    outcomes = await asyncio.gather(
+        *(stage.gate.prove({}) for _ in range(10)), return_exceptions=True
+    )
+    tried = len(stage.kratos.asked)
+    stage.kratos.submitting = None
+    stage.now += AWAY_SECONDS
+    await stage.gate.prove({})
+
+    assert [KratosUnavailable] * 10 == [type(outcome) for outcome in outcomes]
+    assert (1, 2) == (tried, len(stage.kratos.asked))

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 # More at once would only queue up inside Kratos, whose pool to its database is smaller.
 MAX_CONNECTIONS: Final = 128
-RETRY_AFTER_SECONDS: Final = 2.0
 _SERVER_ERROR: Final = 500
 
 # The transport's error -> ours; the first that fits. httpx-aiohttp gives every broken
@@ -109,8 +108,7 @@ class Wire:
                 )
         except tuple(foreign for foreign, _ in _TROUBLES) as error:
             raise _ours(error)(
-                f"{method} to Kratos failed: {type(error).__name__}",
-                retry_after_seconds=RETRY_AFTER_SECONDS,
+                f"{method} to Kratos failed: {type(error).__name__}"
             ) from error
         status, body = response.status_code, _json(response.content)
         if status == HTTPStatus.BAD_GATEWAY and isinstance(body, dict):
@@ -118,8 +116,7 @@ class Wire:
             return Answer(status, body)
         if status >= _SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
             raise KratosUnavailable(
-                f"{method} to Kratos was answered with HTTP status {status}",
-                retry_after_seconds=RETRY_AFTER_SECONDS,
+                f"{method} to Kratos was answered with HTTP status {status}"
             )
         return Answer(status, body)
 

@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
-RETRY_SECONDS: Final = 2.0
 _MICROS: Final = 1_000_000
 # PostgreSQL's own clock, not the start of the statement.
 POSTGRESQL_NOW: Final = sa.cast(
@@ -99,6 +98,4 @@ class Database:
 
 
 def _unavailable(trouble: str) -> LedgerUnavailable:
-    return LedgerUnavailable(
-        f"the ledger's database: {trouble}", retry_after_seconds=RETRY_SECONDS
-    )
+    return LedgerUnavailable(f"the ledger's database: {trouble}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
@@ -17,9 +17,6 @@ if TYPE_CHECKING:
     import uuid
 
     from signupd.ledger.database import Database
-
-# Most work on a sign-up takes well below a second.
-RETRY_SECONDS: Final = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,7 +156,7 @@ class Ledger:
         async with self._database.connection() as connection:
             result = await connection.execute(statement)
         if result.rowcount != 1:
-            raise SignupBusy("the row has moved", retry_after_seconds=RETRY_SECONDS)
+            raise SignupBusy("the row has moved")
 
 
 _FIELDS = dataclasses.fields(Record)

@@ -19,7 +19,6 @@ KEPT_BACK_SECONDS: Final = 0.1
 # Calls to Kratos take tens of milliseconds, a password a hash of a quarter second; with
 # less than this a call would only begin what its caller cannot hear the end of.
 LEAST_SECONDS: Final = 0.3
-RETRY_SECONDS: Final = 1.0
 
 T = TypeVar("T")
 
@@ -47,7 +46,4 @@ async def within_deadline(context: Context, job: Coroutine[Any, Any, T]) -> T:
     except TimeoutError:
         if not limit.expired():
             raise
-        raise SignupBusy(
-            "still at work past the caller's deadline",
-            retry_after_seconds=RETRY_SECONDS,
-        ) from None
+        raise SignupBusy("still at work past the caller's deadline") from None

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 # A failed proof is not tried again sooner: each costs Kratos a password hash.
 PROOF_INTERVAL_SECONDS: Final = 5.0
+AWAY_SECONDS: Final = 0.5
 
 _HOOK = "selfservice.flows.registration.after.password.hooks"
 FAULTS: Final = {
@@ -73,7 +74,7 @@ class Gate:
         self._lock = asyncio.Lock()
         self._proved = False
         self._seen_missing = False
-        self._fault: KratosIncompatible | None = None
+        self._fault: KratosIncompatible | KratosUnavailable | None = None
         self._next_try = 0.0
 
     def distrust(self) -> None:
@@ -99,7 +100,7 @@ class Gate:
             if self._proved:
                 return
             if self._fault is not None and self._clock() < self._next_try:
-                raise KratosIncompatible(self._fault.detail)
+                raise type(self._fault)(self._fault.detail)
             await self._try(traits)
 
     async def _try(self, traits: Mapping[str, Any]) -> None:
@@ -107,6 +108,10 @@ class Gate:
             answer = await self._probe(traits)
         except KratosIncompatible as error:
             raise self._failed(error) from error
+        except KratosUnavailable as error:
+            # Whoever waited for this proof meanwhile must not wait for one of its own.
+            self._fault, self._next_try = error, self._clock() + AWAY_SECONDS
+            raise
         if fault := FAULTS.get(answer):
             raise self._failed(KratosIncompatible(fault))
         self._fault = None

@@ -17,7 +17,6 @@ from signupd.errors import (
     StepMismatch,
 )
 from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
-from signupd.ledger.ledger import RETRY_SECONDS
 from signupd.ledger.record import Record, State
 from signupd.sealing import Step
 from signupd.signup import transitions
@@ -147,7 +146,7 @@ async def _submit(deps: Deps, attempt: Attempt, flow_id: str, password: str) -> 
             raise PasswordRejected(violations=violations(broken))
         case PasswordAnswer.HOOK_NOT_NOW:
             await _give_back(deps, attempt)
-            raise SignupBusy(retry_after_seconds=RETRY_SECONDS)
+            raise SignupBusy
         case PasswordAnswer.HOOK_UNKNOWN_FLOW:
             await _give_back(deps, attempt)
             raise KratosIncompatible(FOREIGN_HOOK)

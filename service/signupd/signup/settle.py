@@ -15,7 +15,7 @@ from signupd.errors import (
     SignupExpired,
 )
 from signupd.kratos.outcomes import FlowState
-from signupd.ledger.ledger import RETRY_SECONDS, Found
+from signupd.ledger.ledger import Found
 from signupd.ledger.record import Lease, Record, State
 from signupd.signup import transitions
 from signupd.signup.attempts import only_attempt
@@ -36,9 +36,16 @@ async def settle(deps: Deps, found: Found) -> Found:
     record, now = found.record, found.now
     if not transitions.abandoned(record, now):
         return found
-    settled = await _lay_ghost(deps, record)
-    if settled is None:
-        settled = await _SETTLERS[record.lease](deps, record)
+    try:
+        settled = await _lay_ghost(deps, record)
+        if settled is None:
+            settled = await _SETTLERS[record.lease](deps, record)
+    except SignupBusy:
+        # The sweeper, or another call, was faster: what it found out holds here too.
+        moved = await deps.ledger.find(record.signup_id)
+        if moved is None or transitions.abandoned(moved.record, moved.now):
+            raise
+        return moved
     deps.log.warning(
         "settled", signup_id=str(record.signup_id), state=settled.state.value
     )
@@ -180,4 +187,4 @@ def refuse_late(found: Found) -> None:
     if shown is State.CANCELLED:
         raise SignupCancelled
     if transitions.at_work(record, now):
-        raise SignupBusy(retry_after_seconds=RETRY_SECONDS)
+        raise SignupBusy

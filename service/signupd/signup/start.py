@@ -17,7 +17,6 @@ from signupd.errors import (
     TraitsInvalid,
 )
 from signupd.kratos.outcomes import FlowState
-from signupd.ledger.ledger import RETRY_SECONDS
 from signupd.ledger.record import Lease, Record, State
 from signupd.sealing import Step, digests_equal
 from signupd.signup import transitions
@@ -82,7 +81,7 @@ async def start_signup(deps: Deps, request: StartRequest) -> Answer:
     )
     record = _new_record(deps, request, address, contents)
     if not await deps.ledger.add(record):
-        raise SignupBusy(retry_after_seconds=RETRY_SECONDS)
+        raise SignupBusy
     return await _send(deps, record, contents)
 
 
@@ -101,7 +100,7 @@ async def _known(deps: Deps, request: StartRequest, address: Address) -> Answer 
         found = await settle(deps, found)
         return _answer(deps, found.record, found.now)
     if transitions.at_work(record, found.now):
-        raise SignupBusy(retry_after_seconds=RETRY_SECONDS)
+        raise SignupBusy
     if transitions.expired(record, found.now):
         await deps.ledger.remove(record)
         return None
