@@ -36,6 +36,28 @@ def redact(
     return event
 
 
+_SHARED: Final[list[structlog.typing.Processor]] = [
+    structlog.stdlib.add_log_level,
+    structlog.processors.TimeStamper(fmt="iso", utc=True),
+    redact,
+]
+
+
+def _rendering(*, json: bool) -> list[structlog.typing.Processor]:
+    if json:
+        return [
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(),
+        ]
+    return [
+        structlog.dev.ConsoleRenderer(
+            colors=sys.stderr.isatty(),
+            # The default shows the values of variables.
+            exception_formatter=structlog.dev.plain_traceback,
+        )
+    ]
+
+
 def configure(*, json: bool, level: str) -> structlog.stdlib.BoundLogger:
     """Send all logging of the process, the libraries' too, to standard error.
 
@@ -46,29 +68,13 @@ def configure(*, json: bool, level: str) -> structlog.stdlib.BoundLogger:
     Returns:
         The logger that the composition root hands around.
     """
-    shared: list[structlog.typing.Processor] = [
-        structlog.stdlib.add_log_level,
-        structlog.processors.TimeStamper(fmt="iso", utc=True),
-        redact,
-    ]
-    last: list[structlog.typing.Processor] = (
-        [structlog.processors.format_exc_info, structlog.processors.JSONRenderer()]
-        if json
-        else [
-            structlog.dev.ConsoleRenderer(
-                colors=sys.stderr.isatty(),
-                # The default shows the values of variables.
-                exception_formatter=structlog.dev.plain_traceback,
-            )
-        ]
-    )
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
+            foreign_pre_chain=_SHARED,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *last,
+                *_rendering(json=json),
             ],
         )
     )
@@ -77,7 +83,7 @@ def configure(*, json: bool, level: str) -> structlog.stdlib.BoundLogger:
     structlog.configure(
         processors=[
             structlog.stdlib.filter_by_level,
-            *shared,
+            *_SHARED,
             structlog.stdlib.ProcessorFormatter.wrap_for_formatter,
         ],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import ipaddress
 import os
 import re
 import tomllib
@@ -13,19 +10,28 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from dotenv import dotenv_values
 from pydantic import (
-    AfterValidator,
     BaseModel,
-    BeforeValidator,
     ConfigDict,
     Field,
-    SecretBytes,
     SecretStr,
     ValidationError,
     model_validator,
 )
 
 from signupd.ledger.engine import sqlite_file
-from signupd.sealing import KEY_BYTES
+from signupd.notation import (
+    Address,
+    HookKey,
+    Key,
+    Keys,
+    LedgerUrl,
+    MetricsAddress,
+    ReadableFile,
+    Seconds,
+    TcpAddress,
+    Url,
+    is_loopback,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,10 +40,6 @@ PREFIX: Final = "SIGNUPD_"
 # These may stand in a file of their own, named by NAME_FILE.
 SECRETS: Final = ("hook_key", "kratos_admin_token", "token_keys", "digest_key")
 MAX_SECRET_BYTES: Final = 64 * 1024
-MIN_HOOK_KEY_CHARS: Final = 16
-_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_PORT: Final = re.compile(r"[0-9]{1,5}")
-_DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 
 
 class SettingsInvalidError(Exception):
@@ -48,79 +50,6 @@ class SettingsInvalidError(Exception):
         self.mistakes = mistakes
 
 
-def _seconds(value: object) -> object:
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
-    if match is None:
-        raise ValueError("is not a duration such as 90s, 15m or 24h")
-    return int(match[1]) * _UNITS[match[2]]
-
-
-def _key(value: object) -> bytes:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
-    try:
-        key = base64.b64decode(str(text), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError("is not base64") from error
-    if len(key) != KEY_BYTES:
-        raise ValueError(f"is not {KEY_BYTES} bytes long")
-    return key
-
-
-def _keys(value: object) -> object:
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple):
-        raise ValueError("is not a list of keys")  # noqa: TRY004 - as pydantic wants
-    return tuple(_key(str(part).strip()) for part in parts)
-
-
-def _address(value: str) -> str:
-    if value.startswith("unix:") and len(value) > len("unix:"):
-        return value
-    host, colon, port = value.rpartition(":")
-    if not colon or not host or not _PORT.fullmatch(port) or int(port) > 65535:  # noqa: PLR2004
-        raise ValueError("is not host:port (or unix:path)")
-    return value
-
-
-def _tcp_address(value: str) -> str:
-    if value.startswith("unix:"):
-        raise ValueError("is not host:port")
-    return _address(value)
-
-
-def _readable_file(value: Path) -> Path:
-    if not value.is_file() or not os.access(value, os.R_OK):
-        raise ValueError("is no file that can be read")
-    return value
-
-
-def _hook_key(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value()) < MIN_HOOK_KEY_CHARS:
-        raise ValueError(f"is shorter than {MIN_HOOK_KEY_CHARS} characters")
-    return value
-
-
-def _metrics_address(value: str) -> str:
-    return value and _tcp_address(value)
-
-
-def _http_url(value: str) -> str:
-    if not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", value):
-        raise ValueError("is not an http or https URL")
-    return value.rstrip("/")
-
-
-def _ledger_url(value: str) -> str:
-    sqlite_file(value)
-    return value
-
-
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=366 * 86400)]
-Key = Annotated[SecretBytes, BeforeValidator(_key)]
-Address = Annotated[str, AfterValidator(_address)]
-Url = Annotated[str, AfterValidator(_http_url)]
-
-
 class Settings(BaseModel):
     """Names, meanings and defaults are the contract's (docs/configuration.md)."""
 
@@ -128,16 +57,16 @@ class Settings(BaseModel):
 
     listen: Address = "127.0.0.1:50051"
     insecure: bool = False
-    hook_listen: Annotated[str, AfterValidator(_tcp_address)] = "127.0.0.1:9465"
-    hook_key: Annotated[SecretStr, AfterValidator(_hook_key)] | None = None
-    metrics_listen: Annotated[str, AfterValidator(_metrics_address)] = "127.0.0.1:9464"
+    hook_listen: TcpAddress = "127.0.0.1:9465"
+    hook_key: HookKey | None = None
+    metrics_listen: MetricsAddress = "127.0.0.1:9464"
     kratos_public_url: Url = "http://127.0.0.1:4433"
     kratos_admin_url: Url = "http://127.0.0.1:4434"
-    kratos_ca: Annotated[Path, AfterValidator(_readable_file)] | None = None
+    kratos_ca: ReadableFile | None = None
     kratos_admin_token: SecretStr | None = None
     kratos_timeout: Seconds = 10.0
-    ledger_url: Annotated[str, AfterValidator(_ledger_url)] = "sqlite:///signupd.db"
-    token_keys: Annotated[tuple[SecretBytes, ...], BeforeValidator(_keys)] = ()
+    ledger_url: LedgerUrl = "sqlite:///signupd.db"
+    token_keys: Keys = ()
     digest_key: Key | None = None
     code_ttl: Seconds = 900.0
     password_ttl: Seconds = 1800.0
@@ -297,14 +226,3 @@ def _lines(fault: Any) -> list[str]:
     if not fault["loc"]:
         return [f"{PREFIX}{line}" for line in message.splitlines()]
     return [f"{PREFIX}{str(fault['loc'][0]).upper()}: {message}"]
-
-
-def is_loopback(address: str) -> bool:
-    """Tell whether only this machine can reach an address."""
-    if address.startswith("unix:"):
-        return True
-    host = address.rpartition(":")[0].strip("[]")
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

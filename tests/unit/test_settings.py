@@ -7,7 +7,8 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from signupd.settings import SECRETS, Settings, SettingsInvalidError, is_loopback, load
+from signupd.notation import is_loopback
+from signupd.settings import SECRETS, Settings, SettingsInvalidError, load
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
