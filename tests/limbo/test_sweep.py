@@ -150,7 +150,7 @@ class TestCommand:
         with_kratos = sweep(stage)
         stage.server.start()
 
-        assert "settled 0, not settled 1, expired 0, forgotten 0" == without
+        assert "settled 0, not settled 2, expired 0, forgotten 0" == without
         assert ["password_required", "code_required"] == states
         assert "settled 2, not settled 0, expired 0, forgotten 0" == with_kratos
         stage.check_completed(address, signup_id(proved), PASSWORD)
