@@ -15,6 +15,7 @@ from signupd.errors import (
 )
 from signupd.hooks import Hooks
 from signupd.keyfile import ring_beside
+from signupd.kratos.admin import AdminApi
 from signupd.kratos.client import Kratos, Timeouts
 from signupd.kratos.wire import Wire
 from signupd.ledger.backlog import Backlog
@@ -65,9 +66,7 @@ class Service:
     ) -> None:
         self._settings = settings
         self._log = log
-        self._wire = Wire(
-            admin_token=_secret(settings.kratos_admin_token), ca=settings.kratos_ca
-        )
+        self._wire = wire_of(settings)
         self._database = Database(
             open_engine(settings.ledger_url), clock or steady_clock()
         )
@@ -193,10 +192,20 @@ async def _listen(runner: web.AppRunner, address: str) -> int:
     return int(runner.addresses[0][1])
 
 
-def _deps(
-    settings: Settings, wire: Wire, ledger: Ledger, log: structlog.stdlib.BoundLogger
-) -> Deps:
-    kratos = Kratos(
+def wire_of(settings: Settings) -> Wire:
+    """Make the wire to Kratos; whoever asks for it closes it."""
+    token = _secret(settings.kratos_admin_token)
+    return Wire(admin_token=token, ca=settings.kratos_ca)
+
+
+def admin_of(settings: Settings, wire: Wire) -> AdminApi:
+    """Make the way to Kratos' admin API."""
+    return AdminApi(wire, settings.kratos_admin_url, settings.kratos_timeout)
+
+
+def kratos_of(settings: Settings, wire: Wire) -> Kratos:
+    """Make the adapter that sign-ups work with."""
+    return Kratos(
         wire,
         public_url=settings.kratos_public_url,
         admin_url=settings.kratos_admin_url,
@@ -205,6 +214,12 @@ def _deps(
             hooked=max(HOOKED_TIMEOUT_SECONDS, settings.kratos_timeout),
         ),
     )
+
+
+def _deps(
+    settings: Settings, wire: Wire, ledger: Ledger, log: structlog.stdlib.BoundLogger
+) -> Deps:
+    kratos = kratos_of(settings, wire)
     return Deps(
         ledger=ledger,
         kratos=kratos,

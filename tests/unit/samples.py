@@ -6,9 +6,9 @@ import uuid
 from typing import Any
 
 import structlog
+from signupd.address import Address
 from signupd.ledger.record import Lease, Record, State
 from signupd.sealing import KeyRing
-from signupd.signup.address import Address
 from signupd.signup.contents import Contents, seal_contents, seal_mask
 from signupd.signup.rules import SECOND, Rules
 from structlog.testing import CapturingLogger

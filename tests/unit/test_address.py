@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
+from signupd.address import Address, parse_address
 from signupd.errors import EmailInvalid, Violation
-from signupd.signup.address import Address, parse_address
 
 LONG_LOCAL = "a" * 64
 # With "a@": 254 characters.

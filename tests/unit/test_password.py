@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from signupd.address import Address
 from signupd.errors import PasswordRejected
-from signupd.signup.address import Address
 from signupd.signup.password import check_password, violations
 
 from tests.unit.samples import RULES

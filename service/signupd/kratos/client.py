@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import uuid
 from dataclasses import dataclass
 from datetime import datetime
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
 from signupd.errors import KratosIncompatible, KratosUnavailable, TraitsInvalid
+from signupd.kratos.admin import AdminApi
 from signupd.kratos.outcomes import (
     CODE_SENT_ID,
     FLOW_DISABLED,
@@ -35,8 +35,6 @@ if TYPE_CHECKING:
     from signupd.kratos.wire import Answer, Wire
 
 _REGISTRATION: Final = "/self-service/registration"
-# A deletion that is lost would leave what must not stay.
-_TRIES: Final = 3
 _CODE_MAIL: Final = "registration_code_valid"
 _DELIVERIES: Final = {
     "queued": Delivery.QUEUED,
@@ -75,7 +73,7 @@ class Kratos:
     ) -> None:
         self._wire = wire
         self._public = public_url
-        self._admin = admin_url
+        self._admin = AdminApi(wire, admin_url, timeouts.call)
         self._timeouts = timeouts
 
     async def open_registration(self) -> str:
@@ -187,21 +185,18 @@ class Kratos:
 
     async def find_identity(self, address: str) -> Identity | None:
         """Look an account up by its address, whatever its letter case."""
-        answer = await self._get(
-            f"{self._admin}/admin/identities"
-            f"?credentials_identifier={quote(address, safe='')}"
+        found = await self._admin.listed(
+            f"/admin/identities?credentials_identifier={quote(address, safe='')}"
         )
-        if answer.status != HTTPStatus.OK or not isinstance(answer.body, list):
-            raise KratosIncompatible(_admin_fault(answer))
-        return read_identity(answer.body[0]) if answer.body else None
+        return read_identity(found[0]) if found else None
 
     async def end_sessions(self, identity_id: uuid.UUID) -> None:
         """End all sessions of an account; there may be none."""
-        await self._delete(f"{self._admin}/admin/identities/{identity_id}/sessions")
+        await self._admin.delete(f"/admin/identities/{identity_id}/sessions")
 
     async def delete_identity(self, identity_id: uuid.UUID) -> None:
         """Delete an account. Only for one that an answer to our own POST named."""
-        await self._delete(f"{self._admin}/admin/identities/{identity_id}")
+        await self._admin.delete(f"/admin/identities/{identity_id}")
 
     async def code_delivery(self, address: str, since: datetime) -> Delivery | None:
         """Ask the courier what became of the newest code mail to an address.
@@ -213,16 +208,13 @@ class Kratos:
         Returns:
             None where there is no such mail among the address' last ten.
         """
-        answer = await self._get(
-            f"{self._admin}/admin/courier/messages"
-            f"?page_size=10&recipient={quote(address, safe='')}"
+        newest = await self._admin.listed(
+            f"/admin/courier/messages?page_size=10&recipient={quote(address, safe='')}"
         )
-        if answer.status != HTTPStatus.OK or not isinstance(answer.body, list):
-            raise KratosIncompatible(_admin_fault(answer))
         try:
             mails = [
                 (datetime.fromisoformat(mail["created_at"]), str(mail["status"]))
-                for mail in answer.body
+                for mail in newest
                 if mail["template_type"] == _CODE_MAIL
             ]
             _, status = max(mail for mail in mails if mail[0] >= since)
@@ -240,18 +232,6 @@ class Kratos:
     ) -> Answer:
         url = f"{self._public}{_REGISTRATION}?flow={flow_id}"
         return await self._wire.request("POST", url, timeout_seconds, payload)
-
-    async def _delete(self, url: str) -> None:
-        answer = await self._persist("DELETE", url)
-        if answer.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
-            raise KratosIncompatible(_admin_fault(answer))
-
-    async def _persist(self, method: str, url: str) -> Answer:
-        """Send what may be repeated, a few times if need be."""
-        for _ in range(_TRIES - 1):
-            with contextlib.suppress(KratosUnavailable):
-                return await self._wire.request(method, url, self._timeouts.call)
-        return await self._wire.request(method, url, self._timeouts.call)
 
     def _flow_of(self, answer: Answer, hint: str) -> Flow:
         if not _is_flow(answer.body):
@@ -275,10 +255,3 @@ def _stored_id(body: Any) -> uuid.UUID:
         return uuid.UUID(body["identity"]["id"])
     except (KeyError, TypeError, ValueError) as error:
         raise KratosUnavailable("Kratos named no account in its 200") from error
-
-
-def _admin_fault(answer: Answer) -> str:
-    return (
-        f"Kratos' admin API answered with HTTP status {answer.status}: is "
-        "KRATOS_ADMIN_URL right, and KRATOS_ADMIN_TOKEN?"
-    )

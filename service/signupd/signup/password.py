@@ -10,7 +10,7 @@ from zxcvbn_rs_py import zxcvbn
 from signupd.errors import PasswordRejected, Violation
 
 if TYPE_CHECKING:
-    from signupd.signup.address import Address
+    from signupd.address import Address
     from signupd.signup.rules import Rules
 
 # Fewer guesses than this and a password falls to a throttled online attack; NIST SP

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from signupd.address import Address
 from signupd.errors import (
     KratosIncompatible,
     KratosUnavailable,
@@ -20,7 +21,6 @@ from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
 from signupd.ledger.record import Record, State
 from signupd.sealing import Step
 from signupd.signup import transitions
-from signupd.signup.address import Address
 from signupd.signup.approve import flow_digest
 from signupd.signup.attempts import knows_password, with_password
 from signupd.signup.contents import Contents, open_contents

@@ -7,6 +7,7 @@ import uuid
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
+from signupd.address import Address, parse_address
 from signupd.errors import (
     KratosIncompatible,
     KratosUnavailable,
@@ -20,7 +21,6 @@ from signupd.kratos.outcomes import FlowState
 from signupd.ledger.record import Lease, Record, State
 from signupd.sealing import Step, digests_equal
 from signupd.signup import transitions
-from signupd.signup.address import Address, parse_address
 from signupd.signup.contents import Contents, open_contents, seal_contents, seal_mask
 from signupd.signup.deps import Answer
 from signupd.signup.settle import mail_went, settle

@@ -1,0 +1,22 @@
+"""The commands: each a module of its own, joined here."""
+
+from __future__ import annotations
+
+import typer
+
+from signupd.cli.ledger import migrate, sweep
+from signupd.cli.serve import serve
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,  # its tracebacks show the values of variables
+    help="The sign-up front of Ory Kratos. Settings: environment, SIGNUPD_ and a name.",
+)
+for command in (serve, migrate, sweep):
+    app.command()(command)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()

@@ -1,0 +1,57 @@
+"""What all commands share: the settings, how they run, how they end."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+
+import typer
+
+from signupd.errors import SignupdError
+from signupd.settings import Settings, SettingsInvalidError, load
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine, Iterable
+
+EXIT_TROUBLE: Final = 1
+EXIT_SETTINGS: Final = 2
+
+T = TypeVar("T")
+
+Config = Annotated[
+    Path | None, typer.Option("--config", help="A TOML file of settings.")
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+
+
+def settings_of(config: Path | None) -> Settings:
+    """Read the settings.
+
+    Raises:
+        typer.Exit: They cannot be used; each mistake has been said.
+    """
+    try:
+        return load(config)
+    except SettingsInvalidError as error:
+        complain(error.mistakes)
+        raise typer.Exit(EXIT_SETTINGS) from None
+
+
+def run(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run a command's work to its end.
+
+    Raises:
+        typer.Exit: It could not be done; why has been said, in a line.
+    """
+    try:
+        return asyncio.run(job())
+    except (SignupdError, OSError) as error:
+        complain([str(error)])
+        raise typer.Exit(EXIT_TROUBLE) from None
+
+
+def complain(lines: Iterable[str]) -> None:
+    """Say on standard error what is wrong."""
+    for line in lines:
+        typer.echo(f"signupd: {line}", err=True)
