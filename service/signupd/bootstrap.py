@@ -76,7 +76,13 @@ class Service:
         self._hooks = web.AppRunner(
             Hooks(self.deps, _secret(settings.hook_key)).app(), access_log=None
         )
-        self._server = Server(self.deps, self._work, log, reflect=settings.reflects)
+        self._server = Server(
+            self.deps,
+            self._work,
+            log,
+            most=settings.max_concurrent_rpcs,
+            reflect=settings.reflects,
+        )
         self._telemetry = Telemetry(self.backlog, time.monotonic)
         self._metrics = web.AppRunner(self._telemetry.app(), access_log=None)
         self._loops: list[asyncio.Task[None]] = []

@@ -21,6 +21,7 @@
     ├── PasswordAlreadySet
     ├── SignupBusy
     ├── DeadlineTooShort
+    ├── Overloaded
     ├── KratosUnavailable
     │   └── KratosUnreached
     ├── LedgerUnavailable
@@ -191,6 +192,13 @@ class DeadlineTooShort(SignupdError):
     """The caller's deadline leaves too little time to begin."""
 
     reason = "DEADLINE_TOO_SHORT"
+
+
+class Overloaded(SignupdError):
+    """As many calls are at work as may be."""
+
+    reason = "OVERLOADED"
+    retry_seconds = 1.0
 
 
 class KratosUnavailable(SignupdError):

@@ -81,6 +81,7 @@ class Settings(BaseModel):
     sweep_interval: Seconds = 30.0
     sweep_batch: Annotated[int, Field(ge=1, le=10_000)] = 100
     retention: Seconds = 30 * 86400.0
+    max_concurrent_rpcs: Annotated[int, Field(ge=1, le=65_536)] = 256
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 20.0
     reflection: bool | None = None
     log_format: Literal["json", "console"] | None = None

@@ -166,9 +166,9 @@ class KratosDouble:
         """Answer the next such call, and refuse connections from then on."""
         self._troubles[name] = Last(stop=self._stop_listening)
 
-    def hold(self, name: str, *, after: bool = False) -> Held:
-        """Have the next such call stand still, before or after its work."""
-        held = Held(after=after)
+    def hold(self, name: str, *, after: bool = False, times: int = 1) -> Held:
+        """Have the next such calls stand still, before or after their work."""
+        held = Held(times, after=after)
         self._troubles[name] = held
         return held
 

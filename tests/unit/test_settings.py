@@ -43,6 +43,7 @@ DEFAULTS = {
     "sweep_interval": 30,
     "sweep_batch": 100,
     "retention": 30 * 86400,
+    "max_concurrent_rpcs": 256,
     "drain_seconds": 20,
     "reflection": None,
     "log_format": None,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import ssl
+import time
+from collections import defaultdict
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
@@ -19,13 +21,24 @@ from signupd.errors import (
     KratosUnreached,
     SignupdError,
 )
+from signupd.kratos.breaker import Breaker
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 # More at once would only queue up inside Kratos, whose pool to its database is smaller.
 MAX_CONNECTIONS: Final = 128
 _SERVER_ERROR: Final = 500
+# What a server, or the proxy in front of it, says when it cannot answer for now. Other
+# errors are answers: an odd request must not shut everybody else out.
+_OUT_OF_ORDER: Final = frozenset(
+    {
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
 
 # The transport's error -> ours; the first that fits. httpx-aiohttp gives every broken
 # connection one name, made or not, so aiohttp's own error decides what was reached.
@@ -53,12 +66,21 @@ class Wire:
     Args:
         admin_token: Goes with every request as a bearer token, where given.
         ca: A file of certificates to trust instead of the system's.
+        clock: Monotonic seconds, for the breakers.
 
     Raises:
         OSError, ssl.SSLError: The CA file cannot be read.
     """
 
-    def __init__(self, *, admin_token: str | None, ca: Path | None) -> None:
+    def __init__(
+        self,
+        *,
+        admin_token: str | None,
+        ca: Path | None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        # One for the public API and one for the admin API: a server each.
+        self._breakers: defaultdict[str, Breaker] = defaultdict(lambda: Breaker(clock))
         trusted = ssl.create_default_context(cafile=None if ca is None else str(ca))
         headers = {"Accept": "application/json"}
         if admin_token is not None:
@@ -94,23 +116,31 @@ class Wire:
             payload: Sent as JSON, where given.
 
         Raises:
-            KratosUnreached: No connection could be made; Kratos did nothing.
+            KratosUnreached: No connection could be made, or was tried at all, since
+                the last ones all failed; Kratos did nothing.
             KratosUnavailable: No answer, or one that says "overloaded" (429, 5xx):
                 what Kratos did is not known.
             KratosIncompatible: The URL is not an HTTP one.
         """
         content = None if payload is None else json.dumps(payload).encode()
         headers = {} if content is None else {"Content-Type": "application/json"}
+        breaker = self._breakers[_server_of(url)]
+        breaker.admit()
         try:
             async with asyncio.timeout(timeout_seconds):
                 response = await self._client.request(
                     method, url, content=content, headers=headers
                 )
         except tuple(foreign for foreign, _ in _TROUBLES) as error:
+            breaker.failed()
             raise _ours(error)(
                 f"{method} to Kratos failed: {type(error).__name__}"
             ) from error
         status, body = response.status_code, _json(response.content)
+        if status in _OUT_OF_ORDER:
+            breaker.failed()
+        else:
+            breaker.answered()
         if status == HTTPStatus.BAD_GATEWAY and isinstance(body, dict):
             # Kratos' own words on a hook that it does not parse, not a proxy's.
             return Answer(status, body)
@@ -119,6 +149,11 @@ class Wire:
                 f"{method} to Kratos was answered with HTTP status {status}"
             )
         return Answer(status, body)
+
+
+def _server_of(url: str) -> str:
+    """Name the server of an absolute URL: scheme, host and port."""
+    return url[: url.find("/", len("https://"))]
 
 
 def _ours(error: BaseException) -> type[SignupdError]:

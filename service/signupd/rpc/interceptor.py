@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from google.protobuf.message import DecodeError
 
-from signupd.errors import RequestInvalid, SignupdError
+from signupd.errors import Overloaded, RequestInvalid, SignupdError
 from signupd.rpc.statuses import DETAILS_KEY, INTERNAL, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Awaitable, Callable, Iterator
 
     import structlog
+
+    from signupd.signup.work import Work
 
 OURS: Final = "/kratos_signup.v1."
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
@@ -31,12 +34,22 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     grpc.aio on its own sends the text of an exception to the caller, and that of the
     parser for bytes that are no message. So requests are parsed in here.
 
+    It also sheds what is too much, before it is parsed. grpc's own limit would refuse
+    health checks too, and give no reason.
+
     Args:
         log: Defects and Kratos' troubles go there; callers learn a reason only.
+        work: Goes on when its callers are gone, so it is counted beside the calls.
+        most: How many calls, and pieces of work, may be under way at once.
     """
 
-    def __init__(self, log: structlog.stdlib.BoundLogger) -> None:
+    def __init__(
+        self, log: structlog.stdlib.BoundLogger, work: Work, most: int
+    ) -> None:
         self._log = log
+        self._work = work
+        self._most = most
+        self._calls = 0
         self._guarded: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -56,7 +69,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def _guard(self, method: str, handler: Handler) -> Handler:
         async def behaviour(data: bytes, context: Context) -> Any:
             try:
-                return await handler.unary_unary(_parse(handler, data), context)
+                with self._admitted():
+                    return await handler.unary_unary(_parse(handler, data), context)
             except SignupdError as error:
                 self._note(method, error)
                 await _abort(context, error)
@@ -75,6 +89,21 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             request_deserializer=None,
             response_serializer=handler.response_serializer,
         )
+
+    @contextlib.contextmanager
+    def _admitted(self) -> Iterator[None]:
+        """Count a call while it lasts.
+
+        Raises:
+            Overloaded: There are enough already.
+        """
+        if max(self._calls, self._work.under_way) >= self._most:
+            raise Overloaded
+        self._calls += 1
+        try:
+            yield
+        finally:
+            self._calls -= 1
 
     def _note(self, method: str, error: SignupdError) -> None:
         if error.reason in _LOUD:

@@ -41,6 +41,7 @@ class Server:
         deps: What the steps work with.
         work: Where they run.
         log: For the interceptor.
+        most: How many calls may be at work at once.
         reflect: Whether grpcurl and the like may ask for the contract.
     """
 
@@ -50,10 +51,11 @@ class Server:
         work: Work,
         log: structlog.stdlib.BoundLogger,
         *,
+        most: int,
         reflect: bool,
     ) -> None:
         self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor(log)], options=_OPTIONS
+            interceptors=[ErrorInterceptor(log, work, most)], options=_OPTIONS
         )
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -23,6 +23,11 @@ class Work:
         self._joinable: dict[bytes, asyncio.Task[Any]] = {}
         self._tasks: set[asyncio.Task[Any]] = set()
 
+    @property
+    def under_way(self) -> int:
+        """How many pieces there are, those without a waiting caller too."""
+        return len(self._tasks)
+
     async def run(
         self, key: bytes | None, job: Callable[[], Coroutine[Any, Any, T]]
     ) -> T:

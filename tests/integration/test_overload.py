@@ -1,0 +1,120 @@
+"""Too much to do, and a Kratos that does not answer: refused at once, and healed."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from signupd.kratos.breaker import FAILURES
+
+from tests.integration.caller import refusal
+from tests.integration.world import state_of, to_code
+
+if TYPE_CHECKING:
+    from tests.doubles.trouble import Held
+    from tests.integration.caller import Caller
+    from tests.integration.world import World
+
+MOST = 3
+MANY = 50
+# A refusal takes about a millisecond; waiting for Kratos would take ten seconds.
+AT_ONCE_SECONDS = 2.0
+
+
+@pytest.fixture
+async def busy(world: World) -> tuple[Caller, list[Any], list[Held]]:
+    """Give a server with as many calls at work as it takes, and what holds them."""
+    caller = (await world.serve(max_concurrent_rpcs=MOST)).caller
+    holds: list[Held] = []
+    calls: list[Any] = []
+    for number in range(MOST):
+        holds.append(world.kratos.hold("send"))
+        address = f"ann+{number}@example.com"
+        calls.append(asyncio.ensure_future(caller.start(address)))
+        await holds[-1].arrived.wait()
+    return caller, calls, holds
+
+
+async def test_shed(
+    busy: tuple[Caller, list[Any], list[Held]],
+) -> None:
+    """Calls beyond the limit are OVERLOADED, say when to come back, and do nothing."""
+    caller, calls, holds = busy
+    refused = [await refusal(caller.get("x")) for _ in range(MANY)]
+    for hold in holds:
+        hold.released.set()
+    served = await asyncio.gather(*calls)
+    after = await refusal(caller.get("x"))
+
+    assert {("OVERLOADED", 1.0)} == {(r.reason, r.retry_seconds) for r in refused}
+    assert ["CODE_REQUIRED"] * MOST == [state_of(answer) for answer in served]
+    assert "TOKEN_INVALID" == after.reason
+
+
+async def test_health_under_load(
+    busy: tuple[Caller, list[Any], list[Held]],
+) -> None:
+    """Health checks are answered all the same."""
+    caller, calls, holds = busy
+    stub: Any = health_pb2_grpc.HealthStub(caller.channel)
+    answer = await stub.Check(health_pb2.HealthCheckRequest())
+    for hold in holds:
+        hold.released.set()
+    await asyncio.gather(*calls)
+
+    assert health_pb2.HealthCheckResponse.SERVING == answer.status
+
+
+async def test_work_without_callers_counts(
+    busy: tuple[Caller, list[Any], list[Held]],
+) -> None:
+    """Callers who hang up and call again cannot pile up work."""
+    caller, calls, holds = busy
+    for call in calls:
+        call.cancel()
+    await asyncio.wait(calls)
+    refused = await refusal(caller.get("x"))
+    for hold in holds:
+        hold.released.set()
+
+    assert "OVERLOADED" == refused.reason
+
+
+async def test_silent_kratos(world: World) -> None:
+    """After some calls that Kratos let wait, the others fail at once."""
+    caller = (await world.serve(kratos_timeout="200ms")).caller
+    held = world.kratos.hold("open", times=FAILURES)
+    first = [
+        await refusal(caller.start(f"ann+{number}@example.com"))
+        for number in range(FAILURES)
+    ]
+    begun = time.monotonic()
+    others = [await refusal(caller.start("bob@example.com")) for _ in range(MANY)]
+    took = time.monotonic() - begun
+    held.released.set()
+
+    assert {"KRATOS_UNAVAILABLE"} == {r.reason for r in [*first, *others]}
+    assert AT_ONCE_SECONDS > took
+    assert all(0 < (r.retry_seconds or 0) <= AT_ONCE_SECONDS for r in others)
+    assert 0 == len(world.rows())
+
+
+async def test_healed_kratos(world: World) -> None:
+    """A Kratos that answers again serves all, from the moment that RetryInfo names."""
+    caller = (await world.serve()).caller
+    token, code = await to_code(world, caller, "ann@example.com")
+    await world.kratos.down()
+    for _ in range(FAILURES):
+        await refusal(caller.start("bob@example.com"))
+    await world.kratos.up()
+    refused = await refusal(caller.verify(token, code))
+    await asyncio.sleep(refused.retry_seconds or 0)
+    verified = await caller.verify(token, code)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert refused.signup is not None
+    assert 5 == refused.signup.code_attempts_remaining
+    assert "PASSWORD_REQUIRED" == state_of(verified)
