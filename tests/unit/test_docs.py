@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+from signupd import errors
+from signupd.errors import SignupdError
+from signupd.rpc.statuses import STATUSES
 from signupd.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -17,6 +21,38 @@ def test_every_setting_is_documented() -> None:
     names = re.findall(r"^\| ([A-Z_]+) \|", text, re.MULTILINE)
 
     assert [name.upper() for name in Settings.model_fields] == names
+
+
+ERRORS = {
+    error.reason: error
+    for error in vars(errors).values()
+    if isinstance(error, type)
+    and issubclass(error, SignupdError)
+    and "reason" in vars(error)
+}
+
+
+def error_rows() -> dict[str, tuple[str, str]]:
+    """Read the table of docs/errors.md: status and RetryInfo by reason, in order."""
+    text = (ROOT / "docs" / "errors.md").read_text()
+    rows = re.findall(r"^\| ([A-Z_]+) \| ([A-Z_]+) \| (\w+) \|", text, re.MULTILINE)
+    return {reason: (status, retry) for reason, status, retry in rows}
+
+
+def test_every_error_is_documented() -> None:
+    """The table of docs/errors.md has each reason with its status, in their order."""
+    documented = [(reason, status) for reason, (status, _) in error_rows().items()]
+
+    assert [(reason, row.code.name) for reason, row in STATUSES.items()] == documented
+
+
+@pytest.mark.parametrize("reason", [r for r in STATUSES if r in ERRORS])
+def test_retry_is_documented(reason: str) -> None:
+    """An error that always says when to come back is documented to do so."""
+    always = ERRORS[reason].retry_seconds is not None
+    _, documented = error_rows()[reason]
+
+    assert always == (documented == "yes" and reason != "RESEND_TOO_SOON")
 
 
 def test_documents_named_by_the_readme_exist() -> None:
