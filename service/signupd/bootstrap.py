@@ -42,7 +42,8 @@ if TYPE_CHECKING:
 
 # Where Kratos calls a hook: a dead one costs it three tries and 3 s, a slow one more.
 HOOKED_TIMEOUT_SECONDS: Final = 30.0
-# The most calls one lease covers: the hooked one, look-up, delete, end of sessions.
+# The most calls that one lease covers beside the hooked one: a look-up, and three tries
+# at a deletion. At the code: the flow's state, the code again, a look-up.
 _CALLS_UNDER_LEASE: Final = 4
 _LEASE_SLACK_SECONDS: Final = 5.0
 # How long after our yes Kratos may still store; see Rules.approval.

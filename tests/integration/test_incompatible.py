@@ -284,6 +284,23 @@ async def test_ghost_that_could_not_be_deleted(world: World, caller: Caller) -> 
     assert [] == world.kratos.accounts()
 
 
+async def test_ghost_that_could_not_be_looked_at(world: World, caller: Caller) -> None:
+    """An account stored past us is deleted though Kratos could not show it at once."""
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.setup.password_hook = False
+    world.kratos.fail("find")
+    refused = await refusal(caller.set_password(token, PASSWORD))
+    world.kratos.setup.password_hook = True
+    got = await caller.get(token)
+    left = world.kratos.accounts()
+    done = await caller.set_password(token, PASSWORD)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert "PASSWORD_REQUIRED" == state_of(got)
+    assert [] == left
+    assert "COMPLETED" == state_of(done)
+
+
 async def test_ghost_of_a_password_that_could_not_be_deleted(
     world: World, caller: Caller
 ) -> None:

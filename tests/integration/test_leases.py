@@ -328,7 +328,7 @@ async def test_approval_outlives_the_lease(world: World) -> None:
     """While Kratos may still store what the hook agreed to, nobody moves the row."""
     first, second = await two(world)
     token = await to_password(world, first, ADDRESS)
-    held = world.kratos.hold("password", after=True)
+    held = world.kratos.hold("password")
     call = asyncio.ensure_future(first.set_password(token, PASSWORD))
     await held.arrived.wait()
     before = world.row()["lease_until"]
@@ -345,6 +345,24 @@ async def test_approval_outlives_the_lease(world: World) -> None:
     assert 200 == answer.status
     assert "SIGNUP_BUSY" == busy.reason
     assert "COMPLETED" == state_of(done)
+
+
+async def test_account_found_while_the_approval_stands(world: World) -> None:
+    """What Kratos stored of what the hook agreed to is seen as soon as it is there."""
+    first, second = await two(world)
+    token = await to_password(world, first, ADDRESS)
+    held = world.kratos.hold("password", after=True)
+    call = asyncio.ensure_future(first.set_password(token, PASSWORD))
+    await held.arrived.wait()
+    world.clock.micros = world.row()["lease_until"] - 1
+    flow_id = world.kratos.flow_ids()[-1]
+    await world.ask_hook("password", flow_id=flow_id, email=ADDRESS)
+    world.clock.move(MICROSECOND)
+    got = await second.get(token)
+    held.released.set()
+    await refusal(call)
+
+    assert "COMPLETED" == state_of(got)
 
 
 async def test_dead_sending(world: World) -> None:

@@ -24,7 +24,7 @@ FULL = Contents(
     flow_id="flow-1",
     pending_flow_id="flow-2",
     resends=("one", "", "two"),
-    ghost_id="0a0b0c0d-1111-4222-8333-444455556666",
+    stored_id="0a0b0c0d-1111-4222-8333-444455556666",
 )
 SPARE = Contents("a@x.test", {"email": "a@x.test"}, "", "")
 

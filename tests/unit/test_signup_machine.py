@@ -229,6 +229,8 @@ class SignupMachine(RuleBasedStateMachine):
             changes = world.after_proof()
         elif world.row.lease is Lease.SENDING and known:
             changes = transitions.code_sent_again(world.now, RULES, b"s")
+        elif transitions.at_work(world.row, world.now):
+            return  # our hook agreed, and Kratos may be about to store
         world.change(world.row, **changes)
 
     @rule(

@@ -171,8 +171,10 @@ MOMENTS = [
     (Lease.VERIFYING, 0, 0, 0, False, True, True),
     (Lease.SENDING, +1, 0, -1, True, False, False),
     (Lease.SENDING, -1, 0, +1, False, True, False),
-    # What the hook agreed to keeps the row as a lease does, beyond the lease.
-    (Lease.SETTING, -1, +1, -1, True, False, False),
+    # What the hook agreed to keeps the row as a lease does, beyond the lease; but then
+    # an account may settle it.
+    (Lease.SETTING, -1, +1, -1, True, True, False),
+    (Lease.SETTING, 0, +1, -1, True, True, False),
     (Lease.SETTING, -1, 0, -1, False, True, True),
     (Lease.SETTING, +1, -1, -1, True, False, False),
     (Lease.SETTING, 0, 0, +1, False, True, False),

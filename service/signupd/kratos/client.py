@@ -127,7 +127,7 @@ class Kratos:
         )
 
     async def submit_code(
-        self, flow_id: str, traits: Mapping[str, Any], code: str
+        self, flow_id: str, traits: Mapping[str, Any], code: str, *, again: bool = False
     ) -> CodeResult:
         """Have Kratos check a code.
 
@@ -135,12 +135,15 @@ class Kratos:
             flow_id: The flow by which the code was sent.
             traits: The very traits it was sent with.
             code: As the person typed it.
+            again: This repeats a submission whose answer was lost. It waits no longer
+                than for any other call: a lease has to cover both.
 
         Returns:
             What Kratos made of it. UNCLEAR where only the flow can tell.
         """
         payload = {"method": "code", "traits": traits, "code": code}
-        answer = await self._submit(flow_id, payload, self._timeouts.hooked)
+        seconds = self._timeouts.call if again else self._timeouts.hooked
+        answer = await self._submit(flow_id, payload, seconds)
         if answer.status == HTTPStatus.OK:
             return CodeResult(CodeAnswer.HOOK_MISSING, _stored_id(answer.body))
         if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 _FINAL = [state for state in State if state.final]
 _WAITING = [State.CODE_REQUIRED, State.PASSWORD_REQUIRED]
 IN_PROGRESS = "in_progress"
+_PRUNING = 0x7369676E757065  # the number that replicas lock ("signupe")
 
 
 class Backlog:
@@ -41,6 +42,10 @@ class Backlog:
         """Ask the database for a sign of life."""
         async with self._database.connection() as connection:
             await connection.execute(sa.select(sa.literal(1)))
+
+    async def set_clock(self) -> None:
+        """Go by the database's clock from here on, however long nothing was read."""
+        await self._database.set_clock()
 
     async def end_all_leases(self) -> int:
         """Declare every lease dead. Only for a ledger that nobody else works on."""
@@ -117,10 +122,17 @@ class Backlog:
         return await self._count(signups.delete().where(signups.c.signup_id.in_(due)))
 
     async def forget_events(self, before: int) -> int:
-        """Delete events from before a moment; a trigger adds them to the totals."""
+        """Delete events from before a moment; a trigger adds them to the totals.
+
+        One replica at a time: two would wait for each other's totals.
+        """
+        alone: sa.ColumnElement[bool] = sa.true()
+        if self._database.shared:
+            locked = sa.select(sa.func.pg_try_advisory_xact_lock(_PRUNING))
+            alone = locked.scalar_subquery().is_(sa.true())
         due = (
             sa.select(events.c.event_id)
-            .where(events.c.event_time <= before)
+            .where(events.c.event_time <= before, alone)
             .order_by(events.c.event_id)
             .limit(self.batch)
             .with_for_update(skip_locked=True)

@@ -25,7 +25,8 @@ class Contents:
         pending_flow_id: The flow that a mail is being sent by; empty when none is.
         resends: The request ids of the mails asked for after the first; empty where
             one had none.
-        ghost_id: An account that Kratos stored past us and that is still to be deleted.
+        stored_id: An account that an answer to our own POST named and that is still to
+            be looked at: ours, or stored past us and to be deleted.
     """
 
     address: str
@@ -34,7 +35,7 @@ class Contents:
     flow_id: str
     pending_flow_id: str = ""
     resends: tuple[str, ...] = ()
-    ghost_id: str = ""
+    stored_id: str = ""
 
     def __repr__(self) -> str:
         """Show nothing of it: it is kept sealed for a reason."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from signupd.address import Address
 from signupd.errors import (
     KratosIncompatible,
-    KratosUnavailable,
     KratosUnreached,
     PasswordAlreadySet,
     PasswordAttemptsExhausted,
@@ -32,8 +31,10 @@ from signupd.signup.rules import PASSWORDS_KEPT
 from signupd.signup.settle import (
     conclude_password,
     delete_ghost,
+    is_whole,
     look_up,
     made_by,
+    note_stored,
     refuse_late,
     still_due,
 )
@@ -134,7 +135,7 @@ async def _submit(deps: Deps, attempt: Attempt, flow_id: str, password: str) -> 
     except KratosUnreached:
         await _give_back(deps, attempt)
         raise
-    except KratosUnavailable as error:
+    except SignupdError as error:
         return await _look(deps, attempt, error)
     match result.answer:
         case PasswordAnswer.CREATED:
@@ -164,20 +165,26 @@ async def _give_back(deps: Deps, attempt: Attempt) -> None:
 
 async def _created(deps: Deps, attempt: Attempt, result: PasswordResult) -> Answer:
     """An account is stored. Finish if it is the one we agreed to, else delete it."""
-    account = await _look_up(deps, attempt.record)
-    complete = (
-        account is not None
-        and account.id == result.identity_id
-        and _made_now(attempt, account)
-        and attempt.contents.address in account.verified
-    )
-    if account is not None and complete:
+    stored = result.identity_id
+    if stored is None:
+        raise AssertionError("an account is stored, and it has an id")
+    try:
+        account = await look_up(deps, attempt.record)
+    except SignupdError:
+        await note_stored(deps, attempt.record, stored)
+        raise
+    if account is not None and account.id == stored and _complete(attempt, account):
         return await _finish(deps, attempt.record, account)
     deps.gate.distrust()
-    if result.identity_id is not None:
-        await delete_ghost(deps, attempt.record, result.identity_id)
+    await delete_ghost(deps, attempt.record, stored)
     await _give_back(deps, attempt)
     raise KratosIncompatible(FAULTS[result.answer])
+
+
+def _complete(attempt: Attempt, account: Identity) -> bool:
+    """Tell whether this very attempt made an account, and made it whole."""
+    whole = is_whole(attempt.record, attempt.contents.address, account)
+    return whole and _made_now(attempt, account)
 
 
 def _made_now(attempt: Attempt, account: Identity) -> bool:

@@ -46,9 +46,10 @@ async def settle(deps: Deps, found: Found) -> Found:
         if moved is None or transitions.abandoned(moved.record, moved.now):
             raise
         return moved
-    deps.log.warning(
-        "settled", signup_id=str(record.signup_id), state=settled.state.value
-    )
+    if settled is not record:
+        deps.log.warning(
+            "settled", signup_id=str(record.signup_id), state=settled.state.value
+        )
     return Found(settled, deps.ledger.now())
 
 
@@ -60,22 +61,31 @@ async def delete_ghost(deps: Deps, record: Record, identity_id: uuid.UUID) -> No
     try:
         await deps.kratos.delete_identity(identity_id)
     except SignupdError:
-        contents = open_contents(deps.keys, record)
-        noted = replace(contents, ghost_id=str(identity_id))
-        sealed = seal_contents(deps.keys, record.signup_id, noted)
-        changes = {**transitions.undecided(), "sealed": sealed}
-        await deps.ledger.change(record, **changes)
+        await note_stored(deps, record, identity_id)
         raise
+
+
+async def note_stored(deps: Deps, record: Record, identity_id: uuid.UUID) -> None:
+    """Leave to be settled what Kratos stored: ours, or a ghost to be deleted."""
+    noted = replace(open_contents(deps.keys, record), stored_id=str(identity_id))
+    sealed = seal_contents(deps.keys, record.signup_id, noted)
+    changes = {**transitions.undecided(), "sealed": sealed}
+    await deps.ledger.change(record, **changes)
 
 
 async def _lay_ghost(deps: Deps, record: Record) -> Record | None:
     """Delete what a call before could not; None where there is nothing to delete."""
     contents = open_contents(deps.keys, record)
-    if not contents.ghost_id:
+    if not contents.stored_id:
         return None
-    await deps.kratos.delete_identity(uuid.UUID(contents.ghost_id))
+    stored = uuid.UUID(contents.stored_id)
+    account = await look_up(deps, record)
+    named = account is not None and account.id == stored
+    if account is not None and named and is_whole(record, contents.address, account):
+        return None
+    await deps.kratos.delete_identity(stored)
     # The flow that made it is used up.
-    laid = replace(contents, ghost_id="", flow_id="")
+    laid = replace(contents, stored_id="", flow_id="")
     sealed = seal_contents(deps.keys, record.signup_id, laid)
     changes = {**transitions.lease_ended(), "sealed": sealed}
     return await deps.ledger.change(record, **changes)
@@ -91,6 +101,11 @@ def made_by(record: Record, account: Identity | None) -> bool:
     """Tell whether an account carries this sign-up's mark."""
     mark = None if account is None else account.mark
     return mark is not None and mark.signup_id == record.signup_id
+
+
+def is_whole(record: Record, address: str, account: Identity) -> bool:
+    """Tell whether an account is as our hook had it made for this sign-up."""
+    return made_by(record, account) and address in account.verified
 
 
 async def conclude_code(deps: Deps, record: Record, account: Identity | None) -> Record:
@@ -138,9 +153,12 @@ async def _settle_code(deps: Deps, record: Record) -> Record:
 
 async def _settle_password(deps: Deps, record: Record) -> Record:
     account = await look_up(deps, record)
-    if account is None:
-        return await deps.ledger.change(record, **transitions.lease_ended())
-    return await conclude_password(deps, record, account)
+    if account is not None:
+        return await conclude_password(deps, record, account)
+    if transitions.at_work(record, deps.ledger.now()):
+        return record  # our hook agreed: Kratos may be about to store it
+    changes = transitions.lease_ended()
+    return await deps.ledger.change(record, unapproved=True, **changes)
 
 
 async def _settle_mail(deps: Deps, record: Record) -> Record:

@@ -23,6 +23,7 @@ from signupd.sealing import Step, digests_equal
 from signupd.signup import transitions
 from signupd.signup.contents import Contents, open_contents, seal_contents, seal_mask
 from signupd.signup.deps import Answer
+from signupd.signup.rules import SECOND
 from signupd.signup.settle import mail_went, settle
 from signupd.signup.traits import identity_traits
 
@@ -113,7 +114,9 @@ async def _resume(deps: Deps, found: Found) -> Answer:
     if await deps.kratos.flow_state(contents.flow_id) is FlowState.SENT_EMAIL:
         return await _sent(deps, record, contents)
     if record.sends >= min(MAX_FIRST_MAILS, deps.rules.sends):
-        raise SendLimitReached
+        # No token was ever told: when this sign-up is over the request may begin anew.
+        wait = record.expire_time - found.now
+        raise SendLimitReached(retry_after_seconds=wait / SECOND)
     contents = replace(contents, flow_id=await deps.kratos.open_registration())
     sealed = seal_contents(deps.keys, record.signup_id, contents)
     sends = record.sends + 1

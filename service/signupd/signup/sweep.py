@@ -55,6 +55,7 @@ async def sweep(deps: Deps, backlog: Backlog, *, batch: int, retention: int) -> 
     Raises:
         LedgerUnavailable: The database does not answer.
     """
+    await backlog.set_clock()
     settled, failed = await _settle_dead(deps, backlog)
     expired = await backlog.expire()
     now = deps.ledger.now()

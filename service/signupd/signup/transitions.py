@@ -45,8 +45,12 @@ def busy_until(record: Record) -> int:
 
 
 def abandoned(record: Record, now: int) -> bool:
-    """Tell whether a holder died and left the row to be settled."""
-    return record.lease is not Lease.NONE and not at_work(record, now)
+    """Tell whether a holder died, or gave up, and left the row to be settled.
+
+    What our hook agreed to may still stand: until that has run out an account that is
+    found settles the row, and finding none does not.
+    """
+    return record.lease is not Lease.NONE and now >= record.lease_until
 
 
 def expired(record: Record, now: int) -> bool:

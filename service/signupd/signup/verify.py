@@ -111,6 +111,9 @@ async def _ask_kratos(
     except KratosUnavailable:
         deps.log.warning("answer_lost", signup_id=str(record.signup_id))
         result = None
+    except SignupdError:
+        await deps.ledger.change(record, **transitions.undecided())
+        raise
     try:
         if result is None:
             result = await _after_lost_answer(deps, contents, code)
@@ -138,7 +141,9 @@ async def _after_lost_answer(deps: Deps, contents: Contents, code: str) -> CodeR
     """Ask the flow; if it does not say, the same code once more will tell."""
     if await _passed(deps, contents):
         return CodeResult(CodeAnswer.PROVED)
-    result = await deps.kratos.submit_code(contents.flow_id, contents.traits, code)
+    result = await deps.kratos.submit_code(
+        contents.flow_id, contents.traits, code, again=True
+    )
     if result.answer is CodeAnswer.USED:
         return CodeResult(CodeAnswer.PROVED)
     return result
