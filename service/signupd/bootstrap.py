@@ -98,8 +98,7 @@ class Service:
             OSError: A port cannot be had.
             LedgerUnavailable: The ledger cannot be opened.
         """
-        # Taken first: a second server on one SQLite ledger, started by mistake, must
-        # fail here, before it declares the first one's leases dead.
+        # Taken first: where it cannot be had nothing else must have been touched.
         self.port = self._server.listen(self._settings.listen)
         await self.open_ledger(alone=True)
         self.hook_port = await _listen(self._hooks, self._settings.hook_listen)

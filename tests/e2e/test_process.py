@@ -4,12 +4,15 @@ import os
 import signal
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import pytest
 from grpc_health.v1 import health_pb2
 from kratos_signup.v1 import signup_service_pb2 as pb
 
+from devstack.server import Signupd, SignupdFailedError
 from tests.e2e.frail import Frail
-from tests.e2e.stack import GOOD_PASSWORD
+from tests.e2e.stack import GOOD_PASSWORD, Stack
 
 
 def test_told_to_stop(frail: Frail, address: str) -> None:
@@ -68,3 +71,20 @@ def test_killed(frail: Frail, address: str) -> None:
     assert done == finished
     assert done.signup == stack.caller.get(token).signup
     assert 1 == len(stack.admin.courier_messages(address))
+
+
+def test_second_server(stack: Stack, address: str, tmp_path: Path) -> None:
+    """A second server on one SQLite ledger does not come up, and harms nothing."""
+    token = stack.proved(address)
+    log = stack.log()
+    second = Signupd(
+        stack.kratos.public_url,
+        stack.kratos.admin_url,
+        directory=tmp_path,
+        settings={"LEDGER_URL": f"sqlite:///{stack.server.directory}/signupd.db"},
+    )
+    with pytest.raises(SignupdFailedError, match=r"another server has .* open"):
+        second.start()
+
+    assert [] == log.said("settled")
+    assert pb.SIGNUP_STATE_PASSWORD_REQUIRED == stack.caller.get(token).signup.state

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import socket
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -46,6 +48,26 @@ async def test_health_without_kratos(world: World) -> None:
     answer = await stub.Check(health_pb2.HealthCheckRequest())
 
     assert 1 == answer.status
+
+
+async def test_unix_socket_in_use(world: World) -> None:
+    """A second server takes nobody's unix socket away; one left behind is no hurdle."""
+    path = f"{world.directory}/signupd.sock"
+    (world.directory / "second").mkdir()
+    ledger = f"sqlite:///{world.directory}/second/signupd.db"
+    first = await world.serve(listen=f"unix:{path}")
+    with pytest.raises(OSError, match="in use"):
+        await world.serve(listen=f"unix:{path}", ledger_url=ledger)
+    async with grpc.aio.insecure_channel(f"unix:{path}") as channel:
+        stub: Any = health_pb2_grpc.HealthStub(channel)
+        answer = await stub.Check(health_pb2.HealthCheckRequest())
+    await first.service.stop()
+    with contextlib.closing(socket.socket(socket.AF_UNIX)) as left_behind:
+        left_behind.bind(path)
+    again = await world.serve(listen=f"unix:{path}", proved=False)
+
+    assert health_pb2.HealthCheckResponse.SERVING == answer.status
+    assert 1 == again.service.port
 
 
 async def test_reflection(caller: Caller) -> None:

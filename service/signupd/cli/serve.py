@@ -9,6 +9,7 @@ import sys
 from signupd import logs
 from signupd.bootstrap import Service
 from signupd.cli.common import Config, run, settings_of
+from signupd.ledger.lock import alone_on
 
 
 def serve(config: Config = None) -> None:
@@ -23,11 +24,12 @@ def serve(config: Config = None) -> None:
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-        service = Service(settings, log)
-        try:
-            await service.start()
-            await stopping.wait()
-        finally:
-            await service.stop()
+        with alone_on(settings.ledger_url):
+            service = Service(settings, log)
+            try:
+                await service.start()
+                await stopping.wait()
+            finally:
+                await service.stop()
 
     run(work)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING, Final
 
 import grpc
@@ -83,6 +84,8 @@ class Server:
         Raises:
             OSError: The address cannot be had.
         """
+        if address.startswith("unix:") and _answers(address.removeprefix("unix:")):
+            raise OSError(f"cannot listen on {address}: it is in use")
         try:
             port = self._server.add_insecure_port(address)
         except RuntimeError as error:
@@ -100,3 +103,13 @@ class Server:
         """Say NOT_SERVING, let calls end, cut off what is left after the grace."""
         await self._health.enter_graceful_shutdown()
         await self._server.stop(grace_seconds)
+
+
+def _answers(path: str) -> bool:
+    """Tell whether somebody serves a unix socket, which gRPC would take away."""
+    with socket.socket(socket.AF_UNIX) as probe:
+        try:
+            probe.connect(path)
+        except OSError:
+            return False
+    return True
