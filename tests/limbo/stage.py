@@ -88,7 +88,7 @@ class Scene:
     world: World
     books: Books
     caller: Caller
-    secrets: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=lambda: [PASSWORD, OTHER_PASSWORD])
 
     @property
     def proxy(self) -> Proxy:

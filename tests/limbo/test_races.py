@@ -38,6 +38,8 @@ if TYPE_CHECKING:
     from tests.limbo.conftest import GetStage
 
 ROUNDS = 16
+# So many where an outcome has not been seen yet; a busy machine shifts the moments.
+MOST_ROUNDS = 10 * ROUNDS
 # Rounds that run at the same time; more would only wait for the processor.
 ABREAST = 4
 MICROSECONDS = 1_000_000
@@ -113,8 +115,21 @@ def many(play: Callable[[int], list[str]]) -> list[list[str]]:
         return list(pool.map(play, range(ROUNDS)))
 
 
+def all_kinds(
+    play: Callable[[int], list[str]], kinds: list[list[str]]
+) -> list[list[str]]:
+    """Play many rounds, and more, until each kind of outcome has been seen."""
+    seen = many(play)
+    while len(seen) < MOST_ROUNDS and any(kind not in seen for kind in kinds):
+        seen.append(play(len(seen)))
+    return [list(kind) for kind in sorted({tuple(one) for one in seen})]
+
+
 def gaps(number: int) -> float:
-    """Spread the rounds over the time that a call takes, and a bit of chance."""
+    """Spread the rounds over the time that a call takes, and a bit of chance.
+
+    Rounds beyond the usual number wait longer.
+    """
     spread = SPREAD_SECONDS * number / ROUNDS
     return spread + random.random() * SPREAD_SECONDS / ROUNDS  # noqa: S311
 
@@ -183,10 +198,9 @@ def test_cancel(pair: Pair) -> None:
         assert kind == pair.books.events(proved.shown.signup_id)[-1]
         return [done.what, cancelled.what]
 
-    seen = many(play)
     fair = [["COMPLETED", "STEP_MISMATCH"], ["SIGNUP_CANCELLED", "CANCELLED"]]
 
-    assert [] == [one for one in seen if one not in fair]
+    assert fair == all_kinds(play, fair)
 
 
 def test_expiry(pair: Pair) -> None:
@@ -209,9 +223,9 @@ def test_expiry(pair: Pair) -> None:
         assert pair.books.events(signup_id).count("completed") == completed
         return [outcome.what]
 
-    fair = {"COMPLETED", "SIGNUP_EXPIRED"}
+    fair = [["COMPLETED"], ["SIGNUP_EXPIRED"]]
 
-    assert {one for (one,) in many(play)} <= fair
+    assert fair == all_kinds(play, fair)
 
 
 @pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
