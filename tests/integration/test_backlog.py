@@ -1,0 +1,72 @@
+"""What replicas do at once to what has fallen due, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+from signupd.ledger.backlog import Backlog
+from signupd.ledger.database import Database
+from signupd.ledger.engine import open_engine
+from signupd.ledger.record import Event
+from signupd.ledger.schema import migrate
+from signupd.ledger.tables import events
+
+from tests.doubles.clock import ClockDouble
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from devstack.postgres import Postgres
+
+BATCH = 25
+EVENTS = 4_000
+LONG_AGO, SINCE_THEN = 1_000, 2_000
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> AsyncIterator[Database]:
+    """Give a database of either kind, with old events of all kinds in it."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    if request.param == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.create_database(f"backlog_{uuid.uuid4().hex}")
+    await migrate(url)
+    opened = Database(open_engine(url), ClockDouble())
+    # In no order, as they come: each batch then locks the totals in another.
+    kinds = random.Random(1).choices([*Event], k=EVENTS)  # noqa: S311 - no secret
+    async with opened.connection() as connection:
+        await connection.execute(
+            events.insert(),
+            [
+                {
+                    "kind": kind,
+                    "signup_id": uuid.uuid4(),
+                    "address_digest": b"a" * 32,
+                    "event_time": LONG_AGO,
+                }
+                for kind in kinds
+            ],
+        )
+    yield opened
+    await opened.close()
+
+
+async def test_events_pruned_by_replicas(database: Database) -> None:
+    """Replicas that prune at once hinder nobody and lose no count."""
+    replicas = [Backlog(database, BATCH) for _ in range(4)]
+    before = await replicas[0].counts()
+    pruned = 0
+    while pruned < EVENTS:
+        rounds = (one.forget_events(SINCE_THEN) for one in replicas)
+        pruned += sum(await asyncio.gather(*rounds))
+
+    assert EVENTS == pruned
+    assert before == await replicas[0].counts()
+    assert EVENTS == sum(before[kind.value] for kind in Event)
