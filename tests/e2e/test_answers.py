@@ -1,0 +1,122 @@
+"""The questions of docs/answers.md, each answered by a real Kratos."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from kratos_signup.v1 import signup_service_pb2 as pb
+
+from devstack.config import Mutation
+from tests.e2e.broken import without_hook
+from tests.e2e.holdings import registration_flow_ids, session_ids
+from tests.e2e.site import Site
+from tests.e2e.stack import GOOD_PASSWORD, Stack, attached, wait_until
+
+SENT, PASSED = "sent_email", "passed_challenge"
+CODE_SENT, EXISTS = 1040005, 4000007
+
+
+def by_hand() -> Mutation:
+    """Set Kratos up as those do who have no service in front of it: without hooks."""
+    mutations = [without_hook("code"), without_hook("password")]
+
+    def mutate(config: dict[str, Any]) -> None:
+        for one in mutations:
+            one(config)
+
+    return mutate
+
+
+@pytest.fixture(scope="module")
+def plain(site: Site) -> Iterator[Stack]:
+    """Give a Kratos that asks nobody; the service in front of it refuses to serve."""
+    with site.stack(by_hand()) as made:
+        yield made
+
+
+class TestWhenIsTheAddressTaken:
+    """When is the e-mail address taken?"""
+
+    def test_in_kratos_alone(self, plain: Stack, address: str) -> None:
+        """Not at the submission: two may submit it, and the first right code has it."""
+        traits = {"email": address}
+        flows = [plain.visitor.send_code(traits) for _ in range(2)]
+        codes = [plain.code(address, number) for number in (1, 2)]
+        after_submission = plain.admin.identities(address)
+        first = plain.visitor.submit_code(flows[1].flow_id, traits, codes[1])
+        (taken,) = plain.admin.identities(address)
+        second = plain.visitor.submit_code(flows[0].flow_id, traits, codes[0])
+
+        assert [(SENT, (CODE_SENT,))] * 2 == [(f.state, f.messages) for f in flows]
+        assert [] == after_submission
+        assert first.identity_id == taken.id
+        assert EXISTS in second.messages
+        # From here on nobody else can have it, and it was never finished.
+        assert (True, False) == (taken.verified, taken.has_password)
+
+    def test_here(self, stack: Stack, address: str) -> None:
+        """At the password, and not a call sooner: any number may be under way."""
+        tokens = [stack.proved(address) for _ in range(2)]
+        proved = stack.admin.identities(address)
+        done = stack.caller.set_password(tokens[1], GOOD_PASSWORD)
+        late = stack.caller.set_password(tokens[0], "another " + GOOD_PASSWORD)
+        (taken,) = stack.admin.identities(address)
+
+        assert [] == proved
+        assert pb.SIGNUP_STATE_COMPLETED == done.signup.state
+        assert pb.SIGNUP_STATE_ALREADY_REGISTERED == late.signup.state
+        assert done.signup.identity_id == taken.id
+        assert (True, True) == (taken.verified, taken.has_password)
+
+
+class TestCanAnUnfinishedAccountExpire:
+    """Can an unfinished account expire?"""
+
+    def test_in_kratos_alone(self, plain: Stack, address: str) -> None:
+        """No: what the code made stays, and turns away the person it belongs to."""
+        traits = {"email": address}
+        flow = plain.visitor.send_code(traits)
+        plain.visitor.submit_code(flow.flow_id, traits, plain.code(address))
+        again = plain.visitor.register_by_password(traits, GOOD_PASSWORD)
+
+        assert EXISTS in again.messages
+        assert not plain.visitor.login(address, GOOD_PASSWORD)
+
+    def test_here(self, site: Site, stack: Stack, address: str) -> None:
+        """There is none: the sign-up expires, and the address was free all along."""
+        server = site.server(stack.kratos, settings={"PASSWORD_TTL": "1s"})
+        with server, attached(stack.mailbox, stack.kratos, server) as hasty:
+            token = hasty.proved(address)
+            wait_until(lambda: _expired(hasty, token), "the sign-up lapses")
+        held = stack.admin.identities(address)
+        again = stack.registered(address)
+
+        assert [] == held
+        assert stack.admin.identity(again).has_password
+
+
+def _expired(stack: Stack, token: str) -> bool:
+    return stack.caller.get(token).signup.state == pb.SIGNUP_STATE_EXPIRED
+
+
+class TestMustTheAuthTokenGoToTheClient:
+    """Must the auth token go to the client?"""
+
+    def test_here(self, stack: Stack, address: str) -> None:
+        """No: nothing of Kratos is in any answer, and no session is left behind."""
+        flows = registration_flow_ids(stack.kratos)
+        sessions = session_ids(stack.kratos)
+        started = stack.caller.start(address)
+        code = stack.code(address)
+        verified = stack.caller.verify(started.continuation_token, code)
+        done = stack.caller.set_password(verified.continuation_token, GOOD_PASSWORD)
+        told = f"{started} {verified} {done}"
+        of_kratos = (registration_flow_ids(stack.kratos) - flows) | (
+            session_ids(stack.kratos) - sessions
+        )
+        identity_id = done.signup.identity_id
+
+        assert 2 <= len(of_kratos)
+        assert [] == [one for one in of_kratos if one in told]
+        assert 0 == stack.admin.session_count(identity_id)
+        assert stack.visitor.login(address, GOOD_PASSWORD)
