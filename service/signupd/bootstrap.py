@@ -46,6 +46,7 @@ HOOKED_TIMEOUT_SECONDS: Final = 30.0
 # at a deletion. At the code: the flow's state, the code again, a look-up.
 _CALLS_UNDER_LEASE: Final = 4
 _LEASE_SLACK_SECONDS: Final = 5.0
+_NAMED_AT_START: Final = 20
 # How long after our yes Kratos may still store; see Rules.approval.
 _APPROVAL_SECONDS: Final = 45.0
 
@@ -101,6 +102,7 @@ class Service:
         # Taken first: where it cannot be had nothing else must have been touched.
         self.port = self._server.listen(self._settings.listen)
         await self.open_ledger(alone=True)
+        await self._name_unopened()
         self.hook_port = await _listen(self._hooks, self._settings.hook_listen)
         if self._settings.metrics_listen:
             address = self._settings.metrics_listen
@@ -114,6 +116,18 @@ class Service:
         self._log.info(
             "serving", listen=self._settings.listen, hooks=self._settings.hook_listen
         )
+
+    async def _name_unopened(self) -> None:
+        """Say which sign-ups cannot go on, since their key has been forgotten."""
+        left = await self.backlog.unopened(self.deps.keys.heads, _NAMED_AT_START)
+        if left:
+            self._log.error(
+                "key_forgotten",
+                signup_ids=[str(signup_id) for signup_id in left],
+                more=len(left) == _NAMED_AT_START,
+                why="TOKEN_KEYS lacks a key that sign-ups under way are sealed with; "
+                "keep old keys behind the new one for CODE_TTL and PASSWORD_TTL",
+            )
 
     async def stop(self) -> None:
         """Drain: no new calls, end those under way, then let go of everything.

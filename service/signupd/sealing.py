@@ -30,6 +30,7 @@ KEY_BYTES: Final = 32
 DIGEST_BYTES: Final = 32
 _VERSION: Final = b"\x01"
 _KEY_ID_BYTES: Final = 4
+HEAD_BYTES: Final = len(_VERSION) + _KEY_ID_BYTES  # what tells who can open it
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _HEAD_BYTES: Final = len(_VERSION) + _KEY_ID_BYTES + _NONCE_BYTES
@@ -68,6 +69,11 @@ class KeyRing:
         self._ciphers = dict(zip(reversed(ids), reversed(ciphers), strict=True))
         self._sealing_id, self._sealing_cipher = ids[0], ciphers[0]
         self._digest_key = _derive(digest_key, b"digest")
+
+    @property
+    def heads(self) -> frozenset[bytes]:
+        """How all that this ring can open begins: format version and key id."""
+        return frozenset(_VERSION + key_id for key_id in self._ciphers)
 
     def __repr__(self) -> str:
         """Name the ring's size and nothing else."""

@@ -388,7 +388,7 @@ async def test_kratos_not_reached(world: World, caller: Caller) -> None:
 
 async def test_kratos_too_slow(world: World) -> None:
     """A Kratos that does not answer in time is unavailable; its work is found later."""
-    caller = (await world.serve(kratos_timeout="100ms")).caller
+    caller = (await world.serve(kratos_timeout="1s")).caller
     held = world.kratos.hold("open")
     refused = await refusal(caller.start(ADDRESS))
     held.released.set()
@@ -439,15 +439,25 @@ async def test_request_too_large(world: World, caller: Caller) -> None:
     assert "send" not in world.kratos.calls
 
 
-@pytest.mark.parametrize("column", ["sealed", "sealed_mask"])
-async def test_defect(world: World, caller: Caller, column: str) -> None:
+async def test_defect(world: World, caller: Caller) -> None:
     """What was never to happen is INTERNAL: no text to the caller, all to the log."""
     token, code = await to_code(world, caller, ADDRESS)
-    world.change_row(column, b"tampered with")
+    world.change_row("state", "tampered with")
     refused = await refusal(caller.verify(token, code))
 
     assert (CODE.INTERNAL, "INTERNAL") == said(refused)
     assert "Something is wrong in this service." == refused.message
+    assert [] == [w for w in ("Lookup", "tampered", "Traceback") if w in refused.wire]
+    assert "LookupError" in repr(world.log.entry("defect")["exception"])
+
+
+@pytest.mark.parametrize("column", ["sealed", "sealed_mask"])
+async def test_tampered_with(world: World, caller: Caller, column: str) -> None:
+    """A row that the key ring cannot open is nobody's; the log names it."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.change_row(column, b"tampered with")
+    refused = await refusal(caller.verify(token, code))
+
+    assert (CODE.INVALID_ARGUMENT, "TOKEN_INVALID") == said(refused)
     assert [] == [w for w in ("Seal", "tampered", "Traceback") if w in refused.wire]
-    assert ["defect"] == world.log.events("error")
-    assert "SealBroken" in repr(world.log.entry("defect")["exception"])
+    assert "SealBroken" in repr(world.log.entry("signup_unreadable")["exception"])

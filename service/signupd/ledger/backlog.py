@@ -15,6 +15,7 @@ from signupd.ledger.tables import event_totals, events, signups
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Collection
 
     from signupd.ledger.database import Database
 
@@ -46,6 +47,26 @@ class Backlog:
     async def set_clock(self) -> None:
         """Go by the database's clock from here on, however long nothing was read."""
         await self._database.set_clock()
+
+    async def unopened(self, heads: Collection[bytes], most: int) -> list[uuid.UUID]:
+        """Name sign-ups under way that are sealed otherwise than all of these begin.
+
+        Args:
+            heads: Beginnings of sealed columns, all of one length.
+            most: How many to name at the most.
+        """
+        length = len(next(iter(heads)))
+        head = sa.func.substr(signups.c.sealed, 1, length, type_=sa.LargeBinary)
+        query = (
+            sa.select(signups.c.signup_id)
+            .where(
+                signups.c.state.in_([State.STARTING, *_WAITING]),
+                head.not_in(sorted(heads)),
+            )
+            .limit(most)
+        )
+        async with self._database.connection() as connection:
+            return list((await connection.execute(query)).scalars())
 
     async def end_all_leases(self) -> int:
         """Declare every lease dead. Only for a ledger that nobody else works on."""

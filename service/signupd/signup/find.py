@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from signupd.errors import LedgerUnavailable, SignupdError, TokenInvalid
 from signupd.ledger.record import State
+from signupd.sealing import SealBroken
 from signupd.signup.settle import settle
 
 if TYPE_CHECKING:
@@ -25,7 +26,8 @@ async def signup_of(deps: Deps, token: str) -> AsyncIterator[tuple[Found, Step]]
     Whatever goes wrong inside, the error leaves with the sign-up as it stands then.
 
     Raises:
-        TokenInvalid: Not one of our tokens, or its sign-up is no longer kept.
+        TokenInvalid: Not one of our tokens, or its sign-up is no longer kept, or no
+            longer readable since its key was forgotten.
         KratosUnavailable, KratosIncompatible: A call died at work on this sign-up, and
             Kratos cannot say what became of it.
     """
@@ -38,6 +40,9 @@ async def signup_of(deps: Deps, token: str) -> AsyncIterator[tuple[Found, Step]]
     except SignupdError as error:
         await show(deps, signup_id, error)
         raise
+    except SealBroken as error:
+        deps.log.exception("signup_unreadable", signup_id=str(signup_id))
+        raise TokenInvalid from error
 
 
 async def show_by_token(deps: Deps, token: str, error: SignupdError) -> None:
@@ -49,7 +54,7 @@ async def show_by_token(deps: Deps, token: str, error: SignupdError) -> None:
 
 async def show(deps: Deps, signup_id: uuid.UUID, error: SignupdError) -> None:
     """Add to an error how its sign-up stands now, if the ledger tells."""
-    with contextlib.suppress(LedgerUnavailable):
+    with contextlib.suppress(LedgerUnavailable, SealBroken):
         found = await deps.ledger.find(signup_id)
         if found is not None and found.record.state is not State.STARTING:
             error.signup = deps.view(found.record, found.now)

@@ -19,7 +19,7 @@ from signupd.errors import (
 )
 from signupd.kratos.outcomes import FlowState
 from signupd.ledger.record import Lease, Record, State
-from signupd.sealing import Step, digests_equal
+from signupd.sealing import SealBroken, Step, digests_equal
 from signupd.signup import transitions
 from signupd.signup.contents import Contents, open_contents, seal_contents, seal_mask
 from signupd.signup.deps import Answer
@@ -97,6 +97,16 @@ async def _known(deps: Deps, request: StartRequest, address: Address) -> Answer 
     digest = _request_digest(deps, request, address)
     if not digests_equal(digest or b"", record.request_digest or b""):
         raise RequestIdReused
+    try:
+        return await _outcome(deps, found)
+    except SealBroken as error:
+        deps.log.exception("signup_unreadable", signup_id=str(record.signup_id))
+        raise RequestIdReused from error  # only a new id can begin anew
+
+
+async def _outcome(deps: Deps, found: Found) -> Answer | None:
+    """Tell what came of a call, or carry it on; None where it is over for good."""
+    record = found.record
     if record.state is not State.STARTING:
         found = await settle(deps, found)
         return _answer(deps, found.record, found.now)
