@@ -122,7 +122,11 @@ class KratosDouble:
 
     def add_account(self, address: str, **fields: Any) -> Identity:
         """Have somebody be registered already."""
-        account = Identity(traits={"email": address}, **fields)
+        return self.add_identity({"email": address}, **fields)
+
+    def add_identity(self, traits: dict[str, Any], **fields: Any) -> Identity:
+        """Have an operator make an account, of whatever schema."""
+        account = Identity(traits=traits, **fields)
         self._books.accounts[account.id] = account
         return account
 

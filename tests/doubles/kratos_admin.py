@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 
     from tests.doubles.kratos_books import Books
 
+PAGE_SIZE = 250
+
 
 class AdminApi:
     """Answers the admin API.
@@ -35,10 +37,19 @@ class AdminApi:
         return app
 
     async def find(self, request: web.Request) -> web.Response:
-        """List the account with an identifier, if there is one."""
-        account = self._books.account(request.query["credentials_identifier"])
-        found = [] if account is None else [account.body(admin=True)]
-        return web.json_response(found)
+        """List accounts: those with these ids, or the one with an identifier."""
+        if "ids" in request.query:
+            accounts = self._books.accounts
+            wanted = {uuid.UUID(one) for one in request.query.getall("ids")}
+            found = [accounts[one] for one in sorted(wanted & accounts.keys())]
+        else:
+            account = self._books.account(request.query["credentials_identifier"])
+            found = [] if account is None else [account]
+        shown = found[: int(request.query.get("page_size", PAGE_SIZE))]
+        credential = "include_credential" in request.query
+        return web.json_response(
+            [one.body(admin=True, credential=credential) for one in shown]
+        )
 
     async def delete(self, request: web.Request) -> web.Response:
         """Delete an account."""

@@ -14,22 +14,41 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+# What its password credentials hold; no password has it.
+HASH = "$2a$12$d0ubled0ubled0ubled0uOhashhashhashhashhashhashhashhash"
+# Traits to sign in by: the reference schema's, and a user name where one has it.
+IDENTIFIERS = ("email", "username")
+
 
 @dataclass(slots=True)
 class Identity:
-    """One account. The password is kept as it came, for tests to look at."""
+    """One account. The password is kept as it came, for tests to look at.
+
+    Attributes:
+        migrating: Whether a migration hook is to be asked for the password.
+        social: Whether somebody else vouches for it at the login.
+    """
 
     traits: Json
     verified: bool = False
     password: str | None = None
+    state: str = "active"
+    migrating: bool = False
+    social: bool = False
     metadata_admin: Json | None = None
     sessions: int = 0
     id: uuid.UUID = field(default_factory=uuid.uuid4)
 
     @property
     def address(self) -> str:
-        """The identifier, as Kratos normalises it."""
+        """The address, as Kratos normalises it."""
         return str(self.traits["email"]).lower()
+
+    @property
+    def identifiers(self) -> list[str]:
+        """What it may sign in with, as Kratos normalises it."""
+        found = [self.traits[name] for name in IDENTIFIERS if name in self.traits]
+        return [str(identifier).lower() for identifier in found]
 
     def patch(self, wanted: Json) -> None:
         """Take over what the password hook wants of the account."""
@@ -39,22 +58,45 @@ class Identity:
         if "metadata_admin" in wanted:
             self.metadata_admin = wanted["metadata_admin"]
 
-    def body(self, *, admin: bool) -> Json:
-        """Show it as the public or the admin API does."""
+    def body(self, *, admin: bool, credential: bool = False) -> Json:
+        """Show it as the public or the admin API does.
+
+        Args:
+            admin: To whom.
+            credential: Whether with its password credential.
+        """
         shown: Json = {
             "id": str(self.id),
-            "state": "active",
+            "state": self.state,
             "traits": self.traits,
-            "verifiable_addresses": [
-                {
-                    "value": self.address,
-                    "via": "email",
-                    "verified": self.verified,
-                    "status": "completed" if self.verified else "sent",
-                }
-            ],
+            "verifiable_addresses": self._addresses(),
         }
-        return shown | ({"metadata_admin": self.metadata_admin} if admin else {})
+        if admin:
+            shown["metadata_admin"] = self.metadata_admin
+        if credential and self.identifiers:
+            shown["credentials"] = self._credentials()
+        return shown
+
+    def _addresses(self) -> list[Json] | None:
+        if "email" not in self.traits:
+            return None
+        return [
+            {
+                "value": self.address,
+                "via": "email",
+                "verified": self.verified,
+                "status": "completed" if self.verified else "sent",
+            }
+        ]
+
+    def _credentials(self) -> Json:
+        """Show the credentials: there is one for a password in any case."""
+        config: Json = {"hashed_password": HASH} if self.password else {}
+        if self.migrating:
+            config = {"hashed_password": "", "use_password_migration_hook": True}
+        password = {"identifiers": self.identifiers, "config": config}
+        social: Json = {"oidc": {"identifiers": ["google:1"]}} if self.social else {}
+        return {"password": password, **social}
 
 
 @dataclass(slots=True)
@@ -119,8 +161,8 @@ class Books:
     torn: set[str] = field(default_factory=set)
 
     def account(self, address: str) -> Identity | None:
-        """Give the account at an address, in any letter case."""
-        found = [a for a in self.accounts.values() if a.address == address.lower()]
+        """Give the account with an address, or a user name, in any letter case."""
+        found = [a for a in self.accounts.values() if address.lower() in a.identifiers]
         return found[0] if found else None
 
     def tear(self, name: str) -> None:

@@ -6,12 +6,15 @@ import asyncio
 import base64
 import json
 import sqlite3
+import uuid
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
+from signupd.kratos.admin import AdminApi
 from signupd.kratos.client import Kratos, Timeouts
+from signupd.kratos.identities import Identities
 from signupd.kratos.outcomes import read_flow
 from signupd.kratos.wire import Wire
 
@@ -23,7 +26,6 @@ from devstack.ports import free_ports
 from tests.doubles.kratos_flow import SENT_EMAIL
 
 if TYPE_CHECKING:
-    import uuid
     from collections.abc import Callable
     from pathlib import Path
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
 TIMEOUTS = Timeouts(call=10.0, hooked=30.0)
 SQLITE = "kratos.sqlite"
+USER, NAMED = "user", "named"  # identity schemas: the reference, one with user names
 PAST = "2020-01-01 00:00:00"
 FLOW_STATE = "UPDATE selfservice_registration_flows SET state = ? WHERE id = ?"
 FLOW_EXPIRY = "UPDATE selfservice_registration_flows SET expires_at = ? WHERE id = ?"
@@ -65,6 +68,7 @@ class Stage:
         self.adapter = Kratos(
             self.wire, public_url=public_url, admin_url=admin_url, timeouts=TIMEOUTS
         )
+        self.identities = Identities(AdminApi(self.wire, admin_url, TIMEOUTS.call))
         self._public_url = public_url
         self._admin_url = admin_url
 
@@ -79,6 +83,15 @@ class Stage:
         url = f"{self._admin_url}/admin/identities/{identity_id}/sessions?active=true"
         answer = await self.wire.request("GET", url, TIMEOUTS.call)
         return len(answer.body) if answer.status == HTTPStatus.OK else 0
+
+    async def add(self, traits: dict[str, Any], **fields: Any) -> uuid.UUID:
+        """Have an operator make an account.
+
+        Args:
+            traits: With a user name they are for the schema that has one.
+            fields: As the double's ``Identity`` has them.
+        """
+        raise NotImplementedError
 
     async def code_for(self, address: str, count: int = 1) -> str:
         """Read the code of so many-th mail to an address."""
@@ -108,6 +121,10 @@ class DoubleStage(Stage):
         super().__init__(double.public_url, double.admin_url, hooks, ca)
         double.setup.hook_url = hooks.url
         self.double = double
+
+    async def add(self, traits: dict[str, Any], **fields: Any) -> uuid.UUID:
+        """Write it into its books."""
+        return self.double.add_identity(traits, **fields).id
 
     async def code_for(self, address: str, count: int = 1) -> str:
         """Look into its books."""
@@ -139,6 +156,21 @@ class RealStage(Stage):
         super().__init__(process.public_url, process.admin_url, hooks, ca)
         self._process = process
         self._mailbox = mailbox
+
+    async def add(self, traits: dict[str, Any], **fields: Any) -> uuid.UUID:
+        """Import it by the admin API."""
+        url = f"{self._admin_url}/admin/identities"
+        body = {
+            "schema_id": NAMED if "username" in traits else USER,
+            "traits": traits,
+            "state": fields.get("state", "active"),
+            "credentials": _credentials(**fields),
+        }
+        if fields.get("verified"):
+            verified = {"via": "email", "verified": True, "status": "completed"}
+            body["verifiable_addresses"] = [{"value": traits["email"], **verified}]
+        answer = await self.wire.request("POST", url, TIMEOUTS.call, body)
+        return uuid.UUID(answer.body["id"])
 
     async def code_for(self, address: str, count: int = 1) -> str:
         """Wait for the mail."""
@@ -210,9 +242,31 @@ class RealKratoses:
             return
 
 
-def schema_requiring_a_name() -> str:
-    """Give the reference schema, with ``name`` required, as Kratos takes it inline."""
+def schema_requiring(*names: str, **more: dict[str, Any]) -> str:
+    """Give the reference schema, changed, as Kratos takes it inline.
+
+    Args:
+        names: The traits that are required.
+        more: Further traits.
+    """
     file = KRATOS_DIRECTORY / "identity.schema.json"
     schema = json.loads(file.read_text(encoding="utf-8"))
-    schema["properties"]["traits"]["required"] = ["email", "name"]
+    traits = schema["properties"]["traits"]
+    traits["required"] = names
+    traits["properties"] |= more
     return "base64://" + base64.b64encode(json.dumps(schema).encode()).decode()
+
+
+def _credentials(
+    *, password: str = "", migrating: bool = False, social: bool = False, **_: object
+) -> dict[str, Any]:
+    """Make the credentials that the admin API imports."""
+    found: dict[str, Any] = {}
+    if password:
+        found["password"] = {"config": {"password": password}}
+    if migrating:
+        found["password"] = {"config": {"use_password_migration_hook": True}}
+    if social:
+        provider = {"provider": "google", "subject": uuid.uuid4().hex}
+        found["oidc"] = {"config": {"providers": [provider]}}
+    return found

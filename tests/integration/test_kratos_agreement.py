@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from signupd.errors import KratosIncompatible, TraitsInvalid
+from signupd.kratos.identities import AccountState, PasswordStatus, StoredIdentity
 from signupd.kratos.outcomes import (
     CodeAnswer,
     CodeResult,
@@ -31,12 +32,13 @@ from tests.doubles.certificate import certificate_file
 from tests.doubles.hooks import NOT_NOW, Asked, HookDouble, yes
 from tests.doubles.kratos import KratosDouble
 from tests.integration.kratos_stage import (
+    NAMED,
     DoubleStage,
     RealKratoses,
     RealStage,
     Shape,
     Stage,
-    schema_requiring_a_name,
+    schema_requiring,
 )
 
 if TYPE_CHECKING:
@@ -111,11 +113,18 @@ def _two_methods_off(config: Json) -> None:
 def _code_off(config: Json) -> None:
     # passwordless_enabled alone would switch the method on again.
     _methods(config)["code"] |= {"enabled": False, "passwordless_enabled": False}
-    config["identity"]["schemas"][0]["url"] = schema_requiring_a_name()
+    config["identity"]["schemas"][0]["url"] = schema_requiring("email", "name")
 
 
 def _registration_off(config: Json) -> None:
     _registration(config)["enabled"] = False
+
+
+def _user_names(config: Json) -> None:
+    by_name = {"credentials": {"password": {"identifier": True}}}
+    username = {"type": "string", "ory.sh/kratos": by_name}
+    schema = {"id": NAMED, "url": schema_requiring(username=username)}
+    config["identity"]["schemas"].append(schema)
 
 
 def _nothing(_: object) -> None:
@@ -144,6 +153,7 @@ MISPLACED = Shape(_hooks_misplaced, _no_hooks_in_double)
 TWO_METHODS_OFF = Shape(_two_methods_off, _two_methods_off_in_double)
 CODE_OFF = Shape(_code_off, _code_off_in_double)
 REGISTRATION_OFF = Shape(_registration_off, _registration_off_in_double)
+USER_NAMES = Shape(_user_names, _nothing)
 
 
 @pytest.fixture(scope="module")
@@ -732,3 +742,114 @@ async def test_end_sessions(open_stage: OpenStage, address: str) -> None:
     assert 1 == before
     assert 0 == await stage.session_count(identity_id)
     assert None is not await stage.adapter.find_identity(address)
+
+
+@pytest.mark.parametrize(
+    ("fields", "password", "state"),
+    [
+        ({}, PasswordStatus.UNSET, AccountState.ACTIVE),
+        ({"password": PASSWORD}, PasswordStatus.SET, AccountState.ACTIVE),
+        ({"social": True}, PasswordStatus.UNSET, AccountState.ACTIVE),
+        ({"migrating": True}, PasswordStatus.UNKNOWN, AccountState.ACTIVE),
+        (
+            {"password": PASSWORD, "state": "inactive"},
+            PasswordStatus.SET,
+            AccountState.DISABLED,
+        ),
+    ],
+)
+async def test_read_and_find(
+    open_stage: OpenStage,
+    address: str,
+    fields: Json,
+    password: PasswordStatus,
+    state: AccountState,
+) -> None:
+    """An identity is the same by its id and by its address; the hash stays behind."""
+    stage = await open_stage(REFERENCE)
+    identity_id = await stage.add({"email": address}, **fields)
+
+    read = await stage.identities.read([identity_id])
+    found = await stage.identities.find(address)
+
+    expected = StoredIdentity(identity_id, state, password, address, frozenset())
+    assert {identity_id: expected} == read
+    assert expected == found
+
+
+async def test_read_what_was_signed_up(open_stage: OpenStage, address: str) -> None:
+    """An account that a sign-up made has a password and a verified address."""
+    stage = await open_stage(REFERENCE)
+    identity_id = await registered(stage, address)
+
+    found = await stage.identities.find(address)
+
+    active, is_set = AccountState.ACTIVE, PasswordStatus.SET
+    verified = frozenset({address})
+    assert StoredIdentity(identity_id, active, is_set, address, verified) == found
+
+
+async def test_read_many(open_stage: OpenStage, address: str) -> None:
+    """Ids may come twice, and unknown ones are left out."""
+    stage = await open_stage(REFERENCE)
+    ids = [
+        await stage.add({"email": f"{number}{address}"}, verified=bool(number))
+        for number in range(3)
+    ]
+
+    found = await stage.identities.read(
+        [*ids, *ids[::-1], uuid.uuid4(), uuid.UUID(int=0)]
+    )
+
+    assert {*ids} == found.keys()
+    assert [frozenset(), {f"1{address}"}, {f"2{address}"}] == [
+        found[one].verified for one in ids
+    ]
+
+
+async def test_read_nobody(open_stage: OpenStage) -> None:
+    """Of unknown ids and addresses there is nothing, which is no error."""
+    stage = await open_stage(REFERENCE)
+
+    assert {} == await stage.identities.read([uuid.uuid4()])
+    assert None is await stage.identities.find("nobody@example.com")
+
+
+async def test_address_in_capitals(open_stage: OpenStage, address: str) -> None:
+    """An address that was stored in capitals is the same address."""
+    stage = await open_stage(REFERENCE)
+    identity_id = await stage.add({"email": address.upper()}, verified=True)
+
+    found = await stage.identities.find(address)
+
+    assert found is not None
+    expected = (identity_id, address, frozenset({address}))
+    assert expected == (found.id, found.address, found.verified)
+
+
+async def test_address_as_user_name(open_stage: OpenStage, address: str) -> None:
+    """Who took an address for a user name does not have that address."""
+    stage = await open_stage(USER_NAMES)
+    other = f"other-{address}"
+    traits = {"username": address, "email": other}
+    identity_id = await stage.add(traits, password=PASSWORD, verified=True)
+
+    own = await stage.identities.find(other)
+
+    assert None is await stage.identities.find(address)
+    assert own is not None
+    assert identity_id == own.id
+
+
+async def test_no_address(open_stage: OpenStage) -> None:
+    """An identity of another schema need not have an address."""
+    stage = await open_stage(USER_NAMES)
+    name = f"ann-{uuid.uuid4().hex}"
+    by_name = await stage.add({"username": name}, password=PASSWORD)
+
+    found = await stage.identities.read([by_name])
+
+    active, is_set = AccountState.ACTIVE, PasswordStatus.SET
+    expected = StoredIdentity(by_name, active, is_set, None, frozenset())
+    assert {by_name: expected} == found
+    assert None is await stage.identities.find(name)

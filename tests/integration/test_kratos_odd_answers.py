@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from aiohttp import web
 from signupd.errors import KratosIncompatible, KratosUnavailable, KratosUnreached
+from signupd.kratos.admin import AdminApi
 from signupd.kratos.client import Kratos, Timeouts
+from signupd.kratos.identities import Identities
 from signupd.kratos.outcomes import CodeAnswer, FlowState, PasswordAnswer
 from signupd.kratos.wire import Wire
 
@@ -34,12 +36,14 @@ class Oddity:
     Attributes:
         status: Of the answer.
         body: Of the answer: JSON, or text as it is.
+        headers: Of the answer, besides the usual.
         requests: What came: path, query and the authorization.
         silent: Set where nothing is to be answered until the test ends.
     """
 
     def __init__(self) -> None:
         self.status, self.body = 200, None  # type: tuple[int, Any]
+        self.headers: dict[str, str] = {}
         self.requests: list[tuple[str, dict[str, str], str]] = []
         self.silent: asyncio.Event | None = None
         self._runner: web.AppRunner | None = None
@@ -66,7 +70,7 @@ class Oddity:
             await self.silent.wait()
         if isinstance(self.body, str):
             return web.Response(status=self.status, text=self.body)
-        return web.json_response(self.body, status=self.status)
+        return web.json_response(self.body, status=self.status, headers=self.headers)
 
 
 @pytest.fixture
@@ -91,6 +95,14 @@ async def kratos(oddity: Oddity, tmp_path: Path) -> AsyncIterator[Kratos]:
     )
     times = Timeouts(call=0.2, hooked=0.2)
     yield Kratos(wire, public_url=oddity.url, admin_url=oddity.url, timeouts=times)
+    await wire.close()
+
+
+@pytest.fixture
+async def identities(oddity: Oddity, tmp_path: Path) -> AsyncIterator[Identities]:
+    """Give the part of the adapter that reads identities."""
+    wire = Wire(admin_token=None, ca=certificate_file(tmp_path))
+    yield Identities(AdminApi(wire, oddity.url, 0.2))
     await wire.close()
 
 
@@ -240,6 +252,65 @@ async def test_requests(kratos: Kratos, oddity: Oddity) -> None:
         ),
     ] == [(path, query) for path, query, _ in oddity.requests]
     assert ["Bearer hunter2"] * 2 == [bearer for *_, bearer in oddity.requests]
+
+
+async def test_identities_asked_for(identities: Identities, oddity: Oddity) -> None:
+    """Ids go once each, on one page, and addresses are escaped."""
+    oddity.body = []
+    await identities.read([ID, ID])
+    await identities.find("ann+1@example.com")
+
+    assert [
+        {"page_size": "1", "ids": str(ID), "include_credential": "password"},
+        {
+            "credentials_identifier": "ann+1@example.com",
+            "include_credential": "password",
+        },
+    ] == [query for _, query, _ in oddity.requests]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [
+        (503, {}, KratosUnavailable),
+        (500, {}, KratosUnavailable),
+        (429, {}, KratosUnavailable),
+        (200, HTML, KratosIncompatible),
+        (200, {}, KratosIncompatible),
+        (200, [{}], KratosIncompatible),
+        (302, HTML, KratosIncompatible),
+        (400, {"error": {}}, KratosIncompatible),
+        (401, {"error": {}}, KratosIncompatible),
+        (404, HTML, KratosIncompatible),
+    ],
+)
+async def test_no_identities(
+    identities: Identities, oddity: Oddity, status: int, body: Any, error: type
+) -> None:
+    """Nothing but a list of identities is taken for an answer; 404 is not "nobody"."""
+    oddity.status, oddity.body = status, body
+    for call in (identities.read([ID]), identities.find("ann@example.com")):
+        with pytest.raises(error):
+            await call
+
+
+async def test_ids_lost(identities: Identities, oddity: Oddity) -> None:
+    """Who nobody asked for is not taken for all there is."""
+    oddity.body = [
+        {"id": str(uuid.uuid4()), "state": "active", "traits": {}},
+        {"id": str(ID), "state": "active", "traits": {}},
+    ]
+    with pytest.raises(KratosIncompatible, match="nobody asked for"):
+        await identities.read([ID])
+
+
+async def test_long_header(identities: Identities, oddity: Oddity) -> None:
+    """An answer may repeat the longest query in its header, twice."""
+    ids = "".join(f"ids={uuid.UUID(int=number)}&" for number in range(100))
+    link = f"</admin/identities?{ids}>; rel="
+    oddity.headers, oddity.body = {"Link": f"{link}first,{link}next"}, []
+
+    assert {} == await identities.read([ID])
 
 
 async def test_redirects_are_not_followed(kratos: Kratos, oddity: Oddity) -> None:

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 # More at once would only queue up inside Kratos, whose pool to its database is smaller.
 MAX_CONNECTIONS: Final = 128
+# A header of an answer. Kratos repeats the whole query in each reference of Link, and
+# a query with a hundred ids has 4 KiB; aiohttp takes 8 KiB, which two would exceed.
+MAX_HEADER_BYTES: Final = 16 * 1024
 _SERVER_ERROR: Final = 500
 # What a server, or the proxy in front of it, says when it cannot answer for now. Other
 # errors are answers: an odd request must not shut everybody else out.
@@ -89,6 +92,7 @@ class Wire:
             transport=AiohttpTransport(
                 client=lambda: aiohttp.ClientSession(
                     connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=trusted),
+                    max_field_size=MAX_HEADER_BYTES,
                     # Kratos' API flows need no cookies, and sign-ups must share none.
                     cookie_jar=aiohttp.DummyCookieJar(),
                 ),

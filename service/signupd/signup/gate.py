@@ -14,8 +14,8 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
+from signupd.kratos.identities import ADDRESS_TRAIT
 from signupd.kratos.outcomes import PasswordAnswer
-from signupd.signup.traits import ADDRESS_TRAIT
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -5,11 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from signupd.errors import TraitsInvalid, Violation
+from signupd.kratos.identities import ADDRESS_TRAIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-ADDRESS_TRAIT: Final = "email"
 MAX_DEPTH: Final = 8  # Kratos' forms are flat; a schema nests two or three levels
 MAX_BYTES: Final = 8 * 1024  # encoded; they are kept sealed with the sign-up
 # A double holds every integer up to here (IEEE 754).

@@ -1,0 +1,176 @@
+"""Kratos' JSON of an identity, read by one table; the hash goes no further."""
+
+from __future__ import annotations
+
+import traceback
+import uuid
+from typing import Any
+
+import pytest
+from signupd.errors import KratosIncompatible
+from signupd.kratos.identities import (
+    AccountState,
+    PasswordStatus,
+    StoredIdentity,
+    read_stored,
+)
+
+IDENTITY_ID = uuid.UUID("22222222-2222-4222-8222-222222222222")
+ADDRESS = "ann@example.com"
+HASH = "$2a$12$canarycanarycanarycanaO.canarycanarycanarycanarycanary"
+HASHED = {"hashed_password": HASH}
+MIGRATING = {"use_password_migration_hook": True}
+
+
+def identity(**changed: Any) -> dict[str, Any]:
+    """Make an identity as JSON, as 1.3.1 writes it: complete, but for the changes."""
+    password = {"type": "password", "identifiers": [ADDRESS], "config": HASHED}
+    code = {"type": "code", "identifiers": [ADDRESS], "version": 1}
+    return {
+        "id": str(IDENTITY_ID),
+        "credentials": {"code": code, "password": password},
+        "schema_id": "user",
+        "state": "active",
+        "traits": {"email": ADDRESS, "name": "Ann"},
+        "verifiable_addresses": [mailbox(ADDRESS)],
+        **changed,
+    }
+
+
+def mailbox(value: Any, **changed: Any) -> dict[str, Any]:
+    """Make a verifiable address as JSON: verified, but for the changes."""
+    found = {"value": value, "verified": True, "via": "email", "status": "completed"}
+    return {**found, **changed}
+
+
+def with_config(config: Any) -> dict[str, Any]:
+    """Make an identity whose password credential has this configuration."""
+    return identity(credentials={"password": {"type": "password", "config": config}})
+
+
+def test_read() -> None:
+    """All of an identity is read, in lower case where Kratos compares so."""
+    capitals = identity(
+        traits={"email": "Ann@Example.COM"},
+        verifiable_addresses=[mailbox("Ann@example.com")],
+    )
+    expected = StoredIdentity(
+        IDENTITY_ID,
+        AccountState.ACTIVE,
+        PasswordStatus.SET,
+        ADDRESS,
+        frozenset({ADDRESS}),
+    )
+
+    assert expected == read_stored(identity()) == read_stored(capitals)
+
+
+@pytest.mark.parametrize(
+    ("body", "status"),
+    [
+        (with_config(HASHED), PasswordStatus.SET),
+        (with_config({**HASHED, **MIGRATING}), PasswordStatus.SET),
+        (with_config(MIGRATING), PasswordStatus.UNKNOWN),
+        (with_config({"hashed_password": "", **MIGRATING}), PasswordStatus.UNKNOWN),
+        (with_config({}), PasswordStatus.UNSET),
+        (with_config({"hashed_password": ""}), PasswordStatus.UNSET),
+        (with_config({"hashed_password": None}), PasswordStatus.UNSET),
+        (with_config({"use_password_migration_hook": False}), PasswordStatus.UNSET),
+        (identity(credentials={"oidc": {"type": "oidc"}}), PasswordStatus.UNSET),
+        (identity(credentials={"password": None}), PasswordStatus.UNSET),
+        (identity(credentials={}), PasswordStatus.UNSET),
+        (identity(credentials=None), PasswordStatus.UNSET),
+    ],
+)
+def test_password(body: Any, status: PasswordStatus) -> None:
+    """A hash is a password; without one, the migration hook alone leaves it open."""
+    assert status is read_stored(body).password
+
+
+def test_no_credentials_at_all() -> None:
+    """Kratos leaves out what is empty."""
+    body = identity()
+    del body["credentials"], body["verifiable_addresses"]
+
+    found = read_stored(body)
+
+    assert (PasswordStatus.UNSET, frozenset()) == (found.password, found.verified)
+
+
+@pytest.mark.parametrize(
+    ("state", "expected"),
+    [("active", AccountState.ACTIVE), ("inactive", AccountState.DISABLED)],
+)
+def test_state(state: str, expected: AccountState) -> None:
+    """Kratos knows two states."""
+    assert expected is read_stored(identity(state=state)).state
+
+
+@pytest.mark.parametrize("traits", [{}, {"email": None}, {"email": 5}, {"email": {}}])
+def test_no_address(traits: Any) -> None:
+    """An operator's schema need not have the address trait, nor have it be text."""
+    assert None is read_stored(identity(traits=traits)).address
+
+
+def test_verified() -> None:
+    """Of the verifiable addresses, verified ones reached by mail count."""
+    addresses = [
+        mailbox("one@example.com"),
+        mailbox("two@example.com", verified=False),
+        mailbox("+4915100000000", via="sms"),
+        mailbox("three@example.com", verified="yes"),
+    ]
+
+    found = read_stored(identity(verifiable_addresses=addresses))
+
+    assert frozenset({"one@example.com"}) == found.verified
+
+
+NO_IDENTITIES: list[Any] = [
+    None,
+    [],
+    "text",
+    5,
+    {},
+    identity(id=None),
+    identity(id="x"),
+    identity(id=5),
+    identity(state=None),
+    identity(state="asleep"),
+    identity(state=[]),
+    identity(traits=None),
+    identity(traits=HASH),
+    identity(credentials=HASH),
+    identity(credentials=[HASH]),
+    identity(credentials={"password": HASH}),
+    identity(credentials={"password": [HASH]}),
+    identity(credentials={"password": {"type": "password"}}),
+    with_config(None),
+    with_config(HASH),
+    with_config([HASH]),
+    identity(verifiable_addresses=5),
+    identity(verifiable_addresses=[None]),
+    identity(verifiable_addresses=[{}]),
+    identity(verifiable_addresses=[mailbox(None)]),
+    identity(verifiable_addresses=[{"value": ADDRESS, "verified": True}]),
+]
+
+
+@pytest.mark.parametrize("body", NO_IDENTITIES)
+def test_no_identity(body: Any) -> None:
+    """What is no identity is told as such, without a word of what it said."""
+    with pytest.raises(KratosIncompatible) as refusal:
+        read_stored(body)
+
+    told = "".join(traceback.format_exception(refusal.value)) + repr(refusal.value)
+    assert HASH not in told
+    assert ADDRESS not in told
+
+
+def test_repr() -> None:
+    """An identity in a log or a traceback shows neither hash nor address."""
+    shown = repr(read_stored(identity()))
+
+    assert str(IDENTITY_ID) in shown
+    assert HASH not in shown
+    assert ADDRESS not in shown
