@@ -17,13 +17,17 @@ from signupd.hooks import Hooks
 from signupd.keyfile import ring_beside
 from signupd.kratos.admin import AdminApi
 from signupd.kratos.client import Kratos, Timeouts
+from signupd.kratos.identities import Identities
 from signupd.kratos.wire import Wire
 from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import Database, steady_clock
 from signupd.ledger.engine import open_engine, sqlite_file
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.schema import migrate, newest_revision, revision
+from signupd.rpc.accounts import AccountServicer
+from signupd.rpc.interceptor import ErrorInterceptor
 from signupd.rpc.server import Server
+from signupd.rpc.signups import SignupServicer
 from signupd.sealing import KeyRing
 from signupd.signup.deps import Deps
 from signupd.signup.gate import PROOF_INTERVAL_SECONDS, Gate
@@ -79,10 +83,9 @@ class Service:
             Hooks(self.deps, _secret(settings.hook_key)).app(), access_log=None
         )
         self._server = Server(
-            self.deps,
-            self._work,
-            log,
-            most=settings.max_concurrent_rpcs,
+            ErrorInterceptor(log, self._work, settings.max_concurrent_rpcs),
+            SignupServicer(self.deps, self._work),
+            AccountServicer(Identities(admin_of(settings, self._wire)), self._work),
             reflect=settings.reflects,
         )
         self._telemetry = Telemetry(self.backlog, time.monotonic)

@@ -21,6 +21,7 @@
     ├── PasswordAlreadySet
     ├── SignupBusy
     ├── DeadlineTooShort
+    ├── AccountNotFound
     ├── Overloaded
     ├── KratosUnavailable
     │   └── KratosUnreached
@@ -192,6 +193,12 @@ class DeadlineTooShort(SignupdError):
     """The caller's deadline leaves too little time to begin."""
 
     reason = "DEADLINE_TOO_SHORT"
+
+
+class AccountNotFound(SignupdError):
+    """Kratos has no such account."""
+
+    reason = "ACCOUNT_NOT_FOUND"
 
 
 class Overloaded(SignupdError):

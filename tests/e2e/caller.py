@@ -1,10 +1,11 @@
 """A front end, as far as the service can tell: the generated synchronous stubs."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from kratos_signup.v1 import account_service_pb2 as accounts_pb
 from kratos_signup.v1 import (
     account_service_pb2_grpc,
     signup_service_pb2_grpc,
@@ -72,6 +73,17 @@ class Caller:
         """Call GetSignup."""
         request = pb.GetSignupRequest(continuation_token=token)
         return self.signups.GetSignup(request, timeout=CALL_SECONDS)
+
+    def account(self, **key: str) -> accounts_pb.Account:
+        """Call GetAccount."""
+        request = accounts_pb.GetAccountRequest(**key)
+        return self.accounts.GetAccount(request, timeout=CALL_SECONDS).account
+
+    def batch(self, identity_ids: Iterable[str]) -> list[accounts_pb.Account]:
+        """Call BatchGetAccounts."""
+        request = accounts_pb.BatchGetAccountsRequest(identity_ids=identity_ids)
+        answer = self.accounts.BatchGetAccounts(request, timeout=CALL_SECONDS)
+        return [*answer.accounts]
 
     def health_of(self, service: str = "") -> str:
         """Ask the health service; the server as a whole when none is named.

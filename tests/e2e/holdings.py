@@ -6,6 +6,7 @@ read, which no answer of Kratos can be mistaken for.
 
 import sqlite3
 from contextlib import closing
+from typing import Any
 
 import httpx
 
@@ -42,14 +43,61 @@ def make_account(kratos: Kratos, address: str, password: str) -> str:
     Returns:
         The identity's id.
     """
-    body = {
-        "schema_id": "user",
-        "traits": {"email": address},
-        "credentials": {"password": {"config": {"password": password}}},
-    }
+    credentials = {"password": {"config": {"password": password}}}
+    return import_account(kratos, address, credentials=credentials)
+
+
+def import_account(kratos: Kratos, address: str, **fields: Any) -> str:
+    """Import an account as an operator would, past the service.
+
+    Args:
+        kratos: Where.
+        address: Its address, the only trait.
+        fields: Of Kratos' `createIdentityBody`.
+
+    Returns:
+        The identity's id.
+    """
+    body = {"schema_id": "user", "traits": {"email": address}, **fields}
     url = f"{kratos.admin_url}/admin/identities"
     answer = httpx.post(url, json=body, trust_env=False).raise_for_status()
     return str(answer.json()["id"])
+
+
+def import_accounts(kratos: Kratos, addresses: list[str]) -> list[str]:
+    """Import many at once, with nothing but an address each.
+
+    Returns:
+        The identities' ids.
+    """
+    bodies = [{"schema_id": "user", "traits": {"email": one}} for one in addresses]
+    batch = {"identities": [{"create": body} for body in bodies]}
+    url = f"{kratos.admin_url}/admin/identities"
+    answer = httpx.patch(url, json=batch, trust_env=False).raise_for_status()
+    return [str(one["identity"]) for one in answer.json()["identities"]]
+
+
+def set_state(kratos: Kratos, identity_id: str, state: str) -> None:
+    """Disable an account as an operator would, or enable it."""
+    url = f"{kratos.admin_url}/admin/identities/{identity_id}"
+    patch = [{"op": "replace", "path": "/state", "value": state}]
+    httpx.patch(url, json=patch, trust_env=False).raise_for_status()
+
+
+def password_hash(kratos: Kratos, identity_id: str) -> str:
+    """Read the hash of an account's password."""
+    url = f"{kratos.admin_url}/admin/identities/{identity_id}"
+    query = {"include_credential": "password"}
+    answer = httpx.get(url, params=query, trust_env=False).raise_for_status()
+    config = answer.json()["credentials"]["password"]["config"]
+    return str(config["hashed_password"])
+
+
+def identity_calls(kratos: Kratos) -> int:
+    """Count the requests about identities that have come to it, by its log."""
+    lines = kratos.log_path.read_text(encoding="utf-8").splitlines()
+    asked = [line for line in lines if "started handling request" in line]
+    return sum('"path":"/admin/identities' in line for line in asked)
 
 
 def _column(kratos: Kratos, query: str) -> set[str]:

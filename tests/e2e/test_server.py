@@ -1,4 +1,4 @@
-"""What the server offers besides a sign-up: health, reflection, and what is to come."""
+"""What the server offers besides its services: health and reflection."""
 
 import json
 import os
@@ -12,7 +12,6 @@ from google.protobuf import json_format
 from grpc_reflection.v1alpha.proto_reflection_descriptor_database import (
     ProtoReflectionDescriptorDatabase,
 )
-from kratos_signup.v1 import account_service_pb2
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from devstack.binary import cache_directory
@@ -26,14 +25,10 @@ ACCOUNT_SERVICE = "kratos_signup.v1.AccountService"
 class TestHealth:
     """grpc.health.v1."""
 
-    @pytest.mark.parametrize("service", ["", SIGNUP_SERVICE])
+    @pytest.mark.parametrize("service", ["", SIGNUP_SERVICE, ACCOUNT_SERVICE])
     def test_serving(self, stack: Stack, service: str) -> None:
-        """The server as a whole serves, and so does SignupService."""
+        """The server as a whole serves, and so does each service."""
         assert "SERVING" == stack.caller.health_of(service)
-
-    def test_not_yet(self, stack: Stack) -> None:
-        """AccountService does not, so far."""
-        assert "NOT_SERVING" == stack.caller.health_of(ACCOUNT_SERVICE)
 
     def test_unknown(self, stack: Stack) -> None:
         """Of others nothing is known."""
@@ -56,19 +51,6 @@ class TestReflection:
             "grpc.health.v1.Health",
             "grpc.reflection.v1alpha.ServerReflection",
         } == set(database.get_services())
-
-
-class TestToCome:
-    """RPCs of the contract that this version does not serve."""
-
-    @pytest.mark.parametrize("name", ["GetAccount", "BatchGetAccounts"])
-    def test_account_service(self, stack: Stack, name: str) -> None:
-        """AccountService has nothing to tell yet."""
-        request = getattr(account_service_pb2, f"{name}Request")()
-        with pytest.raises(grpc.RpcError) as caught:
-            getattr(stack.caller.accounts, name)(request)
-
-        assert grpc.StatusCode.UNIMPLEMENTED == caught.value.code()
 
 
 @pytest.fixture(scope="session")

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Self
 import grpc
 from google.protobuf import struct_pb2
 from google.rpc import error_details_pb2, status_pb2
+from kratos_signup.v1 import account_service_pb2 as accounts_pb
+from kratos_signup.v1 import account_service_pb2_grpc, signup_service_pb2_grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
-from kratos_signup.v1 import signup_service_pb2_grpc
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Awaitable
+    from collections.abc import Awaitable, Iterable
 
 DEADLINE_SECONDS = 60.0
 
@@ -42,12 +43,13 @@ class Refusal:
 
 
 class Caller:
-    """Calls SignupService. An asynchronous context manager."""
+    """Calls our services. An asynchronous context manager."""
 
     def __init__(self, port: int) -> None:
         self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
         self.deadline_seconds = DEADLINE_SECONDS
         self._stub = signup_service_pb2_grpc.SignupServiceStub(self.channel)
+        self._accounts = account_service_pb2_grpc.AccountServiceStub(self.channel)
 
     async def __aenter__(self) -> Self:
         return self
@@ -93,6 +95,22 @@ class Caller:
         request = pb.GetSignupRequest(continuation_token=token)
         call: Awaitable[pb.GetSignupResponse]
         call = self._stub.GetSignup(request, timeout=self.deadline_seconds)
+        return call
+
+    def account(self, **key: str) -> Awaitable[accounts_pb.GetAccountResponse]:
+        """Call GetAccount."""
+        request = accounts_pb.GetAccountRequest(**key)
+        call: Awaitable[accounts_pb.GetAccountResponse]
+        call = self._accounts.GetAccount(request, timeout=self.deadline_seconds)
+        return call
+
+    def accounts(
+        self, ids: Iterable[uuid.UUID | str]
+    ) -> Awaitable[accounts_pb.BatchGetAccountsResponse]:
+        """Call BatchGetAccounts."""
+        request = accounts_pb.BatchGetAccountsRequest(identity_ids=map(str, ids))
+        call: Awaitable[accounts_pb.BatchGetAccountsResponse]
+        call = self._accounts.BatchGetAccounts(request, timeout=self.deadline_seconds)
         return call
 
 

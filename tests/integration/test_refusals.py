@@ -7,10 +7,6 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-from kratos_signup.v1 import (
-    account_service_pb2,
-    account_service_pb2_grpc,
-)
 
 from tests.integration.caller import refusal
 from tests.integration.world import (
@@ -395,19 +391,6 @@ async def test_kratos_too_slow(world: World) -> None:
 
     assert (CODE.UNAVAILABLE, "KRATOS_UNAVAILABLE") == said(refused)
     assert "CODE_REQUIRED" == state_of(await caller.start(ADDRESS))
-
-
-async def test_not_served_yet(world: World, caller: Caller) -> None:
-    """RPCs of later versions answer UNIMPLEMENTED, in a sentence of ours."""
-    account = account_service_pb2_grpc.AccountServiceStub(caller.channel)
-    calls: list[Any] = [
-        account.GetAccount(account_service_pb2.GetAccountRequest()),
-        account.BatchGetAccounts(account_service_pb2.BatchGetAccountsRequest()),
-    ]
-    refusals = [await refusal(call) for call in calls]
-
-    expected = (CODE.UNIMPLEMENTED, "This version does not serve it.")
-    assert [expected] * 2 == [(r.code, r.message) for r in refusals]
 
 
 async def test_corrupt_request(caller: Caller) -> None:

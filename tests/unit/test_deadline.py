@@ -6,7 +6,12 @@ import asyncio
 from typing import TYPE_CHECKING, cast
 
 import pytest
-from signupd.errors import CodeIncorrect, DeadlineTooShort, SignupBusy
+from signupd.errors import (
+    CodeIncorrect,
+    DeadlineTooShort,
+    KratosUnavailable,
+    SignupBusy,
+)
 from signupd.rpc.deadline import within_deadline
 from signupd.signup.work import Work
 
@@ -80,6 +85,20 @@ async def test_past_the_deadline() -> None:
     job.go_on.set()
     assert "done" == await repeat
     assert 1 == job.begun
+
+
+async def test_told_otherwise() -> None:
+    """Where there is no sign-up to be busy, being late is told as something else."""
+    job, work = Job(), Work()
+
+    with pytest.raises(KratosUnavailable) as refusal:
+        await within_deadline(
+            call(0.3), work.run(None, job.run), late=KratosUnavailable
+        )
+
+    assert 2.0 == refusal.value.retry_after_seconds
+    job.go_on.set()
+    await work.drain()
 
 
 async def test_errors_pass() -> None:

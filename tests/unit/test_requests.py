@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 from google.protobuf.struct_pb2 import Struct
+from kratos_signup.v1 import account_service_pb2 as accounts_pb
 from kratos_signup.v1 import signup_service_pb2 as pb
-from signupd.errors import RequestInvalid, SignupdError, TokenInvalid, TraitsInvalid
+from signupd.address import Address
+from signupd.errors import (
+    EmailInvalid,
+    RequestInvalid,
+    SignupdError,
+    TokenInvalid,
+    TraitsInvalid,
+)
 from signupd.rpc import requests
 
 UUID4 = "5f0c2a3e-7b1d-4c52-9d6a-0a1b2c3d4e5f"
@@ -41,6 +49,9 @@ LOOSE_REQUEST_IDS = [
     "{{" + UUID4.replace("-", "") + "}}",
     "----" + UUID4.replace("-", ""),
 ]
+# Kratos' ids are UUIDs of version 4; another one is simply unknown to it.
+IDENTITY_IDS = [*REQUEST_IDS, str(uuid.uuid1()), str(uuid.UUID(int=0))]
+NO_IDENTITY_IDS = ["", *NO_REQUEST_IDS[:8], *LOOSE_REQUEST_IDS]
 CODES = ["0", "000000", "123456", "1234567890123456"]
 NO_CODES = ["", "12345678901234567", "12345a", " 123456", "123456\n", "12 34", "-1"]
 NO_CODES += ["\u0661\u0662\u0663", "\uff11\uff12\uff13", "\u00b2", "1_0", "1.0"]
@@ -240,3 +251,72 @@ def test_numbers_that_json_lacks(number: float) -> None:
         requests.start_request(message, "")
 
     assert ["traits"] == faults_of(refusal.value)
+
+
+@pytest.mark.parametrize("identity_id", IDENTITY_IDS)
+def test_identity_id(identity_id: str) -> None:
+    """A UUID of any version is an identity's id, in either letter case."""
+    one = accounts_pb.GetAccountRequest(identity_id=identity_id)
+    many = accounts_pb.BatchGetAccountsRequest(identity_ids=[identity_id] * 2)
+
+    assert uuid.UUID(identity_id) == requests.account_key(one)
+    assert [uuid.UUID(identity_id)] * 2 == requests.identity_ids_of(many)
+
+
+@pytest.mark.parametrize("identity_id", NO_IDENTITY_IDS)
+def test_no_identity_id(identity_id: str) -> None:
+    """Anything else is none, and its place in a batch is named."""
+    with pytest.raises(RequestInvalid) as refusal:
+        requests.account_key(accounts_pb.GetAccountRequest(identity_id=identity_id))
+    ids = [UUID4, identity_id, UUID4, identity_id]
+    with pytest.raises(RequestInvalid) as refused_batch:
+        requests.identity_ids_of(accounts_pb.BatchGetAccountsRequest(identity_ids=ids))
+
+    assert ["identity_id"] == faults_of(refusal.value)
+    assert ["identity_ids[1]", "identity_ids[3]"] == faults_of(refused_batch.value)
+    assert RequestInvalid is type(refusal.value)
+
+
+@pytest.mark.parametrize("count", [1, 100])
+def test_batch(count: int) -> None:
+    """A batch has 1 to 100 ids, in the order of the request."""
+    ids = [str(uuid.uuid4()) for _ in range(count)]
+    message = accounts_pb.BatchGetAccountsRequest(identity_ids=ids)
+
+    assert ids == [str(one) for one in requests.identity_ids_of(message)]
+
+
+@pytest.mark.parametrize("count", [0, 101, 1000])
+def test_no_batch(count: int) -> None:
+    """No ids, or more than 100, are refused as a whole."""
+    message = accounts_pb.BatchGetAccountsRequest(identity_ids=["x"] * count)
+    with pytest.raises(RequestInvalid) as refusal:
+        requests.identity_ids_of(message)
+
+    assert ["identity_ids"] == faults_of(refusal.value)
+
+
+@pytest.mark.parametrize("email", ["anna@example.com", "Anna@EXAMPLE.com"])
+def test_account_by_address(email: str) -> None:
+    """An account is looked up by its address in canonical form."""
+    key = requests.account_key(accounts_pb.GetAccountRequest(email=email))
+
+    assert Address("anna@example.com") == key
+
+
+@pytest.mark.parametrize("email", ["", "anna", " anna@example.com", "a@" + "b" * 255])
+def test_account_by_no_address(email: str) -> None:
+    """What is no address is told as such."""
+    with pytest.raises(EmailInvalid) as refusal:
+        requests.account_key(accounts_pb.GetAccountRequest(email=email))
+
+    assert ["email"] == faults_of(refusal.value)
+
+
+def test_account_by_nothing() -> None:
+    """One of the two has to be given."""
+    with pytest.raises(RequestInvalid) as refusal:
+        requests.account_key(accounts_pb.GetAccountRequest())
+
+    assert ["key"] == faults_of(refusal.value)
+    assert RequestInvalid is type(refusal.value)

@@ -84,8 +84,9 @@ class GetAccountRequest(_message.Message):
     otherwise REQUEST_INVALID.
     """
     email: _builtins.str
-    """The account's address, in any letter case, at most 254 octets (RFC 5321;
-    RFC 3696, erratum 1690). Otherwise EMAIL_INVALID.
+    """The account's address (its trait "email"), in any letter case, at most 254
+    octets (RFC 5321; RFC 3696, erratum 1690). Otherwise EMAIL_INVALID. Whoever
+    uses the address as another identifier, such as a user name, is not found.
     """
     def __init__(
         self,
@@ -192,13 +193,13 @@ class Account(_message.Message):
     EMAIL_VERIFIED_FIELD_NUMBER: _builtins.int
     COMPLETE_FIELD_NUMBER: _builtins.int
     identity_id: _builtins.str
-    """Id (UUID) of the identity in Kratos."""
+    """Id (UUID) of the identity in Kratos, in lower case."""
     password_status: Global___PasswordStatus.ValueType
     """Whether a password is set."""
     state: Global___AccountState.ValueType
     """Whether the account may be used."""
     email_verified: _builtins.bool
-    """Whether the account's address is verified."""
+    """Whether the account's own address (its trait "email") is verified."""
     complete: _builtins.bool
     """Whether all is well: ACTIVE, the address verified and the password SET."""
     def __init__(

@@ -80,8 +80,8 @@ class AccountServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetAccounts(self, request, context):
-        """Looks up as many as 100 accounts by identity id. An unknown id is no error:
-        its entry has the identity_id and nothing else.
+        """Looks up as many as 100 accounts by identity id, with one call to Kratos. An
+        unknown id is no error: its entry has the identity_id and nothing else.
 
         Errors: none but those of every RPC.
         """

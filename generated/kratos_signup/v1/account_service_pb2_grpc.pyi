@@ -50,8 +50,8 @@ class AccountServiceStub:
     Errors: EMAIL_INVALID, ACCOUNT_NOT_FOUND.
     """
     BatchGetAccounts: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.BatchGetAccountsRequest, _account_service_pb2.BatchGetAccountsResponse]
-    """Looks up as many as 100 accounts by identity id. An unknown id is no error:
-    its entry has the identity_id and nothing else.
+    """Looks up as many as 100 accounts by identity id, with one call to Kratos. An
+    unknown id is no error: its entry has the identity_id and nothing else.
 
     Errors: none but those of every RPC.
     """
@@ -78,8 +78,8 @@ class AccountServiceAsyncStub(AccountServiceStub):
     Errors: EMAIL_INVALID, ACCOUNT_NOT_FOUND.
     """
     BatchGetAccounts: _aio.UnaryUnaryMultiCallable[_account_service_pb2.BatchGetAccountsRequest, _account_service_pb2.BatchGetAccountsResponse]  # type: ignore[assignment]
-    """Looks up as many as 100 accounts by identity id. An unknown id is no error:
-    its entry has the identity_id and nothing else.
+    """Looks up as many as 100 accounts by identity id, with one call to Kratos. An
+    unknown id is no error: its entry has the identity_id and nothing else.
 
     Errors: none but those of every RPC.
     """
@@ -115,8 +115,8 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.BatchGetAccountsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.BatchGetAccountsResponse, _abc.Awaitable[_account_service_pb2.BatchGetAccountsResponse]]:
-        """Looks up as many as 100 accounts by identity id. An unknown id is no error:
-        its entry has the identity_id and nothing else.
+        """Looks up as many as 100 accounts by identity id, with one call to Kratos. An
+        unknown id is no error: its entry has the identity_id and nothing else.
 
         Errors: none but those of every RPC.
         """

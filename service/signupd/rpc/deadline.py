@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from signupd.errors import DeadlineTooShort, SignupBusy
+from signupd.errors import DeadlineTooShort, SignupBusy, SignupdError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
@@ -23,16 +23,21 @@ LEAST_SECONDS: Final = 0.3
 T = TypeVar("T")
 
 
-async def within_deadline(context: Context, job: Coroutine[Any, Any, T]) -> T:
+async def within_deadline(
+    context: Context,
+    job: Coroutine[Any, Any, T],
+    late: type[SignupdError] = SignupBusy,
+) -> T:
     """Wait for a job until shortly before the caller's deadline.
 
     Args:
         context: Of the call.
         job: Something that goes on when its waiter is gone, as ``Work.run`` does.
+        late: Raised when the time is up and the job still at work; a repeat may join
+            it.
 
     Raises:
         DeadlineTooShort: At once; nothing is begun.
-        SignupBusy: The time is up and the job still at work. A repeat joins it.
     """
     # None where the caller sets no deadline, whatever the stubs say.
     remaining: float | None = context.time_remaining()
@@ -46,4 +51,4 @@ async def within_deadline(context: Context, job: Coroutine[Any, Any, T]) -> T:
     except TimeoutError:
         if not limit.expired():
             raise
-        raise SignupBusy("still at work past the caller's deadline") from None
+        raise late("still at work past the caller's deadline") from None

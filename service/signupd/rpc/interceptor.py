@@ -74,10 +74,6 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             except SignupdError as error:
                 self._note(method, error)
                 await _abort(context, error)
-            except NotImplementedError:
-                await context.abort(
-                    grpc.StatusCode.UNIMPLEMENTED, "This version does not serve it."
-                )
             except grpc.aio.BaseError:
                 raise
             except Exception:  # noqa: BLE001 - the last resort: nothing may leak

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from google.protobuf import json_format
 
+from signupd.accounts.get import MAX_ACCOUNTS
+from signupd.address import Address, parse_address
 from signupd.errors import RequestInvalid, TokenInvalid, TraitsInvalid, Violation
 from signupd.signup.start import StartRequest
 from signupd.signup.traits import MAX_BYTES, MAX_DEPTH
 
 if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct, Value
+    from kratos_signup.v1 import account_service_pb2 as accounts_pb
     from kratos_signup.v1 import signup_service_pb2 as pb
 
 MAX_TOKEN_CHARS: Final = 1024
@@ -24,6 +27,7 @@ UUID_VERSION: Final = 4
 # BCP 47's form (RFC 5646, 2.1) loosely, in the length that 4.4.1 asks to allow for.
 _LOCALE: Final = re.compile(r"(?=.{1,35}\Z)[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
 _NO_UUID4: Final = Violation("request_id", "is not a UUID of version 4")
+_NO_UUID: Final = "is not a UUID of 36 characters"
 _CODE: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
 
 
@@ -105,7 +109,51 @@ def password_of(message: pb.SetPasswordRequest) -> str:
     return message.password
 
 
+def account_key(message: accounts_pb.GetAccountRequest) -> uuid.UUID | Address:
+    """Read what an account is to be looked up by.
+
+    Raises:
+        RequestInvalid: There is nothing, or an id that is no UUID.
+        EmailInvalid: The address is none.
+    """
+    match message.WhichOneof("key"):
+        case "email":
+            return parse_address(message.email)
+        case "identity_id" if identity_id := _uuid(message.identity_id):
+            return identity_id
+        case "identity_id":
+            fault = Violation("identity_id", _NO_UUID)
+        case _:
+            fault = Violation("key", "is neither an identity_id nor an email")
+    raise RequestInvalid(violations=(fault,))
+
+
+def identity_ids_of(message: accounts_pb.BatchGetAccountsRequest) -> list[uuid.UUID]:
+    """Read the ids of a batch.
+
+    Raises:
+        RequestInvalid: There are none, or too many, or some that are no UUIDs.
+    """
+    if not 0 < len(message.identity_ids) <= MAX_ACCOUNTS:
+        fault = Violation("identity_ids", f"are none, or more than {MAX_ACCOUNTS}")
+        raise RequestInvalid(violations=(fault,))
+    ids = [_uuid(text) for text in message.identity_ids]
+    faults = tuple(
+        Violation(f"identity_ids[{index}]", _NO_UUID)
+        for index, id_ in enumerate(ids)
+        if id_ is None
+    )
+    if faults:
+        raise RequestInvalid(violations=faults)
+    return [id_ for id_ in ids if id_ is not None]
+
+
 def _uuid4(text: str) -> uuid.UUID | None:
+    value = _uuid(text)
+    return value if value and value.version == UUID_VERSION else None
+
+
+def _uuid(text: str) -> uuid.UUID | None:
     if len(text) != UUID_CHARS:
         return None
     try:
@@ -113,8 +161,7 @@ def _uuid4(text: str) -> uuid.UUID | None:
     except ValueError:
         return None
     # Python reads other spellings too; one id has one.
-    plain = str(value) == text.lower()
-    return value if plain and value.version == UUID_VERSION else None
+    return value if str(value) == text.lower() else None
 
 
 def _is_ip(text: str) -> bool:

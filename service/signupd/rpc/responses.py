@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from kratos_signup.v1 import account_service_pb2 as accounts_pb
 from kratos_signup.v1 import signup_service_pb2 as pb
 
+from signupd.kratos.identities import AccountState, PasswordStatus
 from signupd.kratos.outcomes import Delivery
 from signupd.ledger.record import State
 
 if TYPE_CHECKING:
+    from signupd.accounts.account import Account
     from signupd.signup.view import View
 
 STATES: Final = {
@@ -24,6 +27,17 @@ DELIVERIES: Final = {
     Delivery.QUEUED: pb.CODE_DELIVERY_QUEUED,
     Delivery.SENT: pb.CODE_DELIVERY_SENT,
     Delivery.FAILED: pb.CODE_DELIVERY_FAILED,
+}
+PASSWORD_STATUSES: Final = {
+    None: accounts_pb.PASSWORD_STATUS_UNSPECIFIED,
+    PasswordStatus.SET: accounts_pb.PASSWORD_STATUS_SET,
+    PasswordStatus.UNSET: accounts_pb.PASSWORD_STATUS_UNSET,
+    PasswordStatus.UNKNOWN: accounts_pb.PASSWORD_STATUS_UNKNOWN,
+}
+ACCOUNT_STATES: Final = {
+    None: accounts_pb.ACCOUNT_STATE_UNSPECIFIED,
+    AccountState.ACTIVE: accounts_pb.ACCOUNT_STATE_ACTIVE,
+    AccountState.DISABLED: accounts_pb.ACCOUNT_STATE_DISABLED,
 }
 
 
@@ -50,3 +64,14 @@ def signup_message(view: View) -> pb.Signup:
         message.password_policy.min_length = view.password_min_length
         message.password_policy.max_bytes = view.password_max_bytes
     return message
+
+
+def account_message(account: Account) -> accounts_pb.Account:
+    """Put an account as the contract's Account."""
+    return accounts_pb.Account(
+        identity_id=str(account.identity_id),
+        password_status=PASSWORD_STATUSES[account.password],
+        state=ACCOUNT_STATES[account.state],
+        email_verified=account.email_verified,
+        complete=account.complete,
+    )

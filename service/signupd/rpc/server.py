@@ -13,14 +13,10 @@ from kratos_signup.v1 import (
     signup_service_pb2_grpc,
 )
 
-from signupd.rpc.interceptor import ErrorInterceptor
-from signupd.rpc.servicers import AccountServicer, SignupServicer
-
 if TYPE_CHECKING:
-    import structlog
-
-    from signupd.signup.deps import Deps
-    from signupd.signup.work import Work
+    from signupd.rpc.accounts import AccountServicer
+    from signupd.rpc.interceptor import ErrorInterceptor
+    from signupd.rpc.signups import SignupServicer
 
 # The largest request is a StartSignup with 8 KiB of traits.
 MAX_REQUEST_BYTES: Final = 64 * 1024
@@ -32,39 +28,34 @@ _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
 )
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
-_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class Server:
     """Serves the contract over gRPC.
 
     Args:
-        deps: What the steps work with.
-        work: Where they run.
-        log: For the interceptor.
-        most: How many calls may be at work at once.
+        guard: What every call of our services passes first.
+        signups: SignupService.
+        accounts: AccountService.
         reflect: Whether grpcurl and the like may ask for the contract.
     """
 
     def __init__(
         self,
-        deps: Deps,
-        work: Work,
-        log: structlog.stdlib.BoundLogger,
+        guard: ErrorInterceptor,
+        signups: SignupServicer,
+        accounts: AccountServicer,
         *,
-        most: int,
         reflect: bool,
     ) -> None:
-        self._server = grpc.aio.server(
-            interceptors=[ErrorInterceptor(log, work, most)], options=_OPTIONS
-        )
+        self._server = grpc.aio.server(interceptors=[guard], options=_OPTIONS)
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         signup_service_pb2_grpc.add_SignupServiceServicer_to_server(
-            SignupServicer(deps, work), self._server
+            signups, self._server
         )
         account_service_pb2_grpc.add_AccountServiceServicer_to_server(
-            AccountServicer(), self._server
+            accounts, self._server
         )
         if reflect:
             names = (SIGNUP_SERVICE, ACCOUNT_SERVICE, health.SERVICE_NAME)
@@ -97,7 +88,7 @@ class Server:
         await self._server.start()
         await self._health.set("", _SERVING)
         await self._health.set(SIGNUP_SERVICE, _SERVING)
-        await self._health.set(ACCOUNT_SERVICE, _NOT_SERVING)
+        await self._health.set(ACCOUNT_SERVICE, _SERVING)
 
     async def stop(self, grace_seconds: float) -> None:
         """Say NOT_SERVING, let calls end, cut off what is left after the grace."""

@@ -1,13 +1,13 @@
-"""The services: unpack, call the step, pack."""
+"""SignupService: unpack, call the step, pack."""
 
 from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING
 
-from kratos_signup.v1 import account_service_pb2_grpc, signup_service_pb2_grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
+from kratos_signup.v1 import signup_service_pb2_grpc
 
 from signupd.errors import SignupdError
 from signupd.rpc import requests
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from google.protobuf.message import Message
-    from kratos_signup.v1 import account_service_pb2
 
     from signupd.rpc.interceptor import Context
     from signupd.sealing import KeyRing
@@ -130,26 +129,6 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         except SignupdError as error:
             await show_by_token(self._deps, token, error)
             raise
-
-
-class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
-    """Serves AccountService: nothing of it yet."""
-
-    async def GetAccount(
-        self,
-        request: account_service_pb2.GetAccountRequest,
-        context: Context,
-    ) -> NoReturn:
-        """Not served by this version."""
-        raise NotImplementedError
-
-    async def BatchGetAccounts(
-        self,
-        request: account_service_pb2.BatchGetAccountsRequest,
-        context: Context,
-    ) -> NoReturn:
-        """Not served by this version."""
-        raise NotImplementedError
 
 
 def _key(keys: KeyRing, request: Message) -> bytes:

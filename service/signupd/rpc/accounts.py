@@ -1,0 +1,55 @@
+"""AccountService: unpack, look up, pack. Whoever gets this far is answered."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING
+
+from kratos_signup.v1 import account_service_pb2 as pb
+from kratos_signup.v1 import account_service_pb2_grpc
+
+from signupd.accounts.get import batch_get_accounts, get_account
+from signupd.errors import KratosUnavailable
+from signupd.rpc import requests
+from signupd.rpc.deadline import within_deadline
+from signupd.rpc.responses import account_message
+
+if TYPE_CHECKING:
+    from signupd.kratos.identities import Identities
+    from signupd.rpc.interceptor import Context
+    from signupd.signup.work import Work
+
+
+class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
+    """Serves AccountService.
+
+    Args:
+        identities: Kratos' identities.
+        work: Where look-ups run. No two share a run: the second might be told what
+            was true before it was asked.
+    """
+
+    def __init__(self, identities: Identities, work: Work) -> None:
+        self._identities = identities
+        self._work = work
+
+    async def GetAccount(
+        self, request: pb.GetAccountRequest, context: Context
+    ) -> pb.GetAccountResponse:
+        """Look up one account."""
+        job = partial(get_account, self._identities, requests.account_key(request))
+        account = await within_deadline(
+            context, self._work.run(None, job), late=KratosUnavailable
+        )
+        return pb.GetAccountResponse(account=account_message(account))
+
+    async def BatchGetAccounts(
+        self, request: pb.BatchGetAccountsRequest, context: Context
+    ) -> pb.BatchGetAccountsResponse:
+        """Look up many accounts."""
+        ids = requests.identity_ids_of(request)
+        job = partial(batch_get_accounts, self._identities, ids)
+        accounts = await within_deadline(
+            context, self._work.run(None, job), late=KratosUnavailable
+        )
+        return pb.BatchGetAccountsResponse(accounts=map(account_message, accounts))
