@@ -4,16 +4,20 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from kratos_signup.v1 import account_service_pb2 as accounts_pb
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from devstack.config import Mutation
 from tests.e2e.broken import without_hook
+from tests.e2e.errors import refusal
 from tests.e2e.holdings import registration_flow_ids, session_ids
 from tests.e2e.site import Site
-from tests.e2e.stack import GOOD_PASSWORD, Stack, attached, wait_until
+from tests.e2e.stack import GOOD_PASSWORD, Stack, attached, new_address, wait_until
 
 SENT, PASSED = "sent_email", "passed_challenge"
 CODE_SENT, EXISTS = 1040005, 4000007
+SET = accounts_pb.PASSWORD_STATUS_SET
+UNSET = accounts_pb.PASSWORD_STATUS_UNSET
 
 
 def by_hand() -> Mutation:
@@ -97,6 +101,31 @@ class TestCanAnUnfinishedAccountExpire:
 
 def _expired(stack: Stack, token: str) -> bool:
     return stack.caller.get(token).signup.state == pb.SIGNUP_STATE_EXPIRED
+
+
+class TestCanOneSeeWhetherAUserHasAPassword:
+    """Can one see whether a user has a password?"""
+
+    def test_here(self, plain: Stack, stack: Stack) -> None:
+        """Yes, of any account, however it was made; a sign-up under way is none."""
+        by_hand_address, address, waiting = new_address(), new_address(), new_address()
+        traits = {"email": by_hand_address}
+        flow = plain.visitor.send_code(traits)
+        code = plain.code(by_hand_address)
+        unfinished = plain.visitor.submit_code(flow.flow_id, traits, code)
+        stack.registered(address)
+        stack.proved(waiting)
+        left = plain.caller.account(identity_id=unfinished.identity_id)
+        whole = stack.caller.account(email=address)
+        refused = refusal(stack.caller.account, email=waiting)
+
+        assert (UNSET, True, False) == _told(left)
+        assert (SET, True, True) == _told(whole)
+        assert "ACCOUNT_NOT_FOUND" == refused.reason
+
+
+def _told(account: accounts_pb.Account) -> tuple[int, bool, bool]:
+    return account.password_status, account.email_verified, account.complete
 
 
 class TestMustTheAuthTokenGoToTheClient:

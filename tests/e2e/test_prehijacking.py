@@ -1,0 +1,150 @@
+"""Pre-hijacking, attack by attack: an account made before its victim comes.
+
+After Sudhodanan and Paverd, "Pre-hijacked accounts: an empirical study of security
+failures in user account creation on the web" (USENIX Security 2022). In all five the
+attacker, who knows the victim's address and cannot read its mail, has the service make
+or prepare an account; the victim takes it over later; the attacker has kept a way in.
+Here he gets as far as a code that he cannot read.
+"""
+
+from dataclasses import dataclass
+
+import httpx
+import pytest
+from kratos_signup.v1 import signup_service_pb2 as pb
+
+from tests.e2e.errors import refusal
+from tests.e2e.holdings import identity_ids, import_account, session_ids
+from tests.e2e.stack import GOOD_PASSWORD, Stack, wrong_codes
+
+EVIL_PASSWORD = "evil but long enough"
+EVIL_ADDRESS = "mallory@attacker.example"
+
+
+@dataclass(frozen=True, slots=True)
+class Attack:
+    """What an attacker has in hand when the victim comes.
+
+    Attributes:
+        address: The victim's.
+        token: Of the attacker's sign-up for it.
+        flow_id: Of a registration that he opened at Kratos' public API.
+    """
+
+    address: str
+    token: str
+    flow_id: str
+
+
+@pytest.fixture
+def attack(stack: Stack, address: str) -> Attack:
+    """Prepare what can be prepared, through the service and past it."""
+    started = stack.caller.start(address, traits={"name": "Mallory"})
+    flow = stack.visitor.send_code({"email": address, "name": "Mallory"})
+    stack.code(address, 2)  # both mails have come
+    return Attack(address, started.continuation_token, flow.flow_id)
+
+
+def ways_in(stack: Stack, attack: Attack) -> list[str]:
+    """Try all that the attacker has, and name what let him in."""
+    found = []
+    code = wrong_codes(stack.code(attack.address, 2), 1)[0]
+    for call, secret in (
+        (stack.caller.verify, code),
+        (stack.caller.set_password, EVIL_PASSWORD),
+    ):
+        try_ = refusal(call, attack.token, secret)
+        if try_.reason not in ("CODE_INCORRECT", "STEP_MISMATCH"):
+            found.append(try_.reason)
+    traits = {"email": attack.address, "name": "Mallory"}
+    body = {"method": "password", "traits": traits, "password": EVIL_PASSWORD}
+    if stack.visitor.register(body, attack.flow_id).identity_id:
+        found.append("registration")
+    if stack.visitor.login(attack.address, EVIL_PASSWORD):
+        found.append("login")
+    return found
+
+
+def test_nothing_is_prepared(stack: Stack, attack: Attack) -> None:
+    """Before the victim comes there is no account to take over, and no way to one."""
+    before = identity_ids(stack.kratos), session_ids(stack.kratos)
+
+    assert [] == ways_in(stack, attack)
+    assert before == (identity_ids(stack.kratos), session_ids(stack.kratos))
+    assert [] == stack.admin.identities(attack.address)
+
+
+def test_classic_federated_merge(stack: Stack, attack: Attack) -> None:
+    """The victim comes by an identity provider: the attacker has no password there."""
+    linked = {"oidc": {"config": {"providers": [{"provider": "x", "subject": "v"}]}}}
+    victim = import_account(stack.kratos, attack.address, credentials=linked)
+    account = stack.admin.identity(victim)
+
+    assert [] == ways_in(stack, attack)
+    assert account == stack.admin.identity(victim)
+    assert not account.has_password
+
+
+def test_unexpired_session(stack: Stack, attack: Attack) -> None:
+    """The attacker has no session to keep: none is there when the victim is done."""
+    victim = stack.registered(attack.address)
+
+    assert 0 == stack.admin.session_count(victim)
+    assert [] == ways_in(stack, attack)
+    assert stack.visitor.login(attack.address, GOOD_PASSWORD)
+
+
+def test_trojan_identifier(stack: Stack, attack: Attack) -> None:
+    """What the attacker put into his sign-up is in his, and never in the victim's."""
+    refused = refusal(
+        stack.caller.start, attack.address, traits={"email": EVIL_ADDRESS}
+    )
+    victim = stack.registered(attack.address)
+
+    assert "TRAITS_INVALID" == refused.reason
+    assert {"email": attack.address} == stack.admin.identity(victim).traits
+    assert [] == ways_in(stack, attack)
+    assert [] == stack.admin.identities(EVIL_ADDRESS)
+
+
+def test_unexpired_email_change(stack: Stack, attack: Attack) -> None:
+    """No change of an address can be pending: to begin one takes a session."""
+    with httpx.Client(base_url=stack.kratos.public_url, trust_env=False) as client:
+        settings = client.get("/self-service/settings/api")
+    victim = stack.registered(attack.address)
+
+    assert 401 == settings.status_code
+    assert attack.address == stack.admin.identity(victim).traits["email"]
+    assert [] == ways_in(stack, attack)
+
+
+def test_non_verifying_provider(stack: Stack, address: str) -> None:
+    """The attacker's account by a provider is not merged with the victim's sign-up.
+
+    Kratos had to be told to take that provider at its word. The victim learns that an
+    account is there, and gives it neither a password nor a verified address.
+    """
+    linked = {"oidc": {"config": {"providers": [{"provider": "x", "subject": "m"}]}}}
+    evil = import_account(stack.kratos, address, credentials=linked)
+    account = stack.admin.identity(evil)
+    started = stack.caller.start(address)
+    answer = stack.caller.verify(started.continuation_token, stack.code(address))
+
+    assert pb.SIGNUP_STATE_ALREADY_REGISTERED == answer.signup.state
+    assert "" == answer.continuation_token
+    assert account == stack.admin.identity(evil)
+    assert (False, False) == (account.verified, account.has_password)
+
+
+def test_code_of_the_attackers_mail(stack: Stack, attack: Attack) -> None:
+    """The code that the attacker had mailed helps the victim's sign-up to nothing.
+
+    Nor does the victim's own code help the attacker's.
+    """
+    planted = stack.code(attack.address, 2)
+    started = stack.caller.start(attack.address)
+    own = stack.code(attack.address, 3)
+    crossed = refusal(stack.caller.verify, started.continuation_token, planted)
+    stolen = refusal(stack.caller.verify, attack.token, own)
+
+    assert {"CODE_INCORRECT"} == {crossed.reason, stolen.reason}
