@@ -63,3 +63,17 @@ def test_documents_named_by_the_readme_exist() -> None:
 
     assert [] == [name for name in named if not (ROOT / name).exists()]
     assert len(named) > 4
+
+
+@pytest.mark.parametrize("page", ["SECURITY.md", "docs/answers.md"])
+def test_tests_named_as_proof_exist(page: str) -> None:
+    """Whatever a page says is shown by a test has that test."""
+    text = (ROOT / page).read_text()
+    files = {ROOT / name for name in re.findall(r"`(tests/[\w/]+\.py)`", text)}
+    names = set(re.findall(r"`(?:\w+::)?(test_\w+|Test\w+)`", text))
+    code = "".join(file.read_text() for file in files)
+
+    assert [] == [file for file in files if not file.exists()]
+    assert [] == [name for name in names if not re.search(rf"\b{name}\b", code)]
+    assert files
+    assert names
