@@ -1,0 +1,192 @@
+"""Before the mailbox is proved a free and a taken address are alike, byte by byte.
+
+The same calls are made for both. What differs from one sign-up to the next anyhow, its
+id and its tokens, is left out of the comparison; the clock stands still.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+import sqlalchemy as sa
+from google.protobuf.struct_pb2 import Struct
+from kratos_signup.v1 import signup_service_pb2 as pb
+from sqlalchemy import event
+
+from tests.integration.world import another
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from google.protobuf.message import Message
+
+    from tests.integration.caller import Caller
+    from tests.integration.world import World
+
+TAKEN, FREE = "ann@example.com", "amy@example.com"
+HOUR_SECONDS, RESEND_SECONDS = 3600, 60
+TOKEN = re.compile(rb"A[\w-]{66}")
+SIGNUP_ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass
+class Traces:
+    """What one address' calls came to.
+
+    Attributes:
+        answers: Each RPC's name, status, sentence, and its bytes.
+        asked: The calls that reached Kratos.
+        written: The statements that reached the ledger, without their values.
+    """
+
+    answers: list[tuple[str, str, str, bytes]] = field(default_factory=list)
+    asked: list[str] = field(default_factory=list)
+    written: list[str] = field(default_factory=list)
+
+
+@pytest.fixture
+def statements() -> Iterator[list[str]]:
+    """Listen to what every ledger of this process is told."""
+    heard: list[str] = []
+
+    def hear(_connection: object, _cursor: object, statement: str, *_: object) -> None:
+        heard.append(statement)
+
+    event.listen(sa.Engine, "before_cursor_execute", hear)
+    yield heard
+    event.remove(sa.Engine, "before_cursor_execute", hear)
+
+
+class Stranger:
+    """Makes calls for one address, and notes what comes back."""
+
+    def __init__(self, world: World, caller: Caller, address: str) -> None:
+        self.world, self.address = world, address
+        self.traces = Traces()
+        self._channel = caller.channel
+
+    async def call(self, name: str, request: Message) -> bytes:
+        """Make a call."""
+        path = f"/kratos_signup.v1.SignupService/{name}"
+        call: Any = self._channel.unary_unary(path)
+        try:
+            answer: bytes = await call(request.SerializeToString(), timeout=60)
+        except grpc.aio.AioRpcError as error:
+            details = {str(key): value for key, value in error.trailing_metadata()}
+            answer = bytes(details["grpc-status-details-bin"])  # type: ignore[arg-type]
+            status, sentence = error.code().name, error.details() or ""
+        else:
+            status, sentence = "OK", ""
+        same = SIGNUP_ID.sub(b"ID", TOKEN.sub(b"TOKEN", answer))
+        self.traces.answers.append((name, status, sentence, same))
+        return answer
+
+    async def start(self, request_id: str = "", **fields: Any) -> str:
+        """Start a sign-up; give its token."""
+        traits = Struct()
+        traits.update({"name": "Ann"})
+        request = pb.StartSignupRequest(
+            email=self.address, request_id=request_id, traits=traits, **fields
+        )
+        answer = await self.call("StartSignup", request)
+        found = TOKEN.search(answer)
+        return found[0].decode() if found else ""
+
+    async def verify(self, token: str, by: int = 1) -> None:
+        """Try a code that is wrong."""
+        code = another(self.world.kratos.code_for(self.address), by)
+        request = pb.VerifyCodeRequest(continuation_token=token, code=code)
+        await self.call("VerifyCode", request)
+
+    async def resend(self, token: str, request_id: str = "") -> None:
+        """Ask for another mail."""
+        request = pb.ResendCodeRequest(continuation_token=token, request_id=request_id)
+        await self.call("ResendCode", request)
+
+    async def get(self, token: str) -> None:
+        """Ask how it stands."""
+        await self.call("GetSignup", pb.GetSignupRequest(continuation_token=token))
+
+    async def cancel(self, token: str) -> None:
+        """Go on no longer."""
+        request = pb.CancelSignupRequest(continuation_token=token)
+        await self.call("CancelSignup", request)
+
+
+async def everything(one: Stranger) -> None:
+    """Make every call that takes no mailbox, in every state it can be made in."""
+    first, second = str(uuid.uuid4()), str(uuid.uuid4())
+    token = await one.start(first, locale="de", client_ip="192.0.2.1")
+    await one.start(first, locale="de", client_ip="192.0.2.1")
+    await one.start(first, locale="en")
+    await one.get(token)
+    await one.resend(token)
+    one.world.clock.move(RESEND_SECONDS)
+    await one.resend(token, second)
+    await one.resend(token, second)
+    for by in (1, 1, 2, 3, 4, 5, 6):
+        await one.verify(token, by)
+    one.world.clock.move(RESEND_SECONDS)
+    await one.resend(token)
+    await one.cancel(token)
+    await one.cancel(token)
+    await one.get(token)
+    await one.verify(token)
+    late = await one.start()
+    one.world.clock.move(HOUR_SECONDS)
+    await one.get(late)
+    await one.verify(late)
+    await one.resend(late)
+    await one.cancel(late)
+
+
+@pytest.fixture
+async def both(world: World, statements: list[str]) -> tuple[Traces, Traces]:
+    """Do it all for a free and for a taken address, at the same moments."""
+    replica = await world.serve(sweep_interval="1d")
+    await replica.service.sweep()  # so that the first one is over, too
+    caller = replica.caller
+    world.kratos.add_account(TAKEN, password="old", verified=True)
+    begun = world.clock.micros
+    found = []
+    for address in (FREE, TAKEN):
+        world.clock.micros = begun
+        stranger = Stranger(world, caller, address)
+        calls, heard = len(world.kratos.calls), len(statements)
+        await everything(stranger)
+        stranger.traces.asked = [*world.kratos.calls[calls:]]
+        stranger.traces.written = statements[heard:]
+        found.append(stranger.traces)
+    return found[0], found[1]
+
+
+async def test_answers(both: tuple[Traces, Traces]) -> None:
+    """Every answer and every error has the same status, sentence and bytes."""
+    free, taken = both
+
+    assert free.answers == taken.answers
+    assert {"OK", "INVALID_ARGUMENT", "RESOURCE_EXHAUSTED", "FAILED_PRECONDITION"} == {
+        status for _, status, _, _ in free.answers
+    }
+    assert 5 == len({name for name, _, _, _ in free.answers})
+
+
+async def test_calls_to_kratos(both: tuple[Traces, Traces]) -> None:
+    """Kratos is asked the same, as often, in the same order."""
+    free, taken = both
+
+    assert free.asked == taken.asked
+    assert {"open", "send", "code", "courier"} <= set(free.asked)
+
+
+async def test_statements_to_the_ledger(both: tuple[Traces, Traces]) -> None:
+    """So is the ledger."""
+    free, taken = both
+
+    assert free.written == taken.written
+    assert any("UPDATE" in statement for statement in free.written)
