@@ -13,6 +13,7 @@ from signupd.errors import (
     KratosUnavailable,
     LedgerUnavailable,
 )
+from signupd.front import credentials_of, server_of
 from signupd.hooks import Hooks
 from signupd.keyfile import ring_beside
 from signupd.kratos.admin import AdminApi
@@ -24,10 +25,6 @@ from signupd.ledger.database import Database, steady_clock
 from signupd.ledger.engine import open_engine, sqlite_file
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.schema import migrate, newest_revision, revision
-from signupd.rpc.accounts import AccountServicer
-from signupd.rpc.interceptor import ErrorInterceptor
-from signupd.rpc.server import Server
-from signupd.rpc.signups import SignupServicer
 from signupd.sealing import KeyRing
 from signupd.signup.deps import Deps
 from signupd.signup.gate import PROOF_INTERVAL_SECONDS, Gate
@@ -82,12 +79,8 @@ class Service:
         self._hooks = web.AppRunner(
             Hooks(self.deps, _secret(settings.hook_key)).app(), access_log=None
         )
-        self._server = Server(
-            ErrorInterceptor(log, self._work, settings.max_concurrent_rpcs),
-            SignupServicer(self.deps, self._work),
-            AccountServicer(Identities(admin_of(settings, self._wire)), self._work),
-            reflect=settings.reflects,
-        )
+        identities = Identities(admin_of(settings, self._wire))
+        self._server = server_of(settings, self.deps, identities, self._work)
         self._telemetry = Telemetry(self.backlog, time.monotonic)
         self._metrics = web.AppRunner(self._telemetry.app(), access_log=None)
         self._loops: list[asyncio.Task[None]] = []
@@ -100,10 +93,12 @@ class Service:
 
         Raises:
             OSError: A port cannot be had.
+            CertificatesUnusable: The server's certificate cannot be used.
             LedgerUnavailable: The ledger cannot be opened.
         """
         # Taken first: where it cannot be had nothing else must have been touched.
-        self.port = self._server.listen(self._settings.listen)
+        credentials = credentials_of(self._settings, self._log)
+        self.port = self._server.listen(self._settings.listen, credentials)
         await self.open_ledger(alone=True)
         await self._name_unopened()
         self.hook_port = await _listen(self._hooks, self._settings.hook_listen)

@@ -18,6 +18,11 @@ from pydantic import (
     model_validator,
 )
 
+from signupd.certificates import (
+    CertificateFiles,
+    CertificatesUnusable,
+    read_certificates,
+)
 from signupd.ledger.engine import sqlite_file
 from signupd.notation import (
     Address,
@@ -68,6 +73,9 @@ class Settings(BaseModel):
     ledger_url: LedgerUrl = "sqlite:///signupd.db"
     token_keys: Keys = ()
     digest_key: Key | None = None
+    tls_cert: ReadableFile | None = None
+    tls_key: ReadableFile | None = None
+    tls_client_ca: ReadableFile | None = None
     code_ttl: Seconds = 900.0
     password_ttl: Seconds = 1800.0
     # Kratos takes five codes on a flow and refuses even the right one after that.
@@ -90,9 +98,13 @@ class Settings(BaseModel):
     @model_validator(mode="after")
     def _together(self) -> Settings:
         """Refuse what is right alone and wrong together."""
-        mistakes = []
-        if not self.listens_locally and not self.insecure:
-            mistakes.append("LISTEN: plaintext beyond loopback needs INSECURE=true")
+        mistakes: list[str] = []
+        mistakes += self._tls_mistakes()
+        if not (self.listens_locally or self.insecure or self.tls_cert):
+            mistakes.append(
+                "LISTEN: beyond loopback it needs TLS_CERT and TLS_KEY, or "
+                "INSECURE=true for plaintext"
+            )
         if not is_loopback(self.hook_listen) and self.hook_key is None:
             mistakes.append("HOOK_LISTEN: beyond loopback it needs a HOOK_KEY")
         if bool(self.token_keys) != (self.digest_key is not None):
@@ -104,6 +116,26 @@ class Settings(BaseModel):
         if mistakes:
             raise ValueError("\n".join(mistakes))
         return self
+
+    def _tls_mistakes(self) -> list[str]:
+        mistakes = []
+        if (self.tls_cert is None) != (self.tls_key is None):
+            mistakes.append("TLS_CERT, TLS_KEY: give both or neither")
+        if self.tls_client_ca is not None and self.tls_cert is None:
+            mistakes.append("TLS_CLIENT_CA: needs TLS_CERT and TLS_KEY")
+        if self.certificate_files is not None:
+            try:
+                read_certificates(self.certificate_files)
+            except CertificatesUnusable as error:
+                mistakes += error.faults
+        return mistakes
+
+    @property
+    def certificate_files(self) -> CertificateFiles | None:
+        """Where the server's certificate lies; None where it serves in plaintext."""
+        if self.tls_cert is None or self.tls_key is None:
+            return None
+        return CertificateFiles(self.tls_cert, self.tls_key, self.tls_client_ca)
 
     @property
     def listens_locally(self) -> bool:

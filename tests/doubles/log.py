@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, MutableMapping
 
 
 class LogDouble:
-    """Keeps what is logged.
+    """Keeps what is logged, from whatever thread.
 
     Attributes:
         logger: To hand to the service.
@@ -21,8 +22,7 @@ class LogDouble:
 
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
-        self._news = asyncio.Condition()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._waiting: list[Callable[[], object]] = []
         self.logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
             None,
             processors=[
@@ -45,18 +45,21 @@ class LogDouble:
 
     async def wait_for(self, event: str, count: int = 1) -> None:
         """Wait until an event was logged so many times."""
-        async with self._news:
-            await self._news.wait_for(lambda: self.events().count(event) >= count)
+        news = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        wake = partial(loop.call_soon_threadsafe, news.set)
+        self._waiting.append(wake)
+        try:
+            while self.events().count(event) < count:
+                await news.wait()
+                news.clear()
+        finally:
+            self._waiting.remove(wake)
 
     def _keep(
         self, _logger: object, _name: str, entry: MutableMapping[str, Any]
     ) -> MutableMapping[str, Any]:
         self.entries.append(dict(entry))
-        task = asyncio.get_running_loop().create_task(self._tell())
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+        for wake in tuple(self._waiting):
+            wake()
         raise structlog.DropEvent
-
-    async def _tell(self) -> None:
-        async with self._news:
-            self._news.notify_all()

@@ -43,10 +43,21 @@ class Refusal:
 
 
 class Caller:
-    """Calls our services. An asynchronous context manager."""
+    """Calls our services. An asynchronous context manager.
 
-    def __init__(self, port: int) -> None:
-        self.channel = grpc.aio.insecure_channel(f"127.0.0.1:{port}")
+    Args:
+        port: The service's.
+        credentials: For TLS; without them it calls in plaintext.
+    """
+
+    def __init__(
+        self, port: int, credentials: grpc.ChannelCredentials | None = None
+    ) -> None:
+        target = f"127.0.0.1:{port}"
+        if credentials is None:
+            self.channel = grpc.aio.insecure_channel(target)
+        else:
+            self.channel = grpc.aio.secure_channel(target, credentials)
         self.deadline_seconds = DEADLINE_SECONDS
         self._stub = signup_service_pb2_grpc.SignupServiceStub(self.channel)
         self._accounts = account_service_pb2_grpc.AccountServiceStub(self.channel)
@@ -88,6 +99,17 @@ class Caller:
         request = pb.SetPasswordRequest(continuation_token=token, password=password)
         call: Awaitable[pb.SetPasswordResponse]
         call = self._stub.SetPassword(request, timeout=self.deadline_seconds)
+        return call
+
+    def resend(
+        self, token: str, request_id: uuid.UUID | str = ""
+    ) -> Awaitable[pb.ResendCodeResponse]:
+        """Call ResendCode."""
+        request = pb.ResendCodeRequest(
+            continuation_token=token, request_id=str(request_id)
+        )
+        call: Awaitable[pb.ResendCodeResponse]
+        call = self._stub.ResendCode(request, timeout=self.deadline_seconds)
         return call
 
     def get(self, token: str) -> Awaitable[pb.GetSignupResponse]:

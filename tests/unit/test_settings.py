@@ -10,11 +10,14 @@ import pytest
 from signupd.notation import is_loopback
 from signupd.settings import SECRETS, Settings, SettingsInvalidError, load
 
+from tests.doubles.authority import Authority
+
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
 KEY, OTHER_KEY = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
+AUTHORITY = Authority()
 HOOK_KEY = "sixteen-or-more-characters"
 
 # As the contract's table has them, of those that this version knows.
@@ -32,6 +35,9 @@ DEFAULTS = {
     "ledger_url": "sqlite:///signupd.db",
     "token_keys": (),
     "digest_key": None,
+    "tls_cert": None,
+    "tls_key": None,
+    "tls_client_ca": None,
     "code_ttl": 15 * 60,
     "password_ttl": 30 * 60,
     "code_attempts": 5,
@@ -85,6 +91,12 @@ MISTAKES = [
     ({"TOKEN_KEYS": KEY, "DIGEST_KEY": "hunter2"}, "DIGEST_KEY"),
     ({"TOKEN_KEYS": KEY}, "TOKEN_KEYS"),
     ({"DIGEST_KEY": KEY}, "TOKEN_KEYS"),
+    ({"TLS_CERT": "/nowhere/secret", "TLS_KEY": "/etc/hosts"}, "TLS_CERT"),
+    ({"TLS_CERT": "/etc/hosts", "TLS_KEY": "/nowhere/secret"}, "TLS_KEY"),
+    ({"TLS_CERT": "/etc/hosts"}, "TLS_CERT"),
+    ({"TLS_KEY": "/etc/hosts"}, "TLS_CERT"),
+    ({"TLS_CLIENT_CA": "/etc/hosts"}, "TLS_CLIENT_CA"),
+    ({"TLS_CLIENT_CA": "/nowhere/secret"}, "TLS_CLIENT_CA"),
     ({"CODE_TTL": "soon"}, "CODE_TTL"),
     ({"CODE_TTL": "400d"}, "CODE_TTL"),
     ({"PASSWORD_TTL": ""}, "PASSWORD_TTL"),
@@ -200,6 +212,39 @@ def test_plaintext_beyond_loopback() -> None:
 
     assert (False, False) == (insecure.listens_locally, insecure.reflects)
     assert "0.0.0.0:1" == hooked.hook_listen
+
+
+def tls(folder: Path, **more: str) -> dict[str, str]:
+    """Lay out certificates, and name them."""
+    files = AUTHORITY.serve_from(folder)
+    named = {"TLS_CERT": files.cert, "TLS_KEY": files.key}
+    return {name: str(path) for name, path in named.items()} | more
+
+
+def test_tls_beyond_loopback(folder: Path) -> None:
+    """With a certificate nothing more is needed beyond loopback."""
+    settings = given(tls(folder, LISTEN="0.0.0.0:1"))
+
+    assert settings.certificate_files is not None
+    assert settings.certificate_files.client_ca is None
+
+
+def test_plaintext_has_no_certificate() -> None:
+    """Without one of the two files there is no certificate to serve with."""
+    assert None is given({}).certificate_files
+
+
+def test_tls_mistakes_together(folder: Path) -> None:
+    """What is wrong inside the files is told with everything else."""
+    values = tls(folder, CODE_TTL="soon")
+    (folder / "tls.crt").write_bytes(b"hunter2")
+    (folder / "tls.key").write_bytes(b"hunter2")
+
+    assert [
+        "SIGNUPD_CODE_TTL: is not a duration such as 90s, 15m or 24h",
+        "SIGNUPD_TLS_CERT: holds no certificate in PEM",
+        "SIGNUPD_TLS_KEY: holds no private key in PEM",
+    ] == sorted(mistakes(values))
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from kratos_signup.v1 import (
 
 if TYPE_CHECKING:
     from signupd.rpc.accounts import AccountServicer
+    from signupd.rpc.credentials import Credentials
     from signupd.rpc.interceptor import ErrorInterceptor
     from signupd.rpc.signups import SignupServicer
 
@@ -63,25 +64,28 @@ class Server:
                 (*names, reflection.SERVICE_NAME), self._server
             )
 
-    def listen(self, address: str) -> int:
+    def listen(self, address: str, credentials: Credentials | None) -> int:
         """Take the address; nothing is served yet.
 
         Args:
             address: ``host:port`` (port 0 takes a free one) or ``unix:path``.
+            credentials: For TLS; without them it serves in plaintext.
 
         Returns:
             The port, or 1 for a unix socket.
 
         Raises:
             OSError: The address cannot be had.
+            CertificatesUnusable: The certificate cannot be used.
         """
         if address.startswith("unix:") and _answers(address.removeprefix("unix:")):
             raise OSError(f"cannot listen on {address}: it is in use")
         try:
-            port = self._server.add_insecure_port(address)
+            if credentials is None:
+                return self._server.add_insecure_port(address)
+            return self._server.add_secure_port(address, credentials.make())
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}: is it in use?") from error
-        return port
 
     async def start(self) -> None:
         """Serve."""

@@ -1,0 +1,87 @@
+"""The server's TLS credentials: read anew, without a restart, when the files change."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+
+from signupd.certificates import CertificatesUnusable, read_certificates
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import structlog
+
+    from signupd.certificates import CertificateFiles, Certificates
+
+# What tells that a file was written or replaced, whatever times its writer gave it.
+_Stamp = tuple[int, int, int] | None
+_OTHERS_MAY_READ = 0o004
+
+
+class Credentials:
+    """Makes the credentials that a port is opened with, and keeps them fresh.
+
+    gRPC asks before each new connection's handshake, from a thread of its own.
+    Connections that are open stay as they are. Files that cannot be used are
+    complained of once a change, and what was used before stays in use.
+
+    Args:
+        files: Where the certificate lies.
+        log: Hears of every change, and of those that came to nothing.
+    """
+
+    def __init__(
+        self, files: CertificateFiles, log: structlog.stdlib.BoundLogger
+    ) -> None:
+        self._files = files
+        self._log = log
+        self._seen = self._stamps()
+
+    def make(self) -> grpc.ServerCredentials:
+        """Make the credentials, for TLS 1.2 at least, which is gRPC's own floor.
+
+        Raises:
+            CertificatesUnusable: The files cannot be used.
+        """
+        if self._files.key.stat().st_mode & _OTHERS_MAY_READ:
+            self._log.warning("tls_key_open_to_others", cure="chmod o-r TLS_KEY")
+        return grpc.dynamic_ssl_server_credentials(
+            _configuration(read_certificates(self._files)),
+            self.changed,  # type: ignore[arg-type]  # None: no change
+            require_client_authentication=self._files.client_ca is not None,
+        )
+
+    def changed(self) -> grpc.ServerCertificateConfiguration | None:
+        """Give what the files hold now, if that is new and can be used."""
+        stamps = self._stamps()
+        if stamps == self._seen:
+            return None
+        # Noted before reading: what is written meanwhile is found the next time.
+        self._seen = stamps
+        try:
+            configuration = _configuration(read_certificates(self._files))
+        except CertificatesUnusable as error:
+            self._log.error("certificate_not_reloaded", why=error.detail)
+            return None
+        self._log.info("certificate_reloaded")
+        return configuration
+
+    def _stamps(self) -> list[_Stamp]:
+        files = (self._files.cert, self._files.key, self._files.client_ca)
+        return [_stamp(file) for file in files if file is not None]
+
+
+def _stamp(file: Path) -> _Stamp:
+    try:
+        stat = file.stat()
+    except OSError:
+        return None
+    return stat.st_ino, stat.st_size, stat.st_ctime_ns
+
+
+def _configuration(pem: Certificates) -> grpc.ServerCertificateConfiguration:
+    return grpc.ssl_server_certificate_configuration(
+        [(pem.key, pem.cert)], root_certificates=pem.client_ca
+    )

@@ -1,0 +1,204 @@
+"""Certificates: the names in them, and the files they come from."""
+
+from __future__ import annotations
+
+import datetime as dt
+import ipaddress
+from typing import TYPE_CHECKING
+
+import pytest
+from cryptography import x509
+from signupd.certificates import (
+    MAX_FILE_BYTES,
+    CertificateFiles,
+    CertificatesUnusable,
+    is_name,
+    names_in,
+    read_certificates,
+)
+
+from tests.doubles.authority import Authority, dns, raw_sans, uri
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+AUTHORITY = Authority()
+SPIFFE = "spiffe://example.org/ns/web"
+DNS_TAG, URI_TAG = 0x82, 0x86
+
+# What an authority should never sign; were it to, it would open nothing.
+FORGED = [
+    [(DNS_TAG, b"account\0.evil.example")],
+    [(DNS_TAG, b"account.example\0")],
+    [(URI_TAG, b"spiffe://example.org/ns/web\0/evil")],
+    [(DNS_TAG, b"")],
+    [(DNS_TAG, b"web.example\nother.example")],
+    [(DNS_TAG, b"web.example other.example")],
+    [(DNS_TAG, "wéb.example".encode())],
+    [(DNS_TAG, SPIFFE.encode())],
+    [(URI_TAG, b"web.example")],
+    [(URI_TAG, b"\xff\xfe")],
+    # One name that cannot be read spoils the certificate.
+    [(DNS_TAG, b"web.example"), (DNS_TAG, b"\xff")],
+    [(DNS_TAG, b"web.example"), (0x9E, b"x")],
+]
+NAMES = ["web", "web.example", "_x.web-1.example", SPIFFE, "urn:x:web", "https://a/b?c"]
+NO_NAMES = ["", " ", "web example", "*.example", "CN=web", "wéb.example", "x:", "x: y"]
+NO_NAMES += [".example", "web\n", "spiffe://example.org/*"]
+
+
+def test_names() -> None:
+    """A certificate's names are its DNS and URI SANs, all of them, as they stand."""
+    names = [dns("Web.example"), dns("*.example"), uri(SPIFFE), uri("urn:x:web")]
+    certificate = AUTHORITY.issue(*names).cert
+
+    expected = {"Web.example", "*.example", SPIFFE, "urn:x:web"}
+    assert expected == names_in(certificate)
+
+
+def test_what_is_no_name() -> None:
+    """The subject does not count, nor do IP and e-mail addresses."""
+    address = x509.IPAddress(ipaddress.ip_address("192.0.2.1"))
+    mail = x509.RFC822Name("web@example.com")
+    certificate = AUTHORITY.issue(address, mail, common_name="web.example").cert
+
+    assert frozenset() == names_in(certificate)
+
+
+def test_no_names() -> None:
+    """A certificate may have no SANs at all."""
+    assert frozenset() == names_in(AUTHORITY.issue(common_name="web.example").cert)
+
+
+@pytest.mark.parametrize("names", FORGED)
+def test_forged_names(names: list[tuple[int, bytes]]) -> None:
+    """What has not the form of its kind is no name, and is not cut to be one."""
+    assert frozenset() == names_in(AUTHORITY.issue(raw_sans(names)).cert)
+
+
+def test_no_certificate() -> None:
+    """What is no certificate has no names."""
+    assert frozenset() == names_in(b"no certificate")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_is_name(name: str) -> None:
+    """DNS names and URIs are what a certificate may be made out to."""
+    assert is_name(name)
+
+
+@pytest.mark.parametrize("name", NO_NAMES)
+def test_is_no_name(name: str) -> None:
+    """Patterns, subjects and other texts are not."""
+    assert not is_name(name)
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> CertificateFiles:
+    """Give files that fit together."""
+    return AUTHORITY.serve_from(tmp_path)
+
+
+def test_files(files: CertificateFiles) -> None:
+    """What is read is what the files hold; a chain may follow the certificate."""
+    with files.cert.open("ab") as file:
+        file.write(AUTHORITY.pem)
+    read = read_certificates(files)
+
+    assert files.cert.read_bytes() == read.cert
+    assert files.key.read_bytes() == read.key
+    assert AUTHORITY.pem == read.client_ca
+
+
+def test_files_without_a_client_ca(files: CertificateFiles) -> None:
+    """Callers need not have certificates."""
+    read = read_certificates(CertificateFiles(files.cert, files.key, None))
+
+    assert None is read.client_ca
+
+
+def test_key_is_not_shown(files: CertificateFiles) -> None:
+    """The key is not seen when the rest is printed."""
+    assert "PRIVATE" not in repr(read_certificates(files))
+
+
+def _swap(files: CertificateFiles) -> None:
+    AUTHORITY.issue(dns("localhost")).write(files.cert.with_name("other"), files.key)
+
+
+def _lock(files: CertificateFiles) -> None:
+    locked = AUTHORITY.issue(dns("localhost"), password=b"hunter2")
+    locked.write(files.cert, files.key)
+
+
+def _leaf_last(files: CertificateFiles) -> None:
+    files.cert.write_bytes(AUTHORITY.pem + files.cert.read_bytes())
+
+
+def _folder(files: CertificateFiles) -> None:
+    files.key.unlink()
+    files.key.mkdir()
+
+
+WRONG: list[tuple[Callable[[CertificateFiles], object], list[str]]] = [
+    (_swap, ["TLS_KEY: is not the key of the first certificate in TLS_CERT"]),
+    (_leaf_last, ["TLS_KEY: is not the key of the first certificate in TLS_CERT"]),
+    (_lock, ["TLS_KEY: is locked by a password"]),
+    (_folder, ["TLS_KEY: is no file"]),
+    (lambda f: f.cert.unlink(), ["TLS_CERT: is no file"]),
+    (lambda f: f.cert.write_bytes(b""), ["TLS_CERT: holds no certificate in PEM"]),
+    (
+        lambda f: f.cert.write_bytes(f.key.read_bytes()),
+        ["TLS_CERT: holds no certificate in PEM"],
+    ),
+    (
+        lambda f: f.cert.write_bytes(f.cert.read_bytes()[:200]),
+        ["TLS_CERT: holds no certificate in PEM"],
+    ),
+    (
+        lambda f: f.key.write_bytes(f.cert.read_bytes()),
+        ["TLS_KEY: holds no private key in PEM"],
+    ),
+    (
+        lambda f: f.key.write_bytes(f.key.read_bytes()[:60]),
+        ["TLS_KEY: holds no private key in PEM"],
+    ),
+    (
+        lambda f: f.client_ca and f.client_ca.write_bytes(b"\xff"),
+        ["TLS_CLIENT_CA: holds no certificate in PEM"],
+    ),
+    (
+        lambda f: f.client_ca and f.client_ca.write_bytes(b"x" * (MAX_FILE_BYTES + 1)),
+        [f"TLS_CLIENT_CA: is larger than {MAX_FILE_BYTES} bytes"],
+    ),
+    (
+        lambda f: [path.write_bytes(b"") for path in (f.cert, f.key)],
+        [
+            "TLS_CERT: holds no certificate in PEM",
+            "TLS_KEY: holds no private key in PEM",
+        ],
+    ),
+]
+
+
+@pytest.mark.parametrize(("spoil", "faults"), WRONG)
+def test_wrong_files(
+    files: CertificateFiles,
+    spoil: Callable[[CertificateFiles], object],
+    faults: list[str],
+) -> None:
+    """Everything that is wrong is told by the setting's name."""
+    spoil(files)
+    with pytest.raises(CertificatesUnusable) as refusal:
+        read_certificates(files)
+
+    assert faults == refusal.value.faults
+
+
+def test_lapsed_certificate(files: CertificateFiles) -> None:
+    """Whether a certificate has lapsed is for those to judge to whom it is shown."""
+    lapsed = AUTHORITY.issue(dns("localhost"), lasts=-dt.timedelta(hours=1))
+    lapsed.write(files.cert, files.key)
+
+    assert lapsed.cert == read_certificates(files).cert
