@@ -22,6 +22,7 @@
     ├── SignupBusy
     ├── DeadlineTooShort
     ├── AccountNotFound
+    ├── CallerNotPermitted
     ├── Overloaded
     ├── KratosUnavailable
     │   └── KratosUnreached
@@ -199,6 +200,12 @@ class AccountNotFound(SignupdError):
     """Kratos has no such account."""
 
     reason = "ACCOUNT_NOT_FOUND"
+
+
+class CallerNotPermitted(SignupdError):
+    """The caller's certificate, or its place, does not permit this call."""
+
+    reason = "CALLER_NOT_PERMITTED"
 
 
 class Overloaded(SignupdError):

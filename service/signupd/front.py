@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from signupd.rpc.accounts import AccountServicer
+from signupd.rpc.callers import Callers
 from signupd.rpc.credentials import Credentials
 from signupd.rpc.interceptor import ErrorInterceptor
 from signupd.rpc.server import Server
@@ -23,11 +24,22 @@ def server_of(
     settings: Settings, deps: Deps, identities: Identities, work: Work
 ) -> Server:
     """Make the server, of both services; it listens nowhere yet."""
+    callers = callers_of(settings)
     return Server(
-        ErrorInterceptor(deps.log, work, settings.max_concurrent_rpcs),
-        SignupServicer(deps, work),
+        ErrorInterceptor(deps.log, callers, work, settings.max_concurrent_rpcs),
+        SignupServicer(deps, work, callers),
         AccountServicer(identities, work),
+        callers,
         reflect=settings.reflects,
+    )
+
+
+def callers_of(settings: Settings) -> Callers:
+    """Make what decides who may call what."""
+    return Callers(
+        local=settings.listens_locally,
+        mutual=settings.tls_client_ca is not None,
+        grants=settings.callers,
     )
 
 

@@ -7,11 +7,13 @@ import binascii
 import ipaddress
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
 from pydantic import AfterValidator, BeforeValidator, Field, SecretBytes, SecretStr
 
+from signupd.grants import read_grants
 from signupd.ledger.engine import sqlite_file
 from signupd.sealing import KEY_BYTES
 
@@ -108,4 +110,5 @@ MetricsAddress = Annotated[str, AfterValidator(_metrics_address)]
 HookKey = Annotated[SecretStr, AfterValidator(_hook_key)]
 ReadableFile = Annotated[Path, AfterValidator(_readable_file)]
 LedgerUrl = Annotated[str, AfterValidator(_ledger_url)]
+Grants = Annotated[Mapping[str, frozenset[str]], BeforeValidator(read_grants)]
 Keys = Annotated[tuple[SecretBytes, ...], BeforeValidator(_keys)]

@@ -26,6 +26,7 @@ from signupd.certificates import (
 from signupd.ledger.engine import sqlite_file
 from signupd.notation import (
     Address,
+    Grants,
     HookKey,
     Key,
     Keys,
@@ -76,6 +77,7 @@ class Settings(BaseModel):
     tls_cert: ReadableFile | None = None
     tls_key: ReadableFile | None = None
     tls_client_ca: ReadableFile | None = None
+    callers: Grants | None = None
     code_ttl: Seconds = 900.0
     password_ttl: Seconds = 1800.0
     # Kratos takes five codes on a flow and refuses even the right one after that.
@@ -123,6 +125,8 @@ class Settings(BaseModel):
             mistakes.append("TLS_CERT, TLS_KEY: give both or neither")
         if self.tls_client_ca is not None and self.tls_cert is None:
             mistakes.append("TLS_CLIENT_CA: needs TLS_CERT and TLS_KEY")
+        if self.callers is not None and self.tls_client_ca is None:
+            mistakes.append("CALLERS: needs TLS_CLIENT_CA, for certificates to name")
         if self.certificate_files is not None:
             try:
                 read_certificates(self.certificate_files)

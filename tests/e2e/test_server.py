@@ -27,7 +27,7 @@ class TestHealth:
 
     @pytest.mark.parametrize("service", ["", SIGNUP_SERVICE, ACCOUNT_SERVICE])
     def test_serving(self, stack: Stack, service: str) -> None:
-        """The server as a whole serves, and so does each service."""
+        """The server as a whole serves, and so do both services, on loopback."""
         assert "SERVING" == stack.caller.health_of(service)
 
     def test_unknown(self, stack: Stack) -> None:

@@ -28,7 +28,7 @@ NAMES = ("", "kratos_signup.v1.SignupService", "kratos_signup.v1.AccountService"
 
 
 async def test_health(caller: Caller) -> None:
-    """The server as a whole is SERVING, and so is each of its services."""
+    """The server and both its services are SERVING on loopback."""
     stub: Any = health_pb2_grpc.HealthStub(caller.channel)
     answers = [
         await stub.Check(health_pb2.HealthCheckRequest(service=name)) for name in NAMES

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from signupd import errors
 from signupd.errors import SignupdError
+from signupd.grants import read_grants
 from signupd.rpc.statuses import STATUSES
 from signupd.settings import Settings
 
@@ -53,6 +54,14 @@ def test_retry_is_documented(reason: str) -> None:
     _, documented = error_rows()[reason]
 
     assert always == (documented == "yes" and reason != "RESEND_TOO_SOON")
+
+
+def test_callers_in_the_documents() -> None:
+    """The example of CALLERS in docs/operations.md can be used as it stands."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+    (example,) = re.findall(r"SIGNUPD_CALLERS='(.*)'", text)
+
+    assert 2 == len(read_grants(example))
 
 
 def test_documents_named_by_the_readme_exist() -> None:

@@ -20,6 +20,7 @@ from signupd.errors import (
 from signupd.rpc import requests
 
 UUID4 = "5f0c2a3e-7b1d-4c52-9d6a-0a1b2c3d4e5f"
+OTHER_UUID4 = "5f0c2a3e-7b1d-4c52-9d6a-0a1b2c3d4e50"
 LOCALES = ["", "de", "de-CH", "zh-Hant-TW", "sl-rozaj-biske-1994", "x-whatever"]
 LOCALES += ["de-" + "-".join(["abcdefgh"] * 3) + "-abcde"]  # 35 characters
 NO_LOCALES = ["de_CH", "-", "de-", "-de", "d e", "de\n", "dé", "1", "\uff44\uff45"]
@@ -150,19 +151,36 @@ def test_request_id(request_id: str) -> None:
     resend = pb.ResendCodeRequest(request_id=request_id)
 
     assert [] == start_faults(request_id=request_id)
-    assert uuid.UUID(request_id) == requests.request_id_of(resend)
+    assert None is not requests.request_id_of(resend, "")
 
 
 def test_no_request_id() -> None:
     """A resend needs no request id."""
-    assert None is requests.request_id_of(pb.ResendCodeRequest())
+    assert None is requests.request_id_of(pb.ResendCodeRequest(), "")
+
+
+def test_request_id_belongs_to_its_caller() -> None:
+    """A resend's id is the same in either letter case, and another caller's is not."""
+    read = [
+        requests.request_id_of(pb.ResendCodeRequest(request_id=text), caller)
+        for text, caller in [
+            (UUID4, "web"),
+            (UUID4.upper(), "web"),
+            (UUID4, "app"),
+            (UUID4, ""),
+            (OTHER_UUID4, "web"),
+        ]
+    ]
+
+    assert read[0] == read[1]
+    assert 4 == len(set(read))
 
 
 @pytest.mark.parametrize("request_id", NO_REQUEST_IDS)
 def test_request_id_refused(request_id: str) -> None:
     """Anything but a UUID of version 4 in its usual form is refused."""
     with pytest.raises(RequestInvalid) as refusal:
-        requests.request_id_of(pb.ResendCodeRequest(request_id=request_id))
+        requests.request_id_of(pb.ResendCodeRequest(request_id=request_id), "")
 
     assert ["request_id"] == faults_of(refusal.value)
     assert ["request_id"] == start_faults(request_id=request_id)

@@ -38,6 +38,7 @@ DEFAULTS = {
     "tls_cert": None,
     "tls_key": None,
     "tls_client_ca": None,
+    "callers": None,
     "code_ttl": 15 * 60,
     "password_ttl": 30 * 60,
     "code_attempts": 5,
@@ -97,6 +98,9 @@ MISTAKES = [
     ({"TLS_KEY": "/etc/hosts"}, "TLS_CERT"),
     ({"TLS_CLIENT_CA": "/etc/hosts"}, "TLS_CLIENT_CA"),
     ({"TLS_CLIENT_CA": "/nowhere/secret"}, "TLS_CLIENT_CA"),
+    ({"CALLERS": "hunter2"}, "CALLERS"),
+    ({"CALLERS": '{"hunter2": ["secret"]}'}, "CALLERS"),
+    ({"CALLERS": '{"web.example": ["SignupService"]}'}, "CALLERS"),
     ({"CODE_TTL": "soon"}, "CODE_TTL"),
     ({"CODE_TTL": "400d"}, "CODE_TTL"),
     ({"PASSWORD_TTL": ""}, "PASSWORD_TTL"),
@@ -234,13 +238,28 @@ def test_plaintext_has_no_certificate() -> None:
     assert None is given({}).certificate_files
 
 
+def test_callers(folder: Path) -> None:
+    """CALLERS goes with a client CA; in the TOML file it may be a table."""
+    values = tls(folder, TLS_CLIENT_CA=str(folder / "callers.crt"))
+    (folder / "c.toml").write_text('[callers]\n"web.example" = ["AccountService"]')
+    text = given(values | {"CALLERS": '{"web.example": ["AccountService"]}'})
+    table = given(values, folder / "c.toml")
+
+    methods = frozenset(
+        {"AccountService/GetAccount", "AccountService/BatchGetAccounts"}
+    )
+    expected = {"web.example": methods}
+    assert expected == text.callers == table.callers
+
+
 def test_tls_mistakes_together(folder: Path) -> None:
     """What is wrong inside the files is told with everything else."""
-    values = tls(folder, CODE_TTL="soon")
+    values = tls(folder, CODE_TTL="soon", CALLERS='{"web": ["SignupService"]}')
     (folder / "tls.crt").write_bytes(b"hunter2")
     (folder / "tls.key").write_bytes(b"hunter2")
 
     assert [
+        "SIGNUPD_CALLERS: needs TLS_CLIENT_CA, for certificates to name",
         "SIGNUPD_CODE_TTL: is not a duration such as 90s, 15m or 24h",
         "SIGNUPD_TLS_CERT: holds no certificate in PEM",
         "SIGNUPD_TLS_KEY: holds no private key in PEM",

@@ -9,20 +9,23 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from signupd.errors import Overloaded, RequestInvalid, SignupdError
+from signupd.rpc.callers import HEALTH, OURS
 from signupd.rpc.statuses import DETAILS_KEY, INTERNAL, status_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterator
+    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     import structlog
 
+    from signupd.rpc.callers import Callers
     from signupd.signup.work import Work
 
-OURS: Final = "/kratos_signup.v1."
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 # What an operator must see, as against what callers do to themselves.
 _LOUD: Final = frozenset({INTERNAL, "KRATOS_INCOMPATIBLE"})
-_WORTH_A_LINE: Final = frozenset({"KRATOS_UNAVAILABLE", "LEDGER_UNAVAILABLE"})
+_WORTH_A_LINE: Final = frozenset(
+    {"CALLER_NOT_PERMITTED", "KRATOS_UNAVAILABLE", "LEDGER_UNAVAILABLE"}
+)
 
 Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Any  # grpc.RpcMethodHandler, whose stubs lack the behaviour's attributes
@@ -34,19 +37,26 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     grpc.aio on its own sends the text of an exception to the caller, and that of the
     parser for bytes that are no message. So requests are parsed in here.
 
-    It also sheds what is too much, before it is parsed. grpc's own limit would refuse
-    health checks too, and give no reason.
+    It also turns away whom a method is not open to, and sheds what is too much, before
+    anything is parsed. grpc's own limit would refuse health checks too, and give no
+    reason.
 
     Args:
         log: Defects and Kratos' troubles go there; callers learn a reason only.
+        callers: Decides whom a method is open to.
         work: Goes on when its callers are gone, so it is counted beside the calls.
         most: How many calls, and pieces of work, may be under way at once.
     """
 
     def __init__(
-        self, log: structlog.stdlib.BoundLogger, work: Work, most: int
+        self,
+        log: structlog.stdlib.BoundLogger,
+        callers: Callers,
+        work: Work,
+        most: int,
     ) -> None:
         self._log = log
+        self._callers = callers
         self._work = work
         self._most = most
         self._calls = 0
@@ -57,18 +67,20 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
-        """Guard the handlers of our services; leave health and reflection alone."""
+        """Guard the handlers of our services, and reflection; leave health alone."""
         method: str = handler_call_details.method
         if guarded := self._guarded.get(method):
             return guarded
         handler = await continuation(handler_call_details)
-        if handler is None or not method.startswith(OURS):
+        if handler is None or method.startswith(HEALTH):
             return handler
-        return self._guarded.setdefault(method, self._guard(method, handler))
+        guard = self._guard if method.startswith(OURS) else self._guard_reflection
+        return self._guarded.setdefault(method, guard(method, handler))
 
     def _guard(self, method: str, handler: Handler) -> Handler:
         async def behaviour(data: bytes, context: Context) -> Any:
             try:
+                self._callers.admit(method, context)
                 with self._admitted():
                     return await handler.unary_unary(_parse(handler, data), context)
             except SignupdError as error:
@@ -83,6 +95,24 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         return grpc.unary_unary_rpc_method_handler(
             behaviour,
             request_deserializer=None,
+            response_serializer=handler.response_serializer,
+        )
+
+    def _guard_reflection(self, method: str, handler: Handler) -> Handler:
+        async def behaviour(
+            requests: AsyncIterator[Any], context: Context
+        ) -> AsyncIterator[Any]:
+            try:
+                self._callers.admit(method, context)
+            except SignupdError as error:
+                self._note(method, error)
+                await _abort(context, error)
+            async for answer in handler.stream_stream(requests, context):
+                yield answer
+
+        return grpc.stream_stream_rpc_method_handler(
+            behaviour,
+            request_deserializer=handler.request_deserializer,
             response_serializer=handler.response_serializer,
         )
 

@@ -60,8 +60,12 @@ def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
     )
 
 
-def request_id_of(message: pb.ResendCodeRequest) -> uuid.UUID | None:
+def request_id_of(message: pb.ResendCodeRequest, caller: str) -> uuid.UUID | None:
     """Read the request id of a resend; None where there is none.
+
+    Args:
+        message: The request.
+        caller: Whose id it is; another caller's equal id becomes another one.
 
     Raises:
         RequestInvalid: It is not a UUID of version 4.
@@ -69,7 +73,7 @@ def request_id_of(message: pb.ResendCodeRequest) -> uuid.UUID | None:
     request_id = _uuid4(message.request_id)
     if message.request_id and request_id is None:
         raise RequestInvalid(violations=(_NO_UUID4,))
-    return request_id
+    return request_id and uuid.uuid5(request_id, caller)
 
 
 def token_of(message: HasToken) -> str:

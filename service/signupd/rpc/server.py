@@ -15,6 +15,7 @@ from kratos_signup.v1 import (
 
 if TYPE_CHECKING:
     from signupd.rpc.accounts import AccountServicer
+    from signupd.rpc.callers import Callers
     from signupd.rpc.credentials import Credentials
     from signupd.rpc.interceptor import ErrorInterceptor
     from signupd.rpc.signups import SignupServicer
@@ -29,6 +30,7 @@ _OPTIONS: Final = (
     ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
 )
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
+_NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class Server:
@@ -38,6 +40,7 @@ class Server:
         guard: What every call of our services passes first.
         signups: SignupService.
         accounts: AccountService.
+        callers: Tells what is open to anybody.
         reflect: Whether grpcurl and the like may ask for the contract.
     """
 
@@ -46,10 +49,12 @@ class Server:
         guard: ErrorInterceptor,
         signups: SignupServicer,
         accounts: AccountServicer,
+        callers: Callers,
         *,
         reflect: bool,
     ) -> None:
         self._server = grpc.aio.server(interceptors=[guard], options=_OPTIONS)
+        self._callers = callers
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         signup_service_pb2_grpc.add_SignupServiceServicer_to_server(
@@ -91,8 +96,9 @@ class Server:
         """Serve."""
         await self._server.start()
         await self._health.set("", _SERVING)
-        await self._health.set(SIGNUP_SERVICE, _SERVING)
-        await self._health.set(ACCOUNT_SERVICE, _SERVING)
+        for service in (SIGNUP_SERVICE, ACCOUNT_SERVICE):
+            serves = self._callers.serves(service)
+            await self._health.set(service, _SERVING if serves else _NOT_SERVING)
 
     async def stop(self, grace_seconds: float) -> None:
         """Say NOT_SERVING, let calls end, cut off what is left after the grace."""

@@ -26,13 +26,10 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from signupd.rpc.callers import Callers
     from signupd.rpc.interceptor import Context
-    from signupd.sealing import KeyRing
     from signupd.signup.deps import Deps
     from signupd.signup.work import Work
-
-# Callers are told apart by their certificates; without any, all of them are one.
-ANY_CALLER = ""
 
 
 class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
@@ -41,18 +38,21 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
     Args:
         deps: What the steps work with.
         work: Where they run.
+        callers: Tells who calls: request ids, and calls to join, are each caller's own.
     """
 
-    def __init__(self, deps: Deps, work: Work) -> None:
+    def __init__(self, deps: Deps, work: Work, callers: Callers) -> None:
         self._deps = deps
         self._work = work
+        self._callers = callers
 
     async def StartSignup(
         self, request: pb.StartSignupRequest, context: Context
     ) -> pb.StartSignupResponse:
         """Have a code mailed."""
-        wanted = requests.start_request(request, ANY_CALLER)
-        key = _key(self._deps.keys, request) if wanted.request_id else None
+        caller = self._callers.peer(context).caller
+        wanted = requests.start_request(request, caller)
+        key = self._key(request, caller) if wanted.request_id else None
         job = partial(start_signup, self._deps, wanted)
         answer = await within_deadline(context, self._work.run(key, job))
         return pb.StartSignupResponse(
@@ -63,9 +63,10 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         self, request: pb.ResendCodeRequest, context: Context
     ) -> pb.ResendCodeResponse:
         """Have another code mailed."""
-        key = _key(self._deps.keys, request) if request.request_id else None
+        caller = self._callers.peer(context).caller
+        key = self._key(request, caller) if request.request_id else None
         async with self._signup_of(request) as token:
-            request_id = requests.request_id_of(request)
+            request_id = requests.request_id_of(request, caller)
             job = partial(resend_code, self._deps, token, request_id)
             answer = await within_deadline(context, self._work.run(key, job))
         return pb.ResendCodeResponse(
@@ -76,7 +77,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         self, request: pb.VerifyCodeRequest, context: Context
     ) -> pb.VerifyCodeResponse:
         """Have the code checked."""
-        key = _key(self._deps.keys, request)
+        key = self._key(request, self._callers.peer(context).caller)
         async with self._signup_of(request) as token:
             job = partial(verify_code, self._deps, token, requests.code_of(request))
             answer = await within_deadline(context, self._work.run(key, job))
@@ -88,7 +89,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         self, request: pb.SetPasswordRequest, context: Context
     ) -> pb.SetPasswordResponse:
         """Have the account made."""
-        key = _key(self._deps.keys, request)
+        key = self._key(request, self._callers.peer(context).caller)
         async with self._signup_of(request) as token:
             password = requests.password_of(request)
             job = partial(set_password, self._deps, token, password)
@@ -101,7 +102,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         self, request: pb.CancelSignupRequest, context: Context
     ) -> pb.CancelSignupResponse:
         """End a sign-up that is under way."""
-        key = _key(self._deps.keys, request)
+        key = self._key(request, self._callers.peer(context).caller)
         async with self._signup_of(request) as token:
             job = partial(cancel_signup, self._deps, token)
             answer = await within_deadline(context, self._work.run(key, job))
@@ -120,6 +121,12 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
             continuation_token=answer.token, signup=signup_message(answer.view)
         )
 
+    def _key(self, request: Message, caller: str) -> bytes:
+        """Make the key that a caller's equal calls share; it holds nothing of them."""
+        name = request.DESCRIPTOR.full_name
+        body = request.SerializeToString(deterministic=True)
+        return self._deps.keys.digest(b"call", caller.encode(), name.encode(), body)
+
     @contextlib.asynccontextmanager
     async def _signup_of(self, request: requests.HasToken) -> AsyncIterator[str]:
         """Give the request's token; what goes wrong leaves with its sign-up shown."""
@@ -129,9 +136,3 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         except SignupdError as error:
             await show_by_token(self._deps, token, error)
             raise
-
-
-def _key(keys: KeyRing, request: Message) -> bytes:
-    """Make the key that equal calls share; it holds nothing of what was sent."""
-    name = request.DESCRIPTOR.full_name.encode()
-    return keys.digest(b"call", name, request.SerializeToString(deterministic=True))

@@ -23,8 +23,8 @@ class Contents:
         locale: As the caller gave it; may be empty.
         flow_id: The Kratos flow of the newest code mail; empty when it is used up.
         pending_flow_id: The flow that a mail is being sent by; empty when none is.
-        resends: The request ids of the mails asked for after the first; empty where
-            one had none.
+        resends: The request ids of the mails asked for after the first, each made its
+            caller's own; empty where one had none.
         stored_id: An account that an answer to our own POST named and that is still to
             be looked at: ours, or stored past us and to be deleted.
     """

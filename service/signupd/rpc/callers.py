@@ -1,0 +1,130 @@
+"""Who calls, and whether that caller may.
+
+Where callers have certificates these alone decide: by CALLERS, or else SignupService is
+open to every one of them and AccountService to none, on loopback too. Where nothing
+tells callers apart the address decides: AccountService answers only where nobody but
+this machine can ask.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from signupd.certificates import names_in
+from signupd.errors import CallerNotPermitted
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from signupd.rpc.interceptor import Context
+
+OURS: Final = "/kratos_signup.v1."
+# Clients and probes ask it before they know whether they may ask anything else.
+HEALTH: Final = "/grpc.health.v1.Health/"
+# What the ledger's column holds.
+MAX_CALLER_CHARS: Final = 255
+_ACCOUNTS: Final = f"{OURS}AccountService/"
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end of a connection.
+
+    Args:
+        names: What its certificate is made out to.
+        caller: One text for all of that, at most 255 characters, to know it again by.
+    """
+
+    names: frozenset[str]
+    caller: str
+
+
+ANYBODY: Final = Peer(frozenset(), "")
+
+
+class Callers:
+    """Tells callers apart, and what each may call.
+
+    Args:
+        local: Whether only this machine can reach the server.
+        mutual: Whether every caller has shown a certificate.
+        grants: By name the methods it may call, as ``Service/Method``; None where the
+            defaults hold.
+    """
+
+    def __init__(
+        self, *, local: bool, mutual: bool, grants: Mapping[str, frozenset[str]] | None
+    ) -> None:
+        self._accounts_open = local and not mutual
+        self._mutual = mutual
+        self._grants = grants
+
+    def permits(self, method: str, names: frozenset[str]) -> bool:
+        """Decide whether a method may be called by who has these names.
+
+        Args:
+            method: As on the wire: ``/package.Service/Method``.
+            names: Those of the certificate; none where there is no certificate.
+        """
+        if method.startswith(HEALTH):
+            return True
+        if self._grants is None:
+            return self._accounts_open or not method.startswith(_ACCOUNTS)
+        granted = [self._grants[name] for name in names & self._grants.keys()]
+        if not method.startswith(OURS):
+            # Reflection: whoever may call anything may see what there is.
+            return bool(granted)
+        return any(method.removeprefix(OURS) in methods for methods in granted)
+
+    def serves(self, service: str) -> bool:
+        """Tell whether anybody may call anything of a service of ours.
+
+        Args:
+            service: Its name with the package.
+        """
+        prefix = f"/{service}/"
+        if self._grants is None:
+            return self._accounts_open or prefix != _ACCOUNTS
+        methods = frozenset().union(*self._grants.values())
+        return any(f"{OURS}{method}".startswith(prefix) for method in methods)
+
+    def peer(self, context: Context) -> Peer:
+        """Tell who makes a call."""
+        if not self._mutual:
+            return ANYBODY
+        (certificate,) = context.auth_context()["x509_pem_cert"]
+        return self.peer_of(certificate)
+
+    def peer_of(self, certificate: bytes) -> Peer:
+        """Tell whom a certificate stands for.
+
+        The caller goes by the names that CALLERS lists, so that what else stands in a
+        certificate may change; by all its names where CALLERS lists none of them; by
+        the certificate itself where it has no name.
+
+        Args:
+            certificate: In PEM.
+        """
+        names = names_in(certificate)
+        known = names & self._grants.keys() if self._grants else names
+        caller = " ".join(sorted(known or names)) or certificate.decode()
+        if len(caller) > MAX_CALLER_CHARS:
+            # No name begins like that, so it is nobody else's.
+            caller = f"#{hashlib.sha256(caller.encode()).hexdigest()}"
+        return Peer(names, caller)
+
+    def admit(self, method: str, context: Context) -> None:
+        """Let a call in.
+
+        Raises:
+            CallerNotPermitted: Its caller may not make it.
+        """
+        peer = self.peer(context)
+        if self.permits(method, peer.names):
+            return
+        nameless = "a certificate without a name" if self._mutual else "anybody"
+        raise CallerNotPermitted(
+            f"not open to {peer.caller if peer.names else nameless}"
+        )

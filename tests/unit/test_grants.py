@@ -1,0 +1,96 @@
+"""CALLERS: what it may say, and what is made of it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from kratos_signup.v1 import account_service_pb2, signup_service_pb2
+from signupd.grants import METHODS, read_grants
+
+NO_OBJECT = "is no JSON object of names and lists, such as "
+NO_OBJECT += '{"front.example": ["SignupService"]}'
+NO_NAME = "is no DNS name or URI as a certificate has it, in full"
+NO_LIST = "has no list of what it may call"
+NO_METHOD = "what there is not: it takes SignupService, AccountService, or one method "
+NO_METHOD += "as in AccountService/GetAccount"
+
+MISTAKES: list[tuple[Any, str]] = [
+    ("", NO_OBJECT),
+    ("hunter2", NO_OBJECT),
+    ("{}", NO_OBJECT),
+    ("[]", NO_OBJECT),
+    ('["web.example"]', NO_OBJECT),
+    ('{"web.example": ["SignupService"]', NO_OBJECT),
+    ("[" * 100_000, NO_OBJECT),
+    (7, NO_OBJECT),
+    (
+        '{"web.example": ["SignupService"], "web.example": ["AccountService"]}',
+        "has a name twice",
+    ),
+    ({"": ["SignupService"]}, f"name 1 {NO_NAME}"),
+    ({"CN=hunter2": ["SignupService"]}, f"name 1 {NO_NAME}"),
+    ({"*.example": ["SignupService"]}, f"name 1 {NO_NAME}"),
+    ({"web.example": "SignupService"}, f"name 1 {NO_LIST}"),
+    ({"web.example": {"SignupService": True}}, f"name 1 {NO_LIST}"),
+    ({"web.example": []}, f"name 1 {NO_LIST}"),
+    ({"web.example": None}, f"name 1 {NO_LIST}"),
+    ({"web.example": ["hunter2"]}, f"name 1 may call, in entry 1, {NO_METHOD}"),
+    (
+        {"web.example": ["SignupService", "SignupService/"]},
+        f"name 1 may call, in entry 2, {NO_METHOD}",
+    ),
+    (
+        {"web.example": ["kratos_signup.v1.SignupService"]},
+        f"name 1 may call, in entry 1, {NO_METHOD}",
+    ),
+    (
+        {"web.example": ["SignupService/GetAccount"]},
+        f"name 1 may call, in entry 1, {NO_METHOD}",
+    ),
+    ({"web.example": ["*"]}, f"name 1 may call, in entry 1, {NO_METHOD}"),
+    ({"web.example": [["SignupService"]]}, f"name 1 may call, in entry 1, {NO_METHOD}"),
+    (
+        {"x y": ["signupservice"], "web.example": []},
+        f"name 1 {NO_NAME}; name 1 may call, in entry 1, {NO_METHOD}; name 2 {NO_LIST}",
+    ),
+]
+
+
+def test_methods_are_the_contracts() -> None:
+    """The table names every method there is, and no other."""
+    services = {
+        **signup_service_pb2.DESCRIPTOR.services_by_name,
+        **account_service_pb2.DESCRIPTOR.services_by_name,
+    }
+
+    assert {
+        name: tuple(method.name for method in service.methods)
+        for name, service in services.items()
+    } == METHODS
+
+
+def test_grants() -> None:
+    """A service stands for all its methods; entries add up."""
+    given = {
+        "spiffe://example.org/web": ["SignupService"],
+        "account.example": ["AccountService/GetAccount", "SignupService/GetSignup"],
+    }
+    expected = {
+        "spiffe://example.org/web": {
+            f"SignupService/{name}" for name in METHODS["SignupService"]
+        },
+        "account.example": {"AccountService/GetAccount", "SignupService/GetSignup"},
+    }
+
+    assert expected == read_grants(json.dumps(given)) == read_grants(given)
+
+
+@pytest.mark.parametrize(("value", "message"), MISTAKES)
+def test_mistakes(value: Any, message: str) -> None:
+    """What it cannot mean is told by its place, all at once, and not repeated."""
+    with pytest.raises(ValueError, match=r"\A(is no|has a|name)") as refusal:
+        read_grants(value)
+
+    assert message == str(refusal.value)
