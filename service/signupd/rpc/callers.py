@@ -8,6 +8,7 @@ this machine can ask.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -25,6 +26,7 @@ OURS: Final = "/kratos_signup.v1."
 HEALTH: Final = "/grpc.health.v1.Health/"
 # What the ledger's column holds.
 MAX_CALLER_CHARS: Final = 255
+MAX_PEERS_KEPT: Final = 256  # some KiB each
 _ACCOUNTS: Final = f"{OURS}AccountService/"
 
 
@@ -60,6 +62,8 @@ class Callers:
         self._accounts_open = local and not mutual
         self._mutual = mutual
         self._grants = grants
+        # Each call brings its certificate along, and a caller makes many.
+        self.peer_of = functools.lru_cache(MAX_PEERS_KEPT)(self._peer_of)
 
     def permits(self, method: str, names: frozenset[str]) -> bool:
         """Decide whether a method may be called by who has these names.
@@ -97,7 +101,7 @@ class Callers:
         (certificate,) = context.auth_context()["x509_pem_cert"]
         return self.peer_of(certificate)
 
-    def peer_of(self, certificate: bytes) -> Peer:
+    def _peer_of(self, certificate: bytes) -> Peer:
         """Tell whom a certificate stands for.
 
         The caller goes by the names that CALLERS lists, so that what else stands in a
