@@ -124,7 +124,7 @@ class Service:
                 signup_ids=[str(signup_id) for signup_id in left],
                 more=len(left) == _NAMED_AT_START,
                 why="TOKEN_KEYS lacks a key that sign-ups under way are sealed with; "
-                "keep old keys behind the new one for CODE_TTL and PASSWORD_TTL",
+                "keep old keys behind the new one until RETENTION has passed",
             )
 
     async def stop(self) -> None:
