@@ -24,7 +24,7 @@ from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import Database, steady_clock
 from signupd.ledger.engine import open_engine, sqlite_file
 from signupd.ledger.ledger import Ledger
-from signupd.ledger.schema import migrate, newest_revision, revision
+from signupd.ledger.schema import demand_newest, migrate
 from signupd.sealing import KeyRing
 from signupd.signup.deps import Deps
 from signupd.signup.gate import PROOF_INTERVAL_SECONDS, Gate
@@ -159,8 +159,8 @@ class Service:
             await migrate(url)
             if alone:
                 await self.backlog.end_all_leases()
-        elif await revision(url) != newest_revision():
-            raise LedgerUnavailable("the ledger's schema is not ours: signupd migrate")
+        else:
+            await demand_newest(url)
         await self._database.set_clock()
 
     async def sweep(self) -> Swept:
@@ -248,8 +248,12 @@ def _deps(
     )
 
 
-def key_ring(settings: Settings) -> KeyRing:
+def key_ring(settings: Settings, *, make: bool = True) -> KeyRing:
     """Make the key ring: from the settings, or from the file beside the ledger.
+
+    Args:
+        settings: With the keys, or the ledger's place.
+        make: Whether to make that file where there is none.
 
     Raises:
         KeyFileError: The file cannot be used.
@@ -260,7 +264,7 @@ def key_ring(settings: Settings) -> KeyRing:
     ledger = sqlite_file(settings.ledger_url)
     if ledger is None:
         raise AssertionError("the settings demand keys with any other database")
-    return ring_beside(ledger)
+    return ring_beside(ledger, make=make)
 
 
 def _rules(settings: Settings) -> Rules:

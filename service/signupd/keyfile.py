@@ -24,11 +24,17 @@ class KeyFileError(SignupdError):
     reason = "INTERNAL"
 
 
-def ring_beside(ledger: Path) -> KeyRing:
+def new_key() -> str:
+    """Make a key, in the notation of the settings: base64 of 32 random bytes."""
+    return base64.b64encode(os.urandom(KEY_BYTES)).decode()
+
+
+def ring_beside(ledger: Path, *, make: bool = True) -> KeyRing:
     """Read the key ring kept beside a ledger's file, or make it.
 
     Args:
         ledger: The SQLite file; its folder must exist.
+        make: Whether to make the file where there is none.
 
     Raises:
         KeyFileError: The file cannot be read or written, is open to others, or does
@@ -36,7 +42,7 @@ def ring_beside(ledger: Path) -> KeyRing:
     """
     path = ledger.parent / NAME
     try:
-        if not path.exists():
+        if make and not path.exists():
             _make(path)
         if path.stat().st_mode & 0o077:
             raise KeyFileError(f"{path} can be read by others: chmod 600 it")
@@ -51,17 +57,26 @@ def ring_beside(ledger: Path) -> KeyRing:
 
 def _make(path: Path) -> None:
     """Write fresh keys, whole or not at all; another process may be doing the same."""
-    keys = [base64.b64encode(os.urandom(KEY_BYTES)).decode() for _ in range(2)]
-    text = json.dumps({"token_keys": keys[:1], "digest_key": keys[1]})
-    # Readable by its owner only, from the first moment.
-    descriptor, draft = tempfile.mkstemp(prefix=f"{NAME}.", dir=path.parent)
+    text = json.dumps({"token_keys": [new_key()], "digest_key": new_key()})
+    # The first one there wins; both then read the same keys.
+    with contextlib.suppress(FileExistsError):
+        write_private(path, text)
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file that its owner alone can read, whole or not at all.
+
+    Raises:
+        FileExistsError: There is one already; it is left as it is.
+        OSError: It cannot be written.
+    """
+    # mkstemp's file is its owner's only, from the first moment.
+    descriptor, draft = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w") as file:
             file.write(text)
             file.flush()
             os.fsync(file.fileno())
-        # The first one there wins; both then read the same keys.
-        with contextlib.suppress(FileExistsError):
-            os.link(draft, path)
+        os.link(draft, path)
     finally:
         os.unlink(draft)  # noqa: PTH108 - mkstemp gives a string

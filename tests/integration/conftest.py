@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import uuid
 from typing import TYPE_CHECKING
 
 import pytest
 
 from devstack.postgres import Postgres
+from tests.doubles.clock import ClockDouble
 from tests.integration.world import World
 
 if TYPE_CHECKING:
@@ -21,6 +23,21 @@ def postgres() -> Iterator[Postgres]:
     """Start a PostgreSQL of our own."""
     with Postgres() as started:
         yield started
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Name an empty database of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ledger.db"
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return postgres.create_database(f"ledger_{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def clock() -> ClockDouble:
+    """Give a clock that stands."""
+    return ClockDouble()
 
 
 @pytest.fixture

@@ -7,7 +7,6 @@ import base64
 import dataclasses
 import json
 import stat
-import threading
 import uuid
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +23,7 @@ from signupd.ledger.schema import migrate, newest_revision
 from signupd.ledger.tables import metadata
 
 from tests.doubles.clock import ClockDouble
+from tests.integration.threads import at_rest
 from tests.integration.world import PASSWORD, state_of, to_code, to_password
 
 if TYPE_CHECKING:
@@ -68,21 +68,6 @@ def record(**changed: Any) -> Record:
         request_digest=b"r" * 32,
     )
     return dataclasses.replace(made, **changed)
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Name an empty database of either kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/ledger.db"
-    postgres: Postgres = request.getfixturevalue("postgres")
-    return postgres.create_database(f"ledger_{uuid.uuid4().hex}")
-
-
-@pytest.fixture
-def clock() -> ClockDouble:
-    """Give a clock that stands."""
-    return ClockDouble()
 
 
 @pytest.fixture
@@ -315,13 +300,6 @@ async def test_approval_stops_who_read_before(
         await ledger.change(added, unapproved=True, lease=Lease.NONE)
 
     assert Lease.NONE is (await ledger.change(added, lease=Lease.NONE)).lease
-
-
-async def at_rest() -> None:
-    """Wait for the threads of connections that came to nothing."""
-    for thread in threading.enumerate():
-        if "connection_worker" in thread.name:
-            await asyncio.to_thread(thread.join)
 
 
 async def test_no_database(tmp_path: Path, clock: ClockDouble) -> None:

@@ -53,7 +53,7 @@ def test_mask_opens_as_sealed() -> None:
     """The masked address has a seal of its own, which outlives the contents."""
     mask = seal_mask(RING, SIGNUP_ID, "ä***@example.com")
 
-    assert "ä***@example.com" == open_mask(RING, row(sealed=None, sealed_mask=mask))
+    assert "ä***@example.com" == open_mask(RING, SIGNUP_ID, mask)
 
 
 def test_columns_do_not_stand_for_each_other() -> None:
@@ -68,12 +68,12 @@ def test_columns_do_not_stand_for_each_other() -> None:
     ):
         with pytest.raises(SealBroken):
             open_contents(RING, wrong)
-    for wrong in (
-        replace(record, sealed_mask=record.sealed or b""),
-        replace(record, signup_id=OTHER_ID),
+    for signup_id, sealed in (
+        (SIGNUP_ID, record.sealed or b""),
+        (OTHER_ID, record.sealed_mask),
     ):
         with pytest.raises(SealBroken):
-            open_mask(RING, wrong)
+            open_mask(RING, signup_id, sealed)
 
 
 def test_key_that_is_gone() -> None:
@@ -81,7 +81,7 @@ def test_key_that_is_gone() -> None:
     with pytest.raises(SealBroken):
         open_contents(OTHER_RING, row())
     with pytest.raises(SealBroken):
-        open_mask(OTHER_RING, row())
+        open_mask(OTHER_RING, SIGNUP_ID, row().sealed_mask)
 
 
 def test_repr_shows_nothing() -> None:

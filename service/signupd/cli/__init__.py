@@ -6,6 +6,7 @@ import typer
 
 from signupd.cli.ledger import migrate, sweep
 from signupd.cli.serve import serve
+from signupd.cli.signups import app as signups
 
 app = typer.Typer(
     add_completion=False,
@@ -15,6 +16,7 @@ app = typer.Typer(
 )
 for command in (serve, migrate, sweep):
     app.command()(command)
+app.add_typer(signups, name="signups")
 
 
 def main() -> None:

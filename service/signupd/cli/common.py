@@ -46,6 +46,8 @@ def run(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """
     try:
         return asyncio.run(job())
+    except BrokenPipeError:
+        raise  # click ends in silence when the reader has seen enough
     except (SignupdError, OSError) as error:
         complain([str(error)])
         raise typer.Exit(EXIT_TROUBLE) from None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
@@ -47,7 +48,9 @@ def sqlite_file(url: str) -> Path | None:
     return Path(str(parsed.database)) if parsed.drivername == "sqlite" else None
 
 
-def open_engine(url: str, *, transactions: bool = False) -> AsyncEngine:
+def open_engine(
+    url: str, *, transactions: bool = False, read_only: bool = False
+) -> AsyncEngine:
     """Make the engine for a ledger URL; nothing is connected yet.
 
     Args:
@@ -55,6 +58,8 @@ def open_engine(url: str, *, transactions: bool = False) -> AsyncEngine:
         transactions: For migrations. Otherwise every statement commits by itself: each
             of the ledger's changes is one compare-and-set, and nothing may stay open
             across a call to Kratos.
+        read_only: To look at a ledger that others work on. The database itself then
+            refuses changes, and makes no file.
     """
     parsed = sa.make_url(url)
     options: dict[str, Any] = {
@@ -66,21 +71,35 @@ def open_engine(url: str, *, transactions: bool = False) -> AsyncEngine:
         options["isolation_level"] = "AUTOCOMMIT"
     parsed = parsed.set(drivername=_DRIVERS[parsed.drivername])
     if parsed.get_backend_name() == "postgresql":
-        return create_async_engine(
-            parsed,
-            pool_size=_POSTGRESQL_CONNECTIONS,
-            connect_args={
-                "connect_timeout": WAIT_SECONDS,
-                "options": f"-c statement_timeout={WAIT_SECONDS}s -c timezone=UTC",
-            },
-            **options,
-        )
+        return _postgresql(parsed, options, read_only=read_only)
+    if read_only:
+        return create_async_engine(_read_only_file(parsed), **options)
     engine = create_async_engine(parsed, pool_size=_SQLITE_CONNECTIONS, **options)
     event.listen(engine.sync_engine, "connect", _prepare)
     if transactions:
         # sqlite3 would begin a transaction only before the first change of data.
         event.listen(engine.sync_engine, "begin", _begin)
     return engine
+
+
+def _postgresql(
+    url: sa.URL, options: dict[str, Any], *, read_only: bool
+) -> AsyncEngine:
+    session = f"-c statement_timeout={WAIT_SECONDS}s -c timezone=UTC"
+    if read_only:
+        session += " -c default_transaction_read_only=on"
+    return create_async_engine(
+        url,
+        pool_size=_POSTGRESQL_CONNECTIONS,
+        connect_args={"connect_timeout": WAIT_SECONDS, "options": session},
+        **options,
+    )
+
+
+def _read_only_file(url: sa.URL) -> sa.URL:
+    """Name a SQLite file as https://sqlite.org/uri.html has it, to be read only."""
+    file = f"file:{quote(str(url.database))}"
+    return url.set(database=file).update_query_dict({"mode": "ro", "uri": "true"})
 
 
 def _prepare(connection: Any, _record: object) -> None:

@@ -38,9 +38,9 @@ async def revision(url: str) -> str | None:
     """Name the revision of a ledger; None for an empty database.
 
     Raises:
-        LedgerUnavailable: The database does not answer.
+        LedgerUnavailable: The database does not answer, or there is no such file.
     """
-    engine = open_engine(url)
+    engine = open_engine(url, read_only=True)
     try:
         async with engine.connect() as connection:
             return await connection.run_sync(_revision)
@@ -48,6 +48,16 @@ async def revision(url: str) -> str | None:
         raise _unopened(error) from error
     finally:
         await engine.dispose()
+
+
+async def demand_newest(url: str) -> None:
+    """Demand that a ledger's schema is the one this version works with.
+
+    Raises:
+        LedgerUnavailable: It is another, or the database does not answer.
+    """
+    if await revision(url) != newest_revision():
+        raise LedgerUnavailable("the ledger's schema is not ours: signupd migrate")
 
 
 async def migrate(url: str) -> tuple[str | None, str | None]:

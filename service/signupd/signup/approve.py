@@ -5,9 +5,10 @@ from __future__ import annotations
 import enum
 from typing import TYPE_CHECKING
 
+from signupd.signup.digests import address_digest, flow_digest
+
 if TYPE_CHECKING:
     from signupd.ledger.ledger import Approval
-    from signupd.sealing import KeyRing
     from signupd.signup.deps import Deps
 
 
@@ -32,7 +33,7 @@ async def approve(deps: Deps, flow_id: str, address: str) -> Approval | Refusal:
     digest = flow_digest(deps.keys, flow_id)
     approval = await deps.ledger.approve(
         digest,
-        deps.keys.digest(b"address", address.lower().encode()),
+        address_digest(deps.keys, address.lower()),
         span=deps.rules.approval,
     )
     if approval is not None:
@@ -40,8 +41,3 @@ async def approve(deps: Deps, flow_id: str, address: str) -> Approval | Refusal:
     if await deps.ledger.knows_flow(digest):
         return Refusal.NOT_NOW
     return Refusal.UNKNOWN_FLOW
-
-
-def flow_digest(keys: KeyRing, flow_id: str) -> bytes:
-    """Digest a Kratos flow's id, to find the lease that uses it."""
-    return keys.digest(b"flow", flow_id.encode())

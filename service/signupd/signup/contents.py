@@ -65,14 +65,13 @@ def seal_mask(keys: KeyRing, signup_id: uuid.UUID, masked: str) -> bytes:
     return keys.seal(masked.encode(), _context(b"mask", signup_id))
 
 
-def open_mask(keys: KeyRing, record: Record) -> str:
-    """Open the masked address.
+def open_mask(keys: KeyRing, signup_id: uuid.UUID, sealed: bytes) -> str:
+    """Open the masked address of a sign-up.
 
     Raises:
         SealBroken: The key is gone, or the row was tampered with.
     """
-    context = _context(b"mask", record.signup_id)
-    return keys.open(record.sealed_mask, context).decode()
+    return keys.open(sealed, _context(b"mask", signup_id)).decode()
 
 
 def _context(column: bytes, signup_id: uuid.UUID) -> bytes:

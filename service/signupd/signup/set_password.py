@@ -20,10 +20,10 @@ from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
 from signupd.ledger.record import Record, State
 from signupd.sealing import Step
 from signupd.signup import transitions
-from signupd.signup.approve import flow_digest
 from signupd.signup.attempts import knows_password, with_password
 from signupd.signup.contents import Contents, open_contents
 from signupd.signup.deps import Answer
+from signupd.signup.digests import flow_digest
 from signupd.signup.find import signup_of
 from signupd.signup.gate import FAULTS
 from signupd.signup.password import check_password, violations

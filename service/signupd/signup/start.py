@@ -23,6 +23,7 @@ from signupd.sealing import SealBroken, Step, digests_equal
 from signupd.signup import transitions
 from signupd.signup.contents import Contents, open_contents, seal_contents, seal_mask
 from signupd.signup.deps import Answer
+from signupd.signup.digests import address_digest
 from signupd.signup.rules import SECOND
 from signupd.signup.settle import mail_went, settle
 from signupd.signup.traits import identity_traits
@@ -180,7 +181,7 @@ def _new_record(
         epoch=1,
         lease_until=now + deps.rules.lease,
         approved_until=0,
-        address_digest=deps.keys.digest(b"address", address.text.encode()),
+        address_digest=address_digest(deps.keys, address.text),
         sealed=seal_contents(deps.keys, signup_id, contents),
         sealed_mask=seal_mask(deps.keys, signup_id, address.masked),
         code_digest=None,

@@ -54,7 +54,7 @@ def view_of(
         SealBroken: The row's key is gone, or it was tampered with.
     """
     state = state_shown(record, now)
-    mask = open_mask(keys, record)
+    mask = open_mask(keys, record.signup_id, record.sealed_mask)
     base = View(record.signup_id, state, mask, record.create_time)
     match state:
         case State.CODE_REQUIRED:

@@ -1,0 +1,289 @@
+"""Looking at sign-ups in a real ledger, on both databases."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import shutil
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from signupd.errors import LedgerUnavailable
+from signupd.ledger.browse import Browser, Entry, Happening, Wanted
+from signupd.ledger.database import Database
+from signupd.ledger.engine import open_engine
+from signupd.ledger.ledger import Ledger
+from signupd.ledger.record import Event, Lease, State
+from signupd.ledger.schema import migrate, revision
+from signupd.ledger.tables import signups
+from signupd.signup.transitions import state_shown
+
+from tests.integration.threads import at_rest
+from tests.unit.rows import record
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from signupd.ledger.record import Record
+
+    from tests.doubles.clock import ClockDouble
+
+ALL = 1000
+
+
+@pytest.fixture
+async def ledger(url: str, clock: ClockDouble) -> AsyncIterator[Ledger]:
+    """Give a ledger that somebody works on."""
+    await migrate(url)
+    database = Database(open_engine(url), clock)
+    yield Ledger(database)
+    await database.close()
+
+
+@pytest.fixture
+async def database(
+    ledger: Ledger, url: str, clock: ClockDouble
+) -> AsyncIterator[Database]:
+    """Give the same ledger's database, to be looked at."""
+    opened = Database(open_engine(url, read_only=True), clock)
+    yield opened
+    await opened.close()
+
+
+async def added(ledger: Ledger, *records: Record) -> tuple[Record, ...]:
+    """Add rows."""
+    for one in records:
+        assert await ledger.add(one)
+    return records
+
+
+def row(number: int, **changed: Any) -> Record:
+    """Make a row that is told from others by a number."""
+    made = record(signup_id=uuid.UUID(int=number), create_time=number)
+    return dataclasses.replace(made, **changed)
+
+
+async def seen(browser: Browser, wanted: Wanted, limit: int = ALL) -> list[list[int]]:
+    """Read pages; give the numbers of their rows."""
+    pages = browser.pages(wanted, limit)
+    return [[entry.signup_id.int for entry in page] async for page in pages]
+
+
+async def test_entry(ledger: Ledger, database: Database) -> None:
+    """An entry is the row, as far as it may be looked at."""
+    full = row(
+        7,
+        state=State.COMPLETED,
+        lease=Lease.SETTING,
+        lease_until=2**50,
+        approved_until=2**51,
+        identity_id=uuid.UUID(int=70),
+        code_attempts=1,
+        code_repeats=2,
+        password_attempts=3,
+        sends=4,
+        send_time=2**50 + 1,
+        state_time=2**50 + 2,
+        caller="spiffe://somebody",
+    )
+    await added(ledger, full, row(8))
+    entry = await Browser(database).find(full.signup_id)
+
+    assert entry is not None
+    names = [field.name for field in dataclasses.fields(Entry)]
+    assert {name: getattr(full, name) for name in names} == dataclasses.asdict(entry)
+    assert None is await Browser(database).find(uuid.uuid4())
+
+
+def test_nothing_secret() -> None:
+    """Neither contents nor digests nor a request's id are ever read."""
+    readable = {field.name for field in dataclasses.fields(Entry)}
+    columns = {column.name for column in signups.columns}
+
+    assert {
+        "epoch",
+        "address_digest",
+        "sealed",
+        "code_digest",
+        "password_flow_digest",
+        "sealed_passwords",
+        "request_id",
+        "request_digest",
+    } == columns - readable
+
+
+async def test_states(ledger: Ledger, database: Database, clock: ClockDouble) -> None:
+    """A row's state is the one that callers are told, at every moment of its life."""
+    moments = [clock() - 1, clock(), clock() + 1]
+    cases = itertools.product(State, (Lease.NONE, Lease.VERIFYING), moments, moments)
+    rows = await added(
+        ledger,
+        *(
+            row(n, state=state, lease=lease, expire_time=expire, lease_until=until)
+            for n, (state, lease, expire, until) in enumerate(cases)
+        ),
+    )
+    browser = Browser(database)
+    entries = [entry async for page in browser.pages(Wanted(), ALL) for entry in page]
+    told = {one.signup_id: state_shown(one, clock()) for one in rows}
+
+    assert 126 == len(told)
+    assert told == {entry.signup_id: entry.state for entry in entries}
+    for state in State:
+        (found,) = [
+            *[page async for page in browser.pages(Wanted(states=(state,)), ALL)]
+        ]
+        assert {i for i, s in told.items() if s is state} == {
+            entry.signup_id for entry in found
+        }
+
+
+async def test_newest_first(ledger: Ledger, database: Database) -> None:
+    """Pages go on where the one before ended, also between rows of one moment."""
+    rows = [row(n, create_time=n // 4) for n in (3, 9, 1, 7, 5, 0, 8, 2, 6, 4)]
+    await added(ledger, *rows)
+    browser = Browser(database, page_rows=3)
+
+    assert [[9, 8, 7], [6, 5, 4], [3, 2, 1], [0]] == await seen(browser, Wanted())
+    assert [[9, 8, 7], [6, 5, 4], [3]] == await seen(browser, Wanted(), limit=7)
+    assert [[9, 8, 7], [6, 5, 4]] == await seen(browser, Wanted(), limit=6)
+    assert [[9]] == await seen(browser, Wanted(), limit=1)
+
+
+async def test_exact_pages(ledger: Ledger, database: Database) -> None:
+    """No empty page comes, neither after a full one nor where nothing is."""
+    browser = Browser(database, page_rows=2)
+    nothing = await seen(browser, Wanted())
+    await added(ledger, *map(row, range(4)))
+
+    assert [] == nothing
+    assert [[3, 2], [1, 0]] == await seen(browser, Wanted())
+
+
+async def test_new_rows_between_pages(ledger: Ledger, database: Database) -> None:
+    """A sign-up that begins meanwhile neither repeats nor hides another."""
+    await added(ledger, *map(row, range(4)))
+    pages = Browser(database, page_rows=2).pages(Wanted(), ALL)
+    first = await anext(pages)
+    await added(ledger, row(9))
+    rest = [page async for page in pages]
+
+    numbers = [[e.signup_id.int for e in page] for page in (first, *rest)]
+    assert [[3, 2], [1, 0]] == numbers
+
+
+async def test_filters(ledger: Ledger, database: Database, clock: ClockDouble) -> None:
+    """By state, by address, by both."""
+    ann, bob = {"address_digest": b"a" * 32}, {"address_digest": b"b" * 32}
+    waiting, done = {"expire_time": clock() + 1}, {"state": State.COMPLETED}
+    await added(
+        ledger,
+        row(1, **ann, **waiting),
+        row(2, **ann, **done),
+        row(3, **bob, **done),
+        row(4, **bob, state=State.CANCELLED),
+    )
+    browser = Browser(database)
+    completed, open_or_done = (State.COMPLETED,), (State.COMPLETED, State.CODE_REQUIRED)
+
+    assert [[3, 2]] == await seen(browser, Wanted(states=completed))
+    assert [[3, 2, 1]] == await seen(browser, Wanted(states=open_or_done))
+    assert [[2, 1]] == await seen(browser, Wanted(address_digest=b"a" * 32))
+    assert [[2]] == await seen(browser, Wanted(completed, b"a" * 32))
+    assert [] == await seen(browser, Wanted(address_digest=b"c" * 32))
+
+
+async def test_happenings(ledger: Ledger, database: Database) -> None:
+    """A sign-up's own events, the oldest first."""
+    one, other = await added(
+        ledger, row(1, state=State.STARTING), row(2, state=State.STARTING)
+    )
+    browser = Browser(database)
+    before = await browser.happenings(one.signup_id)
+    one = await ledger.change(one, state=State.CODE_REQUIRED, state_time=30)
+    await ledger.change(other, state=State.CODE_REQUIRED, state_time=35)
+    one = await ledger.change(one, state=State.PASSWORD_REQUIRED, state_time=20)
+    await ledger.change(one, state=State.COMPLETED, state_time=40)
+
+    assert [] == before
+    assert [
+        Happening(Event.STARTED, 30),
+        Happening(Event.VERIFIED, 20),
+        Happening(Event.COMPLETED, 40),
+    ] == await browser.happenings(one.signup_id)
+
+
+async def test_read_only(ledger: Ledger, database: Database) -> None:
+    """The database itself refuses changes from who only looks."""
+    (one,) = await added(ledger, row(1))
+    with pytest.raises(LedgerUnavailable):
+        await Ledger(database).change(one, sends=9)
+    with pytest.raises(LedgerUnavailable):
+        await Ledger(database).add(row(2))
+
+    assert [[1]] == await seen(Browser(database), Wanted())
+    found = await ledger.find(one.signup_id)
+    assert found is not None
+    assert one == found.record
+
+
+async def test_beside_a_writer(ledger: Ledger, database: Database, url: str) -> None:
+    """Who looks does not wait for a change that is under way."""
+    await added(ledger, row(1))
+    engine = open_engine(url, transactions=True)
+    async with engine.begin() as connection:
+        await connection.execute(signups.update().values(sends=9))
+        entry = await Browser(database).find(uuid.UUID(int=1))
+        await connection.rollback()
+    await engine.dispose()
+
+    assert entry is not None
+    assert 1 == entry.sends
+
+
+async def test_no_ledger(tmp_path: Path, clock: ClockDouble) -> None:
+    """Looking for a ledger that is not there makes none."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    database = Database(open_engine(url, read_only=True), clock)
+    with pytest.raises(LedgerUnavailable):
+        await Browser(database).find(uuid.uuid4())
+    with pytest.raises(LedgerUnavailable):
+        await revision(url)
+    await database.close()
+    await at_rest()
+
+    assert not (tmp_path / "ledger.db").exists()
+
+
+async def test_after_a_crash(tmp_path: Path, clock: ClockDouble) -> None:
+    """What a killed server had written is seen, though nobody has tidied up."""
+    (tmp_path / "left").mkdir()
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    await migrate(url)
+    database = Database(open_engine(url), clock)
+    await added(Ledger(database), row(1))
+    for name in ("ledger.db", "ledger.db-wal"):
+        shutil.copy(tmp_path / name, tmp_path / "left" / name)
+    await database.close()
+    engine = open_engine(f"sqlite:///{tmp_path}/left/ledger.db", read_only=True)
+    left = Database(engine, clock)
+    found = await seen(Browser(left), Wanted())
+    await left.close()
+
+    assert [[1]] == found
+
+
+@pytest.mark.parametrize("name", ["a b.db", "50%.db", "a#b.db", "ä%20.db", "-.db"])
+async def test_odd_names(tmp_path: Path, clock: ClockDouble, name: str) -> None:
+    """A file's name may hold what a URI's may not."""
+    url = sa.URL.create("sqlite", database=str(tmp_path / name)).render_as_string()
+    await migrate(url)
+    database = Database(open_engine(url, read_only=True), clock)
+    found = await Browser(database).find(uuid.uuid4())
+    await database.close()
+
+    assert None is found
+    assert (tmp_path / name).exists()
