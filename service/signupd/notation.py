@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import functools
 import ipaddress
 import os
 import re
@@ -11,7 +12,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Final
 
-from pydantic import AfterValidator, BeforeValidator, Field, SecretBytes, SecretStr
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    PlainSerializer,
+    SecretBytes,
+    SecretStr,
+)
 
 from signupd.grants import read_grants
 from signupd.ledger.engine import sqlite_file
@@ -20,7 +28,25 @@ from signupd.sealing import KEY_BYTES
 MIN_HOOK_KEY_CHARS: Final = 16
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _PORT: Final = re.compile(r"[0-9]{1,5}")
+# From the first colon to the last at sign: rather too much than too little.
+_USER_PASSWORD: Final = re.compile(r"^([^:]+://[^:/?#@]*):.*@")
+_QUERY_PASSWORD: Final = re.compile(r"([?&][^=&]*pass[^=&]*=)[^&]*", re.IGNORECASE)
 _DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+
+
+def duration(seconds: float) -> str:
+    """Write a span of time in the largest unit that leaves no rest: ``90s``."""
+    millis = round(seconds * 1000)
+    for unit, size in sorted(_UNITS.items(), key=lambda item: -item[1]):
+        if millis % round(size * 1000) == 0:
+            return f"{millis // round(size * 1000)}{unit}"
+    raise AssertionError("every span is a number of milliseconds")
+
+
+def without_password(url: str) -> str:
+    """Write a URL without the passwords in it, so that it may be shown."""
+    bare = _USER_PASSWORD.sub(r"\1:***@", url)
+    return _QUERY_PASSWORD.sub(r"\1***", bare)
 
 
 def is_loopback(address: str) -> bool:
@@ -74,6 +100,10 @@ def _tcp_address(value: str) -> str:
     return _address(value)
 
 
+def _in_order(grants: Mapping[str, frozenset[str]]) -> dict[str, list[str]]:
+    return {name: sorted(methods) for name, methods in grants.items()}
+
+
 def _readable_file(value: Path) -> Path:
     if not value.is_file() or not os.access(value, os.R_OK):
         raise ValueError("is no file that can be read")
@@ -101,14 +131,25 @@ def _ledger_url(value: str) -> str:
     return value
 
 
-Seconds = Annotated[float, BeforeValidator(_seconds), Field(gt=0, le=366 * 86400)]
+# Put as JSON, settings are what may be shown of them, in this notation.
+_Shown = functools.partial(PlainSerializer, return_type=str, when_used="json")
+Seconds = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    Field(gt=0, le=366 * 86400),
+    _Shown(duration),
+]
 Key = Annotated[SecretBytes, BeforeValidator(_key)]
 Address = Annotated[str, AfterValidator(_address)]
-Url = Annotated[str, AfterValidator(_http_url)]
+Url = Annotated[str, AfterValidator(_http_url), _Shown(without_password)]
 TcpAddress = Annotated[str, AfterValidator(_tcp_address)]
 MetricsAddress = Annotated[str, AfterValidator(_metrics_address)]
 HookKey = Annotated[SecretStr, AfterValidator(_hook_key)]
 ReadableFile = Annotated[Path, AfterValidator(_readable_file)]
-LedgerUrl = Annotated[str, AfterValidator(_ledger_url)]
-Grants = Annotated[Mapping[str, frozenset[str]], BeforeValidator(read_grants)]
+LedgerUrl = Annotated[str, AfterValidator(_ledger_url), _Shown(without_password)]
+Grants = Annotated[
+    Mapping[str, frozenset[str]],
+    BeforeValidator(read_grants),
+    PlainSerializer(_in_order, return_type=dict[str, list[str]], when_used="json"),
+]
 Keys = Annotated[tuple[SecretBytes, ...], BeforeValidator(_keys)]

@@ -1,14 +1,10 @@
-"""The settings: the only place that reads the environment."""
+"""The settings: what they are, and what is refused."""
 
 from __future__ import annotations
 
-import os
 import re
-import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
-from dotenv import dotenv_values
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -38,14 +34,14 @@ from signupd.notation import (
     Url,
     is_loopback,
 )
+from signupd.sources import PREFIX, Given, read
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
-PREFIX: Final = "SIGNUPD_"
 # These may stand in a file of their own, named by NAME_FILE.
 SECRETS: Final = ("hook_key", "kratos_admin_token", "token_keys", "digest_key")
-MAX_SECRET_BYTES: Final = 64 * 1024
 
 
 class SettingsInvalidError(Exception):
@@ -153,33 +149,36 @@ class Settings(BaseModel):
 
 
 def load(config: Path | None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings: the environment before ``.env`` before the TOML file.
+    """Read the settings.
 
     Args:
-        config: The TOML file, where there is one. Names in it may lack the prefix.
+        config: The TOML file, where there is one.
         environ: The environment; the process' own unless given.
 
     Raises:
         SettingsInvalidError: With every mistake there is, by the setting's name.
     """
+    return load_with_sources(config, environ)[0]
+
+
+def load_with_sources(
+    config: Path | None, environ: Mapping[str, str] | None = None
+) -> tuple[Settings, dict[str, Given]]:
+    """Read the settings as ``load`` does, and tell which were given, and where.
+
+    Raises:
+        SettingsInvalidError: With every mistake there is, by the setting's name.
+    """
     mistakes: list[str] = []
-    given: dict[str, Any] = {}
-    dotenv = _dotenv(mistakes)
-    for layer in (
-        _toml(config, mistakes),
-        _prefixed(dotenv),
-        _prefixed(os.environ if environ is None else environ),
-    ):
-        given = {**_without_rivals(given, layer), **layer}
-    _read_secrets(given, mistakes)
+    given = read(config, environ, SECRETS, mistakes)
     for name in sorted(given.keys() - Settings.model_fields.keys()):
         del given[name]
         mistakes.append(f"{PREFIX}{name.upper()}: this version knows no such setting")
-    settings, faults = _validated(given)
+    settings, faults = _validated({name: one.value for name, one in given.items()})
     mistakes += faults
     if settings is None or mistakes:
         raise SettingsInvalidError(mistakes)
-    return settings
+    return settings, given
 
 
 def _validated(given: dict[str, Any]) -> tuple[Settings | None, list[str]]:
@@ -201,60 +200,6 @@ def _validated(given: dict[str, Any]) -> tuple[Settings | None, list[str]]:
             )
         ]
     return None, lines
-
-
-def _dotenv(mistakes: list[str]) -> dict[str, str | None]:
-    try:
-        return dotenv_values(".env") if Path(".env").is_file() else {}
-    except (OSError, UnicodeDecodeError) as error:
-        mistakes.append(f".env: cannot be read ({type(error).__name__})")
-        return {}
-
-
-def _prefixed(values: Mapping[str, str | None]) -> dict[str, Any]:
-    return {
-        _plain(name): value
-        for name, value in values.items()
-        if name.upper().startswith(PREFIX) and value is not None
-    }
-
-
-def _toml(config: Path | None, mistakes: list[str]) -> dict[str, Any]:
-    if config is None:
-        return {}
-    try:
-        values = tomllib.loads(config.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        mistakes.append(f"--config: cannot be read ({type(error).__name__})")
-        return {}
-    return {_plain(name): value for name, value in values.items()}
-
-
-def _plain(name: str) -> str:
-    return name.lower().removeprefix(PREFIX.lower())
-
-
-def _without_rivals(below: dict[str, Any], layer: dict[str, Any]) -> dict[str, Any]:
-    """Let NAME in one layer overrule NAME_FILE in a lower one, and the other way."""
-    rivals = {f"{name}_file" for name in layer}
-    rivals |= {name.removesuffix("_file") for name in layer if name.endswith("_file")}
-    return {name: value for name, value in below.items() if name not in rivals}
-
-
-def _read_secrets(given: dict[str, Any], mistakes: list[str]) -> None:
-    for name in SECRETS:
-        path = given.pop(f"{name}_file", None)
-        if path is None:
-            continue
-        label = f"{PREFIX}{name.upper()}_FILE"
-        if name in given:
-            mistakes.append(f"{label}: {PREFIX}{name.upper()} is given too")
-            continue
-        try:
-            with Path(str(path)).open(encoding="utf-8") as file:
-                given[name] = file.read(MAX_SECRET_BYTES).strip()
-        except (OSError, ValueError) as error:
-            mistakes.append(f"{label}: cannot be read ({type(error).__name__})")
 
 
 def _lines(fault: Any) -> list[str]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import typer
 
+from signupd.cli.keys import app as keys
 from signupd.cli.ledger import migrate, sweep
 from signupd.cli.serve import serve
+from signupd.cli.settings import settings
 from signupd.cli.signups import app as signups
 
 app = typer.Typer(
@@ -14,9 +16,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks show the values of variables
     help="The sign-up front of Ory Kratos. Settings: environment, SIGNUPD_ and a name.",
 )
-for command in (serve, migrate, sweep):
+for command in (serve, migrate, sweep, settings):
     app.command()(command)
 app.add_typer(signups, name="signups")
+app.add_typer(keys, name="keys")
 
 
 def main() -> None:
