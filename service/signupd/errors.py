@@ -37,7 +37,10 @@ for the log alone.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import ClassVar, Final
+
+# Whose reasons they are, for google.rpc.ErrorInfo.
+DOMAIN: Final = "kratos-signup"
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from kratos_signup.v1 import errors_pb2
 from kratos_signup.v1 import signup_service_pb2 as pb
 from signupd import errors
 from signupd.errors import (
+    DOMAIN,
     KratosUnavailable,
     LedgerUnavailable,
     SignupBusy,
@@ -20,7 +21,7 @@ from signupd.errors import (
     Violation,
 )
 from signupd.ledger.record import State
-from signupd.rpc.statuses import DOMAIN, STATUSES, status_of
+from signupd.rpc.statuses import STATUSES, status_of
 from signupd.signup.view import View
 
 from tests.unit.rows import NOW, SIGNUP_ID

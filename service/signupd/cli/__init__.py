@@ -8,6 +8,7 @@ from signupd.cli.keys import app as keys
 from signupd.cli.ledger import migrate, sweep
 from signupd.cli.serve import serve
 from signupd.cli.settings import settings
+from signupd.cli.signup import signup
 from signupd.cli.signups import app as signups
 
 app = typer.Typer(
@@ -16,7 +17,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks show the values of variables
     help="The sign-up front of Ory Kratos. Settings: environment, SIGNUPD_ and a name.",
 )
-for command in (serve, migrate, sweep, settings):
+for command in (serve, migrate, sweep, settings, signup):
     app.command()(command)
 app.add_typer(signups, name="signups")
 app.add_typer(keys, name="keys")

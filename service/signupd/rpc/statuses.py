@@ -14,6 +14,7 @@ import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
 
+from signupd.errors import DOMAIN
 from signupd.rpc.responses import signup_message
 from signupd.signup.view import View
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
     from signupd.errors import SignupdError
 
-DOMAIN: Final = "kratos-signup"
 DETAILS_KEY: Final = "grpc-status-details-bin"
 INTERNAL: Final = "INTERNAL"
 

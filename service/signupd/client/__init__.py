@@ -1,0 +1,1 @@
+"""A client of SignupService: the sign-up of one person at a terminal."""

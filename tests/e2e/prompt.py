@@ -1,0 +1,88 @@
+"""A program at a terminal of its own, and who types there."""
+
+import contextlib
+import os
+import pty
+import select
+import subprocess
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Self
+
+WAIT_SECONDS = 30.0
+READ_BYTES = 4096
+
+
+class Prompt:
+    """One program on a pseudo-terminal. A context manager.
+
+    Args:
+        command: What to run.
+        directory: Where.
+        environment: All that it gets.
+    """
+
+    def __init__(
+        self, *command: str, directory: Path, environment: Mapping[str, str]
+    ) -> None:
+        self._ours, theirs = pty.openpty()
+        self._seen = ""
+        self._read = 0
+        try:
+            # In a session of its own, so that it finds no other terminal than this.
+            self._process = subprocess.Popen(  # noqa: S603 - our own program
+                command,
+                stdin=theirs,
+                stdout=theirs,
+                stderr=theirs,
+                cwd=directory,
+                env=environment,
+                start_new_session=True,
+            )
+        finally:
+            os.close(theirs)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._process.kill()
+        self._process.wait()
+        os.close(self._ours)
+
+    @property
+    def seen(self) -> str:
+        """All that stood on the terminal, what was typed among it where it shows."""
+        return self._seen
+
+    def expect(self, text: str) -> None:
+        """Wait until a text stands there that was not waited for before."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while (found := self._seen.find(text, self._read)) < 0:
+            if not self._more(deadline):
+                raise AssertionError(f"no {text!r} in {self._seen!r}")
+        self._read = found + len(text)
+
+    def type(self, line: str) -> None:
+        """Type a line."""
+        os.write(self._ours, f"{line}\n".encode())
+
+    def end(self) -> int:
+        """Read on to the program's end; give its exit code."""
+        deadline = time.monotonic() + WAIT_SECONDS
+        while self._more(deadline):
+            pass
+        return self._process.wait(WAIT_SECONDS)
+
+    def _more(self, deadline: float) -> bool:
+        """Read what there is; tell whether there was anything in time."""
+        left = max(0.0, deadline - time.monotonic())
+        if not select.select([self._ours], [], [], left)[0]:
+            return False
+        chunk = b""
+        # Linux says so when the last one at the other end is gone.
+        with contextlib.suppress(OSError):
+            chunk = os.read(self._ours, READ_BYTES)
+        self._seen += chunk.decode()
+        return bool(chunk)
