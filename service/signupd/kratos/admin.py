@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import re
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import parse_qs, urlsplit
 
 from signupd.errors import KratosIncompatible, KratosUnavailable
 
@@ -13,6 +15,8 @@ if TYPE_CHECKING:
 
 # A deletion that is lost would leave what must not stay.
 _TRIES: Final = 3
+# RFC 8288, as Kratos writes it: <url>; rel="first",<url>; rel="next"
+_NEXT_PAGE: Final = re.compile(r'<([^>]*)>;\s*rel="?next"?')
 
 
 class AdminApi:
@@ -43,27 +47,57 @@ class AdminApi:
         Raises:
             KratosIncompatible: The answer is none.
         """
-        answer = await self.get(path)
-        if answer.status != HTTPStatus.OK or not isinstance(answer.body, list):
-            raise KratosIncompatible(fault_of(answer))
-        return answer.body
+        return _items(await self.get(path))
 
-    async def delete(self, path: str) -> None:
-        """Delete something, a few times if need be; it may be gone already.
+    async def page(self, path: str) -> tuple[list[Any], str | None]:
+        """Ask for a page of a list.
+
+        Returns:
+            What is on it, and the token of the next one; None after the last.
+
+        Raises:
+            KratosIncompatible: The answer is no list, or its next page has no token.
+        """
+        answer = await self.get(path)
+        return _items(answer), _next_token(answer.headers.get("Link", ""))
+
+    async def delete(self, path: str, *, tries: int = _TRIES) -> None:
+        """Delete something; it may be gone already.
+
+        Args:
+            path: As above.
+            tries: So often at the most, while Kratos does not answer.
 
         Raises:
             KratosIncompatible: Kratos refuses.
         """
-        answer = await self._persist("DELETE", path)
+        answer = await self._persist("DELETE", path, tries)
         if answer.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
             raise KratosIncompatible(fault_of(answer))
 
-    async def _persist(self, method: str, path: str) -> Answer:
+    async def _persist(self, method: str, path: str, tries: int) -> Answer:
         url = self._url + path
-        for _ in range(_TRIES - 1):
+        for _ in range(tries - 1):
             with contextlib.suppress(KratosUnavailable):
                 return await self._wire.request(method, url, self._timeout)
         return await self._wire.request(method, url, self._timeout)
+
+
+def _items(answer: Answer) -> list[Any]:
+    if answer.status != HTTPStatus.OK or not isinstance(answer.body, list):
+        raise KratosIncompatible(fault_of(answer))
+    return answer.body
+
+
+def _next_token(link: str) -> str | None:
+    """Read the next page's token; the rest of the link is a proxy's to garble."""
+    found = _NEXT_PAGE.search(link)
+    if found is None:
+        return None
+    tokens = parse_qs(urlsplit(found[1]).query).get("page_token")
+    if not tokens:
+        raise KratosIncompatible("Kratos' link to the next page has no page_token")
+    return tokens[0]
 
 
 def fault_of(answer: Answer) -> str:

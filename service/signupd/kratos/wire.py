@@ -24,7 +24,7 @@ from signupd.errors import (
 from signupd.kratos.breaker import Breaker
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
 # More at once would only queue up inside Kratos, whose pool to its database is smaller.
@@ -57,10 +57,17 @@ _TROUBLES: Final[tuple[tuple[type[Exception], type[SignupdError]], ...]] = (
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """An HTTP answer of Kratos: status, and the body's JSON (None where it is none)."""
+    """An HTTP answer of Kratos.
+
+    Args:
+        status: Its status.
+        body: The body's JSON; None where it is none.
+        headers: By name, in any letter case.
+    """
 
     status: int
     body: Any = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
 
 
 class Wire:
@@ -147,12 +154,12 @@ class Wire:
             breaker.answered()
         if status == HTTPStatus.BAD_GATEWAY and isinstance(body, dict):
             # Kratos' own words on a hook that it does not parse, not a proxy's.
-            return Answer(status, body)
+            return Answer(status, body, response.headers)
         if status >= _SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
             raise KratosUnavailable(
                 f"{method} to Kratos was answered with HTTP status {status}"
             )
-        return Answer(status, body)
+        return Answer(status, body, response.headers)
 
 
 def _server_of(url: str) -> str:
