@@ -6,6 +6,7 @@ import typer
 
 from signupd.cli.keys import app as keys
 from signupd.cli.ledger import migrate, sweep
+from signupd.cli.orphans import orphans
 from signupd.cli.serve import serve
 from signupd.cli.settings import settings
 from signupd.cli.signup import signup
@@ -17,7 +18,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks show the values of variables
     help="The sign-up front of Ory Kratos. Settings: environment, SIGNUPD_ and a name.",
 )
-for command in (serve, migrate, sweep, settings, signup):
+for command in (serve, migrate, sweep, orphans, settings, signup):
     app.command()(command)
 app.add_typer(signups, name="signups")
 app.add_typer(keys, name="keys")
