@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -26,12 +27,14 @@ from signupd.ledger.engine import open_engine, sqlite_file
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.schema import demand_newest, migrate
 from signupd.sealing import KeyRing
+from signupd.signup.approve import approve
 from signupd.signup.deps import Deps
 from signupd.signup.gate import PROOF_INTERVAL_SECONDS, Gate
 from signupd.signup.rules import SECOND, Rules
 from signupd.signup.sweep import Swept, sweep
 from signupd.signup.work import Work
 from signupd.telemetry import Telemetry
+from signupd.web import listen
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -76,9 +79,8 @@ class Service:
         self.deps = _deps(settings, self._wire, Ledger(self._database), log)
         self.backlog = Backlog(self._database, settings.sweep_batch)
         self._work = Work()
-        self._hooks = web.AppRunner(
-            Hooks(self.deps, _secret(settings.hook_key)).app(), access_log=None
-        )
+        hooks = Hooks(partial(approve, self.deps), log, _secret(settings.hook_key))
+        self._hooks = web.AppRunner(hooks.app(), access_log=None)
         identities = Identities(admin_of(settings, self._wire))
         self._server = server_of(settings, self.deps, identities, self._work)
         self._telemetry = Telemetry(self.backlog, time.monotonic)
@@ -101,10 +103,10 @@ class Service:
         self.port = self._server.listen(self._settings.listen, credentials)
         await self.open_ledger(alone=True)
         await self._name_unopened()
-        self.hook_port = await _listen(self._hooks, self._settings.hook_listen)
+        self.hook_port = await listen(self._hooks, self._settings.hook_listen)
         if self._settings.metrics_listen:
             address = self._settings.metrics_listen
-            self.metrics_port = await _listen(self._metrics, address)
+            self.metrics_port = await listen(self._metrics, address)
         await self._server.start()
         self._telemetry.ready = True
         self._loops = [
@@ -200,14 +202,6 @@ class Service:
             else:
                 return
             await asyncio.sleep(PROOF_INTERVAL_SECONDS)
-
-
-async def _listen(runner: web.AppRunner, address: str) -> int:
-    """Serve a web application; give the port, for port 0 takes a free one."""
-    host, _, port = address.rpartition(":")
-    await runner.setup()
-    await web.TCPSite(runner, host.strip("[]"), int(port)).start()
-    return int(runner.addresses[0][1])
 
 
 def wire_of(settings: Settings) -> Wire:

@@ -20,12 +20,21 @@ from signupd.kratos.outcomes import (
     PROVED_ID,
     UNKNOWN_FLOW_ID,
 )
-from signupd.signup.approve import Refusal, approve
+from signupd.signup.approve import Refusal
 
 if TYPE_CHECKING:
-    from signupd.ledger.ledger import Approval
-    from signupd.signup.deps import Deps
+    from collections.abc import Awaitable, Callable
 
+    import structlog
+
+    from signupd.ledger.ledger import Approval
+
+    # Asked with a flow's id and an address: may its account be stored?
+    Judge = Callable[[str, str], Awaitable[Approval | Refusal]]
+
+CODE_PATH: Final = "/kratos/code"
+PASSWORD_PATH: Final = "/kratos/password"  # noqa: S105 - a path
+KEY_HEADER: Final = "X-Hook-Key"
 # What our jsonnet sends has two short fields.
 MAX_BODY_BYTES: Final = 8 * 1024
 
@@ -47,19 +56,23 @@ class Hooks:
     """Answers Kratos' hooks.
 
     Args:
-        deps: The neighbours of the sign-up's steps.
+        judge: Says whether an account may be stored.
+        log: Whoever comes without the key is noted there.
         key: Demanded in the header ``X-Hook-Key``, where given.
     """
 
-    def __init__(self, deps: Deps, key: str | None) -> None:
-        self._deps = deps
+    def __init__(
+        self, judge: Judge, log: structlog.stdlib.BoundLogger, key: str | None
+    ) -> None:
+        self._judge = judge
+        self._log = log
         self._key = None if key is None else key.encode()
 
     def app(self) -> web.Application:
         """Make the web application."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.router.add_post("/kratos/code", self.code)
-        app.router.add_post("/kratos/password", self.password)
+        app.router.add_post(CODE_PATH, self.code)
+        app.router.add_post(PASSWORD_PATH, self.password)
         return app
 
     async def code(self, request: web.Request) -> web.Response:
@@ -75,9 +88,9 @@ class Hooks:
             return _json(403, _UNKNOWN_FLOW)
         flow_id, address = asked
         try:
-            verdict = await approve(self._deps, flow_id, address)
+            verdict = await self._judge(flow_id, address)
         except LedgerUnavailable as error:
-            self._deps.log.warning("hook_without_ledger", why=error.detail)
+            self._log.warning("hook_without_ledger", why=error.detail)
             verdict = Refusal.NOT_NOW
         if verdict is Refusal.NOT_NOW:
             return _json(403, _NOT_NOW)
@@ -86,10 +99,10 @@ class Hooks:
         return _json(200, _yes(verdict, address))
 
     def _admit(self, request: web.Request) -> None:
-        header = request.headers.get("X-Hook-Key", "")
+        header = request.headers.get(KEY_HEADER, "")
         given = header.encode("utf-8", "surrogateescape")
         if self._key is not None and not hmac.compare_digest(given, self._key):
-            self._deps.log.warning("hook_key_wrong", path=request.path)
+            self._log.warning("hook_key_wrong", path=request.path)
             raise web.HTTPForbidden
 
 
