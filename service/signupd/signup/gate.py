@@ -1,21 +1,18 @@
 """The gate in front of StartSignup: no mail goes out before Kratos is known to ask us.
 
 Kratos makes accounts without asking when its password hook is missing or stands in the
-wrong place. So a registration that our hook must refuse is tried: for a random address
-under ``probe.invalid`` (RFC 6761 keeps that domain from ever existing).
+wrong place. So a registration that our hook must refuse is tried, once.
 """
 
 from __future__ import annotations
 
 import asyncio
-import secrets
 import time
-import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
-from signupd.kratos.identities import ADDRESS_TRAIT
+from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.kratos.outcomes import PasswordAnswer
+from signupd.signup.probe import REFUSED_BY_US, probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -50,7 +47,6 @@ UNPROVED: Final = (
     "as far as its hook: a required trait, which the next StartSignup may bring, or a "
     "pattern that keeps addresses under probe.invalid out"
 )
-_REFUSED_BY_US = {PasswordAnswer.HOOK_UNKNOWN_FLOW, PasswordAnswer.HOOK_NOT_NOW}
 
 
 class Gate:
@@ -105,7 +101,7 @@ class Gate:
 
     async def _try(self, traits: Mapping[str, Any]) -> None:
         try:
-            answer = await self._probe(traits)
+            answer = (await probe(self._kratos, self._log, traits)).answer
         except KratosIncompatible as error:
             raise self._failed(error) from error
         except KratosUnavailable as error:
@@ -115,7 +111,7 @@ class Gate:
         if fault := FAULTS.get(answer):
             raise self._failed(KratosIncompatible(fault))
         self._fault = None
-        self._proved = answer in _REFUSED_BY_US
+        self._proved = answer in REFUSED_BY_US
         if self._proved:
             self._seen_missing = False
             self._log.info("password_hook_proved")
@@ -130,26 +126,3 @@ class Gate:
         self._next_try = self._clock() + PROOF_INTERVAL_SECONDS
         self._log.error("kratos_incompatible", why=error.detail)
         return KratosIncompatible(error.detail)
-
-    async def _probe(self, traits: Mapping[str, Any]) -> PasswordAnswer:
-        address = f"probe-{uuid.uuid4().hex}@probe.invalid"
-        flow_id = await self._kratos.open_registration()
-        try:
-            result = await self._kratos.submit_password(
-                flow_id, {**traits, ADDRESS_TRAIT: address}, secrets.token_urlsafe(24)
-            )
-        except KratosUnavailable:
-            await self._clean_up(address)
-            raise
-        if result.answer in (PasswordAnswer.CREATED, PasswordAnswer.UNCLEAR):
-            await self._clean_up(address)
-        return result.answer
-
-    async def _clean_up(self, address: str) -> None:
-        """Delete what the probe left; only it can know an address so random."""
-        try:
-            left = await self._kratos.find_identity(address)
-            if left is not None:
-                await self._kratos.delete_identity(left.id)
-        except SignupdError as error:
-            self._log.warning("probe_left_behind", address=address, why=error.detail)

@@ -1,0 +1,91 @@
+"""The probe: a registration that our password hook must refuse.
+
+It is for a random address under ``probe.invalid`` (RFC 6761 keeps that domain from ever
+existing), leaves no account, and costs Kratos one password hash.
+"""
+
+from __future__ import annotations
+
+import secrets
+import uuid
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Final
+
+from signupd.errors import KratosUnavailable, SignupdError
+from signupd.kratos.identities import ADDRESS_TRAIT
+from signupd.kratos.outcomes import PasswordAnswer
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import structlog
+
+    from signupd.kratos.client import Kratos
+
+REFUSED_BY_US: Final = frozenset(
+    {PasswordAnswer.HOOK_UNKNOWN_FLOW, PasswordAnswer.HOOK_NOT_NOW}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Probed:
+    """What came of a probe.
+
+    Args:
+        answer: What Kratos answered.
+        flow_id: The flow it was made by.
+        address: The address it was made for.
+        stored: Whether Kratos was seen to have stored an account. It is deleted again.
+    """
+
+    answer: PasswordAnswer
+    flow_id: str
+    address: str = field(repr=False)
+    stored: bool
+
+
+async def probe(
+    kratos: Kratos, log: structlog.stdlib.BoundLogger, traits: Mapping[str, Any]
+) -> Probed:
+    """Try a registration that our hook must refuse, and clean up after it.
+
+    Args:
+        kratos: The adapter.
+        log: What could not be cleaned up is named there.
+        traits: What an identity of this schema has besides the address.
+
+    Raises:
+        KratosIncompatible: Kratos opens no flow.
+        KratosUnavailable: It did not answer; what it may have stored is deleted.
+    """
+    address = f"probe-{uuid.uuid4().hex}@probe.invalid"
+    flow_id = await kratos.open_registration()
+    try:
+        result = await kratos.submit_password(
+            flow_id, {**traits, ADDRESS_TRAIT: address}, secrets.token_urlsafe(24)
+        )
+    except KratosUnavailable:
+        await _clean_up(kratos, log, address)
+        raise
+    stored = False
+    if result.answer in (PasswordAnswer.CREATED, PasswordAnswer.UNCLEAR):
+        stored = await _clean_up(kratos, log, address)
+    return Probed(result.answer, flow_id, address, stored)
+
+
+async def _clean_up(
+    kratos: Kratos, log: structlog.stdlib.BoundLogger, address: str
+) -> bool:
+    """Delete what the probe left; only it can know an address so random.
+
+    Returns:
+        Whether there was anything.
+    """
+    left = None
+    try:
+        left = await kratos.find_identity(address)
+        if left is not None:
+            await kratos.delete_identity(left.id)
+    except SignupdError as error:
+        log.warning("probe_left_behind", address=address, why=error.detail)
+    return left is not None
