@@ -23,6 +23,7 @@ from signupd.kratos.outcomes import (
     PasswordAnswer,
     PasswordResult,
     code_answer,
+    error_id,
     password_result,
     read_flow,
     read_identity,
@@ -91,7 +92,7 @@ class Kratos:
                 "Kratos opens no registration flow"
                 + (
                     ": selfservice.flows.registration.enabled is false"
-                    if _error_id(answer.body) == FLOW_DISABLED
+                    if error_id(answer.body) == FLOW_DISABLED
                     else f" (HTTP status {answer.status})"
                 )
             )
@@ -246,11 +247,6 @@ class Kratos:
 
 def _is_flow(body: Any) -> bool:
     return isinstance(body, dict) and "ui" in body
-
-
-def _error_id(body: Any) -> str:
-    error = body.get("error") if isinstance(body, dict) else None
-    return str(error.get("id", "")) if isinstance(error, dict) else ""
 
 
 def _stored_id(body: Any) -> uuid.UUID:

@@ -169,6 +169,12 @@ class PasswordResult:
     rules: tuple[PasswordRule, ...] = ()
 
 
+def error_id(body: Any) -> str:
+    """Read the id of an error from the JSON of an answer; empty where it has none."""
+    error = body.get("error") if isinstance(body, dict) else None
+    return str(error.get("id", "")) if isinstance(error, dict) else ""
+
+
 def read_flow(body: Any) -> Flow:
     """Read a flow from the JSON of an answer.
 

@@ -9,6 +9,7 @@ import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -67,7 +68,13 @@ class Answer:
 
     status: int
     body: Any = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
+    headers: httpx.Headers = field(repr=False)
+
+    @property
+    def cookies(self) -> str:
+        """What it sets, as a request's Cookie header; empty where it sets none."""
+        given = self.headers.get_list("set-cookie")
+        return "; ".join(one.partition(";")[0] for one in given)
 
 
 class Wire:
@@ -100,13 +107,15 @@ class Wire:
                 client=lambda: aiohttp.ClientSession(
                     connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=trusted),
                     max_field_size=MAX_HEADER_BYTES,
-                    # Kratos' API flows need no cookies, and sign-ups must share none.
                     cookie_jar=aiohttp.DummyCookieJar(),
                 ),
                 verify=trusted,
                 trust_env=False,
             ),
             headers=headers,
+            # Sign-ups must share no cookies, and Kratos refuses those that come with an
+            # API flow. httpx has a jar of its own, besides that of its transport.
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
             timeout=None,  # noqa: S113 - bounded as a whole, below
             trust_env=False,
         )
@@ -116,7 +125,12 @@ class Wire:
         await self._client.aclose()
 
     async def request(
-        self, method: str, url: str, timeout_seconds: float, payload: Any = None
+        self,
+        method: str,
+        url: str,
+        timeout_seconds: float,
+        payload: Any = None,
+        headers: Mapping[str, str] | None = None,
     ) -> Answer:
         """Send one request and read its answer.
 
@@ -125,6 +139,7 @@ class Wire:
             url: Absolute, with its query.
             timeout_seconds: For connecting, sending and reading together.
             payload: Sent as JSON, where given.
+            headers: Further ones.
 
         Raises:
             KratosUnreached: No connection could be made, or was tried at all, since
@@ -134,13 +149,13 @@ class Wire:
             KratosIncompatible: The URL is not an HTTP one.
         """
         content = None if payload is None else json.dumps(payload).encode()
-        headers = {} if content is None else {"Content-Type": "application/json"}
+        sent = {} if content is None else {"Content-Type": "application/json"}
         breaker = self._breakers[_server_of(url)]
         breaker.admit()
         try:
             async with asyncio.timeout(timeout_seconds):
                 response = await self._client.request(
-                    method, url, content=content, headers=headers
+                    method, url, content=content, headers={**sent, **(headers or {})}
                 )
         except tuple(foreign for foreign, _ in _TROUBLES) as error:
             breaker.failed()

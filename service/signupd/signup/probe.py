@@ -58,7 +58,7 @@ async def probe(
         KratosIncompatible: Kratos opens no flow.
         KratosUnavailable: It did not answer; what it may have stored is deleted.
     """
-    address = f"probe-{uuid.uuid4().hex}@probe.invalid"
+    address = probe_address()
     flow_id = await kratos.open_registration()
     try:
         result = await kratos.submit_password(
@@ -71,6 +71,11 @@ async def probe(
     if result.answer in (PasswordAnswer.CREATED, PasswordAnswer.UNCLEAR):
         stored = await _clean_up(kratos, log, address)
     return Probed(result.answer, flow_id, address, stored)
+
+
+def probe_address() -> str:
+    """Make an address that is nobody's, and that nobody has used."""
+    return f"probe-{uuid.uuid4().hex}@probe.invalid"
 
 
 async def _clean_up(
