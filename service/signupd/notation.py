@@ -26,6 +26,8 @@ from signupd.ledger.engine import sqlite_file
 from signupd.sealing import KEY_BYTES
 
 MIN_HOOK_KEY_CHARS: Final = 16
+# What stands for every address of the machine -> what surely is one of them.
+_LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - not to bind
 _UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
 _PORT: Final = re.compile(r"[0-9]{1,5}")
 # From the first colon to the last at sign: rather too much than too little.
@@ -58,6 +60,17 @@ def is_loopback(address: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def dialled(address: str) -> str:
+    """Give the address at which this machine reaches what listens at another.
+
+    Args:
+        address: ``host:port``, or ``unix:path``. A host that stands for every address
+            of the machine is none to call.
+    """
+    host, colon, port = address.rpartition(":")
+    return _LOOPBACK.get(host, host) + colon + port
 
 
 def _seconds(value: object) -> object:

@@ -67,6 +67,9 @@ class Settings(BaseModel):
     kratos_ca: ReadableFile | None = None
     kratos_admin_token: SecretStr | None = None
     kratos_timeout: Seconds = 10.0
+    identity_schema_id: Annotated[str, Field(min_length=1, max_length=256)] | None = (
+        None
+    )
     ledger_url: LedgerUrl = "sqlite:///signupd.db"
     token_keys: Keys = ()
     digest_key: Key | None = None

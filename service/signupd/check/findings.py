@@ -1,0 +1,82 @@
+"""What a check finds: what it is, why it matters, and the lines that mend it."""
+
+from __future__ import annotations
+
+import enum
+from dataclasses import dataclass
+
+
+class Severity(enum.StrEnum):
+    """How bad it is. An error makes the command fail."""
+
+    OK = "ok"
+    WARNING = "warning"
+    ERROR = "error"
+
+
+class Check(enum.StrEnum):
+    """What was looked at; scripts may rely on the names (docs/operations.md)."""
+
+    PUBLIC_API = "public_api"
+    ADMIN_API = "admin_api"
+    VERSION = "version"
+    IDENTITY_SCHEMA = "identity_schema"
+    ADDRESS_TRAIT = "address_trait"
+    OTHER_IDENTIFIERS = "other_identifiers"
+    REGISTRATION = "registration"
+    CODE_METHOD = "code_method"
+    PASSWORD_METHOD = "password_method"  # noqa: S105 - a name
+    OTHER_METHODS = "other_methods"
+    HOOK_PORT = "hook_port"
+    PASSWORD_HOOK = "password_hook"  # noqa: S105 - a name
+    CODE_HOOK = "code_hook"
+    HOOK_ORDER = "hook_order"
+    HOOK_URLS = "hook_urls"
+    CODE_LIFESPAN = "code_lifespan"
+    FLOW_LIFESPAN = "flow_lifespan"
+    HASHER = "hasher"
+    PASSWORD_LENGTH = "password_length"  # noqa: S105 - a name
+    COURIER = "courier"
+    CONFIG_FILE = "config_file"
+    CANARY_LOOK = "canary_look"
+    CANARY_START = "canary_start"
+    CANARY_MAIL = "canary_mail"
+    CANARY_CODE = "canary_code"
+    CANARY_CODE_HOOK = "canary_code_hook"
+    CANARY_PASSWORD_HOOK = "canary_password_hook"  # noqa: S105 - a name
+    CANARY_ACCOUNT = "canary_account"
+    CANARY_REMOVED = "canary_removed"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """One finding.
+
+    Args:
+        check: What was looked at.
+        severity: How bad it is.
+        what: What was found, in a sentence.
+        why: Why it matters; empty where all is well.
+        cure: What to do, most often lines for kratos.yml; empty likewise.
+    """
+
+    check: Check
+    severity: Severity
+    what: str
+    why: str = ""
+    cure: str = ""
+
+
+def ok(check: Check, what: str) -> Finding:
+    """Find that all is well."""
+    return Finding(check, Severity.OK, what)
+
+
+def warning(check: Check, what: str, why: str, cure: str) -> Finding:
+    """Find something that an operator should know, and may want so."""
+    return Finding(check, Severity.WARNING, what, why, cure)
+
+
+def error(check: Check, what: str, why: str, cure: str) -> Finding:
+    """Find something with which sign-ups fail, or with which they can be got around."""
+    return Finding(check, Severity.ERROR, what, why, cure)

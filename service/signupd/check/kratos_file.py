@@ -1,0 +1,159 @@
+"""Kratos' configuration as its files have it, absent keys with Kratos' own defaults.
+
+Defaults are those of ``embedx/config.schema.json`` in Kratos 1.3.1. What comes from the
+environment of Kratos' process is not seen here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import yaml
+
+from signupd.check.cures import AFTER
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from pathlib import Path
+
+MAX_FILE_BYTES: Final = 1024 * 1024
+_DEFAULTS: Final[dict[str, Any]] = {
+    "selfservice.methods.code.config.lifespan": "1h",
+    "selfservice.flows.registration.lifespan": "1h",
+    "selfservice.methods.password.config.min_password_length": 8,
+    "hashers.algorithm": "bcrypt",
+    "courier.worker.pull_count": 10,
+    "courier.worker.pull_wait": "1s",
+    "identity.default_schema_id": "default",
+}
+# Go's units of time, in seconds.
+_UNITS: Final = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
+_DURATION: Final = re.compile(r"([0-9]+)(ns|us|ms|s|m|h)")
+
+
+class FileUnreadableError(Exception):
+    """A configuration file cannot be read; the text says why, without its content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hook:
+    """A hook under a method.
+
+    Args:
+        url: Where a web hook is sent; empty for Kratos' own hooks.
+        interrupts: Whether Kratos waits for its answer before it stores anything.
+        config: Its configuration.
+    """
+
+    url: str
+    interrupts: bool
+    config: dict[str, Any]
+
+    @property
+    def path(self) -> str:
+        """The path of the URL."""
+        return urlsplit(self.url).path
+
+
+class KratosFile:
+    """Kratos' configuration.
+
+    Args:
+        config: The dictionary that the files make.
+    """
+
+    def __init__(self, config: dict[str, Any]) -> None:
+        self._config = config
+
+    def value(self, path: str) -> Any:
+        """Give a setting, or its default; None where it has neither.
+
+        Args:
+            path: Its keys from the top, with dots.
+        """
+        value: Any = self._config
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, dict) else None
+        return _DEFAULTS.get(path) if value is None else value
+
+    def number(self, path: str) -> int:
+        """Give a whole number; 0 where the file has none."""
+        value = self.value(path)
+        return value if isinstance(value, int) else 0
+
+    def seconds(self, path: str) -> float:
+        """Give a duration, in seconds; 0 where the file has none that Kratos takes."""
+        parts = _DURATION.findall(str(self.value(path)))
+        return sum(int(number) * _UNITS[unit] for number, unit in parts)
+
+    def hooks(self, method: str = "") -> list[Hook]:
+        """List the hooks after a registration by a method; those for all when none."""
+        path = f"{AFTER}.{method}.hooks" if method else f"{AFTER}.hooks"
+        entries = self.value(path)
+        return [_hook(entry) for entry in entries] if isinstance(entries, list) else []
+
+    def hooked(self) -> frozenset[str]:
+        """Name the methods with a hook that may say no."""
+        after = self.value(AFTER)
+        names = after if isinstance(after, dict) else {}
+        return frozenset(
+            name for name in names if any(hook.interrupts for hook in self.hooks(name))
+        )
+
+
+def read_files(paths: Iterable[Path]) -> KratosFile:
+    """Read configuration files as Kratos does: maps are merged, the last file wins.
+
+    Args:
+        paths: YAML, or JSON, which is YAML too.
+
+    Raises:
+        FileUnreadableError: One of them cannot be.
+    """
+    config: dict[str, Any] = {}
+    for path in paths:
+        config = _merged(config, _read(path))
+    return KratosFile(config)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(MAX_FILE_BYTES + 1)
+        if len(text) > MAX_FILE_BYTES:
+            raise FileUnreadableError(f"{path}: has more than {MAX_FILE_BYTES} bytes")
+        content = yaml.safe_load(text)
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
+        # Not the library's own words: they quote the file, which may hold secrets.
+        raise FileUnreadableError(
+            f"{path}: cannot be read ({type(error).__name__})"
+        ) from error
+    if not isinstance(content, dict):
+        raise FileUnreadableError(f"{path}: is no configuration of Kratos")
+    return content
+
+
+def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
+    """Lay one configuration over another; lists are replaced as a whole."""
+    made = dict(below)
+    for key, value in above.items():
+        old = made.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            made[key] = _merged(old, value)
+        else:
+            made[key] = value
+    return made
+
+
+def _hook(entry: Any) -> Hook:
+    config = entry.get("config") if isinstance(entry, dict) else None
+    if not isinstance(config, dict) or entry.get("hook") != "web_hook":
+        return Hook("", interrupts=False, config={})
+    response = config.get("response")
+    parses = isinstance(response, dict) and response.get("parse") is True
+    # The older name of the same thing.
+    interrupts = parses or config.get("can_interrupt") is True
+    return Hook(str(config.get("url", "")), interrupts, config)
