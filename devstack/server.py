@@ -98,6 +98,11 @@ class Signupd:
         self.close()
 
     @property
+    def settings(self) -> Mapping[str, str]:
+        """All that it is started with, by the names of the contract."""
+        return self._settings
+
+    @property
     def pid(self) -> int | None:
         """The process, while it runs."""
         return self._process.pid if self._process else None

@@ -1,5 +1,8 @@
 """Ways to change Kratos' reference configuration, or to break it."""
 
+import base64
+import json
+from collections.abc import Callable
 from copy import deepcopy
 from typing import Any
 
@@ -73,3 +76,91 @@ def hook_key(key: str) -> Mutation:
             hook["auth"] = {"type": "api_key", "config": config}
 
     return mutate
+
+
+def hook_after(method: str) -> Mutation:
+    """Have another parsing hook asked after ours."""
+    config = {"url": "http://127.0.0.1:1/", "method": "POST"}
+    other = {"hook": "web_hook", "config": config | {"response": {"parse": True}}}
+
+    def mutate(reference: dict[str, Any]) -> None:
+        after = reference["selfservice"]["flows"]["registration"]["after"]
+        after[method]["hooks"].append(other)
+
+    return mutate
+
+
+def hook_body(method: str, jsonnet: str) -> Mutation:
+    """Have the hook of a method send something else."""
+    body = f"base64://{base64.b64encode(jsonnet.encode()).decode()}"
+
+    def mutate(reference: dict[str, Any]) -> None:
+        after = reference["selfservice"]["flows"]["registration"]["after"]
+        after[method]["hooks"][-1]["config"]["body"] = body
+
+    return mutate
+
+
+def traits(change: Callable[[dict[str, Any]], None]) -> Mutation:
+    """Change what the identity schema says of traits.
+
+    Args:
+        change: Gets the JSON Schema of the traits.
+    """
+
+    def mutate(config: dict[str, Any]) -> None:
+        entry = config["identity"]["schemas"][0]
+        text = base64.b64decode(entry["url"].removeprefix("base64://"))
+        schema = json.loads(text)
+        change(schema["properties"]["traits"])
+        encoded = base64.b64encode(json.dumps(schema).encode()).decode()
+        entry["url"] = f"base64://{encoded}"
+
+    return mutate
+
+
+def second_code_identifier(schema: dict[str, Any]) -> None:
+    """Have Kratos mail codes to a second trait, too."""
+    credentials = {"code": {"identifier": True, "via": "email"}}
+    schema["properties"]["second"] = {
+        "type": "string",
+        "format": "email",
+        "ory.sh/kratos": {"credentials": credentials},
+    }
+
+
+def unverifiable(schema: dict[str, Any]) -> None:
+    """Have the address be one that Kratos does not verify."""
+    del schema["properties"]["email"]["ory.sh/kratos"]["verification"]
+
+
+def requiring_a_name(schema: dict[str, Any]) -> None:
+    """Have nobody registered without a name."""
+    schema["required"].append("name")
+
+
+def passkey(config: dict[str, Any]) -> None:
+    """Let people register with a passkey, past us."""
+    rp = {"display_name": "Here", "id": "localhost", "origins": ["http://localhost"]}
+    method = {"enabled": True, "config": {"rp": rp}}
+    config["selfservice"]["methods"]["passkey"] = method
+    traits(_shown_by_passkeys)(config)
+
+
+def oidc(config: dict[str, Any]) -> None:
+    """Let people register with an account elsewhere, past us."""
+    provider = {
+        "id": "elsewhere",
+        "provider": "generic",
+        "client_id": "us",
+        "client_secret": "between-us",
+        "issuer_url": "http://127.0.0.1:1/",
+        "mapper_url": "base64://e30=",
+    }
+    method = {"enabled": True, "config": {"providers": [provider]}}
+    config["selfservice"]["methods"]["oidc"] = method
+
+
+def _shown_by_passkeys(schema: dict[str, Any]) -> None:
+    credentials = schema["properties"]["email"]["ory.sh/kratos"]["credentials"]
+    credentials["passkey"] = {"display_name": True}

@@ -31,16 +31,19 @@ class Site:
         self._new_directory = new_directory
         self.mailbox = mailbox
 
-    def kratos(self, hook_port: int, mutate: Mutation | None = None) -> Kratos:
+    def kratos(
+        self, hook_port: int, mutate: Mutation | None = None, *, dev: bool = False
+    ) -> Kratos:
         """Make a Kratos that holds nothing, and do not start it.
 
         Args:
             hook_port: Where it calls its hooks.
             mutate: Changes the reference configuration, on each start.
+            dev: Start it with --dev, for its courier to show what mails say.
         """
         directory = self._new_directory("kratos")
         shutil.copy(self._migrated, directory / DATABASE)
-        return Kratos(self.binary, self._config(hook_port, mutate), directory)
+        return Kratos(self.binary, self._config(hook_port, mutate, dev=dev), directory)
 
     def server(
         self,
@@ -69,6 +72,8 @@ class Site:
         mutate: Mutation | None = None,
         settings: Mapping[str, str] | None = None,
         hook_port: int | None = None,
+        *,
+        dev: bool = False,
     ) -> Iterator[Stack]:
         """Put up a stack.
 
@@ -76,9 +81,10 @@ class Site:
             mutate: Changes Kratos' reference configuration.
             settings: Of the server.
             hook_port: Where the server takes Kratos' hooks.
+            dev: Start Kratos with --dev.
         """
         port = free_ports(1)[0] if hook_port is None else hook_port
-        kratos = self.kratos(port, mutate)
+        kratos = self.kratos(port, mutate, dev=dev)
         server = self.server(kratos, port, settings)
         with kratos, server, attached(self.mailbox, kratos, server) as made:
             yield made
@@ -90,9 +96,12 @@ class Site:
         with Kratos(self.binary, self._config(0, None), directory):
             return directory / DATABASE
 
-    def _config(self, hook_port: int, mutate: Mutation | None) -> KratosConfig:
+    def _config(
+        self, hook_port: int, mutate: Mutation | None, *, dev: bool = False
+    ) -> KratosConfig:
         return KratosConfig(
             hook_url=f"http://{LOOPBACK}:{hook_port}",
             smtp_uri=self.mailbox.uri,
             mutate=mutate,
+            dev=dev,
         )

@@ -7,12 +7,22 @@ from pathlib import Path
 
 import pytest
 from signupd import errors
+from signupd.check.findings import Check
 from signupd.errors import SignupdError
 from signupd.grants import read_grants
 from signupd.rpc.statuses import STATUSES
 from signupd.settings import Settings
 
 ROOT = Path(__file__).parents[2]
+
+
+def test_every_check_is_documented() -> None:
+    """The table of docs/operations.md names all that `signupd check` looks at."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+
+    names = re.findall(r"^\| `([a-z_]+)` \|", text, re.MULTILINE)
+
+    assert [*Check] == names
 
 
 def test_every_setting_is_documented() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import typer
 
+from signupd.cli.check import check
 from signupd.cli.keys import app as keys
 from signupd.cli.ledger import migrate, sweep
 from signupd.cli.orphans import orphans
@@ -18,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,  # its tracebacks show the values of variables
     help="The sign-up front of Ory Kratos. Settings: environment, SIGNUPD_ and a name.",
 )
-for command in (serve, migrate, sweep, orphans, settings, signup):
+for command in (serve, check, migrate, sweep, orphans, settings, signup):
     app.command()(command)
 app.add_typer(signups, name="signups")
 app.add_typer(keys, name="keys")

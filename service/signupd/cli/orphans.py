@@ -13,7 +13,7 @@ from pydantic import TypeAdapter, ValidationError
 from signupd.accounts.orphans import Orphans
 from signupd.bootstrap import admin_of, wire_of
 from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, settings_of
-from signupd.cli.findings import Findings, Removals
+from signupd.cli.orphan_report import Findings, Removals
 from signupd.kratos.listing import Listing
 from signupd.notation import Seconds
 

@@ -1,0 +1,203 @@
+"""``signupd check``."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+
+from signupd import logs
+from signupd.address import Address, parse_address
+from signupd.bootstrap import admin_of, kratos_of, wire_of
+from signupd.check.canary import Cage, canary
+from signupd.check.findings import Severity
+from signupd.check.kratos_file import FileUnreadableError, KratosFile, read_files
+from signupd.check.preflight import Look, preflight
+from signupd.cli import ask
+from signupd.cli.canary import CanaryClient, Tls
+from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, run, settings_of
+from signupd.cli.findings import as_json, show
+from signupd.errors import EmailInvalid
+from signupd.kratos.identities import Identities
+from signupd.kratos.survey import Survey
+from signupd.kratos.wire import Wire
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+
+    from signupd.check.findings import Finding
+    from signupd.settings import Settings
+
+
+def _address(text: str) -> Address:
+    try:
+        return parse_address(text)
+    except EmailInvalid as error:
+        raise typer.BadParameter("is not an e-mail address") from error
+
+
+def _traits(text: str) -> dict[str, Any]:
+    with contextlib.suppress(ValueError):
+        traits = json.loads(text)
+        if isinstance(traits, dict):
+            return traits
+    raise typer.BadParameter("is not a JSON object")
+
+
+CanaryAddress = Annotated[
+    Address | None,
+    typer.Option(
+        "--canary",
+        parser=_address,
+        metavar="ADDRESS",
+        help="Also sign this address up at the running server, and remove it again.",
+    ),
+]
+CodeFromStdin = Annotated[
+    bool,
+    typer.Option(
+        "--code-from-stdin", help="Read the canary's code from standard input."
+    ),
+]
+KratosConfig = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--kratos-config",
+        metavar="FILE",
+        help="Kratos' configuration; several are merged, the last one wins.",
+    ),
+]
+Target = Annotated[
+    str | None,
+    typer.Option(
+        "--target",
+        metavar="HOST:PORT",
+        help="Where the canary finds the server; LISTEN unless given.",
+    ),
+]
+Ca = Annotated[
+    Path | None,
+    typer.Option(
+        "--ca",
+        exists=True,
+        dir_okay=False,
+        help="Certificates to trust instead of the system's, in PEM.",
+    ),
+]
+Cert = Annotated[
+    Path | None,
+    typer.Option(
+        "--cert",
+        exists=True,
+        dir_okay=False,
+        help="The canary's certificate, in PEM, with --key.",
+    ),
+]
+Key = Annotated[
+    Path | None,
+    typer.Option("--key", exists=True, dir_okay=False, help="Its private key, in PEM."),
+]
+Traits = Annotated[
+    dict[str, Any] | None,
+    typer.Option(
+        "--traits",
+        parser=_traits,
+        metavar="JSON",
+        help="Traits that the identity schema demands besides the address.",
+    ),
+]
+
+
+def check(  # noqa: PLR0913 - each option is a thing of its own
+    *,
+    config: Config = None,
+    canary_address: CanaryAddress = None,
+    kratos_config: KratosConfig = None,
+    traits: Traits = None,
+    target: Target = None,
+    ca: Ca = None,
+    cert: Cert = None,
+    key: Key = None,
+    code_from_stdin: CodeFromStdin = False,
+    json_wanted: AsJson = False,
+) -> None:
+    """See whether the running Kratos is set up for sign-ups.
+
+    Each finding comes with its cure; exit code 1 if one is an error. A probe costs
+    Kratos one password hash. Nothing is left in it.
+    """
+    settings = settings_of(config)
+    file, given = _file(kratos_config), traits or {}
+
+    async def work() -> list[Finding]:
+        async with _look(settings) as look:
+            findings = await preflight(
+                look, file, given, canary_follows=canary_address is not None
+            )
+            if canary_address is not None:
+                tls = None if settings.certificate_files is None else Tls(ca, cert, key)
+                client = CanaryClient(target or settings.listen, tls)
+                asking = ask.for_code(
+                    canary_address, settings.code_ttl, piped=code_from_stdin
+                )
+                findings += await _fly(look, client, asking, canary_address, given)
+            return findings
+
+    _tell(run(work), json_wanted=json_wanted)
+
+
+def _file(paths: list[Path] | None) -> KratosFile | None:
+    """Read Kratos' configuration, where it is given."""
+    try:
+        return read_files(paths) if paths else None
+    except FileUnreadableError as error:
+        raise typer.BadParameter(str(error), param_hint="--kratos-config") from error
+
+
+@contextlib.asynccontextmanager
+async def _look(settings: Settings) -> AsyncIterator[Look]:
+    """Make what the preflight looks with."""
+    log = logs.configure(json=False, level="warning")
+    wire, hook_wire = wire_of(settings), Wire(admin_token=None, ca=None)
+    try:
+        admin = admin_of(settings, wire)
+        yield Look(
+            Survey(wire, settings.kratos_public_url, admin, settings.kratos_timeout),
+            kratos_of(settings, wire),
+            Identities(admin),
+            hook_wire,
+            log,
+            settings,
+        )
+    finally:
+        await wire.close()
+        await hook_wire.close()
+
+
+async def _fly(
+    look: Look,
+    client: CanaryClient,
+    asking: Callable[[], Awaitable[str]],
+    address: Address,
+    traits: dict[str, Any],
+) -> list[Finding]:
+    """Let a canary fly."""
+    async with client:
+        cage = Cage(
+            client, look.kratos, look.identities, look.survey, asking, look.settings
+        )
+        return await canary(cage, address, traits)
+
+
+def _tell(findings: Sequence[Finding], *, json_wanted: bool) -> None:
+    """Show the findings, and fail if one is an error."""
+    if json_wanted:
+        typer.echo(as_json(findings))
+    else:
+        show(findings, Console(highlight=False, markup=False, emoji=False))
+    if any(finding.severity is Severity.ERROR for finding in findings):
+        raise typer.Exit(EXIT_TROUBLE)

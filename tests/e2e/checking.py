@@ -1,0 +1,132 @@
+"""`signupd check`, run as an operator runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from devstack.config import INHERITED
+from devstack.kratos import Kratos
+from devstack.ports import LOOPBACK
+from devstack.server import Signupd
+from tests.e2e.holdings import identity_ids, mail_ids, session_ids
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """What came of a check.
+
+    Attributes:
+        exit_code: Of the command.
+        findings: As it printed them.
+        stderr: What else it said.
+    """
+
+    exit_code: int
+    findings: list[dict[str, str]]
+    stderr: str
+
+    @classmethod
+    def of(cls, process: subprocess.Popen[str], stdin: str) -> Self:
+        """Let it run to its end.
+
+        Args:
+            process: The command.
+            stdin: What it can read.
+        """
+        stdout, stderr = process.communicate(stdin)
+        return cls(process.returncode, json.loads(stdout)["findings"], stderr)
+
+    @property
+    def faults(self) -> dict[str, str]:
+        """Name the checks that found something, and how bad it is."""
+        return {
+            one["check"]: one["severity"]
+            for one in self.findings
+            if one["severity"] != "ok"
+        }
+
+    def fault(self, check: str) -> dict[str, str]:
+        """Give what a check found fault with."""
+        (only,) = [
+            one
+            for one in self.findings
+            if one["check"] == check and one["severity"] != "ok"
+        ]
+        return only
+
+
+def settings_for(kratos: Kratos, hook_port: int) -> dict[str, str]:
+    """Name a Kratos, and where its hooks come in, when no server runs."""
+    return {
+        "KRATOS_PUBLIC_URL": kratos.public_url,
+        "KRATOS_ADMIN_URL": kratos.admin_url,
+        "HOOK_LISTEN": f"{LOOPBACK}:{hook_port}",
+    }
+
+
+def settings_of(server: Signupd) -> dict[str, str]:
+    """Give the settings that a server was started with."""
+    return dict(server.settings)
+
+
+def config_of(kratos: Kratos) -> Path:
+    """Name the configuration file of a running Kratos."""
+    return kratos.directory / "kratos.yml"
+
+
+def check(
+    settings: Mapping[str, str], *options: str | Path, stdin: str = ""
+) -> Checked:
+    """Run it to its end.
+
+    Args:
+        settings: By their names, without the prefix.
+        *options: Of the command line.
+        stdin: What it can read.
+    """
+    with started(settings, *options) as process:
+        return Checked.of(process, stdin)
+
+
+@contextmanager
+def started(
+    settings: Mapping[str, str], *options: str | Path
+) -> Iterator[subprocess.Popen[str]]:
+    """Start it, its standard input and output in pipes; end it afterwards."""
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    named = {f"SIGNUPD_{name}": value for name, value in settings.items()}
+    command = [sys.executable, "-m", "signupd", "check", "--json", *map(str, options)]
+    with subprocess.Popen(  # noqa: S603 - our own program
+        command,
+        # Nobody's .env file is to be read.
+        cwd=Path(__file__).parent,
+        env=inherited | named,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+def held(kratos: Kratos) -> tuple[set[str], set[str], set[str]]:
+    """List all that a check might leave: identities, sessions and mails."""
+    return identity_ids(kratos), session_ids(kratos), mail_ids(kratos)
+
+
+def cured(config: dict[str, Any], cure: dict[str, Any]) -> None:
+    """Put the lines of a cure into a configuration."""
+    for key, value in cure.items():
+        if isinstance(value, dict) and isinstance(config.get(key), dict):
+            cured(config[key], value)
+        else:
+            config[key] = value

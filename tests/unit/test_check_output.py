@@ -1,0 +1,61 @@
+"""How findings are shown."""
+
+from __future__ import annotations
+
+import io
+import json
+
+import yaml
+from rich.console import Console
+from signupd.check.cures import hook_lines
+from signupd.check.findings import Check, error, ok, warning
+from signupd.cli.findings import as_json, show
+from signupd.settings import Settings
+
+CURE = hook_lines("password", Settings())
+FINDINGS = [
+    ok(Check.VERSION, "Kratos is v1.3.1"),
+    warning(
+        Check.OTHER_METHODS, "registration by [oidc] is on", "They go past us.", "x: y"
+    ),
+    error(Check.PASSWORD_HOOK, "Kratos did not ask", "It must :warning: ask.", CURE),
+]
+
+
+def shown(columns: int) -> str:
+    """Show the findings on a page so wide."""
+    page = io.StringIO()
+    console = Console(
+        file=page, width=columns, highlight=False, markup=False, emoji=False
+    )
+    show(FINDINGS, console)
+    return "\n".join(line.rstrip() for line in page.getvalue().splitlines())
+
+
+def test_table() -> None:
+    """Each finding is a line of the table; each fault is explained below."""
+    lines = shown(120).splitlines()
+
+    assert ["ok", "version", "Kratos is v1.3.1"] == lines[0].split(maxsplit=2)
+    assert "registration by [oidc] is on" in lines[1]
+    assert "It must :warning: ask." in lines
+    assert "ok: 1, warning: 1, error: 1" == lines[-1]
+
+
+def test_cure_can_be_pasted() -> None:
+    """A cure is not folded, on however narrow a terminal."""
+    text = shown(40)
+
+    assert CURE in text
+    assert yaml.safe_load(CURE) == yaml.safe_load(
+        text[text.index(CURE) :].split("\n\n")[0]
+    )
+
+
+def test_json() -> None:
+    """For scripts: every field of every finding, severities by name."""
+    found = json.loads(as_json(FINDINGS))["findings"]
+
+    assert ["ok", "warning", "error"] == [one["severity"] for one in found]
+    assert {"check", "severity", "what", "why", "cure"} == found[0].keys()
+    assert CURE == found[2]["cure"]
