@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from signupd.cli import app
-from signupd.cli.findings import MAX_ROWS
+from signupd.cli.orphan_report import MAX_ROWS
 from typer.testing import CliRunner
 
 from tests.doubles.certificate import certificate_file
