@@ -20,6 +20,7 @@ from signupd.keyfile import ring_beside
 from signupd.kratos.admin import AdminApi
 from signupd.kratos.client import Kratos, Timeouts
 from signupd.kratos.identities import Identities
+from signupd.kratos.schemas import Schemas
 from signupd.kratos.wire import Wire
 from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import Database, steady_clock
@@ -31,6 +32,7 @@ from signupd.signup.approve import approve
 from signupd.signup.deps import Deps
 from signupd.signup.gate import PROOF_INTERVAL_SECONDS, Gate
 from signupd.signup.rules import SECOND, Rules
+from signupd.signup.schema import SchemaRules
 from signupd.signup.sweep import Swept, sweep
 from signupd.signup.work import Work
 from signupd.telemetry import Telemetry
@@ -191,14 +193,19 @@ class Service:
                 await asyncio.sleep(self._settings.sweep_interval)
 
     async def _prove(self) -> None:
-        """Prove the password hook before anybody asks, and say what is wrong if not."""
+        """Look at schema and hook before anybody asks, and say what is wrong if so."""
+
+        async def prove() -> None:
+            await self.deps.schema.permit({})
+            await self.deps.gate.prove({})
+
         while True:
             try:
-                await self._work.run(None, lambda: self.deps.gate.prove({}))
+                await self._work.run(None, prove)
             except KratosUnavailable as error:
                 self._log.warning("kratos_unavailable", why=error.detail)
             except KratosIncompatible:
-                pass  # the gate has said it
+                pass  # whoever found it has said it
             else:
                 return
             await asyncio.sleep(PROOF_INTERVAL_SECONDS)
@@ -238,8 +245,16 @@ def _deps(
         keys=key_ring(settings),
         rules=_rules(settings),
         gate=Gate(kratos, log),
+        schema=_schema_rules(settings, wire, log),
         log=log,
     )
+
+
+def _schema_rules(
+    settings: Settings, wire: Wire, log: structlog.stdlib.BoundLogger
+) -> SchemaRules:
+    schemas = Schemas(wire, settings.kratos_public_url, settings.kratos_timeout)
+    return SchemaRules(schemas, settings.identity_schema_id, log)
 
 
 def key_ring(settings: Settings, *, make: bool = True) -> KeyRing:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 # By the route's end. A submission's name depends on what is submitted.
 NAMES = {
     ("GET", "api"): "open",
+    ("GET", "schemas"): "schemas",
     ("GET", "flows"): "flow",
     ("GET", "identities"): "find",
     ("GET", "messages"): "courier",
@@ -39,8 +40,8 @@ NAMES = {
 class KratosDouble:
     """The double. An asynchronous context manager; it listens from start to stop.
 
-    Its calls have names: open, send, code, password, flow; find, delete, sessions,
-    courier.
+    Its calls have names: schemas; open, send, code, password, flow; find, delete,
+    sessions, courier.
     """
 
     def __init__(self) -> None:

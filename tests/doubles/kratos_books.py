@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import uuid
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+from devstack.binary import KRATOS_DIRECTORY
 from tests.doubles.trouble import Cut
 
 if TYPE_CHECKING:
@@ -141,6 +143,13 @@ class Setup:
     required_traits: frozenset[str] = frozenset({"email"})
     min_password_length: int = 8
     breached: frozenset[str] = frozenset()
+    schemas: dict[str, Json] = field(default_factory=lambda: {"user": _reference()})
+
+
+def _reference() -> Json:
+    text = (KRATOS_DIRECTORY / "identity.schema.json").read_text(encoding="utf-8")
+    schema: Json = json.loads(text)
+    return schema
 
 
 @dataclass(slots=True)

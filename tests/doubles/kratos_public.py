@@ -60,10 +60,16 @@ class PublicApi:
     def app(self) -> web.Application:
         """Make the web application."""
         app = web.Application()
+        app.router.add_get("/schemas", self.schemas)
         app.router.add_get("/self-service/registration/api", self.open)
         app.router.add_get("/self-service/registration/flows", self.show)
         app.router.add_post("/self-service/registration", self.submit)
         return app
+
+    async def schemas(self, _request: web.Request) -> web.Response:
+        """List the identity schemas."""
+        listed = self._books.setup.schemas.items()
+        return web.json_response([{"id": i, "schema": s} for i, s in listed])
 
     async def open(self, request: web.Request) -> web.Response:
         """Open a flow."""

@@ -11,7 +11,9 @@ from tests.e2e.broken import (
     REGISTRATION,
     hook_at,
     hook_for_all,
+    second_code_identifier,
     setting,
+    traits,
     unparsed_hook,
     without_hook,
 )
@@ -36,6 +38,7 @@ BEFORE_THE_MAIL = {
     "password hook for all": (hook_for_all("password"), PASSWORD_HOOKS),
     "password hook unparsed": (unparsed_hook("password"), PASSWORD_HOOKS),
     "password hook dead": (hook_at("password", *free_ports(1)), PASSWORD_HOOKS),
+    "two code identifiers": (traits(second_code_identifier), "code identifiers"),
 }
 # By the setting that the log must name.
 AT_THE_MAIL = {

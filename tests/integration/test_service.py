@@ -150,7 +150,7 @@ async def test_stop_twice(world: World) -> None:
 
 async def test_proof_leaves_nothing(world: World, caller: Caller) -> None:
     """The proof asks Kratos for one account that our hook refuses."""
-    assert ["open", "password"] == list(world.kratos.calls)
+    assert ["schemas", "open", "password"] == list(world.kratos.calls)
     assert [] == world.kratos.accounts()
     assert [] == world.rows()
 
@@ -161,7 +161,7 @@ async def test_proof_against_a_missing_hook(world: World) -> None:
     await world.serve(proved=False)
     await world.log.wait_for("kratos_incompatible")
 
-    assert ["open", "password", "find", "delete"] == list(world.kratos.calls)[:4]
+    assert ["open", "password", "find", "delete"] == list(world.kratos.calls)[1:5]
     assert [] == world.kratos.accounts()
 
 

@@ -65,6 +65,13 @@ class OpenGate:
         raise AssertionError
 
 
+class OpenSchema:
+    """Rules of a schema that has nothing but the address."""
+
+    async def permit(self, _traits: object) -> None:
+        """Let pass."""
+
+
 class World:
     """One sign-up's world, and what must hold in it."""
 
@@ -77,6 +84,7 @@ class World:
             keys=RING,
             rules=RULES,
             gate=cast("Gate", OpenGate()),
+            schema=cast("Any", OpenSchema()),
             log=self.log.logger,
         )
         self.kratos.deps = self.deps

@@ -5,18 +5,18 @@ from __future__ import annotations
 import enum
 import re
 from dataclasses import dataclass
-from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import quote
 
 from signupd.errors import KratosIncompatible
 from signupd.kratos.outcomes import FLOW_DISABLED, error_id
-from signupd.kratos.schema import IdentitySchema, read_schema
+from signupd.kratos.schemas import Schemas
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from signupd.kratos.admin import AdminApi
+    from signupd.kratos.schema import IdentitySchema
     from signupd.kratos.wire import Answer, Wire
 
 _REGISTRATION: Final = "/self-service/registration"
@@ -77,6 +77,7 @@ class Survey:
         self._url = public_url
         self._admin = admin
         self._timeout = timeout_seconds
+        self._schemas = Schemas(wire, public_url, timeout_seconds)
 
     async def version(self) -> str:
         """Ask the admin API for Kratos' version, such as ``v1.3.1``; may be empty."""
@@ -101,18 +102,7 @@ class Survey:
         Raises:
             KratosIncompatible: They cannot be read.
         """
-        answer = await self._public("GET", "/schemas")
-        if answer.status != HTTPStatus.OK or not isinstance(answer.body, list):
-            raise KratosIncompatible(
-                f"Kratos' public API shows no schemas (HTTP status {answer.status}): "
-                "is KRATOS_PUBLIC_URL right?"
-            )
-        try:
-            return tuple(
-                read_schema(str(one["id"]), one["schema"]) for one in answer.body
-            )
-        except (KeyError, TypeError) as error:
-            raise KratosIncompatible("the list of schemas is unknown here") from error
+        return await self._schemas.all()
 
     async def offer(self, kind: FlowKind, traits: Mapping[str, Any]) -> Offer | None:
         """See which ways to register a flow offers. Nothing is registered.

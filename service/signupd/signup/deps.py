@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from signupd.sealing import KeyRing
     from signupd.signup.gate import Gate
     from signupd.signup.rules import Rules
+    from signupd.signup.schema import SchemaRules
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +29,7 @@ class Deps:
     keys: KeyRing
     rules: Rules
     gate: Gate
+    schema: SchemaRules
     log: structlog.stdlib.BoundLogger
 
     def view(

@@ -77,6 +77,7 @@ async def start_signup(deps: Deps, request: StartRequest) -> Answer:
     known = await _known(deps, request, address)
     if known is not None:
         return known
+    await deps.schema.permit(request.traits)
     await deps.gate.prove(traits)
     contents = Contents(
         address.text, traits, request.locale, await deps.kratos.open_registration()

@@ -1,0 +1,54 @@
+"""The identity schema over gRPC: which one, is it fit, which traits may callers set."""
+
+from __future__ import annotations
+
+from copy import deepcopy
+from typing import TYPE_CHECKING
+
+from tests.integration.caller import refusal
+from tests.integration.world import state_of
+
+if TYPE_CHECKING:
+    from tests.integration.world import World
+
+ADDRESS = "ann@example.com"
+IDENTIFIER = {"credentials": {"password": {"identifier": True}}}
+
+
+async def test_reserved_trait(world: World) -> None:
+    """A trait that is an identifier is refused, named, and no mail goes."""
+    schema = world.kratos.setup.schemas["user"]
+    traits = schema["properties"]["traits"]["properties"]
+    traits["username"] = {"type": "string", "ory.sh/kratos": IDENTIFIER}
+    caller = (await world.serve()).caller
+    refused = await refusal(caller.start(ADDRESS, traits={"username": "root"}))
+
+    assert ("TRAITS_INVALID", [("traits.username", "")]) == (
+        refused.reason,
+        refused.faults,
+    )
+    assert [] == world.kratos.mails_to(ADDRESS)
+    assert "CODE_REQUIRED" == state_of(await caller.start(ADDRESS))
+
+
+async def test_which_schema(world: World) -> None:
+    """Of several schemas the setting names the one; without it nobody begins."""
+    schemas = world.kratos.setup.schemas
+    schemas["staff"] = deepcopy(schemas["user"])
+    undecided = (await world.serve(proved=False)).caller
+    refused = await refusal(undecided.start(ADDRESS))
+    why = world.log.entry("kratos_incompatible")["why"]
+    caller = (await world.serve(identity_schema_id="staff")).caller
+
+    assert "KRATOS_INCOMPATIBLE" == refused.reason
+    assert "IDENTITY_SCHEMA_ID" in why
+    assert "CODE_REQUIRED" == state_of(await caller.start(ADDRESS))
+
+
+async def test_no_such_schema(world: World) -> None:
+    """A name that Kratos does not know is no schema."""
+    caller = (await world.serve(proved=False, identity_schema_id="staff")).caller
+    refused = await refusal(caller.start(ADDRESS))
+
+    assert "KRATOS_INCOMPATIBLE" == refused.reason
+    assert [] == world.kratos.mails_to(ADDRESS)

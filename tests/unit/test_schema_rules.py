@@ -1,0 +1,226 @@
+"""What the identity schema means for sign-ups: is it fit, and which traits may come."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from signupd.errors import KratosIncompatible, KratosUnavailable, TraitsInvalid
+from signupd.kratos.schema import IdentitySchema, read_schema
+from signupd.signup.schema import FAULTY_SECONDS, FRESH_SECONDS, SchemaRules
+
+from devstack.binary import KRATOS_DIRECTORY
+from tests.doubles.log import LogDouble
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+Json = dict[str, Any]
+
+CODE = {"credentials": {"code": {"identifier": True, "via": "email"}}}
+USER_NAME = {"credentials": {"password": {"identifier": True}}}
+VERIFIED = {"verification": {"via": "sms"}}
+RECOVERED = {"recovery": {"via": "email"}}
+
+
+def reference() -> Json:
+    """Read the reference schema."""
+    text = (KRATOS_DIRECTORY / "identity.schema.json").read_text(encoding="utf-8")
+    schema: Json = json.loads(text)
+    return schema
+
+
+def with_traits(**traits: Json) -> Json:
+    """Make the reference schema with further traits."""
+    schema = reference()
+    schema["properties"]["traits"]["properties"] |= traits
+    return schema
+
+
+def marked(mark: Json) -> Json:
+    """Describe a trait that Kratos does something with."""
+    return {"type": "string", "ory.sh/kratos": mark}
+
+
+class SchemasDouble:
+    """Schemas that a Kratos has, and may lose."""
+
+    def __init__(self, document: Json) -> None:
+        self.document, self.reads, self.away = document, 0, False
+
+    async def of_registration(self, wanted: str | None) -> IdentitySchema:
+        """Read the only one."""
+        self.reads += 1
+        if self.away:
+            raise KratosUnavailable
+        return read_schema(wanted or "user", self.document)
+
+
+class Scene:
+    """Rules over schemas, and a clock."""
+
+    def __init__(self, document: Json) -> None:
+        self.seconds = 100.0
+        self.log, self.schemas = LogDouble(), SchemasDouble(document)
+        self.rules = SchemaRules(
+            self.schemas, None, self.log.logger, lambda: self.seconds
+        )
+
+    async def faults(self, traits: Json) -> list[str]:
+        """Name the traits that a caller may not set."""
+        try:
+            await self.rules.permit(traits)
+        except TraitsInvalid as refused:
+            return [violation.field for violation in refused.violations]
+        return []
+
+
+async def test_reference() -> None:
+    """With the reference schema a caller may set whatever else it has."""
+    assert [] == await Scene(reference()).faults({"name": "Ann", "newsletter": True})
+
+
+@pytest.mark.parametrize("mark", [USER_NAME, VERIFIED, RECOVERED])
+async def test_reserved(mark: Json) -> None:
+    """An identifier, a verification and a recovery address are not for callers."""
+    scene = Scene(with_traits(other=marked(mark), plain={"type": "string"}))
+
+    assert ["traits.other"] == await scene.faults({"other": "x", "plain": "y"})
+
+
+@pytest.mark.parametrize(
+    ("trait", "given", "fault"),
+    [
+        (
+            {"type": "object", "properties": {"number": marked(VERIFIED)}},
+            {"number": "1", "kind": "home"},
+            "traits.phone.number",
+        ),
+        (
+            {"type": "array", "items": marked(VERIFIED)},
+            ["1", "2"],
+            "traits.phone[]",
+        ),
+        (
+            {"type": "object", "additionalProperties": marked(RECOVERED)},
+            {"anything": "1"},
+            "traits.phone.anything",
+        ),
+        (
+            {"type": "object", "properties": {"a": {"items": marked(USER_NAME)}}},
+            {"a": [{"b": 1}]},
+            "traits.phone.a[]",
+        ),
+    ],
+)
+async def test_reserved_within(trait: Json, given: Any, fault: str) -> None:
+    """So are those that lie within others."""
+    found = await Scene(with_traits(phone=trait)).faults({"phone": given})
+
+    assert {fault} == set(found)
+
+
+async def test_within_what_is_reserved_not() -> None:
+    """What a container of one holds besides may be set."""
+    phone = {"type": "object", "properties": {"number": marked(VERIFIED)}}
+    scene = Scene(with_traits(phone=phone))
+
+    assert [] == await scene.faults({"phone": {"kind": "home"}})
+
+
+def several_code_identifiers(document: Json) -> None:
+    """Have codes mailed to two traits."""
+    document["properties"]["traits"]["properties"]["second"] = marked(CODE)
+
+
+def no_code_identifier(document: Json) -> None:
+    """Have codes mailed to none."""
+    mark = document["properties"]["traits"]["properties"]["email"]["ory.sh/kratos"]
+    del mark["credentials"]["code"]
+
+
+def no_password_identifier(document: Json) -> None:
+    """Have nobody sign in by the address and a password."""
+    mark = document["properties"]["traits"]["properties"]["email"]["ory.sh/kratos"]
+    del mark["credentials"]["password"]
+
+
+def not_verifiable(document: Json) -> None:
+    """Have the address be one that nobody verifies."""
+    mark = document["properties"]["traits"]["properties"]["email"]["ory.sh/kratos"]
+    del mark["verification"]
+
+
+def codes_by_text_message(document: Json) -> None:
+    """Have codes sent to the address by another way than mail."""
+    mark = document["properties"]["traits"]["properties"]["email"]["ory.sh/kratos"]
+    mark["credentials"]["code"]["via"] = "sms"
+
+
+UNFIT = [
+    (several_code_identifiers, "several code identifiers"),
+    (no_code_identifier, "no code identifier"),
+    (codes_by_text_message, "no code identifier by e-mail"),
+    (no_password_identifier, "no password identifier"),
+    (not_verifiable, "cannot be verified"),
+]
+
+
+@pytest.mark.parametrize(("spoil", "word"), UNFIT)
+async def test_unfit(spoil: Callable[[Json], None], word: str) -> None:
+    """With a schema that is unsafe, or cannot work, nobody begins; the log says why."""
+    document = reference()
+    spoil(document)
+    scene = Scene(document)
+    for _ in range(2):
+        with pytest.raises(KratosIncompatible):
+            await scene.rules.permit({})
+
+    assert word in scene.log.entry("kratos_incompatible")["why"]
+    assert 1 == scene.schemas.reads
+
+
+async def test_mended() -> None:
+    """A schema that was mended is noticed soon."""
+    document = reference()
+    several_code_identifiers(document)
+    scene = Scene(document)
+    with pytest.raises(KratosIncompatible):
+        await scene.rules.permit({})
+    scene.schemas.document = reference()
+    scene.seconds += FAULTY_SECONDS
+
+    assert [] == await scene.faults({})
+
+
+async def test_spoiled_while_serving() -> None:
+    """One that becomes unsafe under a running server is noticed within a minute."""
+    scene = Scene(reference())
+    await scene.rules.permit({})
+    several_code_identifiers(scene.schemas.document)
+    scene.seconds += FRESH_SECONDS - 0.001
+    await scene.rules.permit({})
+    scene.seconds += 0.001
+
+    with pytest.raises(KratosIncompatible):
+        await scene.rules.permit({})
+
+
+async def test_kratos_away() -> None:
+    """A Kratos that is away when the schema is due is not taken at its last word."""
+    scene = Scene(reference())
+    await scene.rules.permit({})
+    scene.schemas.away = True
+    scene.seconds += FRESH_SECONDS
+
+    with pytest.raises(KratosUnavailable):
+        await scene.rules.permit({})
+
+
+async def test_reference_elsewhere() -> None:
+    """What a schema refers to elsewhere is not known here, and the log says so."""
+    scene = Scene(with_traits(other={"$ref": "https://example.com/trait.json"}))
+    await scene.rules.permit({})
+
+    assert ["identity_schema_not_all_read"] == scene.log.events("warning")
