@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from textwrap import dedent
 
 import pytest
+from kratos_signup.v1 import signup_service_pb2 as pb
+from kratos_signup.v1.errors_pb2 import ErrorReason
 from signupd import errors
 from signupd.check.findings import Check
 from signupd.errors import SignupdError
@@ -72,6 +75,62 @@ def test_callers_in_the_documents() -> None:
     (example,) = re.findall(r"SIGNUPD_CALLERS='(.*)'", text)
 
     assert 2 == len(read_grants(example))
+
+
+@pytest.mark.parametrize(
+    ("heading", "names"),
+    [
+        ("States and screens", [*pb.SignupState.keys()]),
+        ("Reasons and screens", [*ErrorReason.keys()]),
+    ],
+)
+def test_every_name_has_a_screen(heading: str, names: list[str]) -> None:
+    """The guide for callers maps each state and each reason to a screen, once."""
+    text = (ROOT / "docs" / "integration.md").read_text()
+    section = text.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    rows = re.findall(r"^\| ([A-Z_]+) \| \S.* \|$", section, re.MULTILINE)
+    prefix = names[0].removesuffix("UNSPECIFIED")
+
+    assert sorted(name.removeprefix(prefix) for name in names[1:]) == sorted(rows)
+
+
+# Where the code of each language may come from; stubs lie deeper.
+SOURCES = {
+    "python": "python/*/*.py",
+    "go": "go/*.go",
+    "typescript": "typescript/*.ts",
+    "json": "*.json",
+    "yaml": "go/*.yaml",
+}
+
+
+@pytest.mark.parametrize("language", SOURCES)
+def test_code_is_from_the_examples(language: str) -> None:
+    """Each piece of code in the guide for callers stands in an example."""
+    text = (ROOT / "docs" / "integration.md").read_text()
+    blocks = re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    paths = (ROOT / "examples").glob(SOURCES[language])
+    files = [path.read_text() for path in paths]
+
+    assert blocks
+    assert [] == [b for b in blocks if not any(_stands_in(b, file) for file in files)]
+
+
+def test_other_code_is_for_a_shell() -> None:
+    """The guide has code in no language that is not held against the examples."""
+    text = (ROOT / "docs" / "integration.md").read_text()
+
+    assert {*SOURCES, "sh"} == set(re.findall(r"^```(.+)$", text, re.MULTILINE))
+
+
+def _stands_in(block: str, file: str) -> bool:
+    """Tell whether a file has these lines, indented by whatever their place asks."""
+    lines, size = file.splitlines(), len(block.splitlines())
+    starts = range(len(lines) - size + 1)
+    return any(
+        dedent("\n".join(lines[start : start + size])) == block.rstrip("\n")
+        for start in starts
+    )
 
 
 def test_documents_named_by_the_readme_exist() -> None:

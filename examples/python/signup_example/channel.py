@@ -1,0 +1,14 @@
+"""The channel: one for the whole process, with the retries to copy."""
+
+from pathlib import Path
+
+SERVICE_CONFIG = Path(__file__).parents[2] / "service_config.json"
+
+# Longer than the slowest answer. All attempts of a call share it.
+DEADLINE_SECONDS = 60.0
+
+
+def channel_options() -> list[tuple[str, str]]:
+    """Give the options of a channel, for `grpc` and `grpc.aio` alike."""
+    config = SERVICE_CONFIG.read_text(encoding="utf-8")
+    return [("grpc.service_config", config)]

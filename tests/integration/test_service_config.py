@@ -1,0 +1,155 @@
+"""The service config for callers: gRPC itself repeats what may be repeated."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import grpc
+import pytest
+from kratos_signup.v1 import account_service_pb2 as accounts_pb
+from kratos_signup.v1 import signup_service_pb2 as pb
+from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
+from signup_example.channel import DEADLINE_SECONDS, SERVICE_CONFIG, channel_options
+from signup_example.failure import Failure
+from signupd.errors import SignupBusy
+from signupd.rpc.server import SIGNUP_SERVICE
+from signupd.rpc.statuses import DETAILS_KEY, status_of
+
+from tests.integration.world import PASSWORD, another, state_of, to_code, to_password
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceAsyncStub
+    from signupd.rpc.interceptor import Context
+
+    from tests.integration.world import Replica, World
+
+ADDRESS = "ann@example.com"
+REQUEST_ID = "5f0c7a8e-2f0f-4a6b-9a56-0d5f3c1f7e21"
+
+
+@pytest.fixture
+async def replica(world: World) -> Replica:
+    """Give a service; its own caller has no service config."""
+    return await world.serve()
+
+
+@pytest.fixture
+async def signups(replica: Replica) -> AsyncIterator[SignupServiceAsyncStub]:
+    """Call the service as the Python example does."""
+    target = f"127.0.0.1:{replica.service.port}"
+    async with grpc.aio.insecure_channel(target, channel_options()) as channel:
+        yield SignupServiceStub(channel)
+
+
+class TestUnavailable:
+    """Kratos is in trouble once."""
+
+    async def test_start(self, world: World, signups: SignupServiceAsyncStub) -> None:
+        """StartSignup with a request id is repeated, and one mail goes."""
+        world.kratos.fail("open")
+        request = pb.StartSignupRequest(email=ADDRESS, request_id=REQUEST_ID)
+        answer = await signups.StartSignup(request)
+
+        assert "CODE_REQUIRED" == state_of(answer)
+        assert 1 == len(world.kratos.mails_to(ADDRESS))
+        assert 1 == world.log.events().count("kratos_unavailable")
+
+    async def test_set_password(
+        self, world: World, replica: Replica, signups: SignupServiceAsyncStub
+    ) -> None:
+        """SetPassword is repeated, and one account is made."""
+        token = await to_password(world, replica.caller, ADDRESS)
+        world.kratos.fail("password")
+        answer = await signups.SetPassword(
+            pb.SetPasswordRequest(continuation_token=token, password=PASSWORD)
+        )
+
+        assert "COMPLETED" == state_of(answer)
+        assert 1 == len(world.kratos.accounts())
+        assert 1 == world.log.events().count("kratos_unavailable")
+
+    async def test_without_it(self, world: World, replica: Replica) -> None:
+        """Without the service config the caller hears of it, and when to repeat."""
+        token = await to_password(world, replica.caller, ADDRESS)
+        world.kratos.fail("password")
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await replica.caller.set_password(token, PASSWORD)
+        failure = Failure.of(caught.value)
+
+        assert grpc.StatusCode.UNAVAILABLE == caught.value.code()
+        assert ("KRATOS_UNAVAILABLE", 2.0) == (failure.reason, failure.retry_seconds)
+
+
+async def test_not_repeated(
+    world: World, replica: Replica, signups: SignupServiceAsyncStub
+) -> None:
+    """A wrong code is put to Kratos once: what a person must mend is not repeated."""
+    token, code = await to_code(world, replica.caller, ADDRESS)
+    request = pb.VerifyCodeRequest(continuation_token=token, code=another(code))
+    with pytest.raises(grpc.aio.AioRpcError) as caught:
+        await signups.VerifyCode(request)
+    failure = Failure.of(caught.value)
+
+    assert "CODE_INCORRECT" == failure.reason
+    assert 4 == failure.signup.code_attempts_remaining
+
+
+class BusyOnce:
+    """VerifyCode of a service that is busy at the first call."""
+
+    def __init__(self) -> None:
+        self.calls = 0
+
+    async def verify_code(
+        self, _request: pb.VerifyCodeRequest, context: Context
+    ) -> pb.VerifyCodeResponse:
+        """Refuse the first call, answer the second."""
+        self.calls += 1
+        if self.calls == 1:
+            status = status_of(SignupBusy())
+            metadata = ((DETAILS_KEY, status.SerializeToString()),)
+            await context.abort(grpc.StatusCode.ABORTED, status.message, metadata)
+        return pb.VerifyCodeResponse()
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """Give what a server needs to know."""
+        verify_code = grpc.unary_unary_rpc_method_handler(
+            self.verify_code,
+            request_deserializer=pb.VerifyCodeRequest.FromString,
+            response_serializer=pb.VerifyCodeResponse.SerializeToString,
+        )
+        methods = {"VerifyCode": verify_code}
+        return grpc.method_handlers_generic_handler(SIGNUP_SERVICE, methods)
+
+
+@pytest.fixture
+async def busy() -> AsyncIterator[tuple[BusyOnce, SignupServiceAsyncStub]]:
+    """Give a service that is busy, and a stub with the service config."""
+    service, server = BusyOnce(), grpc.aio.server()
+    server.add_generic_rpc_handlers((service.handler(),))
+    target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    await server.start()
+    async with grpc.aio.insecure_channel(target, channel_options()) as channel:
+        yield service, SignupServiceStub(channel)
+    await server.stop(0)
+
+
+async def test_busy(busy: tuple[BusyOnce, SignupServiceAsyncStub]) -> None:
+    """A busy sign-up is tried again."""
+    service, signups = busy
+    await signups.VerifyCode(pb.VerifyCodeRequest(), timeout=DEADLINE_SECONDS)
+
+    assert 2 == service.calls
+
+
+def test_services() -> None:
+    """The service config covers every service of the contract, by its name."""
+    (entry,) = json.loads(SERVICE_CONFIG.read_text())["methodConfig"]
+    files = (pb.DESCRIPTOR, accounts_pb.DESCRIPTOR)
+    services = [s.full_name for file in files for s in file.services_by_name.values()]
+
+    assert services == [name["service"] for name in entry["name"]]
+    assert all(name.keys() == {"service"} for name in entry["name"])
