@@ -81,6 +81,8 @@ class Service:
         self.deps = _deps(settings, self._wire, Ledger(self._database), log)
         self.backlog = Backlog(self._database, settings.sweep_batch)
         self._work = Work()
+        # Apart from the callers' work: it must not take of what they may have at once.
+        self._chores = Work()
         hooks = Hooks(partial(approve, self.deps), log, _secret(settings.hook_key))
         self._hooks = web.AppRunner(hooks.app(), access_log=None)
         identities = Identities(admin_of(settings, self._wire))
@@ -142,6 +144,7 @@ class Service:
         if self.port:
             await self._server.stop(self._settings.drain_seconds)
         await self._work.drain()
+        await self._chores.drain()
         await self._hooks.cleanup()
         await self._metrics.cleanup()
         await self._wire.close()
@@ -169,7 +172,7 @@ class Service:
 
     async def sweep(self) -> Swept:
         """Do one round of sweeping, to its end whatever becomes of the caller."""
-        return await self._work.run(
+        return await self._chores.run(
             None,
             lambda: sweep(
                 self.deps,
@@ -201,7 +204,7 @@ class Service:
 
         while True:
             try:
-                await self._work.run(None, prove)
+                await self._chores.run(None, prove)
             except KratosUnavailable as error:
                 self._log.warning("kratos_unavailable", why=error.detail)
             except KratosIncompatible:

@@ -11,7 +11,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from signupd.kratos.breaker import FAILURES
 
 from tests.integration.caller import refusal
-from tests.integration.world import state_of, to_code
+from tests.integration.world import PASSWORD, state_of, to_code, to_password
 
 if TYPE_CHECKING:
     from tests.doubles.trouble import Held
@@ -81,6 +81,25 @@ async def test_work_without_callers_counts(
         hold.released.set()
 
     assert "OVERLOADED" == refused.reason
+
+
+async def test_sweeper_does_not_count(world: World) -> None:
+    """What the server does of itself takes nothing of what callers may have at once."""
+    replica = await world.serve(max_concurrent_rpcs=1, sweep_interval="1d")
+    token = await to_password(world, replica.caller, "ann@example.com")
+    world.kratos.lose("password", "find", times=99)
+    await refusal(replica.caller.set_password(token, PASSWORD))
+    world.kratos.heal()
+    world.clock.move(60)
+    held = world.kratos.hold("find")
+    sweeping = asyncio.ensure_future(replica.service.sweep())
+    await held.arrived.wait()
+    refused = await refusal(replica.caller.get("x"))
+    held.released.set()
+    swept = await sweeping
+
+    assert "TOKEN_INVALID" == refused.reason
+    assert 1 == swept.settled
 
 
 async def test_silent_kratos(world: World) -> None:
