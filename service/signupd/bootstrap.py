@@ -87,7 +87,7 @@ class Service:
         self._hooks = web.AppRunner(hooks.app(), access_log=None)
         identities = Identities(admin_of(settings, self._wire))
         self._server = server_of(settings, self.deps, identities, self._work)
-        self._telemetry = Telemetry(self.backlog, time.monotonic)
+        self._telemetry = Telemetry(self.backlog, self.deps.tally, time.monotonic)
         self._metrics = web.AppRunner(self._telemetry.app(), access_log=None)
         self._loops: list[asyncio.Task[None]] = []
         self.port = 0

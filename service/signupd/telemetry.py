@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from signupd.ledger.backlog import Backlog
+    from signupd.signup.tally import Tally
 
 # Counting reads the whole outbox; scrapes closer together share one count.
 COUNT_SECONDS: Final = 5.0
@@ -25,16 +26,21 @@ COUNT_SECONDS: Final = 5.0
 class Telemetry:
     """Answers scrapes and probes.
 
-    The counts come from the ledger, so every replica tells the same, they survive
-    restarts, and started is always the sum of the others.
+    The counts of sign-ups come from the ledger, so every replica tells the same, they
+    survive restarts, and started is always the sum of the others. The tally is this
+    process' own.
 
     Args:
-        backlog: Where the counts come from.
+        backlog: Where the counts of sign-ups come from.
+        tally: What else was counted.
         clock: Monotonic seconds.
     """
 
-    def __init__(self, backlog: Backlog, clock: Callable[[], float]) -> None:
+    def __init__(
+        self, backlog: Backlog, tally: Tally, clock: Callable[[], float]
+    ) -> None:
         self._backlog = backlog
+        self._tally = tally
         self._clock = clock
         self._counts: dict[str, int] = {}
         self._counted_at: float | None = None
@@ -76,15 +82,16 @@ class Telemetry:
                 return web.Response(status=503, text="no ledger\n")
             self._counted_at = now
         registry = CollectorRegistry()
-        registry.register(_Counts(self._counts))
+        registry.register(_Counts(self._counts, self._tally))
         return web.Response(body=generate_latest(registry), content_type="text/plain")
 
 
 class _Counts:
     """One scrape's counts, as Prometheus' client wants them."""
 
-    def __init__(self, counts: dict[str, int]) -> None:
+    def __init__(self, counts: dict[str, int], tally: Tally) -> None:
         self._counts = counts
+        self._tally = tally
 
     def collect(self) -> Iterator[Metric]:
         """Give the metric families."""
@@ -99,4 +106,9 @@ class _Counts:
             "signupd_signups_in_progress",
             "Sign-ups waiting for a code or a password.",
             value=self._counts[IN_PROGRESS],
+        )
+        yield CounterMetricFamily(
+            "signupd_wrong_codes",
+            "Wrong codes tried, over all sign-ups, at this process.",
+            value=self._tally.wrong_codes,
         )

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
+import yaml
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.backlog import IN_PROGRESS, Backlog
+from signupd.signup.tally import Tally
 from signupd.telemetry import COUNT_SECONDS, Telemetry
 
+ALERTS = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
 COUNTS = {
     "started": 10,
     "verified": 7,
@@ -26,6 +32,7 @@ LINES = [
     'signupd_events_total{kind="expired"} 2.0',
     'signupd_events_total{kind="cancelled"} 1.0',
     "signupd_signups_in_progress 2.0",
+    "signupd_wrong_codes_total 3.0",
 ]
 
 
@@ -54,7 +61,8 @@ class Scene:
     def __init__(self) -> None:
         self.now = 1000.0
         self.backlog = CountedBacklog()
-        self.telemetry = Telemetry(self.backlog, lambda: self.now)
+        self.tally = Tally(wrong_codes=3)
+        self.telemetry = Telemetry(self.backlog, self.tally, lambda: self.now)
         self.telemetry.ready = True
 
     async def get(self, path: str) -> tuple[int, str]:
@@ -82,6 +90,19 @@ async def test_metrics(scene: Scene) -> None:
     assert LINES == lines
     assert "# TYPE signupd_events_total counter" in text
     assert "# TYPE signupd_signups_in_progress gauge" in text
+
+
+async def test_alerts(scene: Scene) -> None:
+    """The alerts of deploy/ watch what is counted here, by its names and labels."""
+    rules = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
+    watched = {
+        one for r in rules for one in re.findall(r"signupd_[\w{}=\"]+", r["expr"])
+    }
+    _, text = await scene.get("/metrics")
+
+    counted = {line.split()[0] for line in text.splitlines()}
+    assert {"signupd_wrong_codes_total"} < watched
+    assert watched < counted
 
 
 async def test_metrics_are_plain_text(scene: Scene) -> None:
@@ -130,7 +151,7 @@ async def test_not_ready_while_draining(scene: Scene) -> None:
 
 async def test_not_ready_at_first() -> None:
     """Nobody is sent to a server before it says that it serves."""
-    assert not Telemetry(CountedBacklog(), lambda: 0.0).ready
+    assert not Telemetry(CountedBacklog(), Tally(), lambda: 0.0).ready
 
 
 async def test_not_ready_without_ledger(scene: Scene) -> None:

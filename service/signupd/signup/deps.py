@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from signupd.signup.tally import Tally
 from signupd.signup.view import View, view_of
 
 if TYPE_CHECKING:
@@ -31,6 +32,7 @@ class Deps:
     gate: Gate
     schema: SchemaRules
     log: structlog.stdlib.BoundLogger
+    tally: Tally = field(default_factory=Tally)
 
     def view(
         self, record: Record, now: int | None = None, delivery: Delivery | None = None

@@ -80,6 +80,7 @@ async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
     counted = await deps.ledger.change(record, code_repeats=repeats + 1)
     digest = code_digest(deps.keys, record, code)
     if not digests_equal(digest, record.code_digest or b""):
+        deps.tally.wrong_codes += 1
         raise CodeIncorrect
     record = await deps.ledger.change(counted, code_repeats=repeats)
     return _proved_answer(deps, record)
@@ -170,6 +171,7 @@ async def _not_proved(
     deps: Deps, record: Record, code: str, answer: CodeAnswer
 ) -> NoReturn:
     if answer is CodeAnswer.INCORRECT:
+        deps.tally.wrong_codes += 1
         refused = refused_code_digest(deps.keys, record, code)
         await deps.ledger.change(record, **transitions.code_refused(refused))
         raise CodeIncorrect
