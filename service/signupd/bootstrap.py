@@ -26,12 +26,13 @@ from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import Database, steady_clock
 from signupd.ledger.engine import open_engine, sqlite_file
 from signupd.ledger.ledger import Ledger
+from signupd.ledger.limits import Buckets
 from signupd.ledger.schema import demand_newest, migrate
 from signupd.sealing import KeyRing
 from signupd.signup.approve import approve
 from signupd.signup.deps import Deps
 from signupd.signup.gate import PROOF_INTERVAL_SECONDS, Gate
-from signupd.signup.rules import SECOND, Rules
+from signupd.signup.rules import SECOND, Limit, Rules
 from signupd.signup.schema import SchemaRules
 from signupd.signup.sweep import Swept, sweep
 from signupd.signup.work import Work
@@ -55,6 +56,7 @@ _LEASE_SLACK_SECONDS: Final = 5.0
 _NAMED_AT_START: Final = 20
 # How long after our yes Kratos may still store; see Rules.approval.
 _APPROVAL_SECONDS: Final = 45.0
+_HOUR_SECONDS: Final = 3600.0
 
 
 class Service:
@@ -78,7 +80,7 @@ class Service:
         self._database = Database(
             open_engine(settings.ledger_url), clock or steady_clock()
         )
-        self.deps = _deps(settings, self._wire, Ledger(self._database), log)
+        self.deps = _deps(settings, self._wire, self._database, log)
         self.backlog = Backlog(self._database, settings.sweep_batch)
         self._work = Work()
         # Apart from the callers' work: it must not take of what they may have at once.
@@ -239,11 +241,15 @@ def kratos_of(settings: Settings, wire: Wire) -> Kratos:
 
 
 def _deps(
-    settings: Settings, wire: Wire, ledger: Ledger, log: structlog.stdlib.BoundLogger
+    settings: Settings,
+    wire: Wire,
+    database: Database,
+    log: structlog.stdlib.BoundLogger,
 ) -> Deps:
     kratos = kratos_of(settings, wire)
     return Deps(
-        ledger=ledger,
+        ledger=Ledger(database),
+        buckets=Buckets(database),
         kratos=kratos,
         keys=key_ring(settings),
         rules=_rules(settings),
@@ -289,6 +295,12 @@ def _rules(settings: Settings) -> Rules:
         password_attempts=settings.password_attempts,
         resend_interval=_micros(settings.resend_interval),
         sends=settings.sends_per_signup,
+        per_address=Limit(settings.sends_per_address, _micros(settings.sends_refill)),
+        # Rounded up: in no hour may more come back than that.
+        per_client=Limit(
+            settings.sends_per_ip_per_hour,
+            -(-_micros(_HOUR_SECONDS) // settings.sends_per_ip_per_hour),
+        ),
         password_min_length=settings.password_min_length,
         password_max_bytes=settings.password_max_bytes,
         lease=_micros(calls + _LEASE_SLACK_SECONDS),

@@ -84,6 +84,9 @@ class Settings(BaseModel):
     password_attempts: Annotated[int, Field(ge=1, le=1000)] = 20
     resend_interval: Seconds = 60.0
     sends_per_signup: Annotated[int, Field(ge=1, le=100)] = 5
+    sends_per_address: Annotated[int, Field(ge=1, le=1000)] = 5
+    sends_refill: Seconds = 1800.0
+    sends_per_ip_per_hour: Annotated[int, Field(ge=1, le=100_000)] = 60
     # Kratos demands 8 itself; SP 800-63B, 3.1.1.2, no less.
     password_min_length: Annotated[int, Field(ge=8, le=72)] = 8
     password_max_bytes: Annotated[int, Field(ge=8, le=1024)] = 72

@@ -9,7 +9,7 @@ from typing import Any
 from signupd.ledger.record import Lease, Record, State
 from signupd.sealing import KeyRing
 from signupd.signup.contents import Contents, seal_contents, seal_mask
-from signupd.signup.rules import SECOND, Rules
+from signupd.signup.rules import SECOND, Limit, Rules
 
 NOW = 1_000_000 * SECOND
 SIGNUP_ID = uuid.UUID("11111111-1111-4111-8111-111111111111")
@@ -23,6 +23,8 @@ RULES = Rules(
     password_attempts=20,
     resend_interval=60 * SECOND,
     sends=5,
+    per_address=Limit(5, 1800 * SECOND),
+    per_client=Limit(60, 60 * SECOND),
     password_min_length=8,
     password_max_bytes=72,
     lease=75 * SECOND,

@@ -10,7 +10,7 @@ from signupd.address import Address
 from signupd.ledger.record import Lease, Record, State
 from signupd.sealing import KeyRing
 from signupd.signup.contents import Contents, seal_contents, seal_mask
-from signupd.signup.rules import SECOND, Rules
+from signupd.signup.rules import SECOND, Limit, Rules
 from structlog.testing import CapturingLogger
 
 SIGNUP_ID = uuid.UUID("5f0c2a3e-7b1d-4c52-9d6a-0a1b2c3d4e5f")
@@ -26,6 +26,8 @@ RULES = Rules(
     password_attempts=20,
     resend_interval=60 * SECOND,
     sends=5,
+    per_address=Limit(5, 1800 * SECOND),
+    per_client=Limit(60, 60 * SECOND),
     password_min_length=8,
     password_max_bytes=72,
     lease=75 * SECOND,

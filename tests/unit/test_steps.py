@@ -25,6 +25,7 @@ from signupd.signup.start import StartRequest, start_signup
 from signupd.signup.transitions import state_shown
 from signupd.signup.verify import verify_code
 
+from tests.doubles.buckets import MemoryBuckets
 from tests.doubles.clock import ClockDouble
 from tests.doubles.log import LogDouble
 from tests.doubles.memory import Died, MemoryKratos, MemoryLedger, Trouble
@@ -78,8 +79,10 @@ class World:
     def __init__(self) -> None:
         self.clock, self.log = ClockDouble(), LogDouble()
         self.ledger, self.kratos = MemoryLedger(self.clock), MemoryKratos()
+        self.buckets = MemoryBuckets(self.clock)
         self.deps = Deps(
             ledger=cast("Any", self.ledger),
+            buckets=cast("Any", self.buckets),
             kratos=cast("Any", self.kratos),
             keys=RING,
             rules=RULES,
@@ -176,7 +179,8 @@ class World:
         assert State.PASSWORD_REQUIRED is state_shown(row, self.clock())
 
     def check_rows(self) -> None:
-        """Final states stay; tries stay within their bounds."""
+        """Final states stay; tries stay within their bounds; each mail was counted."""
+        assert len(self.kratos.codes) <= self.buckets.counted
         for signup_id, state in self.final.items():
             assert state is self.ledger.rows[signup_id].state
         for row in self.ledger.rows.values():

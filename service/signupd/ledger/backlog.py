@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from signupd.ledger.record import Event, Lease, State
-from signupd.ledger.tables import event_totals, events, signups
+from signupd.ledger.tables import event_totals, events, send_buckets, signups
 
 if TYPE_CHECKING:
     import uuid
@@ -159,6 +159,18 @@ class Backlog:
             .with_for_update(skip_locked=True)
         )
         return await self._count(events.delete().where(events.c.event_id.in_(due)))
+
+    async def forget_buckets(self) -> int:
+        """Delete buckets that are full again: one that is not there is full."""
+        due = (
+            sa.select(send_buckets.c.digest)
+            .where(send_buckets.c.full_time <= self._database.moment)
+            .limit(self.batch)
+            .with_for_update(skip_locked=True)
+        )
+        return await self._count(
+            send_buckets.delete().where(send_buckets.c.digest.in_(due))
+        )
 
     async def counts(self) -> dict[str, int]:
         """Count the events of each kind since the ledger began, and what is under way.

@@ -16,10 +16,15 @@ if TYPE_CHECKING:
     from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
 
 _MICROS: Final = 1_000_000
+
+
+def _in_micros(timestamp: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
+    epoch = sa.func.extract("epoch", timestamp)
+    return sa.cast(epoch * _MICROS, sa.BigInteger)
+
+
 # PostgreSQL's own clock, not the start of the statement.
-POSTGRESQL_NOW: Final = sa.cast(
-    sa.func.extract("epoch", sa.func.clock_timestamp()) * _MICROS, sa.BigInteger
-)
+POSTGRESQL_NOW: Final = _in_micros(sa.func.clock_timestamp())
 
 
 def steady_clock() -> Callable[[], int]:
@@ -49,6 +54,14 @@ class Database:
         self._clock = clock
         self._ahead = 0
         self.shared = engine.dialect.name == "postgresql"
+        # The same clock inside a statement: as it goes on while the statement runs, or
+        # waits for a lock; and as it stood when the statement began.
+        self.moment: sa.ColumnElement[int] = POSTGRESQL_NOW
+        self.beginning = _in_micros(sa.func.statement_timestamp())
+        if not self.shared:
+            self.moment = self.beginning = sa.bindparam(
+                "moment", callable_=self.now, type_=sa.BigInteger
+            )
 
     async def close(self) -> None:
         """Close all connections."""

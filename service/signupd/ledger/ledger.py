@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from signupd.errors import SignupBusy
-from signupd.ledger.database import POSTGRESQL_NOW
 from signupd.ledger.record import Lease, Record
 from signupd.ledger.tables import signups
 
@@ -123,7 +122,7 @@ class Ledger:
         """
         # By the server's clock where there is one, with nothing in between: no row is
         # read on the hook's way.
-        now = POSTGRESQL_NOW if self._database.shared else sa.literal(self.now())
+        now = self._database.moment
         statement = (
             signups.update()
             .where(

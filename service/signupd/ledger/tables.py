@@ -95,3 +95,12 @@ event_totals = sa.Table(
     sa.Column("kind", _words(Event), primary_key=True),
     sa.Column("count", sa.BigInteger, nullable=False),
 )
+
+# How many mails went out lately. A row is gone once its bucket is full again.
+send_buckets = sa.Table(
+    "send_buckets",
+    metadata,
+    sa.Column("digest", sa.LargeBinary, primary_key=True),
+    sa.Column("full_time", sa.BigInteger, nullable=False),
+    sa.Index("ix_send_buckets_full", "full_time"),
+)

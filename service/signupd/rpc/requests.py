@@ -56,7 +56,12 @@ def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
     if faults:
         raise RequestInvalid(violations=tuple(faults))
     return StartRequest(
-        message.email, _traits(message.traits), message.locale, request_id, caller
+        message.email,
+        _traits(message.traits),
+        message.locale,
+        request_id,
+        caller,
+        message.client_ip,
     )
 
 

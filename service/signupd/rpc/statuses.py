@@ -97,7 +97,7 @@ def status_of(error: SignupdError | None) -> status_pb2.Status:
         _add(status, _bad_request(error))
     if error.retry_after_seconds is not None:
         delay = Duration()
-        delay.FromMicroseconds(int(error.retry_after_seconds * 1_000_000))
+        delay.FromMicroseconds(round(error.retry_after_seconds * 1_000_000))
         _add(status, error_details_pb2.RetryInfo(retry_delay=delay))
     if isinstance(error.signup, View):
         _add(status, signup_message(error.signup))

@@ -27,6 +27,7 @@ class Contents:
             caller's own; empty where one had none.
         stored_id: An account that an answer to our own POST named and that is still to
             be looked at: ours, or stored past us and to be deleted.
+        client: Digest of the client that asked for it, in hex; may be empty.
     """
 
     address: str
@@ -36,6 +37,7 @@ class Contents:
     pending_flow_id: str = ""
     resends: tuple[str, ...] = ()
     stored_id: str = ""
+    client: str = ""
 
     def __repr__(self) -> str:
         """Show nothing of it: it is kept sealed for a reason."""

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from signupd.kratos.client import Kratos
     from signupd.kratos.outcomes import Delivery
     from signupd.ledger.ledger import Ledger
+    from signupd.ledger.limits import Buckets
     from signupd.ledger.record import Record
     from signupd.sealing import KeyRing
     from signupd.signup.gate import Gate
@@ -26,6 +27,7 @@ class Deps:
     """The neighbours of a step, and its rules."""
 
     ledger: Ledger
+    buckets: Buckets
     kratos: Kratos
     keys: KeyRing
     rules: Rules

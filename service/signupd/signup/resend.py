@@ -21,6 +21,7 @@ from signupd.signup import transitions
 from signupd.signup.contents import Contents, open_contents, seal_contents
 from signupd.signup.deps import Answer
 from signupd.signup.find import signup_of
+from signupd.signup.limits import further_mail, uncount
 from signupd.signup.rules import SECOND
 from signupd.signup.settle import mail_went, refuse_late, sent_again, still_due
 
@@ -93,9 +94,15 @@ async def _send(
 ) -> Answer:
     """Have the mail sent under the row's lease, and write down what came of it."""
     flow_id = contents.pending_flow_id
+    counted = await further_mail(deps, record.address_digest, contents)
     try:
         await deps.kratos.send_code(flow_id, contents.traits, contents.locale)
-    except (TraitsInvalid, KratosIncompatible, KratosUnreached) as error:
+    except KratosIncompatible:
+        # A mail may have gone even so (see ``send_code``); the flow will tell.
+        await deps.ledger.change(record, **transitions.undecided())
+        raise
+    except (TraitsInvalid, KratosUnreached) as error:
+        await uncount(deps, counted)
         await deps.ledger.change(record, **transitions.resend_uncounted(before))
         if isinstance(error, TraitsInvalid):
             raise KratosIncompatible(

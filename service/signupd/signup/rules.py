@@ -11,6 +11,33 @@ PASSWORDS_KEPT: Final = 24 * 3600 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
+class Limit:
+    """A bucket of mails: so many at once, then one each time that one has come back.
+
+    Args:
+        sends: How many a full bucket holds; at least one.
+        refill: How long one takes to come back, in microseconds.
+    """
+
+    sends: int
+    refill: int
+
+    @property
+    def room(self) -> int:
+        """How far off being full a bucket may be that still holds a mail."""
+        return (self.sends - 1) * self.refill
+
+    @property
+    def room_in_debt(self) -> int:
+        """How far off it may be for a mail that cannot be refused, only counted.
+
+        Debt ends at one whole bucket: nobody can put it off for good that an empty one
+        fills again.
+        """
+        return self.room + self.sends * self.refill
+
+
+@dataclass(frozen=True, slots=True)
 class Rules:
     """Spans are in microseconds. The defaults and reasons are the settings' own.
 
@@ -21,6 +48,8 @@ class Rules:
         password_attempts: Passwords that Kratos may be asked about.
         resend_interval: Between two mails of one sign-up.
         sends: Mails of one sign-up, the first among them.
+        per_address: Mails to one address, over all sign-ups.
+        per_client: Mails that one client has asked for, over all sign-ups.
         password_min_length: In code points.
         password_max_bytes: In bytes of UTF-8.
         lease: Longer than all the calls to Kratos that one lease covers.
@@ -35,6 +64,8 @@ class Rules:
     password_attempts: int
     resend_interval: int
     sends: int
+    per_address: Limit
+    per_client: Limit
     password_min_length: int
     password_max_bytes: int
     lease: int

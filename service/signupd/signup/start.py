@@ -24,6 +24,7 @@ from signupd.signup import transitions
 from signupd.signup.contents import Contents, open_contents, seal_contents, seal_mask
 from signupd.signup.deps import Answer
 from signupd.signup.digests import address_digest
+from signupd.signup.limits import Counted, client_of, first_mail, uncount
 from signupd.signup.rules import SECOND
 from signupd.signup.settle import mail_went, settle
 from signupd.signup.traits import identity_traits
@@ -49,6 +50,7 @@ class StartRequest:
         locale: For the mail template; may be empty.
         request_id: By which a repeat is known, where given.
         caller: Whom the request id belongs to.
+        client_ip: Where the person is; may be empty. For limits alone.
     """
 
     email: str
@@ -56,6 +58,7 @@ class StartRequest:
     locale: str
     request_id: uuid.UUID | None
     caller: str = ""
+    client_ip: str = ""
 
     def __repr__(self) -> str:
         """Show nothing of the person."""
@@ -68,6 +71,7 @@ async def start_signup(deps: Deps, request: StartRequest) -> Answer:
     Raises:
         EmailInvalid, TraitsInvalid: With the faulty fields; no mail went.
         RequestIdReused: The request id came with something else before.
+        SendLimitReached: Too many mails, to the address or for the client.
         SignupBusy: The same request is at work elsewhere.
         KratosUnavailable: Repeat with the same request id.
         KratosIncompatible: Kratos is not set up for this.
@@ -78,14 +82,18 @@ async def start_signup(deps: Deps, request: StartRequest) -> Answer:
     if known is not None:
         return known
     await deps.schema.permit(request.traits)
-    await deps.gate.prove(traits)
-    contents = Contents(
-        address.text, traits, request.locale, await deps.kratos.open_registration()
-    )
-    record = _new_record(deps, request, address, contents)
-    if not await deps.ledger.add(record):
-        raise SignupBusy
-    return await _send(deps, record, contents)
+    digest = address_digest(deps.keys, address.text)
+    client = client_of(deps.keys, request.client_ip)
+    async with first_mail(deps, digest, client) as counted:
+        await deps.gate.prove(traits)
+        flow_id = await deps.kratos.open_registration()
+        contents = Contents(
+            address.text, traits, request.locale, flow_id, client=client
+        )
+        record = _new_record(deps, request, address, contents)
+        if not await deps.ledger.add(record):
+            raise SignupBusy
+    return await _send(deps, record, contents, counted)
 
 
 async def _known(deps: Deps, request: StartRequest, address: Address) -> Answer | None:
@@ -129,31 +137,44 @@ async def _resume(deps: Deps, found: Found) -> Answer:
         # No token was ever told: when this sign-up is over the request may begin anew.
         wait = record.expire_time - found.now
         raise SendLimitReached(retry_after_seconds=wait / SECOND)
-    contents = replace(contents, flow_id=await deps.kratos.open_registration())
-    sealed = seal_contents(deps.keys, record.signup_id, contents)
-    sends = record.sends + 1
-    record = await deps.ledger.change(
-        record, **transitions.sending(found.now, deps.rules, sealed, sends)
-    )
-    return await _send(deps, record, contents)
+    async with first_mail(deps, record.address_digest, contents.client) as counted:
+        contents = replace(contents, flow_id=await deps.kratos.open_registration())
+        sealed = seal_contents(deps.keys, record.signup_id, contents)
+        sends = record.sends + 1
+        record = await deps.ledger.change(
+            record, **transitions.sending(found.now, deps.rules, sealed, sends)
+        )
+    return await _send(deps, record, contents, counted)
 
 
-async def _send(deps: Deps, record: Record, contents: Contents) -> Answer:
+async def _send(
+    deps: Deps, record: Record, contents: Contents, counted: Counted
+) -> Answer:
     """Have the mail sent under the row's lease, and write down what came of it."""
     try:
         await deps.kratos.send_code(contents.flow_id, contents.traits, contents.locale)
-    except (TraitsInvalid, KratosIncompatible, KratosUnreached):
-        if record.sends == 1:
-            await deps.ledger.remove(record)  # no mail went: as if never asked for
-        else:
-            changes = {**transitions.undecided(), "sends": record.sends - 1}
-            await deps.ledger.change(record, **changes)
+    except (TraitsInvalid, KratosUnreached):
+        await uncount(deps, counted)  # no mail went: as if never asked for
+        await _take_back(deps, record, record.sends - 1)
+        raise
+    except KratosIncompatible:
+        # A mail may have gone even so, and stays counted (see ``send_code``).
+        await _take_back(deps, record, record.sends)
         raise
     except KratosUnavailable:
         if not await mail_went(deps, contents.flow_id):
             await deps.ledger.change(record, **transitions.undecided())
             raise
     return await _sent(deps, record, contents)
+
+
+async def _take_back(deps: Deps, record: Record, sends: int) -> None:
+    """End the lease of a first mail: the sign-up is gone, or as it was before."""
+    if record.sends == 1:
+        await deps.ledger.remove(record)
+        return
+    changes = {**transitions.undecided(), "sends": sends}
+    await deps.ledger.change(record, **changes)
 
 
 async def _sent(deps: Deps, record: Record, contents: Contents) -> Answer:

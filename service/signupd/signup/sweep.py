@@ -32,7 +32,7 @@ class Swept:
         settled: Dead leases moved on by what Kratos says.
         failed: Dead leases that could not be; the next round tries again.
         expired: Sign-ups whose step had lapsed.
-        forgotten: Rows, password digests and events past their time.
+        forgotten: Rows, password digests, events and buckets past their time.
         more: Whether a batch was full, so that another round should follow at once.
     """
 
@@ -63,6 +63,7 @@ async def sweep(deps: Deps, backlog: Backlog, *, batch: int, retention: int) -> 
         await backlog.forget_passwords(now - PASSWORDS_KEPT),
         await backlog.forget_signups(now - retention),
         await backlog.forget_events(now - retention),
+        await backlog.forget_buckets(),
     ]
     done = Swept(
         settled,

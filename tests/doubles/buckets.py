@@ -1,0 +1,73 @@
+"""Buckets of mails in memory, as water that runs off.
+
+The ledger keeps the moment at which a bucket is full again. Here it is what is owed and
+when that was last looked at, so that each can be held against the other.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from signupd.errors import SendLimitReached
+from signupd.ledger.limits import Drawn
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from signupd.ledger.limits import Draw
+
+MICROSECONDS = 1_000_000
+
+
+@dataclass(slots=True)
+class Owed:
+    """What one bucket is short of, in microseconds, and as of when."""
+
+    micros: int
+    at: int
+
+
+class MemoryBuckets:
+    """Buckets of one process.
+
+    Args:
+        clock: Microseconds.
+
+    Attributes:
+        counted: The mails that were counted and not given back.
+    """
+
+    def __init__(self, clock: Callable[[], int]) -> None:
+        self._clock = clock
+        self._owed: dict[bytes, Owed] = {}
+        self.counted = 0
+
+    async def take(self, draws: Sequence[Draw]) -> list[Drawn]:
+        """Draw on all or on none."""
+        wait = max(self._now_owed(one).micros - one.room for one in draws)
+        if wait > 0:
+            raise SendLimitReached(retry_after_seconds=wait / MICROSECONDS)
+        return await self.draw(draws)
+
+    async def draw(self, draws: Sequence[Draw]) -> list[Drawn]:
+        """Draw on those that have room."""
+        fitting = [one for one in draws if self._now_owed(one).micros <= one.room]
+        for one in fitting:
+            self._owed[one.digest].micros += one.refill
+        self.counted += 1
+        return [Drawn(one, self._clock()) for one in fitting]
+
+    async def give_back(self, drawn: Sequence[Drawn]) -> None:
+        """Undo draws, but for what has come back by itself."""
+        for one in drawn:
+            back = one.draw.refill - (self._clock() - one.time)
+            owed = self._now_owed(one.draw)
+            owed.micros = max(0, owed.micros - max(0, back))
+        self.counted -= 1
+
+    def _now_owed(self, draw: Draw) -> Owed:
+        now = self._clock()
+        owed = self._owed.setdefault(draw.digest, Owed(0, now))
+        owed.micros, owed.at = max(0, owed.micros - (now - owed.at)), now
+        return owed

@@ -1,0 +1,364 @@
+"""Buckets on a real database: never more than they hold, whoever draws on them."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from signupd.errors import SendLimitReached
+from signupd.ledger.backlog import Backlog
+from signupd.ledger.database import Database
+from signupd.ledger.engine import open_engine
+from signupd.ledger.limits import Buckets, Draw, Drawn
+from signupd.ledger.schema import migrate
+from signupd.ledger.tables import send_buckets
+from signupd.signup.rules import Limit
+
+from tests.doubles.buckets import MemoryBuckets
+from tests.doubles.clock import ClockDouble
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Awaitable, Iterator
+    from pathlib import Path
+
+    from devstack.postgres import Postgres
+
+SECOND = 1_000_000
+MINUTE = 60 * SECOND
+LIMIT = Limit(5, 30 * MINUTE)
+OTHER_LIMIT = Limit(60, MINUTE)
+CALLS = 50
+BATCH = 3
+# What the server's clock may go on by while a test runs.
+SLACK_SECONDS = 60.0
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """Name an empty database of either kind."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/ledger.db"
+    postgres: Postgres = request.getfixturevalue("postgres")
+    return postgres.create_database(f"ledger_{uuid.uuid4().hex}")
+
+
+@pytest.fixture
+def clock() -> ClockDouble:
+    """Give a clock that stands."""
+    return ClockDouble()
+
+
+@pytest.fixture
+async def databases(url: str, clock: ClockDouble) -> AsyncIterator[list[Database]]:
+    """Open one ledger twice, as two servers do."""
+    await migrate(url)
+    opened = [Database(open_engine(url), clock) for _ in range(2)]
+    yield opened
+    for database in opened:
+        await database.close()
+
+
+@pytest.fixture
+def buckets(databases: list[Database]) -> Buckets:
+    """Give the buckets of the first server."""
+    return Buckets(databases[0])
+
+
+def on(digest: bytes, limit: Limit = LIMIT, *, refusable: bool = True) -> Draw:
+    """Draw on a bucket."""
+    room = limit.room if refusable else limit.room_in_debt
+    return Draw(digest, limit.refill, room)
+
+
+async def outcome_of(call: Awaitable[list[Drawn]]) -> list[Drawn] | float | None:
+    """Take; give what was drawn, or the seconds to wait."""
+    try:
+        return await call
+    except SendLimitReached as error:
+        return error.retry_after_seconds
+
+
+async def taken(buckets: Buckets, *draws: Draw) -> float | None:
+    """Take; give None, or the seconds to wait."""
+    outcome = await outcome_of(buckets.take(draws))
+    return None if isinstance(outcome, list) else outcome
+
+
+async def rows(database: Database) -> dict[bytes, int]:
+    """Read the buckets that are not known to be full."""
+    async with database.connection() as connection:
+        return {row[0]: row[1] for row in await connection.execute(_everything)}
+
+
+_everything = sa.select(send_buckets.c.digest, send_buckets.c.full_time)
+
+
+async def test_take(buckets: Buckets) -> None:
+    """So many at once; then the time to wait is told, however often one asks."""
+    outcomes = [await taken(buckets, on(b"a")) for _ in range(8)]
+    other = await taken(buckets, on(b"b"))
+
+    assert [None] * 5 == outcomes[:5]
+    for wait in outcomes[5:]:
+        assert wait == pytest.approx(30 * 60, abs=SLACK_SECONDS)
+    assert other is None
+
+
+async def test_take_both(databases: list[Database], buckets: Buckets) -> None:
+    """Where the one has no room the other is left as it was, in either order."""
+    for _ in range(5):
+        await taken(buckets, on(b"empty"))
+    before = await rows(databases[0])
+    waits = [
+        await taken(buckets, on(b"empty"), on(b"full", OTHER_LIMIT)),
+        await taken(buckets, on(b"full", OTHER_LIMIT), on(b"empty")),
+    ]
+
+    assert [pytest.approx(30 * 60, abs=SLACK_SECONDS)] * 2 == waits
+    assert before == await rows(databases[0])
+
+
+async def test_take_both_with_room(databases: list[Database], buckets: Buckets) -> None:
+    """Each of the two gives by its own figures."""
+    for _ in range(2):
+        assert None is await taken(buckets, on(b"a"), on(b"b", OTHER_LIMIT))
+
+    kept = await rows(databases[0])
+    apart = kept[b"a"] - kept[b"b"]
+    assert apart == pytest.approx(2 * 29 * MINUTE, abs=SECOND)
+
+
+async def test_wait_of_the_later(buckets: Buckets) -> None:
+    """With no room in both it is the longer time that is told."""
+    for _ in range(5):
+        await taken(buckets, on(b"a"))
+        await taken(buckets, on(b"b", Limit(5, MINUTE)))
+    wait = await taken(buckets, on(b"b", Limit(5, MINUTE)), on(b"a"))
+
+    assert wait == pytest.approx(30 * 60, abs=SLACK_SECONDS)
+
+
+async def test_take_raced(databases: list[Database]) -> None:
+    """Of fifty at once, on two servers, as many get one as the bucket holds."""
+    servers = [Buckets(database) for database in databases]
+    outcomes = await asyncio.gather(
+        *[taken(servers[n % 2], on(b"a")) for n in range(CALLS)]
+    )
+
+    assert 5 == outcomes.count(None)
+
+
+async def test_take_both_raced(databases: list[Database]) -> None:
+    """Nor do they wear out the bucket that is not the matter."""
+    servers = [Buckets(database) for database in databases]
+    draws = [on(b"wide", OTHER_LIMIT), on(b"narrow")]
+    outcomes = await asyncio.gather(
+        *[taken(servers[n % 2], *draws) for n in range(CALLS)]
+    )
+    kept = await rows(databases[0])
+    apart = kept[b"narrow"] - kept[b"wide"]
+
+    assert 5 == outcomes.count(None)
+    assert apart == pytest.approx(5 * 29 * MINUTE, abs=SLACK_SECONDS * SECOND)
+
+
+async def test_draw(buckets: Buckets) -> None:
+    """What cannot be refused goes on counting, down to one bucket of debt."""
+    for _ in range(5):
+        await taken(buckets, on(b"a"))
+    drawn = [await buckets.draw([on(b"a", refusable=False)]) for _ in range(7)]
+    wait = await taken(buckets, on(b"a"))
+
+    assert [1, 1, 1, 1, 1, 0, 0] == [len(one) for one in drawn]
+    assert wait == pytest.approx(6 * 30 * 60, abs=SLACK_SECONDS)
+
+
+async def test_draw_on_each(buckets: Buckets) -> None:
+    """One that is as deep in debt as can be does not keep the other from counting."""
+    pair = [on(b"a", refusable=False), on(b"b", OTHER_LIMIT, refusable=False)]
+    for _ in range(10):
+        await buckets.draw(pair)
+
+    assert pair[1:] == [one.draw for one in await buckets.draw(pair)]
+
+
+async def test_give_back(databases: list[Database], buckets: Buckets) -> None:
+    """What is given back can be had again at once, by one; nobody gains by it."""
+    for _ in range(4):
+        await taken(buckets, on(b"a"))
+    drawn = await buckets.take([on(b"a"), on(b"b", OTHER_LIMIT)])
+    await buckets.give_back(drawn)
+    outcomes = [await taken(buckets, on(b"a")) for _ in range(2)]
+    kept = await rows(databases[0])
+
+    assert [True, False] == [one is None for one in outcomes]
+    assert kept[b"a"] - kept[b"b"] == pytest.approx(5 * 30 * MINUTE, abs=MINUTE)
+
+
+async def test_give_back_what_is_gone(
+    databases: list[Database], buckets: Buckets
+) -> None:
+    """A bucket that was forgotten is full: there is nothing to give."""
+    drawn = await buckets.take([on(b"a")])
+    async with databases[0].connection() as connection:
+        await connection.execute(send_buckets.delete())
+    await buckets.give_back(drawn)
+
+    assert {} == await rows(databases[0])
+
+
+async def test_sweep(
+    databases: list[Database], buckets: Buckets, clock: ClockDouble
+) -> None:
+    """Buckets that are full again are forgotten, a batch at a time, and no others."""
+    backlog = Backlog(databases[0], BATCH)
+    for n in range(5):
+        await taken(buckets, on(b"full %d" % n, Limit(1, 1)))
+    await taken(buckets, on(b"not yet", Limit(1, MINUTE)))
+    clock.micros += 1
+    forgotten = [await backlog.forget_buckets() for _ in range(3)]
+
+    assert [3, 2, 0] == forgotten
+    assert {b"not yet"} == (await rows(databases[0])).keys()
+
+
+async def test_clock_of_the_server(postgres: Postgres) -> None:
+    """With PostgreSQL a machine whose clock is ahead has no more than others."""
+    url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
+    await migrate(url)
+    clock = ClockDouble()
+    database = Database(open_engine(url), clock)
+    buckets = Buckets(database)
+    before = [await taken(buckets, on(b"a")) for _ in range(6)]
+    clock.move(86400)
+    after = await taken(buckets, on(b"a"))
+    swept = await Backlog(database, BATCH).forget_buckets()
+    await database.close()
+
+    assert [None] * 5 == before[:5]
+    assert after == pytest.approx(30 * 60, abs=SLACK_SECONDS)
+    assert 0 == swept
+
+
+class Exact:
+    """Buckets on SQLite, whose clock a test moves."""
+
+    def __init__(self, directory: Path) -> None:
+        self.clock = ClockDouble()
+        self.runner = asyncio.Runner()
+        url = f"sqlite:///{directory}/ledger.db"
+        self.runner.run(migrate(url))
+        self.database = Database(open_engine(url), self.clock)
+        self.buckets = Buckets(self.database)
+
+    def close(self) -> None:
+        """Close the database."""
+        self.runner.run(self.database.close())
+        self.runner.close()
+
+
+@pytest.fixture
+def exact(tmp_path: Path) -> Iterator[Exact]:
+    """Give buckets whose every microsecond counts."""
+    made = Exact(tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.mark.parametrize("limit", [LIMIT, OTHER_LIMIT, Limit(1, 7), Limit(3, 1)])
+def test_to_the_microsecond(exact: Exact, limit: Limit) -> None:
+    """The time to wait is exact: one microsecond less is refused, and then not."""
+    digest = uuid.uuid4().bytes
+
+    async def play() -> list[float | None]:
+        for _ in range(limit.sends):
+            assert None is await taken(exact.buckets, on(digest, limit))
+        waits = [await taken(exact.buckets, on(digest, limit))]
+        exact.clock.micros += limit.refill - 1
+        waits.append(await taken(exact.buckets, on(digest, limit)))
+        exact.clock.micros += 1
+        return [*waits, *[await taken(exact.buckets, on(digest, limit)) for _ in "ab"]]
+
+    refill = limit.refill / SECOND
+    assert [refill, 1 / SECOND, None, refill] == exact.runner.run(play())
+
+
+def test_what_came_back_by_itself(exact: Exact) -> None:
+    """What is given back late is given but for what has come back meanwhile."""
+
+    async def play() -> int:
+        since = exact.clock()
+        drawn = [await exact.buckets.take([on(b"a")]) for _ in range(5)]
+        exact.clock.move(60)
+        await exact.buckets.give_back(drawn[0])
+        kept = await rows(exact.database)
+        exact.clock.move(29 * 60)
+        await exact.buckets.give_back(drawn[1])
+
+        assert kept == await rows(exact.database)
+        return kept[b"a"] - since
+
+    assert 4 * 30 * MINUTE + MINUTE == exact.runner.run(play())
+
+
+STEPS = st.lists(
+    st.one_of(
+        st.tuples(st.just("take"), st.just(0)),
+        st.tuples(st.just("draw"), st.just(0)),
+        # Of those that may still turn out not to have gone, counted round and round.
+        st.tuples(st.just("give back"), st.integers(0, 9)),
+        st.tuples(st.just("wait"), st.integers(1, 25)),
+    ),
+    max_size=40,
+)
+
+
+@settings(max_examples=60, deadline=None, derandomize=True)
+@given(steps=STEPS, sends=st.integers(1, 4), refill=st.integers(1, 10))
+def play_anything(
+    exact: Exact, steps: list[tuple[str, int]], sends: int, refill: int
+) -> None:
+    """Play any steps on a bucket, and hold each outcome against the double's."""
+    exact.runner.run(_play(exact, steps, Limit(sends, refill)))
+
+
+async def _play(exact: Exact, steps: list[tuple[str, int]], limit: Limit) -> None:
+    digest, model = uuid.uuid4().bytes, MemoryBuckets(exact.clock)
+    first = on(digest, limit)
+    further = on(digest, limit, refusable=False)
+    went: list[Drawn] = []  # mails that were taken and that nobody gave back
+    for name, value in steps:
+        match name:
+            case "wait":
+                exact.clock.micros += value
+            case "draw":
+                drawn = await exact.buckets.draw([further])
+
+                assert drawn == await model.draw([further])
+            case "take":
+                outcome = await outcome_of(exact.buckets.take([first]))
+
+                assert outcome == await outcome_of(model.take([first]))
+                went += outcome if isinstance(outcome, list) else []
+            case _ if went:
+                drawn = [went.pop(value % len(went))]
+                await exact.buckets.give_back(drawn)
+                await model.give_back(drawn)
+    for n, begin in enumerate(went):
+        for count, end in enumerate(went[n:], 1):
+            passed = end.time - begin.time
+
+            assert count <= limit.sends + passed // limit.refill
+
+
+def test_anything(exact: Exact) -> None:
+    """In no span of time go more mails than a full bucket and what came back in it.
+
+    That holds whatever is drawn besides, and whatever is given back, at any time.
+    """
+    play_anything(exact)

@@ -1,0 +1,415 @@
+"""How many mails go out, over all sign-ups: whoever asks, and whatever goes wrong."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+
+from tests.integration.caller import refusal
+from tests.integration.world import another, state_of, to_code
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from tests.doubles.kratos import KratosDouble
+    from tests.integration.caller import Caller, Refusal
+    from tests.integration.world import World
+
+ADDRESS = "ann@example.com"
+BYSTANDER = "bob@example.com"
+MICROSECOND = 1e-6
+MINUTE = 60.0
+REFILL = 30 * MINUTE
+# A client of Kratos may try a GET again by itself.
+ALWAYS = 99
+
+
+def said(refused: Refusal) -> tuple[grpc.StatusCode, str, float | None]:
+    """Give status, reason and time to wait of a refusal."""
+    return refused.code, refused.reason, refused.retry_seconds
+
+
+def limited(seconds: float) -> tuple[grpc.StatusCode, str, float]:
+    """Tell what a refusal for too many mails says."""
+    return grpc.StatusCode.RESOURCE_EXHAUSTED, "SEND_LIMIT_REACHED", seconds
+
+
+async def start_all(caller: Caller, address: str, count: int) -> list[str]:
+    """Start sign-ups that must be let in; give their tokens."""
+    return [(await caller.start(address)).continuation_token for _ in range(count)]
+
+
+async def test_address(world: World, caller: Caller) -> None:
+    """Five mails at once, then one when RetryInfo says so, and not before."""
+    await start_all(caller, ADDRESS, 5)
+    refusals = [await refusal(caller.start(ADDRESS)) for _ in range(3)]
+    world.clock.move(REFILL - MICROSECOND)
+    early = await refusal(caller.start(ADDRESS))
+    world.clock.move(MICROSECOND)
+    await caller.start(ADDRESS)
+    again = await refusal(caller.start(ADDRESS))
+
+    assert [limited(REFILL)] * 3 == [*map(said, refusals)]
+    assert limited(MICROSECOND) == said(early)
+    assert limited(REFILL) == said(again)
+    assert {None} == {one.signup for one in [*refusals, early, again]}
+    assert 6 == len(world.kratos.mails_to(ADDRESS))
+
+
+async def test_refused_costs_kratos_nothing(world: World, caller: Caller) -> None:
+    """Who is refused opens no flow, leaves no row, and is no matter to others."""
+    await start_all(caller, ADDRESS, 5)
+    before = len(world.kratos.calls), len(world.rows())
+    for _ in range(10):
+        await refusal(caller.start(ADDRESS, uuid.uuid4()))
+
+    assert before == (len(world.kratos.calls), len(world.rows()))
+    assert "CODE_REQUIRED" == state_of(await caller.start(BYSTANDER))
+
+
+async def test_spellings_of_an_address(world: World, caller: Caller) -> None:
+    """However an address is written, it is one; a plus makes another mailbox."""
+    for spelling in ("Ann@Example.com", "ANN@EXAMPLE.COM", ADDRESS, "ann@example.COM"):
+        await caller.start(spelling)
+    await caller.start(ADDRESS)
+    refused = await refusal(caller.start("aNN@example.com"))
+
+    assert limited(REFILL) == said(refused)
+    assert "CODE_REQUIRED" == state_of(await caller.start("ann+1@example.com"))
+
+
+async def test_settings(world: World) -> None:
+    """The figures are the operator's."""
+    caller = (await world.serve(sends_per_address=2, sends_refill="90s")).caller
+    await start_all(caller, ADDRESS, 2)
+    refused = await refusal(caller.start(ADDRESS))
+
+    assert limited(90) == said(refused)
+
+
+async def test_restart_and_replica(world: World) -> None:
+    """What was counted holds at another server, and after a restart."""
+    first, second = [await world.serve() for _ in range(2)]
+    for n in range(5):
+        await (first, second)[n % 2].caller.start(ADDRESS)
+    refusals = [await refusal(one.caller.start(ADDRESS)) for one in (first, second)]
+    await first.service.stop()
+    third = await world.serve()
+    refusals.append(await refusal(third.caller.start(ADDRESS)))
+
+    assert [limited(REFILL)] * 3 == [*map(said, refusals)]
+
+
+async def test_ended_sign_ups_count(world: World, caller: Caller) -> None:
+    """A sign-up that lapsed or was finished gives no mail back."""
+    await start_all(caller, ADDRESS, 5)
+    world.clock.move(16 * MINUTE)
+    refused = await refusal(caller.start(ADDRESS))
+
+    assert limited(14 * MINUTE) == said(refused)
+
+
+async def test_taken_address(world: World, caller: Caller) -> None:
+    """An address that has an account is limited like any other, word for word."""
+    world.kratos.add_account(BYSTANDER, password="old")
+    seen = []
+    for address in (ADDRESS, BYSTANDER):
+        await start_all(caller, address, 5)
+        refused = await refusal(caller.start(address))
+        seen.append((said(refused), refused.message, refused.signup))
+
+    assert seen[0] == seen[1]
+    assert limited(REFILL) == seen[0][0]
+
+
+async def test_client(world: World) -> None:
+    """A client has its own count, over all addresses; nobody else is held up by it."""
+    caller = (await world.serve(sends_per_ip_per_hour=3)).caller
+    for n in range(3):
+        await caller.start(f"ann+{n}@example.com", client_ip="192.0.2.1")
+    refused = await refusal(caller.start(ADDRESS, client_ip="192.0.2.1"))
+    mapped = await refusal(caller.start(ADDRESS, client_ip="::ffff:192.0.2.1"))
+    world.clock.move(20 * MINUTE - MICROSECOND)
+    early = await refusal(caller.start(ADDRESS, client_ip="192.0.2.1"))
+    for ip in ("192.0.2.2", ""):
+        await caller.start(ADDRESS, client_ip=ip)
+    world.clock.move(MICROSECOND)
+    await caller.start(ADDRESS, client_ip="192.0.2.1")
+
+    assert [limited(20 * MINUTE)] * 2 == [said(refused), said(mapped)]
+    assert limited(MICROSECOND) == said(early)
+
+
+async def test_client_by_ipv6(world: World) -> None:
+    """All addresses of an IPv6 network are one client."""
+    caller = (await world.serve(sends_per_ip_per_hour=2)).caller
+    for ip in ("2001:db8::1", "2001:db8::ffff:1"):
+        await caller.start(ADDRESS, client_ip=ip)
+    refused = await refusal(caller.start(ADDRESS, client_ip="2001:db8::2:0:0:0"))
+    other = await caller.start(ADDRESS, client_ip="2001:db8:0:1::1")
+
+    assert limited(30 * MINUTE) == said(refused)
+    assert "CODE_REQUIRED" == state_of(other)
+
+
+async def test_client_refused_leaves_the_address(world: World) -> None:
+    """A client that has no mail left cannot use up anybody's address."""
+    caller = (await world.serve(sends_per_ip_per_hour=1, sends_per_address=1)).caller
+    await caller.start(BYSTANDER, client_ip="192.0.2.1")
+    for _ in range(3):
+        await refusal(caller.start(ADDRESS, client_ip="192.0.2.1"))
+
+    assert "CODE_REQUIRED" == state_of(await caller.start(ADDRESS))
+
+
+async def test_address_refused_leaves_the_client(world: World) -> None:
+    """Nor does an address without mails left cost the client any of its own."""
+    caller = (await world.serve(sends_per_ip_per_hour=2, sends_per_address=1)).caller
+    await caller.start(BYSTANDER, client_ip="192.0.2.1")
+    for _ in range(3):
+        await refusal(caller.start(BYSTANDER, client_ip="192.0.2.1"))
+    started = await caller.start(ADDRESS, client_ip="192.0.2.1")
+
+    assert "CODE_REQUIRED" == state_of(started)
+
+
+async def test_repeat_does_not_count(world: World) -> None:
+    """The same call again, by its request id, is the same mail."""
+    caller = (await world.serve(sends_per_address=1, sends_per_ip_per_hour=1)).caller
+    request_id = uuid.uuid4()
+    answers = [
+        await caller.start(ADDRESS, request_id, client_ip="192.0.2.1") for _ in range(3)
+    ]
+
+    assert 1 == len({answer.signup.signup_id for answer in answers})
+    assert 1 == len(world.kratos.mails_to(ADDRESS))
+
+
+async def test_one_more_counts(world: World) -> None:
+    """The one more mail, where it stayed open whether the first went, does count."""
+    caller = (await world.serve(sends_per_address=2)).caller
+    request_id = uuid.uuid4()
+    world.kratos.tear("send")
+    await refusal(caller.start(ADDRESS, request_id))
+    again = await caller.start(ADDRESS, request_id)
+    refused = await refusal(caller.start(ADDRESS))
+
+    assert "CODE_REQUIRED" == state_of(again)
+    assert limited(REFILL) == said(refused)
+    assert 2 == len(world.kratos.mails_to(ADDRESS))
+
+
+async def test_one_more_refused(world: World) -> None:
+    """With none left there is no one more either, until the time that is told."""
+    caller = (await world.serve(sends_per_address=1)).caller
+    request_id = uuid.uuid4()
+    world.kratos.tear("send")
+    await refusal(caller.start(ADDRESS, request_id))
+    refused = await refusal(caller.start(ADDRESS, request_id))
+    world.clock.move(REFILL)
+    again = await caller.start(ADDRESS, request_id)
+
+    assert limited(REFILL) == said(refused)
+    assert "CODE_REQUIRED" == state_of(again)
+
+
+TROUBLES: dict[str, Callable[[KratosDouble], None]] = {
+    "no connection": lambda kratos: kratos.break_after("open"),
+    "no flow": lambda kratos: kratos.lose("open", times=ALWAYS),
+    "too busy for a flow": lambda kratos: kratos.fail("open", times=ALWAYS),
+    "registration off": lambda kratos: setattr(kratos.setup, "registration", False),
+    "a trait is wanted": lambda kratos: setattr(
+        kratos.setup, "required_traits", frozenset({"email", "name"})
+    ),
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLES)
+async def test_given_back(world: World, trouble: str) -> None:
+    """Where Kratos certainly did not mail, nothing was counted."""
+    caller = (await world.serve(sends_per_address=1, sends_per_ip_per_hour=1)).caller
+    TROUBLES[trouble](world.kratos)
+    refusals = [
+        await refusal(caller.start(ADDRESS, client_ip="192.0.2.1")) for _ in range(3)
+    ]
+    world.kratos.heal()
+    world.kratos.setup.registration = True
+    world.kratos.setup.required_traits = frozenset({"email"})
+    if trouble == "no connection":
+        await world.kratos.up()
+    mails = world.kratos.mails_to(ADDRESS)
+    started = await caller.start(ADDRESS, client_ip="192.0.2.1")
+
+    assert "SEND_LIMIT_REACHED" not in {one.reason for one in refusals}
+    assert [] == mails
+    assert "CODE_REQUIRED" == state_of(started)
+
+
+async def test_given_back_by_the_gate(world: World) -> None:
+    """So it is where the password hook is not proved yet."""
+    world.kratos.setup.password_hook = False
+    replica = await world.serve(proved=False, sends_per_address=1)
+    refused = await refusal(replica.caller.start(ADDRESS))
+    world.kratos.setup.password_hook = True
+    proved = await world.serve(sends_per_address=1)
+
+    assert "KRATOS_INCOMPATIBLE" == refused.reason
+    assert "CODE_REQUIRED" == state_of(await proved.caller.start(ADDRESS))
+
+
+async def test_death_gives_nothing_back(world: World) -> None:
+    """A server that dies between the count and its sign-up leaves the count behind."""
+    first, second = [await world.serve(sends_per_address=2) for _ in range(2)]
+    held = world.kratos.hold("open")
+    dying = asyncio.ensure_future(first.caller.start(ADDRESS))
+    await held.arrived.wait()
+    rows = world.rows()
+    await second.caller.start(ADDRESS)
+    refused = await refusal(second.caller.start(ADDRESS))
+    held.released.set()
+    await dying
+
+    assert [] == rows
+    assert limited(REFILL) == said(refused)
+
+
+async def test_given_back_by_a_race(world: World) -> None:
+    """So it is where another server began with the same request id."""
+    first, second = [await world.serve(sends_per_address=2) for _ in range(2)]
+    request_id = uuid.uuid4()
+    held = world.kratos.hold("open", after=True)
+    begun = first.caller.start(ADDRESS, request_id)
+    await held.arrived.wait()
+    await second.caller.start(ADDRESS, request_id)
+    held.released.set()
+    refused = await refusal(begun)
+    other = await first.caller.start(ADDRESS)
+
+    assert "SIGNUP_BUSY" == refused.reason
+    assert "CODE_REQUIRED" == state_of(other)
+
+
+async def test_not_given_back(world: World) -> None:
+    """Where a mail may have gone it stays counted, whatever Kratos says."""
+    caller = (await world.serve(sends_per_address=2)).caller
+    world.kratos.setup.passwordless = False  # Kratos mails all the same
+    refusals = [await refusal(caller.start(ADDRESS)) for _ in range(3)]
+
+    assert ["KRATOS_INCOMPATIBLE"] * 2 == [one.reason for one in refusals[:2]]
+    assert limited(REFILL) == said(refusals[2])
+    assert 2 == len(world.kratos.mails_to(ADDRESS))
+
+
+async def test_stranger(world: World) -> None:
+    """Who uses up an address' mails cannot disturb a sign-up that is under way."""
+    caller = (await world.serve(resend_interval="1s")).caller
+    token, _ = await to_code(world, caller, ADDRESS)
+    await start_all(caller, ADDRESS, 4)
+    refused = await refusal(caller.start(ADDRESS))
+    left = []
+    for _ in range(4):
+        world.clock.move(1)
+        left.append((await caller.resend(token)).signup.resends_remaining)
+    verified = await caller.verify(token, world.kratos.code_for(ADDRESS))
+
+    assert "SEND_LIMIT_REACHED" == refused.reason
+    assert [3, 2, 1, 0] == left
+    assert "PASSWORD_REQUIRED" == state_of(verified)
+
+
+async def test_debt_ends(world: World) -> None:
+    """Resends put off the next StartSignup, by one bucket at the most."""
+    caller = (await world.serve(resend_interval="1s")).caller
+    tokens = await start_all(caller, ADDRESS, 5)
+    waits = []
+    for _ in range(4):
+        world.clock.move(1)
+        for token in tokens:
+            await caller.resend(token)
+        waits.append((await refusal(caller.start(ADDRESS))).retry_seconds)
+    world.clock.move(waits[-1] or 0)
+    started = await caller.start(ADDRESS)
+
+    assert [6 * REFILL - n for n in (1, 2, 3, 4)] == waits
+    assert "CODE_REQUIRED" == state_of(started)
+    assert 26 == len(world.kratos.mails_to(ADDRESS))
+
+
+async def test_resends_count_for_the_client(world: World) -> None:
+    """A further mail is one more that the client of the sign-up asked for."""
+    caller = (await world.serve(sends_per_ip_per_hour=2, resend_interval="1s")).caller
+    started = await caller.start(ADDRESS, client_ip="192.0.2.1")
+    world.clock.move(1)
+    await caller.resend(started.continuation_token)
+    refused = await refusal(caller.start(BYSTANDER, client_ip="192.0.2.1"))
+
+    assert limited(30 * MINUTE - 1) == said(refused)
+
+
+async def test_resend_given_back(world: World) -> None:
+    """A resend that never reached Kratos leaves the address' mails as they were."""
+    caller = (await world.serve(sends_per_address=2, resend_interval="1s")).caller
+    token, _ = await to_code(world, caller, ADDRESS)
+    world.clock.move(1)
+    world.kratos.break_after("open")
+    refused = await refusal(caller.resend(token))
+    await world.kratos.up()
+    other = await caller.start(ADDRESS)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert "CODE_REQUIRED" == state_of(other)
+
+
+async def test_resend_that_may_have_gone(world: World) -> None:
+    """One that Kratos mails though it says otherwise counts, and does not go on."""
+    caller = (await world.serve(resend_interval="1s")).caller
+    token, _ = await to_code(world, caller, ADDRESS)
+    world.kratos.setup.passwordless = False
+    seen = []
+    for _ in range(6):
+        world.clock.move(1)
+        seen.append((await refusal(caller.resend(token))).reason)
+
+    assert ["KRATOS_INCOMPATIBLE"] * 4 + ["SEND_LIMIT_REACHED"] * 2 == seen
+    assert 5 == len(world.kratos.mails_to(ADDRESS))
+
+
+async def test_swept(world: World) -> None:
+    """What is full again is forgotten; nothing grows for good."""
+    replica = await world.serve(sweep_interval="1d")
+    for n in range(10):
+        await replica.caller.start(f"ann+{n}@example.com", client_ip=f"192.0.2.{n}")
+    swept = []
+    for seconds in (MINUTE, REFILL):
+        world.clock.move(seconds)
+        swept.append((await replica.service.sweep()).forgotten)
+
+    assert [10, 10] == swept
+
+
+async def test_wrong_codes_are_counted(world: World) -> None:
+    """Wrong codes over all sign-ups can be watched; one known to be wrong is none."""
+    replica = await world.serve()
+    for address in (ADDRESS, BYSTANDER):
+        token, code = await to_code(world, replica.caller, address)
+        for n in (1, 1, 2):
+            await refusal(replica.caller.verify(token, another(code, n)))
+    await replica.caller.verify(token, code)
+    await refusal(replica.caller.verify(token, another(code)))
+
+    assert 5 == replica.service.deps.tally.wrong_codes
+
+
+async def test_no_address_readable(world: World, caller: Caller) -> None:
+    """Buckets name neither an address nor a client."""
+    ip: Any = "203.0.113.77"
+    await caller.start("zebulon@example.com", client_ip=ip)
+    files = b"".join(path.read_bytes() for path in world.directory.iterdir())
+
+    assert b"zebulon" not in files
+    assert ip.encode() not in files
+    assert bytes(map(int, ip.split("."))) not in files
