@@ -13,6 +13,7 @@ from tests.limbo.stage import (
     new_request_id,
     password_request,
     resend_request,
+    start_request,
     verify_request,
     wrong_code,
 )
@@ -121,6 +122,23 @@ def test_limit(stage: Stage) -> None:
     assert over.retry_seconds is None
     assert 1 + RESENDS == stage.world.mails(address)
     assert "PASSWORD_REQUIRED" == proved.what
+
+
+def test_stranger(stage: Stage) -> None:
+    """Who uses up all mails to an address does not stop a sign-up under way."""
+    address = stage.new_address()
+    started = stage.started(address)
+    for _ in range(4):
+        stage.started(address)
+    refused = stage.caller.ask(start_request(address))
+    left = [resent(stage, started).shown.resends_remaining for _ in range(RESENDS)]
+    proved = stage.caller.ask(verify_request(started, stage.code(address)))
+
+    assert "SEND_LIMIT_REACHED" == refused.what
+    assert refused.retry_seconds
+    assert [3, 2, 1, 0] == left
+    assert "PASSWORD_REQUIRED" == proved.what
+    assert 9 == stage.world.mails(address)
 
 
 def test_same_request_id(stage: Stage) -> None:

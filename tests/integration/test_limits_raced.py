@@ -1,0 +1,150 @@
+"""Fifty calls at once, on two servers of one ledger: no limit can be raced past."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import uuid
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from signupd.ledger.schema import migrate
+
+from tests.integration.caller import read_refusal
+from tests.integration.world import another, state_of, to_code
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from devstack.postgres import Postgres
+    from tests.integration.caller import Caller
+    from tests.integration.world import World
+
+ADDRESS = "ann@example.com"
+CALLS = 50
+CLIENT_SENDS = 20
+KEYS = {
+    name: base64.b64encode(bytes([n]) * 32).decode()
+    for n, name in enumerate(("token_keys", "digest_key"))
+}
+# What a call is to be repeated for.
+AGAIN = {"SIGNUP_BUSY", "RESEND_TOO_SOON"}
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def pair(request: pytest.FixtureRequest, world: World) -> list[Caller]:
+    """Give callers of two servers on one ledger of either kind."""
+    settings: dict[str, Any] = {
+        "resend_interval": "1ms",
+        "sends_per_ip_per_hour": CLIENT_SENDS,
+    }
+    if request.param == "postgresql":
+        postgres: Postgres = request.getfixturevalue("postgres")
+        url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
+        await migrate(url)
+        settings |= {"ledger_url": url, **KEYS}
+    return [(await world.serve(**settings)).caller for _ in range(2)]
+
+
+async def outcome(call: Awaitable[Any]) -> str:
+    """Name the state that a call comes to, or the reason that it is refused for."""
+    try:
+        return state_of(await call)
+    except grpc.aio.AioRpcError as error:
+        return read_refusal(error).reason
+
+
+async def at_once(
+    pair: list[Caller], call: Callable[[Caller, int], Awaitable[Any]]
+) -> Counter[str]:
+    """Make fifty calls in turn to the two, each repeated where it says so.
+
+    Args:
+        pair: The callers.
+        call: Makes one, given the caller and its number.
+
+    Returns:
+        What they came to.
+    """
+
+    async def persist(number: int) -> str:
+        caller = pair[number % len(pair)]
+        while (what := await outcome(call(caller, number))) in AGAIN:
+            pass
+        return what
+
+    return Counter(await asyncio.gather(*[persist(n) for n in range(CALLS)]))
+
+
+async def test_starts(world: World, pair: list[Caller]) -> None:
+    """Of fifty StartSignup for one address five send a mail."""
+    seen = await at_once(pair, lambda caller, _: caller.start(ADDRESS))
+
+    assert {"CODE_REQUIRED": 5, "SEND_LIMIT_REACHED": 45} == seen
+    assert 5 == len(world.kratos.mails_to(ADDRESS))
+
+
+async def test_starts_of_a_client(world: World, pair: list[Caller]) -> None:
+    """Of fifty by one client twenty send a mail, and to no address more than five.
+
+    A call may be refused for what another one holds only to give it back; so what is
+    left is used up afterwards.
+    """
+
+    def start(caller: Caller, number: int) -> Awaitable[Any]:
+        address = f"ann+{number % 5}@example.com"
+        return caller.start(address, client_ip="192.0.2.1")
+
+    seen = await at_once(pair, start)
+    while "CODE_REQUIRED" == await outcome(
+        pair[0].start(f"bob+{seen.total()}@example.com", client_ip="192.0.2.1")
+    ):
+        seen["CODE_REQUIRED"] += 1
+    mails = [len(world.kratos.mails_to(f"ann+{n}@example.com")) for n in range(5)]
+
+    assert CLIENT_SENDS == seen["CODE_REQUIRED"]
+    assert max(mails) <= 5
+
+
+async def test_codes(world: World, pair: list[Caller]) -> None:
+    """Of fifty wrong codes five are tried, and then even the right one is not."""
+    token, code = await to_code(world, pair[0], ADDRESS)
+    seen = await at_once(
+        pair, lambda caller, number: caller.verify(token, another(code, number + 1))
+    )
+    right = await outcome(pair[1].verify(token, code))
+
+    assert {"CODE_INCORRECT": 5, "CODE_ATTEMPTS_EXHAUSTED": 45} == seen
+    assert "CODE_ATTEMPTS_EXHAUSTED" == right
+    assert 5 == world.kratos.calls.count("code")
+
+
+async def test_codes_after_the_proof(world: World, pair: list[Caller]) -> None:
+    """After the proof the tries at a repeat are counted as strictly."""
+    token, code = await to_code(world, pair[0], ADDRESS)
+    await pair[0].verify(token, code)
+    seen = await at_once(
+        pair, lambda caller, number: caller.verify(token, another(code, number + 1))
+    )
+
+    assert {"CODE_INCORRECT": 5, "CODE_ATTEMPTS_EXHAUSTED": 45} == seen
+
+
+async def test_resends(world: World, pair: list[Caller]) -> None:
+    """Of fifty ResendCode four send a mail, the sign-up's whole share."""
+    token, _ = await to_code(world, pair[0], ADDRESS)
+    ticking = asyncio.create_task(_tick(world))
+    seen = await at_once(pair, lambda caller, _: caller.resend(token))
+    ticking.cancel()
+
+    assert {"CODE_REQUIRED": 4, "SEND_LIMIT_REACHED": 46} == seen
+    assert 5 == len(world.kratos.mails_to(ADDRESS))
+
+
+async def _tick(world: World) -> None:
+    """Have the ledger's clock go on, where it is not the database's own."""
+    while True:
+        world.clock.move(0.001)
+        await asyncio.sleep(0)
