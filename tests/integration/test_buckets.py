@@ -38,21 +38,6 @@ BATCH = 3
 SLACK_SECONDS = 60.0
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """Name an empty database of either kind."""
-    if request.param == "sqlite":
-        return f"sqlite:///{tmp_path}/ledger.db"
-    postgres: Postgres = request.getfixturevalue("postgres")
-    return postgres.create_database(f"ledger_{uuid.uuid4().hex}")
-
-
-@pytest.fixture
-def clock() -> ClockDouble:
-    """Give a clock that stands."""
-    return ClockDouble()
-
-
 @pytest.fixture
 async def databases(url: str, clock: ClockDouble) -> AsyncIterator[list[Database]]:
     """Open one ledger twice, as two servers do."""
