@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from typing import TYPE_CHECKING
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
@@ -33,6 +34,8 @@ MINUTE = 60 * SECOND
 LIMIT = Limit(5, 30 * MINUTE)
 OTHER_LIMIT = Limit(60, MINUTE)
 CALLS = 50
+# Each has a connection; a server has ten.
+WAITING = 8
 BATCH = 3
 # What the server's clock may go on by while a test runs.
 SLACK_SECONDS = 60.0
@@ -150,6 +153,47 @@ async def test_take_both_raced(databases: list[Database]) -> None:
 
     assert 5 == outcomes.count(None)
     assert apart == pytest.approx(5 * 29 * MINUTE, abs=SLACK_SECONDS * SECOND)
+
+
+async def test_take_at_one_moment(postgres: Postgres, clock: ClockDouble) -> None:
+    """Of several that see the last mail at the same moment one gets it."""
+    url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
+    await migrate(url)
+    database = Database(open_engine(url), clock)
+    buckets = Buckets(database)
+    for _ in range(4):
+        await taken(buckets, on(b"a"), on(b"b", OTHER_LIMIT))
+    before = await rows(database)
+    with psycopg.connect(url) as holder:
+        holder.execute("SELECT 1 FROM send_buckets FOR UPDATE")
+        calls = [
+            asyncio.ensure_future(taken(buckets, on(b"a"), on(b"b", OTHER_LIMIT)))
+            for _ in range(WAITING)
+        ]
+        async with asyncio.timeout(SLACK_SECONDS):
+            while await asyncio.to_thread(_waiting, url) < WAITING:
+                pass
+    outcomes = await asyncio.gather(*calls)
+    after = await rows(database)
+    await database.close()
+
+    assert 1 == outcomes.count(None)
+    spent = {digest: after[digest] - before[digest] for digest in before}
+    assert spent == {
+        b"a": LIMIT.refill,
+        b"b": pytest.approx(OTHER_LIMIT.refill, abs=SLACK_SECONDS * SECOND / 2),
+    }
+
+
+def _waiting(url: str) -> int:
+    """Count those who wait for a lock."""
+    with psycopg.connect(url) as connection:
+        query = (
+            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+            " AND datname = current_database()"
+        )
+        row = connection.execute(query).fetchone()
+        return row[0] if row else 0
 
 
 async def test_draw(buckets: Buckets) -> None:

@@ -137,6 +137,15 @@ def test_sentences() -> None:
     assert [] == [s for s in sentences if not re.fullmatch(r"[A-Z][^.]{10,70}\.", s)]
 
 
+@pytest.mark.parametrize("micros", [0, 1, 249, 251, 1_799_999_999, 37_799_999_999])
+def test_time_to_wait(micros: int) -> None:
+    """RetryInfo is exact to the microsecond: one less would be too early."""
+    error = errors.SendLimitReached(retry_after_seconds=micros / 1_000_000)
+    delay = details(status_of(error))[error_details_pb2.RetryInfo].retry_delay
+
+    assert micros == delay.ToMicroseconds()
+
+
 def test_details() -> None:
     """Faults, a time to wait and the sign-up come as details of their own."""
     violations = (
