@@ -11,21 +11,21 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-from rich.table import Table
 
 from signupd.accounts.orphans import Outcome
 from signupd.accounts.verdict import Verdict
+from signupd.cli.page import age, columns, console, printable, rfc3339
 
 if TYPE_CHECKING:
     import uuid
+
+    from rich.table import Table
 
     from signupd.accounts.orphans import Orphan, Page
 
 # What a person looks through; a script gets them all.
 MAX_ROWS: Final = 1000
-# A pipe has no width of its own, and whoever reads it wants a line to stay one.
-PIPE_COLUMNS: Final = 200
-_UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 # Why identities that might have been orphans are none.
 _LEFT_OUT: Final = {
@@ -88,7 +88,7 @@ class Findings:
     def conclude(self) -> None:
         """Say what was found, and what to make of it."""
         if self._rows:
-            _console().print(_table(self._rows, datetime.now(UTC)))
+            console().print(_table(self._rows, _micros(datetime.now(UTC))))
         if len(self._rows) < self._count and not self._json:
             _say(f"These are the first {len(self._rows)}; --json lists all.")
         _say(
@@ -146,49 +146,28 @@ def _json_of(orphan: Orphan) -> dict[str, Any]:
     return {
         "identity_id": str(orphan.id),
         "masked_email": orphan.masked_email,
-        "create_time": _rfc3339(orphan.created_at),
+        "create_time": rfc3339(_micros(orphan.created_at)),
         "last_sign_of_life": orphan.life.sign.value,
-        "last_sign_of_life_time": _rfc3339(orphan.life.at),
+        "last_sign_of_life_time": rfc3339(_micros(orphan.life.at)),
     }
 
 
-def _table(orphans: list[Orphan], now: datetime) -> Table:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    for name in ("identity", "age", "last sign of life"):
-        table.add_column(name, no_wrap=True)
-    table.add_column("address", overflow="fold")
+def _table(orphans: list[Orphan], now: int) -> Table:
+    table = columns("identity", "age", "last sign of life", "address")
     for orphan in orphans:
         sign = orphan.life.sign.replace("_", " ")
         table.add_row(
             str(orphan.id),
-            _span(now - orphan.created_at),
-            f"{_span(now - orphan.life.at)} ago, {sign}",
-            orphan.masked_email,
+            age(now - _micros(orphan.created_at)),
+            f"{age(now - _micros(orphan.life.at))} ago, {sign}",
+            printable(orphan.masked_email),
         )
     return table
 
 
-def _span(span: timedelta) -> str:
-    """Put a span of time in its largest unit, rounded down: ``42s``, ``17d``."""
-    seconds = max(0, int(span.total_seconds()))
-    return next(
-        f"{seconds // size}{unit}"
-        for unit, size in _UNITS
-        if seconds >= size or unit == "s"
-    )
-
-
-def _rfc3339(moment: datetime) -> str:
-    text = moment.astimezone(UTC).isoformat(timespec="microseconds")
-    return text.replace("+00:00", "Z")
-
-
-def _console() -> Console:
-    """Make the way to standard output, which takes text for what it is."""
-    console = Console(highlight=False, emoji=False, markup=False)
-    if not console.is_terminal:
-        console.width = PIPE_COLUMNS
-    return console
+def _micros(moment: datetime) -> int:
+    """Put a moment as microseconds since the Unix epoch."""
+    return (moment - _EPOCH) // timedelta(microseconds=1)
 
 
 def _bar(doing: str, total: float, *, as_json: bool) -> Progress:
@@ -196,16 +175,16 @@ def _bar(doing: str, total: float, *, as_json: bool) -> Progress:
 
     Not to a terminal that gets lines on standard output at the same time.
     """
-    console = Console(stderr=True, highlight=False, emoji=False, markup=False)
+    screen = Console(stderr=True, highlight=False, emoji=False, markup=False)
     bar = Progress(
         TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.percentage:>3.0f}%"),
         TimeElapsedColumn(),
-        console=console,
+        console=screen,
         transient=True,
         redirect_stdout=False,  # which may be a file
-        disable=not console.is_terminal or (as_json and sys.stdout.isatty()),
+        disable=not screen.is_terminal or (as_json and sys.stdout.isatty()),
     )
     bar.add_task(doing, total=total)
     return bar
