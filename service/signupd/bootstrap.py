@@ -36,7 +36,8 @@ from signupd.signup.rules import SECOND, Limit, Rules
 from signupd.signup.schema import SchemaRules
 from signupd.signup.sweep import Swept, sweep
 from signupd.signup.work import Work
-from signupd.telemetry import Telemetry
+from signupd.telemetry.metrics import Metrics
+from signupd.telemetry.probes import Telemetry
 from signupd.web import listen
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
     import structlog
     from pydantic import SecretStr
 
+    from signupd.observer import Observer
     from signupd.settings import Settings
 
 # Where Kratos calls a hook: a dead one costs it three tries and 3 s, a slow one more.
@@ -76,7 +78,8 @@ class Service:
     ) -> None:
         self._settings = settings
         self._log = log
-        self._wire = wire_of(settings)
+        metrics = Metrics(time.monotonic)
+        self._wire = wire_of(settings, metrics)
         self._database = Database(
             open_engine(settings.ledger_url), clock or steady_clock()
         )
@@ -88,8 +91,10 @@ class Service:
         hooks = Hooks(partial(approve, self.deps), log, _secret(settings.hook_key))
         self._hooks = web.AppRunner(hooks.app(), access_log=None)
         identities = Identities(admin_of(settings, self._wire))
-        self._server = server_of(settings, self.deps, identities, self._work)
-        self._telemetry = Telemetry(self.backlog, self.deps.tally, time.monotonic)
+        self._server = server_of(settings, self.deps, identities, self._work, metrics)
+        self._telemetry = Telemetry(
+            self.backlog, self.deps.tally, metrics, time.monotonic
+        )
         self._metrics = web.AppRunner(self._telemetry.app(), access_log=None)
         self._loops: list[asyncio.Task[None]] = []
         self.port = 0
@@ -216,10 +221,10 @@ class Service:
             await asyncio.sleep(PROOF_INTERVAL_SECONDS)
 
 
-def wire_of(settings: Settings) -> Wire:
+def wire_of(settings: Settings, observer: Observer | None = None) -> Wire:
     """Make the wire to Kratos; whoever asks for it closes it."""
     token = _secret(settings.kratos_admin_token)
-    return Wire(admin_token=token, ca=settings.kratos_ca)
+    return Wire(admin_token=token, ca=settings.kratos_ca, observer=observer)
 
 
 def admin_of(settings: Settings, wire: Wire) -> AdminApi:

@@ -15,18 +15,24 @@ if TYPE_CHECKING:
     import structlog
 
     from signupd.kratos.identities import Identities
+    from signupd.observer import Observer
     from signupd.settings import Settings
     from signupd.signup.deps import Deps
     from signupd.signup.work import Work
 
 
 def server_of(
-    settings: Settings, deps: Deps, identities: Identities, work: Work
+    settings: Settings,
+    deps: Deps,
+    identities: Identities,
+    work: Work,
+    observer: Observer,
 ) -> Server:
     """Make the server, of both services; it listens nowhere yet."""
     callers = callers_of(settings)
+    most = settings.max_concurrent_rpcs
     return Server(
-        ErrorInterceptor(deps.log, callers, work, settings.max_concurrent_rpcs),
+        ErrorInterceptor(deps.log, callers, work, most, observer),
         SignupServicer(deps, work, callers),
         AccountServicer(identities, work),
         callers,

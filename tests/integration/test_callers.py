@@ -16,6 +16,7 @@ from signupd.bootstrap import admin_of, wire_of
 from signupd.front import server_of
 from signupd.grants import METHODS
 from signupd.kratos.identities import Identities
+from signupd.observer import Silent
 from signupd.signup.work import Work
 
 from tests.doubles.authority import Authority, Issued, dns, raw_sans, uri
@@ -140,7 +141,8 @@ async def abroad(world: World) -> AsyncIterator[Caller]:
     deps = (await world.serve()).service.deps
     settings = world.settings(listen="0.0.0.0:0", insecure=True)
     wire = wire_of(settings)
-    server = server_of(settings, deps, Identities(admin_of(settings, wire)), Work())
+    identities = Identities(admin_of(settings, wire))
+    server = server_of(settings, deps, identities, Work(), Silent())
     port = server.listen("127.0.0.1:0", None)
     await server.start()
     async with Caller(port) as caller:

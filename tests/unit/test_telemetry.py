@@ -12,9 +12,11 @@ from aiohttp.test_utils import make_mocked_request
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.backlog import IN_PROGRESS, Backlog
 from signupd.signup.tally import Tally
-from signupd.telemetry import COUNT_SECONDS, Telemetry
+from signupd.telemetry.metrics import Metrics
+from signupd.telemetry.probes import COUNT_SECONDS, Telemetry
 
-ALERTS = Path(__file__).parents[2] / "deploy" / "prometheus" / "alerts.yml"
+ROOT = Path(__file__).parents[2]
+ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
 COUNTS = {
     "started": 10,
     "verified": 7,
@@ -25,6 +27,8 @@ COUNTS = {
     IN_PROGRESS: 2,
 }
 LINES = [
+    "signupd_ledger_up 1.0",
+    "signupd_wrong_codes_total 3.0",
     'signupd_events_total{kind="started"} 10.0',
     'signupd_events_total{kind="verified"} 7.0',
     'signupd_events_total{kind="completed"} 4.0',
@@ -32,7 +36,6 @@ LINES = [
     'signupd_events_total{kind="expired"} 2.0',
     'signupd_events_total{kind="cancelled"} 1.0',
     "signupd_signups_in_progress 2.0",
-    "signupd_wrong_codes_total 3.0",
 ]
 
 
@@ -62,7 +65,10 @@ class Scene:
         self.now = 1000.0
         self.backlog = CountedBacklog()
         self.tally = Tally(wrong_codes=3)
-        self.telemetry = Telemetry(self.backlog, self.tally, lambda: self.now)
+        self.metrics = Metrics(lambda: self.now)
+        self.telemetry = Telemetry(
+            self.backlog, self.tally, self.metrics, lambda: self.now
+        )
         self.telemetry.ready = True
 
     async def get(self, path: str) -> tuple[int, str]:
@@ -105,6 +111,15 @@ async def test_alerts(scene: Scene) -> None:
     assert watched < counted
 
 
+async def test_documented(scene: Scene) -> None:
+    """The table of docs/operations.md names the metrics, all and no others."""
+    page = (ROOT / "docs" / "operations.md").read_text()
+    _, text = await scene.get("/metrics")
+
+    told = re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)
+    assert sorted(told) == sorted(re.findall(r"^\| `(signupd_\w+)` \|", page, re.M))
+
+
 async def test_metrics_are_plain_text(scene: Scene) -> None:
     """The content type is one that Prometheus reads."""
     answer = await scene.telemetry.metrics(make_mocked_request("GET", "/metrics"))
@@ -125,16 +140,30 @@ async def test_scrapes_share_a_count(scene: Scene) -> None:
 
 
 async def test_metrics_without_ledger(scene: Scene) -> None:
-    """With no ledger there are no counts, and old ones do not stand for new ones."""
+    """With no ledger there are no counts, and old ones do not stand for new ones.
+
+    The rest is wanted most at such a time.
+    """
+    scene.metrics.call("find", "GET").end("200")
     scene.backlog.away = True
-    assert (503, "no ledger\n") == await scene.get("/metrics")
+    await assert_uncounted(scene)
 
     scene.backlog.away = False
-    assert 200 == (await scene.get("/metrics"))[0]
+    assert "signupd_ledger_up 1.0" in (await scene.get("/metrics"))[1]
 
     scene.backlog.away = True
     scene.now += COUNT_SECONDS
-    assert (503, "no ledger\n") == await scene.get("/metrics")
+    await assert_uncounted(scene)
+
+
+async def assert_uncounted(scene: Scene) -> None:
+    """See that a scrape has all but what only the ledger knows."""
+    status, text = await scene.get("/metrics")
+
+    assert 200 == status
+    assert "signupd_ledger_up 0.0" in text
+    assert "signupd_events" not in text
+    assert 'signupd_kratos_call_duration_seconds_count{call="find"' in text
 
 
 async def test_ready(scene: Scene) -> None:
@@ -151,7 +180,9 @@ async def test_not_ready_while_draining(scene: Scene) -> None:
 
 async def test_not_ready_at_first() -> None:
     """Nobody is sent to a server before it says that it serves."""
-    assert not Telemetry(CountedBacklog(), Tally(), lambda: 0.0).ready
+    metrics = Metrics(lambda: 0.0)
+
+    assert not Telemetry(CountedBacklog(), Tally(), metrics, lambda: 0.0).ready
 
 
 async def test_not_ready_without_ledger(scene: Scene) -> None:

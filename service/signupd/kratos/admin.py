@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 from signupd.errors import KratosIncompatible, KratosUnavailable
 
 if TYPE_CHECKING:
+    from signupd.kratos.calls import Call
     from signupd.kratos.wire import Answer, Wire
 
 # A deletion that is lost would leave what must not stay.
@@ -33,21 +34,27 @@ class AdminApi:
         self._url = url
         self._timeout = timeout_seconds
 
-    async def get(self, path: str) -> Answer:
+    async def get(self, path: str, call: Call | None = None) -> Answer:
         """Ask for something, whatever the answer's status.
 
         Args:
             path: From ``/admin`` on, with its query.
+            call: What it is for; what the path tells unless given.
         """
-        return await self._wire.request("GET", self._url + path, self._timeout)
+        url = self._url + path
+        return await self._wire.request("GET", url, self._timeout, call=call)
 
-    async def listed(self, path: str) -> list[Any]:
+    async def listed(self, path: str, call: Call | None = None) -> list[Any]:
         """Ask for a list.
+
+        Args:
+            path: As for ``get``.
+            call: As for ``get``.
 
         Raises:
             KratosIncompatible: The answer is none.
         """
-        return _items(await self.get(path))
+        return _items(await self.get(path, call))
 
     async def page(self, path: str) -> tuple[list[Any], str | None]:
         """Ask for a page of a list.

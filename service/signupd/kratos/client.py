@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 from signupd.errors import KratosIncompatible, KratosUnavailable, TraitsInvalid
 from signupd.kratos.admin import AdminApi
+from signupd.kratos.calls import Call
 from signupd.kratos.outcomes import (
     CODE_SENT_ID,
     FLOW_DISABLED,
@@ -86,7 +87,7 @@ class Kratos:
         Raises:
             KratosIncompatible: Registration is switched off.
         """
-        answer = await self._get(f"{self._public}{_REGISTRATION}/api")
+        answer = await self._get(f"{self._public}{_REGISTRATION}/api", Call.OPEN)
         if answer.status != HTTPStatus.OK:
             raise KratosIncompatible(
                 "Kratos opens no registration flow"
@@ -116,7 +117,8 @@ class Kratos:
         payload: dict[str, Any] = {"method": "code", "traits": traits}
         if locale:
             payload["transient_payload"] = {"locale": locale}
-        answer = await self._submit(flow_id, payload, self._timeouts.call)
+        seconds = self._timeouts.call
+        answer = await self._submit(flow_id, payload, seconds, Call.SEND)
         flow = self._flow_of(answer, "methods.code.enabled is false, perhaps")
         if CODE_SENT_ID in flow.ids():
             return
@@ -144,7 +146,7 @@ class Kratos:
         """
         payload = {"method": "code", "traits": traits, "code": code}
         seconds = self._timeouts.call if again else self._timeouts.hooked
-        answer = await self._submit(flow_id, payload, seconds)
+        answer = await self._submit(flow_id, payload, seconds, Call.CODE)
         if answer.status == HTTPStatus.OK:
             return CodeResult(CodeAnswer.HOOK_MISSING, _stored_id(answer.body))
         if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
@@ -155,7 +157,8 @@ class Kratos:
 
     async def flow_state(self, flow_id: str) -> FlowState:
         """Ask how far a flow has come."""
-        answer = await self._get(f"{self._public}{_REGISTRATION}/flows?id={flow_id}")
+        url = f"{self._public}{_REGISTRATION}/flows?id={flow_id}"
+        answer = await self._get(url, Call.FLOW)
         if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
             return FlowState.GONE
         flow = self._flow_of(answer, "an unknown answer to a flow's state")
@@ -178,7 +181,8 @@ class Kratos:
             What Kratos made of it. UNCLEAR where the address has to be looked up.
         """
         payload = {"method": "password", "traits": traits, "password": password}
-        answer = await self._submit(flow_id, payload, self._timeouts.hooked)
+        seconds = self._timeouts.hooked
+        answer = await self._submit(flow_id, payload, seconds, Call.PASSWORD)
         if answer.status == HTTPStatus.OK:
             return PasswordResult(PasswordAnswer.CREATED, _stored_id(answer.body))
         if answer.status == HTTPStatus.NOT_FOUND:
@@ -190,7 +194,8 @@ class Kratos:
     async def find_identity(self, address: str) -> Identity | None:
         """Look an account up by its address, whatever its letter case."""
         found = await self._admin.listed(
-            f"/admin/identities?credentials_identifier={quote(address, safe='')}"
+            f"/admin/identities?credentials_identifier={quote(address, safe='')}",
+            Call.FIND,
         )
         return read_identity(found[0]) if found else None
 
@@ -228,14 +233,16 @@ class Kratos:
         except (KeyError, TypeError) as error:
             raise KratosIncompatible("the courier's answer is unknown here") from error
 
-    async def _get(self, url: str) -> Answer:
-        return await self._wire.request("GET", url, self._timeouts.call)
+    async def _get(self, url: str, call: Call) -> Answer:
+        return await self._wire.request("GET", url, self._timeouts.call, call=call)
 
     async def _submit(
-        self, flow_id: str, payload: dict[str, Any], timeout_seconds: float
+        self, flow_id: str, payload: dict[str, Any], timeout_seconds: float, call: Call
     ) -> Answer:
         url = f"{self._public}{_REGISTRATION}?flow={flow_id}"
-        return await self._wire.request("POST", url, timeout_seconds, payload)
+        return await self._wire.request(
+            "POST", url, timeout_seconds, payload, call=call
+        )
 
     def _flow_of(self, answer: Answer, hint: str) -> Flow:
         if not _is_flow(answer.body):

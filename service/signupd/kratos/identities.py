@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlencode
 
 from signupd.errors import KratosIncompatible
+from signupd.kratos.calls import Call
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Sequence
@@ -82,7 +83,7 @@ class Identities:
             ("page_size", str(len(wanted))),
             *(("ids", str(id_)) for id_ in wanted),
         ]
-        found = {one.id: one for one in await self._listed(query)}
+        found = {one.id: one for one in await self._listed(query, Call.ACCOUNTS)}
         if not found.keys() <= wanted:
             raise KratosIncompatible("Kratos lists identities that nobody asked for")
         return found
@@ -95,12 +96,15 @@ class Identities:
         """
         # Kratos looks through all identifiers, in any letter case: an address may be
         # somebody else's user name.
-        found = await self._listed([("credentials_identifier", address)])
+        query = [("credentials_identifier", address)]
+        found = await self._listed(query, Call.FIND)
         return next((one for one in found if one.address == address), None)
 
-    async def _listed(self, query: Sequence[tuple[str, str]]) -> list[StoredIdentity]:
+    async def _listed(
+        self, query: Sequence[tuple[str, str]], call: Call
+    ) -> list[StoredIdentity]:
         asked = urlencode([*query, ("include_credential", "password")])
-        listed = await self._admin.listed(f"/admin/identities?{asked}")
+        listed = await self._admin.listed(f"/admin/identities?{asked}", call)
         return [read_stored(one) for one in listed]
 
 

@@ -23,10 +23,15 @@ from signupd.errors import (
     SignupdError,
 )
 from signupd.kratos.breaker import Breaker
+from signupd.kratos.calls import call_of
+from signupd.observer import LOST, UNREACHED, Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
+
+    from signupd.kratos.calls import Call
+    from signupd.observer import Observer
 
 # More at once would only queue up inside Kratos, whose pool to its database is smaller.
 MAX_CONNECTIONS: Final = 128
@@ -84,6 +89,7 @@ class Wire:
         admin_token: Goes with every request as a bearer token, where given.
         ca: A file of certificates to trust instead of the system's.
         clock: Monotonic seconds, for the breakers.
+        observer: Is told of every request, a refused one too.
 
     Raises:
         OSError, ssl.SSLError: The CA file cannot be read.
@@ -95,7 +101,9 @@ class Wire:
         admin_token: str | None,
         ca: Path | None,
         clock: Callable[[], float] = time.monotonic,
+        observer: Observer | None = None,
     ) -> None:
+        self._observer = observer or Silent()
         # One for the public API and one for the admin API: a server each.
         self._breakers: defaultdict[str, Breaker] = defaultdict(lambda: Breaker(clock))
         trusted = ssl.create_default_context(cafile=None if ca is None else str(ca))
@@ -124,13 +132,15 @@ class Wire:
         """Close all connections."""
         await self._client.aclose()
 
-    async def request(
+    async def request(  # noqa: PLR0913 - each is a thing of its own
         self,
         method: str,
         url: str,
         timeout_seconds: float,
         payload: Any = None,
         headers: Mapping[str, str] | None = None,
+        *,
+        call: Call | None = None,
     ) -> Answer:
         """Send one request and read its answer.
 
@@ -140,6 +150,7 @@ class Wire:
             timeout_seconds: For connecting, sending and reading together.
             payload: Sent as JSON, where given.
             headers: Further ones.
+            call: What it is for; what the URL tells unless given.
 
         Raises:
             KratosUnreached: No connection could be made, or was tried at all, since
@@ -149,32 +160,67 @@ class Wire:
             KratosIncompatible: The URL is not an HTTP one.
         """
         content = None if payload is None else json.dumps(payload).encode()
-        sent = {} if content is None else {"Content-Type": "application/json"}
-        breaker = self._breakers[_server_of(url)]
+        typed = {} if content is None else {"Content-Type": "application/json"}
+        watch = self._observer.call(call or call_of(method, url), method)
+        outcome = LOST
+        try:
+            response = await self._exchange(
+                self._client.build_request(
+                    method,
+                    url,
+                    content=content,
+                    headers={**typed, **watch.headers, **(headers or {})},
+                ),
+                timeout_seconds,
+            )
+            outcome = str(response.status_code)
+        except KratosUnreached:
+            outcome = UNREACHED
+            raise
+        finally:
+            watch.end(outcome)
+        return _answer(method, response)
+
+    async def _exchange(
+        self, request: httpx.Request, timeout_seconds: float
+    ) -> httpx.Response:
+        """Have a request answered, where the breaker lets it on, and tell the breaker.
+
+        Raises:
+            KratosUnreached, KratosUnavailable, KratosIncompatible: As ``request``.
+        """
+        breaker = self._breakers[_server_of(str(request.url))]
         breaker.admit()
         try:
             async with asyncio.timeout(timeout_seconds):
-                response = await self._client.request(
-                    method, url, content=content, headers={**sent, **(headers or {})}
-                )
+                response = await self._client.send(request)
         except tuple(foreign for foreign, _ in _TROUBLES) as error:
             breaker.failed()
             raise _ours(error)(
-                f"{method} to Kratos failed: {type(error).__name__}"
+                f"{request.method} to Kratos failed: {type(error).__name__}"
             ) from error
-        status, body = response.status_code, _json(response.content)
-        if status in _OUT_OF_ORDER:
+        if response.status_code in _OUT_OF_ORDER:
             breaker.failed()
         else:
             breaker.answered()
-        if status == HTTPStatus.BAD_GATEWAY and isinstance(body, dict):
-            # Kratos' own words on a hook that it does not parse, not a proxy's.
-            return Answer(status, body, response.headers)
-        if status >= _SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
-            raise KratosUnavailable(
-                f"{method} to Kratos was answered with HTTP status {status}"
-            )
+        return response
+
+
+def _answer(method: str, response: httpx.Response) -> Answer:
+    """Read an answer.
+
+    Raises:
+        KratosUnavailable: It says that Kratos cannot answer.
+    """
+    status, body = response.status_code, _json(response.content)
+    if status == HTTPStatus.BAD_GATEWAY and isinstance(body, dict):
+        # Kratos' own words on a hook that it does not parse, not a proxy's.
         return Answer(status, body, response.headers)
+    if status >= _SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise KratosUnavailable(
+            f"{method} to Kratos was answered with HTTP status {status}"
+        )
+    return Answer(status, body, response.headers)
 
 
 def _server_of(url: str) -> str:

@@ -9,18 +9,26 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from signupd.errors import Overloaded, RequestInvalid, SignupdError
+from signupd.observer import CALLER_GONE, OK
 from signupd.rpc.callers import HEALTH, OURS
-from signupd.rpc.statuses import DETAILS_KEY, INTERNAL, status_of
+from signupd.rpc.statuses import DETAILS_KEY, INTERNAL, STATUSES, status_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     import structlog
 
+    from signupd.observer import Observer
     from signupd.rpc.callers import Callers
     from signupd.signup.work import Work
 
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
+# What observers are told: gRPC's number of the status, by how a call ended.
+_NUMBERS: Final[dict[str, int]] = {
+    OK: grpc.StatusCode.OK.value[0],
+    CALLER_GONE: grpc.StatusCode.CANCELLED.value[0],
+    **{reason: row.code.value[0] for reason, row in STATUSES.items()},
+}
 # What an operator must see, as against what callers do to themselves.
 _LOUD: Final = frozenset({INTERNAL, "KRATOS_INCOMPATIBLE"})
 _WORTH_A_LINE: Final = frozenset(
@@ -46,6 +54,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         callers: Decides whom a method is open to.
         work: Goes on when its callers are gone, so it is counted beside the calls.
         most: How many calls, and pieces of work, may be under way at once.
+        observer: Is told of every call of our services.
     """
 
     def __init__(
@@ -54,11 +63,13 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         callers: Callers,
         work: Work,
         most: int,
+        observer: Observer,
     ) -> None:
         self._log = log
         self._callers = callers
         self._work = work
         self._most = most
+        self._observer = observer
         self._calls = 0
         self._guarded: dict[str, Handler] = {}
 
@@ -79,18 +90,27 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     def _guard(self, method: str, handler: Handler) -> Handler:
         async def behaviour(data: bytes, context: Context) -> Any:
+            watch = self._observer.rpc(method, context.invocation_metadata)
+            ended = CALLER_GONE
             try:
                 self._callers.admit(method, context)
                 with self._admitted():
-                    return await handler.unary_unary(_parse(handler, data), context)
+                    answer = await handler.unary_unary(_parse(handler, data), context)
+                ended = OK
             except SignupdError as error:
+                ended = error.reason
                 self._note(method, error)
                 await _abort(context, error)
             except grpc.aio.BaseError:
                 raise
             except Exception:  # noqa: BLE001 - the last resort: nothing may leak
+                ended = INTERNAL
                 self._log.exception("defect", method=method)
                 await _abort(context, None)
+            else:
+                return answer
+            finally:
+                watch.end(ended, _NUMBERS[ended])
 
         return grpc.unary_unary_rpc_method_handler(
             behaviour,

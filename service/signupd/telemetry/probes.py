@@ -1,7 +1,8 @@
-"""What operators' machines read: metrics, liveness, readiness."""
+"""The port that operators' machines ask: metrics, liveness, readiness."""
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
 
     from signupd.ledger.backlog import Backlog
     from signupd.signup.tally import Tally
+    from signupd.telemetry.metrics import Metrics
 
 # Counting reads the whole outbox; scrapes closer together share one count.
 COUNT_SECONDS: Final = 5.0
@@ -27,22 +29,28 @@ class Telemetry:
     """Answers scrapes and probes.
 
     The counts of sign-ups come from the ledger, so every replica tells the same, they
-    survive restarts, and started is always the sum of the others. The tally is this
+    survive restarts, and started is always the sum of the others. The rest is this
     process' own.
 
     Args:
         backlog: Where the counts of sign-ups come from.
         tally: What else was counted.
+        metrics: What was measured.
         clock: Monotonic seconds.
     """
 
     def __init__(
-        self, backlog: Backlog, tally: Tally, clock: Callable[[], float]
+        self,
+        backlog: Backlog,
+        tally: Tally,
+        metrics: Metrics,
+        clock: Callable[[], float],
     ) -> None:
         self._backlog = backlog
         self._tally = tally
+        self._metrics = metrics
         self._clock = clock
-        self._counts: dict[str, int] = {}
+        self._counts: dict[str, int] | None = None
         self._counted_at: float | None = None
         self.ready = False
 
@@ -73,28 +81,51 @@ class Telemetry:
         return web.Response(text="ready\n")
 
     async def metrics(self, _request: web.Request) -> web.Response:
-        """Tell the counts in Prometheus' text format."""
-        now = self._clock()
-        if self._counted_at is None or now - self._counted_at >= COUNT_SECONDS:
-            try:
-                self._counts = await self._backlog.counts()
-            except LedgerUnavailable:
-                return web.Response(status=503, text="no ledger\n")
-            self._counted_at = now
+        """Tell all of it in Prometheus' text format."""
+        await self._count()
         registry = CollectorRegistry()
         registry.register(_Counts(self._counts, self._tally))
-        return web.Response(body=generate_latest(registry), content_type="text/plain")
+        body = generate_latest(registry) + generate_latest(self._metrics.registry)
+        return web.Response(body=body, content_type="text/plain")
+
+    async def _count(self) -> None:
+        """Count anew where it is time; old counts do not stand for new ones."""
+        now = self._clock()
+        if self._counted_at is not None and now - self._counted_at < COUNT_SECONDS:
+            return
+        self._counts = self._counted_at = None
+        with contextlib.suppress(LedgerUnavailable):
+            self._counts = await self._backlog.counts()
+            self._counted_at = now
 
 
 class _Counts:
-    """One scrape's counts, as Prometheus' client wants them."""
+    """One scrape's counts, as Prometheus' client wants them.
 
-    def __init__(self, counts: dict[str, int], tally: Tally) -> None:
+    Args:
+        counts: None where the ledger does not answer: then they are left out, and the
+            scrape still has the rest, which is wanted most at such a time.
+        tally: This process' own counts.
+    """
+
+    def __init__(self, counts: dict[str, int] | None, tally: Tally) -> None:
         self._counts = counts
         self._tally = tally
 
     def collect(self) -> Iterator[Metric]:
         """Give the metric families."""
+        yield GaugeMetricFamily(
+            "signupd_ledger_up",
+            "Whether the ledger answered; where not, it could not be counted.",
+            value=self._counts is not None,
+        )
+        yield CounterMetricFamily(
+            "signupd_wrong_codes",
+            "Wrong codes tried, over all sign-ups, at this process.",
+            value=self._tally.wrong_codes,
+        )
+        if self._counts is None:
+            return
         events = CounterMetricFamily(
             "signupd_events", "What happened to sign-ups.", labels=["kind"]
         )
@@ -106,9 +137,4 @@ class _Counts:
             "signupd_signups_in_progress",
             "Sign-ups waiting for a code or a password.",
             value=self._counts[IN_PROGRESS],
-        )
-        yield CounterMetricFamily(
-            "signupd_wrong_codes",
-            "Wrong codes tried, over all sign-ups, at this process.",
-            value=self._tally.wrong_codes,
         )

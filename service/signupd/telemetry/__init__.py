@@ -1,0 +1,1 @@
+"""What operators' machines read: metrics, probes and traces."""
