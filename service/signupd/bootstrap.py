@@ -28,6 +28,7 @@ from signupd.ledger.engine import open_engine, sqlite_file
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.limits import Buckets
 from signupd.ledger.schema import demand_newest, migrate
+from signupd.observer import Both
 from signupd.sealing import KeyRing
 from signupd.signup.approve import approve
 from signupd.signup.deps import Deps
@@ -48,6 +49,7 @@ if TYPE_CHECKING:
 
     from signupd.observer import Observer
     from signupd.settings import Settings
+    from signupd.telemetry.tracing import Tracing
 
 # Where Kratos calls a hook: a dead one costs it three tries and 3 s, a slow one more.
 HOOKED_TIMEOUT_SECONDS: Final = 30.0
@@ -68,6 +70,7 @@ class Service:
         settings: What to be.
         log: Where to write.
         clock: The ledger's clock, in microseconds since the Unix epoch.
+        tracing: Where spans go, if anywhere.
     """
 
     def __init__(
@@ -75,11 +78,14 @@ class Service:
         settings: Settings,
         log: structlog.stdlib.BoundLogger,
         clock: Callable[[], int] | None = None,
+        tracing: Tracing | None = None,
     ) -> None:
         self._settings = settings
         self._log = log
+        self._tracing = tracing
         metrics = Metrics(time.monotonic)
-        self._wire = wire_of(settings, metrics)
+        observer = metrics if tracing is None else Both(metrics, tracing)
+        self._wire = wire_of(settings, observer)
         self._database = Database(
             open_engine(settings.ledger_url), clock or steady_clock()
         )
@@ -91,7 +97,7 @@ class Service:
         hooks = Hooks(partial(approve, self.deps), log, _secret(settings.hook_key))
         self._hooks = web.AppRunner(hooks.app(), access_log=None)
         identities = Identities(admin_of(settings, self._wire))
-        self._server = server_of(settings, self.deps, identities, self._work, metrics)
+        self._server = server_of(settings, self.deps, identities, self._work, observer)
         self._telemetry = Telemetry(
             self.backlog, self.deps.tally, metrics, time.monotonic
         )
@@ -156,6 +162,8 @@ class Service:
         await self._metrics.cleanup()
         await self._wire.close()
         await self._database.close()
+        if self._tracing is not None:
+            self._tracing.close()
         self._log.info("stopped")
 
     async def open_ledger(self, *, alone: bool) -> None:

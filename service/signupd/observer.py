@@ -83,3 +83,53 @@ class Silent:
 
     def end(self, _outcome: str, _status: int = 0) -> None:
         """Let it pass."""
+
+
+class Both:
+    """Tells two observers.
+
+    Args:
+        first: One.
+        second: The other.
+    """
+
+    def __init__(self, first: Observer, second: Observer) -> None:
+        self._first = first
+        self._second = second
+
+    def rpc(self, method: str, metadata: Metadata) -> RpcWatch:
+        """Have both watch an RPC."""
+        return _BothRpcs(
+            self._first.rpc(method, metadata), self._second.rpc(method, metadata)
+        )
+
+    def call(self, name: str, method: str) -> CallWatch:
+        """Have both watch a call to Kratos."""
+        return _BothCalls(
+            self._first.call(name, method), self._second.call(name, method)
+        )
+
+
+class _BothRpcs:
+    __slots__ = ("_first", "_second")
+
+    def __init__(self, first: RpcWatch, second: RpcWatch) -> None:
+        self._first = first
+        self._second = second
+
+    def end(self, reason: str, status: int) -> None:
+        self._first.end(reason, status)
+        self._second.end(reason, status)
+
+
+class _BothCalls:
+    __slots__ = ("_first", "_second", "headers")
+
+    def __init__(self, first: CallWatch, second: CallWatch) -> None:
+        self._first = first
+        self._second = second
+        self.headers = {**first.headers, **second.headers}
+
+    def end(self, outcome: str) -> None:
+        self._first.end(outcome)
+        self._second.end(outcome)

@@ -19,7 +19,7 @@ from tests.doubles.kratos_public import PublicApi
 from tests.doubles.trouble import Cut, Failing, Held, Last, Lost, Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from aiohttp.typedefs import Handler
 
@@ -47,6 +47,8 @@ class KratosDouble:
     def __init__(self) -> None:
         self._books = Books()
         self._troubles: dict[str, Trouble] = {}
+        # What each of its calls came with, in their order.
+        self.headers: list[Mapping[str, str]] = []
         self._port = 0
         self._resources = AsyncExitStack()
         self._runner: web.AppRunner | None = None
@@ -195,6 +197,7 @@ class KratosDouble:
         """Note a call, and let it meet the trouble that a test laid in its way."""
         name = await self._name(request)
         self._books.calls.append(name)
+        self.headers.append(request.headers)
         trouble = self._troubles.get(name)
         try:
             if trouble is None or not trouble.times:

@@ -22,6 +22,8 @@ from tests.integration.caller import Caller
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from signupd.telemetry.tracing import Tracing
+
 PASSWORD = "plum-violin-harbor-42"
 STATES = {
     number: name.removeprefix("SIGNUP_STATE_")
@@ -62,6 +64,7 @@ class World:
         self.clock = ClockDouble()
         self.log = LogDouble()
         self.kratos = KratosDouble()
+        self.tracing: Tracing | None = None
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -94,7 +97,9 @@ class World:
             settings: Further settings.
         """
         count = self.log.events().count("password_hook_proved")
-        service = Service(self.settings(**settings), self.log.logger, self.clock)
+        service = Service(
+            self.settings(**settings), self.log.logger, self.clock, self.tracing
+        )
         self._resources.push_async_callback(service.stop)
         await service.start()
         # Its proof has not begun yet: nothing was awaited since.

@@ -117,7 +117,9 @@ async def test_documented(scene: Scene) -> None:
     _, text = await scene.get("/metrics")
 
     told = re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)
-    assert sorted(told) == sorted(re.findall(r"^\| `(signupd_\w+)` \|", page, re.M))
+    assert sorted(told) == sorted(
+        re.findall(r"^\| `(signupd_\w+)` \|", page, re.MULTILINE)
+    )
 
 
 async def test_metrics_are_plain_text(scene: Scene) -> None:

@@ -3,13 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
+from typing import TYPE_CHECKING
+
+import typer
 
 from signupd import logs
 from signupd.bootstrap import Service
-from signupd.cli.common import Config, run, settings_of
+from signupd.cli.common import EXIT_SETTINGS, Config, complain, run, settings_of
 from signupd.ledger.lock import alone_on
+from signupd.telemetry.switch import TracingUnusableError, tracing_of
+
+if TYPE_CHECKING:
+    from signupd.telemetry.tracing import Tracing
 
 
 def serve(config: Config = None) -> None:
@@ -19,13 +27,14 @@ def serve(config: Config = None) -> None:
         settings.log_format is None and not sys.stderr.isatty()
     )
     log = logs.configure(json=as_json, level=settings.log_level)
+    tracing = _tracing()
 
     async def work() -> None:
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         with alone_on(settings.ledger_url):
-            service = Service(settings, log)
+            service = Service(settings, log, tracing=tracing)
             try:
                 await service.start()
                 await stopping.wait()
@@ -33,3 +42,16 @@ def serve(config: Config = None) -> None:
                 await service.stop()
 
     run(work)
+
+
+def _tracing() -> Tracing | None:
+    """Make what OpenTelemetry's variables ask for.
+
+    Raises:
+        typer.Exit: It cannot be made; why has been said.
+    """
+    try:
+        return tracing_of(os.environ)
+    except TracingUnusableError as error:
+        complain([str(error)])
+        raise typer.Exit(EXIT_SETTINGS) from None

@@ -1,0 +1,267 @@
+"""Spans of calls that were really made: whose they are, and what they tell."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING, Any
+
+import grpc
+import pytest
+from kratos_signup.v1 import signup_service_pb2 as pb
+from opentelemetry.sdk.trace.export import SpanExporter, SpanExportResult
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+from signupd.telemetry.tracing import Tracing
+
+from tests.integration.caller import refusal
+from tests.integration.world import to_password
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from opentelemetry.sdk.trace import ReadableSpan
+
+    from tests.integration.world import Replica, World
+
+SERVICE = "kratos_signup.v1.SignupService"
+ADDRESS = "ann@example.com"
+PASSWORD = "seven tall ladders"
+TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+
+
+class Scene:
+    """A traced service."""
+
+    def __init__(
+        self, world: World, replica: Replica, spans: InMemorySpanExporter
+    ) -> None:
+        self.world = world
+        self.replica = replica
+        self.caller = replica.caller
+        self._exporter = spans
+
+    async def spans(self, name: str) -> list[ReadableSpan]:
+        """Stop the service, which exports what is left; give the spans of a name."""
+        await self.replica.service.stop()
+        return [one for one in self._exporter.get_finished_spans() if one.name == name]
+
+    async def span(self, name: str) -> ReadableSpan:
+        """Give the only span of a name."""
+        (span,) = await self.spans(name)
+        return span
+
+    async def start(self, *metadata: tuple[str, str], **options: Any) -> None:
+        """Call StartSignup with metadata."""
+        call: Any = self.caller.channel.unary_unary(f"/{SERVICE}/StartSignup")
+        request = pb.StartSignupRequest(email=ADDRESS).SerializeToString()
+        await call(request, metadata=metadata, timeout=options.get("timeout", 60.0))
+
+
+@pytest.fixture
+async def scene(world: World) -> Scene:
+    """Set the scene."""
+    spans = InMemorySpanExporter()
+    world.tracing = Tracing([spans])
+    return Scene(world, await world.serve(), spans)
+
+
+def attributes(span: ReadableSpan) -> dict[str, Any]:
+    """Read a span's attributes."""
+    return dict(span.attributes or {})
+
+
+def id_of(span: ReadableSpan) -> int:
+    """Read a span's id."""
+    context = span.get_span_context()
+    assert context is not None
+    return context.span_id
+
+
+async def test_rpc(scene: Scene) -> None:
+    """An RPC is a server's span, with its names and how it ended."""
+    await scene.start()
+
+    span = await scene.span(f"{SERVICE}/StartSignup")
+    assert (SpanKind.SERVER, None) == (span.kind, span.parent)
+    assert {
+        "rpc.system": "grpc",
+        "rpc.service": SERVICE,
+        "rpc.method": "StartSignup",
+        "rpc.grpc.status_code": 0,
+        "signupd.reason": "OK",
+    } == attributes(span)
+    assert StatusCode.UNSET is span.status.status_code
+    assert "signupd" == span.resource.attributes["service.name"]
+
+
+async def test_refusals_are_no_errors(scene: Scene) -> None:
+    """What callers do to themselves is no error of the server's."""
+    await refusal(scene.caller.get("x"))
+
+    span = await scene.span(f"{SERVICE}/GetSignup")
+    assert "TOKEN_INVALID" == attributes(span)["signupd.reason"]
+    assert 3 == attributes(span)["rpc.grpc.status_code"]
+    assert StatusCode.UNSET is span.status.status_code
+
+
+async def test_troubles_are_errors(scene: Scene) -> None:
+    """What goes wrong here, or in Kratos, is one; neither has words of an exception."""
+    scene.world.kratos.lose("send")
+    await scene.start()
+    scene.world.kratos.fail("open")
+    await refusal(scene.caller.start("ben@example.com"))
+
+    failed = [
+        one
+        for name in ("kratos send", "kratos open")
+        for one in await scene.spans(name)
+        if "error.type" in attributes(one)
+    ]
+    (refused,) = [
+        one
+        for one in await scene.spans(f"{SERVICE}/StartSignup")
+        if attributes(one)["signupd.reason"] == "KRATOS_UNAVAILABLE"
+    ]
+    assert ["lost", "503"] == [attributes(one)["error.type"] for one in failed]
+    for span in (*failed, refused):
+        assert StatusCode.ERROR is span.status.status_code
+        assert (None, ()) == (span.status.description, tuple(span.events))
+
+
+async def test_callers_trace(scene: Scene) -> None:
+    """An RPC is in its caller's trace, and so is what Kratos is asked for it."""
+    before = len(scene.world.kratos.headers)
+    await scene.start(
+        ("traceparent", f"00-{TRACE}-{PARENT}-01"),
+        ("tracestate", "vendor=1"),
+        ("baggage", "secret=hunter2"),
+    )
+    asked = scene.world.kratos.headers[before:]
+    calls = scene.world.kratos.calls[before:]
+
+    rpc = await scene.span(f"{SERVICE}/StartSignup")
+    assert rpc.parent is not None
+    assert (TRACE, PARENT) == (
+        f"{rpc.parent.trace_id:032x}",
+        f"{rpc.parent.span_id:016x}",
+    )
+    children = [
+        one
+        for name in ("open", "send")
+        for one in await scene.spans(f"kratos {name}")
+        if one.parent and one.parent.span_id == id_of(rpc)
+    ]
+    assert ["open", "send"] == list(calls)
+    assert [f"00-{TRACE}-{id_of(one):016x}-01" for one in children] == [
+        headers["traceparent"] for headers in asked
+    ]
+    assert ["baggage" in headers for headers in asked] == [False, False]
+    assert {
+        "http.request.method": "POST",
+        "http.response.status_code": 400,
+    } == attributes(children[1])
+    assert (SpanKind.CLIENT, StatusCode.UNSET) == (
+        children[1].kind,
+        children[1].status.status_code,
+    )
+
+
+@pytest.mark.parametrize("parent", ["", "x", f"00-{TRACE}-{PARENT}", f"00-{'0' * 32}-"])
+async def test_malformed_parents(scene: Scene, parent: str) -> None:
+    """A caller that sends nonsense is answered as any other, in a trace of its own."""
+    await scene.start(("traceparent", parent))
+
+    assert (await scene.span(f"{SERVICE}/StartSignup")).parent is None
+
+
+async def test_work_outlives_its_caller(scene: Scene) -> None:
+    """What goes on when the caller is gone stays in the caller's trace."""
+    held = scene.world.kratos.hold("send")
+    with pytest.raises(grpc.aio.AioRpcError):
+        await scene.start(("traceparent", f"00-{TRACE}-{PARENT}-01"), timeout=0.5)
+    await held.arrived.wait()
+    held.released.set()
+
+    sent = await scene.span("kratos send")
+    rpc = await scene.span(f"{SERVICE}/StartSignup")
+    assert sent.parent is not None
+    assert id_of(rpc) == sent.parent.span_id
+    assert sent.end_time is not None
+    assert rpc.end_time is not None
+    assert rpc.end_time < sent.end_time
+
+
+async def test_sign_ups_share_no_trace(scene: Scene) -> None:
+    """Calls one after another are traces of their own."""
+    token = await to_password(scene.world, scene.caller, ADDRESS)
+    await scene.caller.set_password(token, PASSWORD)
+
+    names = ("StartSignup", "VerifyCode", "SetPassword")
+    spans = [await scene.span(f"{SERVICE}/{name}") for name in names]
+    contexts = [span.get_span_context() for span in spans]
+    assert 3 == len({context.trace_id for context in contexts if context})
+
+
+async def test_not_traced(world: World) -> None:
+    """Without tracing Kratos is sent no trace."""
+    replica = await world.serve()
+    await replica.caller.start(ADDRESS)
+
+    assert world.kratos.headers
+    assert not any("traceparent" in headers for headers in world.kratos.headers)
+
+
+class Stuck(SpanExporter):
+    """An exporter whose collector takes spans, and never says so."""
+
+    def __init__(self) -> None:
+        self.released = threading.Event()
+
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
+        """Wait to be released."""
+        self.released.wait()
+        return SpanExportResult.SUCCESS
+
+
+def test_the_end_waits_for_no_collector() -> None:
+    """A collector that does not answer keeps nobody from ending."""
+    stuck = Stuck()
+    tracing = Tracing([stuck], flush_seconds=0.1)
+    tracing.rpc(f"/{SERVICE}/GetSignup", lambda: None).end("OK", 0)
+    tracing.close()
+
+    assert not stuck.released.is_set()
+    stuck.released.set()
+
+
+def test_unusable(tmp_path: Path) -> None:
+    """What cannot be had ends the server at start, with code 2 and the name."""
+    done = subprocess.run(
+        [sys.executable, "-m", "signupd", "serve"],
+        env={"OTEL_TRACES_EXPORTER": "hunter2"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert 2 == done.returncode
+    assert done.stderr.startswith("signupd: OTEL_TRACES_EXPORTER: ")
+    assert "hunter2" not in done.stderr
+
+
+def test_not_imported() -> None:
+    """A server that is not asked for traces does not even import OpenTelemetry."""
+    program = (
+        "import sys, signupd.cli, signupd.telemetry.switch as switch\n"
+        "assert switch.tracing_of({}) is None\n"
+        "print([name for name in sys.modules if name.startswith('opentelemetry')])"
+    )
+    done = subprocess.run(  # noqa: S603 - our own program
+        [sys.executable, "-c", program], capture_output=True, text=True, check=True
+    )
+
+    assert "[]" == done.stdout.strip()
