@@ -133,6 +133,20 @@ class Postgres:
             )
         return f"{self.url}/{name}"
 
+    def dump(self, url: str) -> bytes:
+        """Dump a database, by `pg_dump`, as SQL.
+
+        Args:
+            url: As `create_database` gave it.
+        """
+        command = (str(_programs() / "pg_dump"), "--dbname", url)
+        done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603 - the machine's own
+        return done.stdout
+
+    def log(self) -> bytes:
+        """Read the server's log."""
+        return self._log_path.read_bytes()
+
     @property
     def url(self) -> str:
         """The server, to which a slash and a database's name are added."""

@@ -54,6 +54,7 @@ class Signupd:
         directory: A directory of its own; a private temporary one when not given.
         settings: Further settings, by the names of the contract without the prefix.
         port: Where to serve; a free port where none is given.
+        environment: Further variables of the process, by their whole names.
     """
 
     def __init__(  # noqa: PLR0913 - each is a thing of its own
@@ -65,6 +66,7 @@ class Signupd:
         port: int | None = None,
         directory: Path | None = None,
         settings: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self._resources = ExitStack()
         self.directory = directory or Path(
@@ -74,6 +76,8 @@ class Signupd:
         free = free_ports(3)
         self.hook_port = hook_port or free[0]
         self.target = f"{LOOPBACK}:{port or free[1]}"
+        self.metrics_url = f"http://{LOOPBACK}:{free[2]}/metrics"
+        self._environment = environment or {}
         self._settings = {
             "LISTEN": self.target,
             "HOOK_LISTEN": f"{LOOPBACK}:{self.hook_port}",
@@ -125,7 +129,7 @@ class Signupd:
                 cwd=self.directory,
                 # Ctrl-C is for us; we stop the server when its turn has come.
                 process_group=0,
-                env=inherited | named,
+                env={**inherited, **named, **self._environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,

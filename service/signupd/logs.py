@@ -11,18 +11,30 @@ import structlog
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-# A second line of defence: nothing here should log these in the first place.
+# A second line of defence: nothing here should log these in the first place. Kratos'
+# URLs have addresses in them, flows' ids let their holder go on with a sign-up.
 SECRET_NAMES: Final = frozenset(
     {
+        "address",
         "authorization",
+        "client_ip",
         "code",
         "continuation_token",
         "cookie",
+        "digest_key",
         "email",
+        "flow_id",
+        "headers",
+        "hook_key",
         "key",
+        "kratos_admin_token",
+        "locale",
         "password",
+        "payload",
         "token",
+        "token_keys",
         "traits",
+        "url",
     }
 )
 
@@ -34,6 +46,12 @@ def redact(
     for name in SECRET_NAMES & event.keys():
         event[name] = "[redacted]"
     return event
+
+
+def _hide_values(record: logging.LogRecord) -> bool:
+    """Hide what a library puts into its sentence."""
+    record.args = ("[redacted]",) if record.args else ()
+    return True
 
 
 _SHARED: Final[list[structlog.typing.Processor]] = [
@@ -79,6 +97,8 @@ def configure(*, json: bool, level: str) -> structlog.stdlib.BoundLogger:
         )
     )
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    # It repeats a malformed OTEL_EXPORTER_OTLP_HEADERS, with the key in it.
+    logging.getLogger("opentelemetry.util.re").addFilter(_hide_values)
     logging.getLogger("signupd").setLevel(level.upper())
     structlog.configure(
         processors=[

@@ -50,6 +50,7 @@ class Site:
         kratos: Kratos,
         hook_port: int | None = None,
         settings: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> Signupd:
         """Make a server in front of a Kratos, and do not start it.
 
@@ -57,6 +58,7 @@ class Site:
             kratos: It need not run.
             hook_port: Where Kratos' hooks come in; a free port where none is given.
             settings: By their names, without the prefix.
+            environment: Further variables, by their whole names.
         """
         return Signupd(
             kratos.public_url,
@@ -64,6 +66,7 @@ class Site:
             hook_port=hook_port,
             directory=self._new_directory("signupd"),
             settings=settings,
+            environment=environment,
         )
 
     @contextmanager

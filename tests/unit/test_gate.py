@@ -178,7 +178,7 @@ async def test_left_behind(stage: Stage) -> None:
         await stage.gate.prove({})
 
     (address,) = stage.kratos.accounts
-    assert address == stage.log.entry("probe_left_behind")["address"]
+    assert address == stage.log.entry("probe_left_behind")["probe"]
 
 
 async def test_fault_is_remembered(stage: Stage) -> None:

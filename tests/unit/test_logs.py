@@ -8,8 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import structlog
+from kratos_signup.v1 import account_service_pb2, signup_service_pb2
+from opentelemetry.util.re import parse_env_headers
 from signupd import logs
 from signupd.logs import SECRET_NAMES, redact
+from signupd.settings import SECRETS
 from signupd.signup.contents import Contents
 from signupd.signup.start import StartRequest
 
@@ -59,7 +62,25 @@ def test_not_redacted() -> None:
 
 def test_secret_names() -> None:
     """What callers mark as secret in the contract has its name here."""
-    assert {"code", "continuation_token", "email", "password", "traits"} <= SECRET_NAMES
+    messages = [
+        message
+        for file in (signup_service_pb2, account_service_pb2)
+        for message in file.DESCRIPTOR.message_types_by_name.values()
+    ]
+    marked = {
+        field.name
+        for message in messages
+        for field in message.fields
+        if field.GetOptions().debug_redact
+    }
+
+    assert {"code", "client_ip", "password"} < marked
+    assert set() == marked - SECRET_NAMES
+
+
+def test_secret_settings() -> None:
+    """Settings that are secret have their names here, too."""
+    assert set() == set(SECRETS) - SECRET_NAMES
 
 
 @pytest.mark.usefixtures("_restored")
@@ -108,6 +129,32 @@ def test_libraries(capsys: pytest.CaptureFixture[str]) -> None:
     (line,) = lines(capsys)
 
     assert ("pool is full", "warning") == (line["event"], line["level"])
+
+
+LIBRARIES = (
+    *("aiohttp", "aiosqlite", "alembic", "asyncio", "grpc", "httpcore", "httpx"),
+    *("opentelemetry", "psycopg", "sqlalchemy", "urllib3"),
+)
+
+
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.parametrize("name", [f"{one}.part" for one in LIBRARIES])
+def test_libraries_are_never_at_debug(name: str) -> None:
+    """Whatever our level is, libraries say no more than warnings: they log requests."""
+    logs.configure(json=True, level="debug")
+
+    assert logging.WARNING == logging.getLogger(name).getEffectiveLevel()
+
+
+@pytest.mark.usefixtures("_restored")
+def test_malformed_headers_of_the_collector(capsys: pytest.CaptureFixture[str]) -> None:
+    """A key for the collector that is set wrongly is complained of, and not shown."""
+    logs.configure(json=True, level="debug")
+    parse_env_headers("authorization: Bearer hunter2")
+    (line,) = lines(capsys)
+
+    assert line["event"].startswith("Header format invalid!")
+    assert "hunter2" not in json.dumps(line)
 
 
 @pytest.mark.usefixtures("_restored")

@@ -92,5 +92,5 @@ async def _clean_up(
         if left is not None:
             await kratos.delete_identity(left.id)
     except SignupdError as error:
-        log.warning("probe_left_behind", address=address, why=error.detail)
+        log.warning("probe_left_behind", probe=address, why=error.detail)
     return left is not None
