@@ -2,27 +2,37 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import pytest
 from signupd.check.client import CallRefusedError
-from signupd.cli.canary import CanaryClient, Tls
+from signupd.cli.canary import CanaryClient
+from signupd.client.calls import Signups
+from signupd.client.channel import open_channel
 
 from devstack.ports import free_ports
-from tests.doubles.authority import Authority, dns
 from tests.integration.world import PASSWORD
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.integration.world import World
 
 ADDRESS = "canary@example.com"
-AUTHORITY = Authority()
+
+
+@contextmanager
+def calling(port: int) -> Iterator[CanaryClient]:
+    """Call the server at a port; repeats are made at once."""
+    with open_channel(f"127.0.0.1:{port}", None) as channel:
+        yield CanaryClient(Signups(channel, lambda _seconds: None))
 
 
 async def test_whole_way(world: World) -> None:
     """Each call is made, and its answer read."""
     replica = await world.serve()
-    async with CanaryClient(f"127.0.0.1:{replica.service.port}", None) as client:
+    with calling(replica.service.port) as client:
         started = await client.start(ADDRESS, {"name": "Canary"})
         looked = await client.get(started.token)
         verified = await client.verify(started.token, world.kratos.code_for(ADDRESS))
@@ -40,7 +50,7 @@ async def test_whole_way(world: World) -> None:
 async def test_cancel(world: World) -> None:
     """A sign-up can be cancelled."""
     replica = await world.serve()
-    async with CanaryClient(f"0.0.0.0:{replica.service.port}", None) as client:
+    with calling(replica.service.port) as client:
         started = await client.start(ADDRESS, {})
         cancelled = await client.cancel(started.token)
 
@@ -50,9 +60,9 @@ async def test_cancel(world: World) -> None:
 async def test_refused(world: World) -> None:
     """What refuses a call is named as the contract has it."""
     replica = await world.serve()
-    async with CanaryClient(f"127.0.0.1:{replica.service.port}", None) as client:
-        with pytest.raises(CallRefusedError) as caught:
-            await client.get("no-token")
+    port = replica.service.port
+    with pytest.raises(CallRefusedError) as caught, calling(port) as client:
+        await client.get("no-token")
 
     assert ("TOKEN_INVALID", "INVALID_ARGUMENT") == (
         caught.value.reason,
@@ -62,26 +72,8 @@ async def test_refused(world: World) -> None:
 
 async def test_nobody_there() -> None:
     """Where nobody answers there is no reason but gRPC's own."""
-    async with CanaryClient(f"127.0.0.1:{free_ports(1)[0]}", None) as client:
-        with pytest.raises(CallRefusedError) as caught:
-            await client.start(ADDRESS, {})
+    (port,) = free_ports(1)
+    with pytest.raises(CallRefusedError) as caught, calling(port) as client:
+        await client.start(ADDRESS, {})
 
     assert ("", "UNAVAILABLE") == (caught.value.reason, caught.value.status)
-
-
-async def test_certificates(world: World) -> None:
-    """A server that demands certificates is known by one, and is shown another."""
-    files = AUTHORITY.serve_from(world.directory)
-    replica = await world.serve(
-        tls_cert=files.cert, tls_key=files.key, tls_client_ca=files.client_ca
-    )
-    own = AUTHORITY.issue(dns("canary.example"))
-    cert, key = world.directory / "canary.crt", world.directory / "canary.key"
-    own.write(cert, key)
-    ca = world.directory / "authority.crt"
-    ca.write_bytes(AUTHORITY.pem)
-    target = f"localhost:{replica.service.port}"
-    async with CanaryClient(target, Tls(ca, cert, key)) as client:
-        started = await client.start(ADDRESS, {})
-
-    assert "CODE_REQUIRED" == started.state

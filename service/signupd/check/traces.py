@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 _FINAL: Final = frozenset({"COMPLETED", "ALREADY_REGISTERED", "EXPIRED", "CANCELLED"})
 # Refusals of CancelSignup that say that the sign-up is final already.
 _OVER: Final = frozenset({"STEP_MISMATCH", "SIGNUP_EXPIRED", "SIGNUP_CANCELLED"})
-# A call that was given up may stay at work for as long as its calls to Kratos take.
-_CANCEL_TRIES: Final = 90
+# A call that was given up may stay at work for as long as its calls to Kratos take,
+# 75 s; the client by itself tries each a few times, for 4 s.
+_CANCEL_TRIES: Final = 20
 _RETRY_SECONDS: Final = 1.0
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import json
+import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.console import Console
 
 from signupd import logs
 from signupd.address import Address, parse_address
@@ -18,13 +17,28 @@ from signupd.check.findings import Severity
 from signupd.check.kratos_file import FileUnreadableError, KratosFile, read_files
 from signupd.check.preflight import Look, preflight
 from signupd.cli import ask
-from signupd.cli.canary import CanaryClient, Tls
-from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, run, settings_of
+from signupd.cli.canary import CanaryClient
+from signupd.cli.common import (
+    EXIT_TROUBLE,
+    AsJson,
+    Ca,
+    Cert,
+    Config,
+    Key,
+    Traits,
+    json_object,
+    run,
+    settings_of,
+)
 from signupd.cli.findings import as_json, show
+from signupd.cli.page import console
+from signupd.client.calls import Signups
+from signupd.client.channel import Tls, open_channel
 from signupd.errors import EmailInvalid
 from signupd.kratos.identities import Identities
 from signupd.kratos.survey import Survey
 from signupd.kratos.wire import Wire
+from signupd.notation import dialled
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -38,14 +52,6 @@ def _address(text: str) -> Address:
         return parse_address(text)
     except EmailInvalid as error:
         raise typer.BadParameter("is not an e-mail address") from error
-
-
-def _traits(text: str) -> dict[str, Any]:
-    with contextlib.suppress(ValueError):
-        traits = json.loads(text)
-        if isinstance(traits, dict):
-            return traits
-    raise typer.BadParameter("is not a JSON object")
 
 
 CanaryAddress = Annotated[
@@ -79,37 +85,6 @@ Target = Annotated[
         help="Where the canary finds the server; LISTEN unless given.",
     ),
 ]
-Ca = Annotated[
-    Path | None,
-    typer.Option(
-        "--ca",
-        exists=True,
-        dir_okay=False,
-        help="Certificates to trust instead of the system's, in PEM.",
-    ),
-]
-Cert = Annotated[
-    Path | None,
-    typer.Option(
-        "--cert",
-        exists=True,
-        dir_okay=False,
-        help="The canary's certificate, in PEM, with --key.",
-    ),
-]
-Key = Annotated[
-    Path | None,
-    typer.Option("--key", exists=True, dir_okay=False, help="Its private key, in PEM."),
-]
-Traits = Annotated[
-    dict[str, Any] | None,
-    typer.Option(
-        "--traits",
-        parser=_traits,
-        metavar="JSON",
-        help="Traits that the identity schema demands besides the address.",
-    ),
-]
 
 
 def check(  # noqa: PLR0913 - each option is a thing of its own
@@ -117,7 +92,7 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
     config: Config = None,
     canary_address: CanaryAddress = None,
     kratos_config: KratosConfig = None,
-    traits: Traits = None,
+    traits: Traits = "{}",
     target: Target = None,
     ca: Ca = None,
     cert: Cert = None,
@@ -131,7 +106,8 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
     Kratos one password hash. Nothing is left in it.
     """
     settings = settings_of(config)
-    file, given = _file(kratos_config), traits or {}
+    file, given = _file(kratos_config), json_object(traits)
+    tls = None if settings.certificate_files is None else Tls(ca, cert, key)
 
     async def work() -> list[Finding]:
         async with _look(settings) as look:
@@ -139,12 +115,12 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
                 look, file, given, canary_follows=canary_address is not None
             )
             if canary_address is not None:
-                tls = None if settings.certificate_files is None else Tls(ca, cert, key)
-                client = CanaryClient(target or settings.listen, tls)
                 asking = ask.for_code(
                     canary_address, settings.code_ttl, piped=code_from_stdin
                 )
-                findings += await _fly(look, client, asking, canary_address, given)
+                with open_channel(dialled(target or settings.listen), tls) as channel:
+                    cage = _cage(look, Signups(channel, time.sleep), asking)
+                    findings += await canary(cage, canary_address, given)
             return findings
 
     _tell(run(work), json_wanted=json_wanted)
@@ -178,19 +154,16 @@ async def _look(settings: Settings) -> AsyncIterator[Look]:
         await hook_wire.close()
 
 
-async def _fly(
-    look: Look,
-    client: CanaryClient,
-    asking: Callable[[], Awaitable[str]],
-    address: Address,
-    traits: dict[str, Any],
-) -> list[Finding]:
-    """Let a canary fly."""
-    async with client:
-        cage = Cage(
-            client, look.kratos, look.identities, look.survey, asking, look.settings
-        )
-        return await canary(cage, address, traits)
+def _cage(look: Look, signups: Signups, asking: Callable[[], Awaitable[str]]) -> Cage:
+    """Make what a canary works with."""
+    return Cage(
+        CanaryClient(signups),
+        look.kratos,
+        look.identities,
+        look.survey,
+        asking,
+        look.settings,
+    )
 
 
 def _tell(findings: Sequence[Finding], *, json_wanted: bool) -> None:
@@ -198,6 +171,6 @@ def _tell(findings: Sequence[Finding], *, json_wanted: bool) -> None:
     if json_wanted:
         typer.echo(as_json(findings))
     else:
-        show(findings, Console(highlight=False, markup=False, emoji=False))
+        show(findings, console())
     if any(finding.severity is Severity.ERROR for finding in findings):
         raise typer.Exit(EXIT_TROUBLE)

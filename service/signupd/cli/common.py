@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -25,6 +26,17 @@ Config = Annotated[
     Path | None, typer.Option("--config", help="A TOML file of settings.")
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+Traits = Annotated[
+    str, typer.Option("--traits", help="Further traits, as a JSON object.")
+]
+Ca = Annotated[
+    Path | None,
+    typer.Option("--ca", help="Certificates to trust instead of the system's, in PEM."),
+]
+Cert = Annotated[
+    Path | None, typer.Option("--cert", help="Your certificate, in PEM, with --key.")
+]
+Key = Annotated[Path | None, typer.Option("--key", help="Its private key, in PEM.")]
 
 
 def settings_of(config: Path | None) -> Settings:
@@ -47,6 +59,21 @@ def sources_of(config: Path | None) -> tuple[Settings, dict[str, Given]]:
     except SettingsInvalidError as error:
         complain(error.mistakes)
         raise typer.Exit(EXIT_SETTINGS) from None
+
+
+def json_object(text: str) -> dict[str, Any]:
+    """Read what is given as ``--traits``.
+
+    Raises:
+        typer.BadParameter: It is no JSON object.
+    """
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = None
+    if not isinstance(value, dict):
+        raise typer.BadParameter("is not a JSON object", param_hint="--traits")
+    return value
 
 
 def run(job: Callable[[], Coroutine[Any, Any, T]]) -> T:

@@ -7,10 +7,10 @@ import json
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-from rich.table import Table
 from rich.text import Text
 
 from signupd.check.findings import Severity
+from signupd.cli.page import columns, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,9 +28,9 @@ _STYLES: Final = {
 
 def show(findings: Sequence[Finding], console: Console) -> None:
     """Show findings to a person."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    table = columns("", "", "", header=False)
     for finding in findings:
-        table.add_row(_severity(finding), finding.check, finding.what)
+        table.add_row(_severity(finding), finding.check, printable(finding.what))
     console.print(table)
     for finding in findings:
         if finding.severity is not Severity.OK:

@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import time
-from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from signupd.cli.common import EXIT_TROUBLE, complain
+from signupd.cli.common import (
+    EXIT_TROUBLE,
+    Ca,
+    Cert,
+    Key,
+    Traits,
+    complain,
+    json_object,
+)
 from signupd.cli.terminal import StandardTerminal
 from signupd.client.calls import Signups
 from signupd.client.channel import Tls, open_channel
@@ -22,17 +28,6 @@ Target = Annotated[
 Email = Annotated[
     str, typer.Option("--email", help="The address; asked for where not given.")
 ]
-Traits = Annotated[
-    str, typer.Option("--traits", help="Further traits, as a JSON object.")
-]
-Ca = Annotated[
-    Path | None,
-    typer.Option("--ca", help="Certificates to trust instead of the system's, in PEM."),
-]
-Cert = Annotated[
-    Path | None, typer.Option("--cert", help="Your certificate, in PEM, with --key.")
-]
-Key = Annotated[Path | None, typer.Option("--key", help="Its private key, in PEM.")]
 Insecure = Annotated[
     bool, typer.Option("--insecure", help="Plaintext, also beyond this machine.")
 ]
@@ -55,7 +50,7 @@ def signup(  # noqa: PLR0913 - the contract's options
     code is 0 when the account was made.
     """
     tls = tls_of(target, Tls(ca, cert, key), insecure=insecure)
-    further = _object(traits)
+    further = json_object(traits)
     try:
         channel = open_channel(target, tls)
     except OSError as error:
@@ -80,13 +75,3 @@ def tls_of(target: str, files: Tls, *, insecure: bool) -> Tls | None:
             raise typer.BadParameter("--insecure leaves no use for a certificate")
         return files
     return None if insecure or is_loopback(target) else Tls()
-
-
-def _object(text: str) -> dict[str, Any]:
-    try:
-        value = json.loads(text)
-    except ValueError:
-        value = None
-    if not isinstance(value, dict):
-        raise typer.BadParameter("is not a JSON object", param_hint="--traits")
-    return value

@@ -96,6 +96,11 @@ class Signups:
         request = pb.SetPasswordRequest(continuation_token=token, password=password)
         return self._repeated(self._stub.SetPassword, request)
 
+    def get(self, token: str) -> Answer | Refusal:
+        """See how the sign-up stands, and what became of its mail."""
+        request = pb.GetSignupRequest(continuation_token=token)
+        return self._repeated(self._stub.GetSignup, request)
+
     def cancel(self, token: str) -> Answer | Refusal:
         """End the sign-up."""
         request = pb.CancelSignupRequest(continuation_token=token)
