@@ -11,7 +11,7 @@ import grpc
 import pytest
 from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from signupd.bootstrap import admin_of, wire_of
 from signupd.front import server_of
 from signupd.grants import METHODS
@@ -20,7 +20,7 @@ from signupd.observer import Silent
 from signupd.signup.work import Work
 
 from tests.doubles.authority import Authority, Issued, dns, raw_sans, uri
-from tests.integration.caller import Caller, Refusal, refusal
+from tests.integration.caller import Caller, Refusal, reflected, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -186,22 +186,19 @@ async def test_health_without_certificate(mutual: Replica) -> None:
     assert grpc.StatusCode.UNAVAILABLE is refused.code
 
 
-async def reflected(caller: Caller) -> list[str]:
+async def names_of(caller: Caller) -> list[str]:
     """Ask for the names of the services."""
-    channel: Any = caller.channel
-    make: Any = reflection_pb2_grpc.ServerReflectionStub
     request = reflection_pb2.ServerReflectionRequest(list_services="")
-    call = make(channel).ServerReflectionInfo(iter([request]), timeout=60)
-    (answer,) = [answer async for answer in call]
+    answer = await reflected(caller, request)
     return [service.name for service in answer.list_services_response.service]
 
 
 async def test_reflection(mutual: Replica, world: World) -> None:
     """Reflection answers whoever may call anything, and no strangers."""
     async with caller_of(mutual, ADMIN) as caller:
-        names = await reflected(caller)
+        names = await names_of(caller)
     async with caller_of(mutual, AUTHORITY.issue(dns("stranger.example"))) as caller:
-        refused = await refusal(reflected(caller))
+        refused = await refusal(names_of(caller))
 
     assert "kratos_signup.v1.SignupService" in names
     assert "CALLER_NOT_PERMITTED" == refused.reason
@@ -212,7 +209,7 @@ async def test_reflection_without_callers(world: World) -> None:
     """Without CALLERS reflection answers every certificate."""
     replica = await serve(world)
     async with caller_of(replica, AUTHORITY.issue(common_name="nobody")) as caller:
-        names = await reflected(caller)
+        names = await names_of(caller)
 
     assert "kratos_signup.v1.AccountService" in names
 

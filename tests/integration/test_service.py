@@ -10,12 +10,12 @@ import grpc
 import pytest
 from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha import reflection_pb2
 from signupd.bootstrap import Service, key_ring
 from signupd.keyfile import KeyFileError
 from signupd.settings import Settings
 
-from tests.integration.caller import refusal
+from tests.integration.caller import reflected, refusal
 from tests.integration.world import to_code
 
 if TYPE_CHECKING:
@@ -96,15 +96,6 @@ async def test_no_reflection(world: World) -> None:
     refused = await refusal(reflected(caller, request))
 
     assert grpc.StatusCode.UNIMPLEMENTED is refused.code
-
-
-async def reflected(caller: Caller, request: Any) -> Any:
-    """Ask the reflection service one question."""
-    channel: Any = caller.channel
-    make: Any = reflection_pb2_grpc.ServerReflectionStub
-    async for answer in make(channel).ServerReflectionInfo(iter([request])):
-        return answer
-    raise AssertionError("no answer")
 
 
 async def test_unix_socket(world: World) -> None:
