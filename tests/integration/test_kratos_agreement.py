@@ -8,7 +8,6 @@ double's way.
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
@@ -497,10 +496,9 @@ async def test_dead_hooks(open_stage: OpenStage, address: str) -> None:
     flow_id, traits, code = await mailed(stage, address)
     await stage.hooks.stop()
 
-    by_code, password = await asyncio.gather(
-        stage.adapter.submit_code(flow_id, traits, code),
-        by_password(stage, {"email": address}),
-    )
+    # One after the other: Kratos on SQLite answers some of two at once with 500.
+    by_code = await stage.adapter.submit_code(flow_id, traits, code)
+    password = await by_password(stage, {"email": address})
 
     assert CodeResult(CodeAnswer.UNCLEAR) == by_code
     assert PasswordResult(PasswordAnswer.UNCLEAR) == password
