@@ -41,19 +41,18 @@ async def database(
     opened = Database(open_engine(url), ClockDouble())
     # In no order, as they come: each batch then locks the totals in another.
     kinds = random.Random(1).choices([*Event], k=EVENTS)  # noqa: S311 - no secret
-    async with opened.connection() as connection:
-        await connection.execute(
-            events.insert(),
-            [
-                {
-                    "kind": kind,
-                    "signup_id": uuid.uuid4(),
-                    "address_digest": b"a" * 32,
-                    "event_time": LONG_AGO,
-                }
-                for kind in kinds
-            ],
-        )
+    await opened.run(
+        events.insert(),
+        [
+            {
+                "kind": kind,
+                "signup_id": uuid.uuid4(),
+                "address_digest": b"a" * 32,
+                "event_time": LONG_AGO,
+            }
+            for kind in kinds
+        ],
+    )
     yield opened
     await opened.close()
 

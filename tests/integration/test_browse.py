@@ -20,7 +20,6 @@ from signupd.ledger.schema import migrate, revision
 from signupd.ledger.tables import signups
 from signupd.signup.transitions import state_shown
 
-from tests.integration.threads import at_rest
 from tests.unit.rows import record
 
 if TYPE_CHECKING:
@@ -234,11 +233,11 @@ async def test_beside_a_writer(ledger: Ledger, database: Database, url: str) -> 
     """Who looks does not wait for a change that is under way."""
     await added(ledger, row(1))
     engine = open_engine(url, transactions=True)
-    async with engine.begin() as connection:
-        await connection.execute(signups.update().values(sends=9))
+    with engine.begin() as connection:
+        connection.execute(signups.update().values(sends=9))
         entry = await Browser(database).find(uuid.UUID(int=1))
-        await connection.rollback()
-    await engine.dispose()
+        connection.rollback()
+    engine.dispose()
 
     assert entry is not None
     assert 1 == entry.sends
@@ -253,7 +252,6 @@ async def test_no_ledger(tmp_path: Path, clock: ClockDouble) -> None:
     with pytest.raises(LedgerUnavailable):
         await revision(url)
     await database.close()
-    await at_rest()
 
     assert not (tmp_path / "ledger.db").exists()
 

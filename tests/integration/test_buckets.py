@@ -79,8 +79,7 @@ async def taken(buckets: Buckets, *draws: Draw) -> float | None:
 
 async def rows(database: Database) -> dict[bytes, int]:
     """Read the buckets that are not known to be full."""
-    async with database.connection() as connection:
-        return {row[0]: row[1] for row in await connection.execute(_everything)}
+    return {row[0]: row[1] for row in (await database.run(_everything)).rows}
 
 
 _everything = sa.select(send_buckets.c.digest, send_buckets.c.full_time)
@@ -234,8 +233,7 @@ async def test_give_back_what_is_gone(
 ) -> None:
     """A bucket that was forgotten is full: there is nothing to give."""
     drawn = await buckets.take([on(b"a")])
-    async with databases[0].connection() as connection:
-        await connection.execute(send_buckets.delete())
+    await databases[0].run(send_buckets.delete())
     await buckets.give_back(drawn)
 
     assert {} == await rows(databases[0])

@@ -23,7 +23,6 @@ from signupd.ledger.schema import migrate, newest_revision
 from signupd.ledger.tables import metadata
 
 from tests.doubles.clock import ClockDouble
-from tests.integration.threads import at_rest
 from tests.integration.world import PASSWORD, state_of, to_code, to_password
 
 if TYPE_CHECKING:
@@ -98,9 +97,9 @@ async def test_schema_is_the_tables(url: str) -> None:
         return list(compare_metadata(context, metadata))
 
     engine = open_engine(url)
-    async with engine.connect() as connection:
-        differences = await connection.run_sync(compare)
-    await engine.dispose()
+    with engine.connect() as connection:
+        differences = compare(connection)
+    engine.dispose()
 
     assert [] == differences
 
@@ -108,12 +107,12 @@ async def test_schema_is_the_tables(url: str) -> None:
 async def test_durable(tmp_path: Path) -> None:
     """With SQLite each connection waits, and a commit survives a power cut."""
     engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
-    async with engine.connect() as connection:
+    with engine.connect() as connection:
         found = [
-            (await connection.execute(sa.text(f"PRAGMA {name}"))).scalar()
+            connection.execute(sa.text(f"PRAGMA {name}")).scalar()
             for name in ("journal_mode", "synchronous", "busy_timeout")
         ]
-    await engine.dispose()
+    engine.dispose()
 
     assert ["wal", 2, 5000] == found
 
@@ -308,7 +307,6 @@ async def test_no_database(tmp_path: Path, clock: ClockDouble) -> None:
     with pytest.raises(LedgerUnavailable) as caught:
         await Ledger(database).find(uuid.uuid4())
     await database.close()
-    await at_rest()
 
     assert caught.value.retry_after_seconds
 
@@ -356,16 +354,12 @@ async def test_spoiled_database(tmp_path: Path, clock: ClockDouble) -> None:
             await Ledger(database).find(uuid.uuid4())
     finally:
         await database.close()
-        await at_rest()
 
 
 async def test_migrate_without_a_folder(tmp_path: Path) -> None:
     """At the start it is the same error, since the command line knows that one."""
-    try:
-        with pytest.raises(LedgerUnavailable):
-            await migrate(f"sqlite:///{tmp_path}/none/ledger.db")
-    finally:
-        await at_rest()
+    with pytest.raises(LedgerUnavailable):
+        await migrate(f"sqlite:///{tmp_path}/none/ledger.db")
 
 
 def test_sqlite_file(tmp_path: Path) -> None:

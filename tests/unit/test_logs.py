@@ -132,7 +132,7 @@ def test_libraries(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 LIBRARIES = (
-    *("aiohttp", "aiosqlite", "alembic", "asyncio", "grpc", "httpcore", "httpx"),
+    *("aiohttp", "alembic", "asyncio", "grpc", "httpcore", "httpx"),
     *("opentelemetry", "psycopg", "sqlalchemy", "urllib3"),
 )
 

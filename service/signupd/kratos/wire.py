@@ -8,13 +8,13 @@ import ssl
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
+from functools import partial
 from http import HTTPStatus
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-import httpx
-from httpx_aiohttp import AiohttpTransport
+from multidict import CIMultiDict
+from yarl import URL
 
 from signupd.errors import (
     KratosIncompatible,
@@ -28,10 +28,15 @@ from signupd.observer import LOST, UNREACHED, Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
+    from contextlib import AbstractAsyncContextManager
     from pathlib import Path
+
+    from multidict import MultiMapping
 
     from signupd.kratos.calls import Call
     from signupd.observer import Observer
+
+    Asked = AbstractAsyncContextManager[aiohttp.ClientResponse]
 
 # More at once would only queue up inside Kratos, whose pool to its database is smaller.
 MAX_CONNECTIONS: Final = 128
@@ -49,12 +54,11 @@ _OUT_OF_ORDER: Final = frozenset(
     }
 )
 
-# The transport's error -> ours; the first that fits. httpx-aiohttp gives every broken
-# connection one name, made or not, so aiohttp's own error decides what was reached.
+# The client's error -> ours; the first that fits.
 _TROUBLES: Final[tuple[tuple[type[Exception], type[SignupdError]], ...]] = (
     (aiohttp.ClientConnectorError, KratosUnreached),
-    (httpx.UnsupportedProtocol, KratosIncompatible),
-    (httpx.HTTPError, KratosUnavailable),
+    (aiohttp.NonHttpUrlClientError, KratosIncompatible),
+    (aiohttp.InvalidURL, KratosIncompatible),
     (aiohttp.ClientError, KratosUnavailable),
     (TimeoutError, KratosUnavailable),
     (OSError, KratosUnavailable),
@@ -73,12 +77,12 @@ class Answer:
 
     status: int
     body: Any = field(repr=False)
-    headers: httpx.Headers = field(repr=False)
+    headers: MultiMapping[str] = field(repr=False)
 
     @property
     def cookies(self) -> str:
         """What it sets, as a request's Cookie header; empty where it sets none."""
-        given = self.headers.get_list("set-cookie")
+        given = self.headers.getall("Set-Cookie", ())
         return "; ".join(one.partition(";")[0] for one in given)
 
 
@@ -106,31 +110,35 @@ class Wire:
         self._observer = observer or Silent()
         # One for the public API and one for the admin API: a server each.
         self._breakers: defaultdict[str, Breaker] = defaultdict(lambda: Breaker(clock))
-        trusted = ssl.create_default_context(cafile=None if ca is None else str(ca))
-        headers = {"Accept": "application/json"}
+        # The system's authorities unless told otherwise.
+        self._trusted = ssl.create_default_context(cafile=str(ca)) if ca else True
+        self._headers = CIMultiDict({"Accept": "application/json"})
         if admin_token is not None:
-            headers["Authorization"] = f"Bearer {admin_token}"
-        self._client = httpx.AsyncClient(
-            transport=AiohttpTransport(
-                client=lambda: aiohttp.ClientSession(
-                    connector=aiohttp.TCPConnector(limit=MAX_CONNECTIONS, ssl=trusted),
-                    max_field_size=MAX_HEADER_BYTES,
-                    cookie_jar=aiohttp.DummyCookieJar(),
+            self._headers["Authorization"] = f"Bearer {admin_token}"
+        self._made: aiohttp.ClientSession | None = None
+
+    @property
+    def _session(self) -> aiohttp.ClientSession:
+        """The session, made when it is first needed: it belongs to the loop then."""
+        if self._made is None:
+            self._made = aiohttp.ClientSession(
+                connector=aiohttp.TCPConnector(
+                    limit=MAX_CONNECTIONS, ssl=self._trusted
                 ),
-                verify=trusted,
+                headers=self._headers,
+                # Sign-ups must share no cookies, and Kratos refuses those that come
+                # with an API flow.
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=aiohttp.ClientTimeout(total=None),  # bounded as a whole, below
+                max_field_size=MAX_HEADER_BYTES,
                 trust_env=False,
-            ),
-            headers=headers,
-            # Sign-ups must share no cookies, and Kratos refuses those that come with an
-            # API flow. httpx has a jar of its own, besides that of its transport.
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            timeout=None,  # noqa: S113 - bounded as a whole, below
-            trust_env=False,
-        )
+            )
+        return self._made
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._client.aclose()
+        if self._made is not None:
+            await self._made.close()
 
     async def request(  # noqa: PLR0913 - each is a thing of its own
         self,
@@ -159,68 +167,71 @@ class Wire:
                 what Kratos did is not known.
             KratosIncompatible: The URL is not an HTTP one.
         """
-        content = None if payload is None else json.dumps(payload).encode()
-        typed = {} if content is None else {"Content-Type": "application/json"}
         watch = self._observer.call(call or call_of(method, url), method)
+        sent = {**watch.headers, **(headers or {})}
+        content = None
+        if payload is not None:
+            content = json.dumps(payload).encode()
+            sent["Content-Type"] = "application/json"
         outcome = LOST
         try:
-            response = await self._exchange(
-                self._client.build_request(
-                    method,
-                    url,
-                    content=content,
-                    headers={**typed, **watch.headers, **(headers or {})},
-                ),
-                timeout_seconds,
+            ask = partial(
+                self._session.request,
+                method,
+                URL(url, encoded=True),  # as it is: its parts are quoted already
+                data=content,
+                headers=sent,
+                allow_redirects=False,
             )
-            outcome = str(response.status_code)
+            answer = await self._exchange(ask, _server_of(url), timeout_seconds)
+            outcome = str(answer.status)
         except KratosUnreached:
             outcome = UNREACHED
             raise
         finally:
             watch.end(outcome)
-        return _answer(method, response)
+        return _usable(method, answer)
 
     async def _exchange(
-        self, request: httpx.Request, timeout_seconds: float
-    ) -> httpx.Response:
+        self, ask: Callable[[], Asked], server: str, timeout_seconds: float
+    ) -> Answer:
         """Have a request answered, where the breaker lets it on, and tell the breaker.
 
         Raises:
             KratosUnreached, KratosUnavailable, KratosIncompatible: As ``request``.
         """
-        breaker = self._breakers[_server_of(str(request.url))]
+        breaker = self._breakers[server]
         breaker.admit()
         try:
-            async with asyncio.timeout(timeout_seconds):
-                response = await self._client.send(request)
+            async with asyncio.timeout(timeout_seconds), ask() as response:
+                content = await response.read()
         except tuple(foreign for foreign, _ in _TROUBLES) as error:
             breaker.failed()
             raise _ours(error)(
-                f"{request.method} to Kratos failed: {type(error).__name__}"
+                f"a request to Kratos failed: {type(error).__name__}"
             ) from error
-        if response.status_code in _OUT_OF_ORDER:
+        if response.status in _OUT_OF_ORDER:
             breaker.failed()
         else:
             breaker.answered()
-        return response
+        return Answer(response.status, _json(content), response.headers)
 
 
-def _answer(method: str, response: httpx.Response) -> Answer:
-    """Read an answer.
+def _usable(method: str, answer: Answer) -> Answer:
+    """Let an answer pass that says something.
 
     Raises:
         KratosUnavailable: It says that Kratos cannot answer.
     """
-    status, body = response.status_code, _json(response.content)
-    if status == HTTPStatus.BAD_GATEWAY and isinstance(body, dict):
+    status = answer.status
+    if status == HTTPStatus.BAD_GATEWAY and isinstance(answer.body, dict):
         # Kratos' own words on a hook that it does not parse, not a proxy's.
-        return Answer(status, body, response.headers)
+        return answer
     if status >= _SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
         raise KratosUnavailable(
             f"{method} to Kratos was answered with HTTP status {status}"
         )
-    return Answer(status, body, response.headers)
+    return answer
 
 
 def _server_of(url: str) -> str:
@@ -229,9 +240,9 @@ def _server_of(url: str) -> str:
 
 
 def _ours(error: BaseException) -> type[SignupdError]:
-    """Choose our error for the transport's, or for what caused it."""
+    """Choose our error for the client's."""
     for foreign, ours in _TROUBLES:
-        if isinstance(error, foreign) or isinstance(error.__cause__, foreign):
+        if isinstance(error, foreign):
             return ours
     raise AssertionError("only what the table names is caught") from error
 

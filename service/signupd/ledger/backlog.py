@@ -41,8 +41,7 @@ class Backlog:
 
     async def ping(self) -> None:
         """Ask the database for a sign of life."""
-        async with self._database.connection() as connection:
-            await connection.execute(sa.select(sa.literal(1)))
+        await self._database.run(sa.select(sa.literal(1)))
 
     async def set_clock(self) -> None:
         """Go by the database's clock from here on, however long nothing was read."""
@@ -65,8 +64,7 @@ class Backlog:
             )
             .limit(most)
         )
-        async with self._database.connection() as connection:
-            return list((await connection.execute(query)).scalars())
+        return (await self._database.run(query)).scalars
 
     async def end_all_leases(self) -> int:
         """Declare every lease dead. Only for a ledger that nobody else works on."""
@@ -94,8 +92,7 @@ class Backlog:
         )
         if after is not None:
             query = query.where(signups.c.signup_id > after)
-        async with self._database.connection() as connection:
-            return list((await connection.execute(query)).scalars())
+        return (await self._database.run(query)).scalars
 
     async def expire(self) -> int:
         """Write down that sign-ups have expired that nobody is at work on."""
@@ -187,9 +184,8 @@ class Backlog:
             _as_text(pruned), _as_text(kept), open_now
         )
         counts: dict[str, int] = {event.value: 0 for event in Event}
-        async with self._database.connection() as connection:
-            for kind, count in await connection.execute(rows):
-                counts[kind] = counts.get(kind, 0) + count
+        for kind, count in (await self._database.run(rows)).rows:
+            counts[kind] = counts.get(kind, 0) + count
         return counts
 
     def _some(self, *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
@@ -202,8 +198,7 @@ class Backlog:
         )
 
     async def _count(self, statement: sa.Update | sa.Delete) -> int:
-        async with self._database.connection() as connection:
-            return int((await connection.execute(statement)).rowcount)
+        return (await self._database.run(statement)).count
 
 
 def _as_text(query: sa.Select[Any]) -> sa.Select[Any]:

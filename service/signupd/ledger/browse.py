@@ -122,9 +122,7 @@ class Browser:
             .where(events.c.signup_id == signup_id)
             .order_by(events.c.event_id)
         )
-        async with self._database.connection() as connection:
-            rows = await connection.execute(query)
-            return [Happening(*row) for row in rows]
+        return [Happening(*row) for row in (await self._database.run(query)).rows]
 
     def _query(self, wanted: Wanted) -> sa.Select[Any]:
         state = _state_shown(self._database.now())
@@ -140,8 +138,7 @@ class Browser:
         return query
 
     async def _read(self, query: sa.Select[Any]) -> list[Entry]:
-        async with self._database.connection() as connection:
-            return [Entry(*row) for row in await connection.execute(query)]
+        return [Entry(*row) for row in (await self._database.run(query)).rows]
 
 
 @contextlib.asynccontextmanager

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
+import asyncio
 import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from signupd.errors import LedgerUnavailable
+from signupd.ledger.engine import CONNECTIONS, WAIT_SECONDS
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Sequence
+    from collections.abc import Callable
 
-    from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine
-
+Values = Mapping[str, Any]
 _MICROS: Final = 1_000_000
 
 
@@ -37,6 +40,29 @@ def steady_clock() -> Callable[[], int]:
     return lambda: (time.monotonic_ns() + ahead) // 1000
 
 
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a statement came to.
+
+    Args:
+        rows: Those that it returned, if it returns any.
+        count: How many it changed.
+    """
+
+    rows: Sequence[Sequence[Any]]
+    count: int
+
+    @property
+    def first(self) -> Sequence[Any] | None:
+        """The first row, if there is one."""
+        return self.rows[0] if self.rows else None
+
+    @property
+    def scalars(self) -> list[Any]:
+        """The first column."""
+        return [row[0] for row in self.rows]
+
+
 class Database:
     """A ledger's database.
 
@@ -44,16 +70,23 @@ class Database:
     With PostgreSQL it is the server's, so that replicas whose clocks differ agree: each
     read brings its time along, and between reads this process' own clock runs on.
 
+    Statements run in threads, a connection each. A driver for asyncio goes to a thread
+    and back several times for each of them (SQLite), or runs more Python than it saves
+    (PostgreSQL); docs/performance.md has the figures.
+
     Args:
         engine: From ``open_engine``.
         clock: Microseconds since the Unix epoch, never set back.
     """
 
-    def __init__(self, engine: AsyncEngine, clock: Callable[[], int]) -> None:
+    def __init__(self, engine: sa.Engine, clock: Callable[[], int]) -> None:
         self._engine = engine
         self._clock = clock
         self._ahead = 0
         self.shared = engine.dialect.name == "postgresql"
+        most = CONNECTIONS[engine.dialect.name]
+        self._threads = ThreadPoolExecutor(most, thread_name_prefix="ledger")
+        self._turns = asyncio.Semaphore(most)
         # The same clock inside a statement: as it goes on while the statement runs, or
         # waits for a lock; and as it stood when the statement began.
         self.moment: sa.ColumnElement[int] = POSTGRESQL_NOW
@@ -65,7 +98,8 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._engine.dispose()
+        await asyncio.to_thread(self._threads.shutdown)
+        self._engine.dispose()
 
     def now(self) -> int:
         """Tell the time that deadlines go by, in microseconds."""
@@ -74,40 +108,78 @@ class Database:
     async def set_clock(self) -> None:
         """Read the database's clock, if it has one, before anything goes by it."""
         if self.shared:
-            async with self.connection() as connection:
-                now = (await connection.execute(sa.select(POSTGRESQL_NOW))).scalar_one()
+            (now,) = (await self.run(sa.select(POSTGRESQL_NOW))).scalars
             self._ahead = now - self._clock()
 
-    async def read_one(self, query: sa.Select[Any]) -> tuple[Sequence[Any], int] | None:
-        """Read one row, and the moment at which it was read."""
-        if not self.shared:
-            async with self.connection() as connection:
-                row = (await connection.execute(query)).one_or_none()
-            return None if row is None else (row, self._clock())
-        async with self.connection() as connection:
-            result = await connection.execute(query.add_columns(POSTGRESQL_NOW))
-            row = result.one_or_none()
+    def timed(self, query: sa.Select[Any]) -> sa.Select[Any]:
+        """Have a query bring the database's time along, for ``read_one``."""
+        return query.add_columns(POSTGRESQL_NOW) if self.shared else query
+
+    async def read_one(
+        self, query: sa.Select[Any], values: Values | None = None
+    ) -> tuple[Sequence[Any], int] | None:
+        """Read one row, and the moment at which it was read.
+
+        Args:
+            query: As ``timed`` made it.
+            values: Of its parameters.
+        """
+        row = (await self.run(query, values)).first
         if row is None:
             return None
+        if not self.shared:
+            return row, self._clock()
         self._ahead = row[-1] - self._clock()
         return row[:-1], row[-1]
 
-    @contextlib.asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection]:
-        """Lend a connection on which every statement commits by itself.
+    async def run(
+        self,
+        statement: sa.Executable,
+        values: Values | Sequence[Values] | None = None,
+    ) -> Rows:
+        """Run a statement, which commits by itself.
+
+        Args:
+            statement: Best made beforehand: to make one costs as much as to run it.
+            values: Of its parameters; several sets run it several times.
 
         Raises:
             LedgerUnavailable: The database does not answer.
+            sqlalchemy.exc.IntegrityError: A key is there already.
         """
+        await self._turn()
         try:
-            async with self._engine.connect() as connection:
-                yield connection
+            loop = asyncio.get_running_loop()
+            return await loop.run_in_executor(
+                self._threads, self._run, statement, values
+            )
         except sa.exc.IntegrityError:
             raise  # no trouble of the database's: a query asked for it
         except sa.exc.DBAPIError as error:
             raise _unavailable(type(error.orig).__name__) from error
         except (sa.exc.TimeoutError, OSError) as error:
             raise _unavailable(type(error).__name__) from error
+        finally:
+            self._turns.release()
+
+    async def _turn(self) -> None:
+        """Wait for a connection to be free, but not for ever."""
+        if not self._turns.locked():
+            await self._turns.acquire()
+            return
+        try:
+            async with asyncio.timeout(WAIT_SECONDS):
+                await self._turns.acquire()
+        except TimeoutError as error:
+            raise _unavailable(type(error).__name__) from error
+
+    def _run(
+        self, statement: sa.Executable, values: Values | Sequence[Values] | None
+    ) -> Rows:
+        with self._engine.connect() as connection:
+            result = connection.execute(statement, values)
+            rows = result.all() if result.returns_rows else ()
+            return Rows(rows, result.rowcount)
 
 
 def _unavailable(trouble: str) -> LedgerUnavailable:

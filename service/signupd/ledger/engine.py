@@ -8,7 +8,6 @@ from urllib.parse import quote
 
 import sqlalchemy as sa
 from sqlalchemy import event
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 # A statement waits this long for a connection, for another writer, or for a lock.
 WAIT_SECONDS: Final = 5
@@ -16,7 +15,11 @@ WAIT_SECONDS: Final = 5
 _SQLITE_CONNECTIONS: Final = 4
 # Each statement is short; this many replicas times this fits PostgreSQL's default 100.
 _POSTGRESQL_CONNECTIONS: Final = 10
-_DRIVERS: Final = {"sqlite": "sqlite+aiosqlite", "postgresql": "postgresql+psycopg"}
+CONNECTIONS: Final = {
+    "sqlite": _SQLITE_CONNECTIONS,
+    "postgresql": _POSTGRESQL_CONNECTIONS,
+}
+_DRIVERS: Final = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 _PRAGMAS: Final = (
     "journal_mode = WAL",  # readers do not wait for the writer
     "synchronous = FULL",  # an acknowledged commit survives a power cut
@@ -50,7 +53,7 @@ def sqlite_file(url: str) -> Path | None:
 
 def open_engine(
     url: str, *, transactions: bool = False, read_only: bool = False
-) -> AsyncEngine:
+) -> sa.Engine:
     """Make the engine for a ledger URL; nothing is connected yet.
 
     Args:
@@ -69,26 +72,26 @@ def open_engine(
     }
     if not transactions:
         options["isolation_level"] = "AUTOCOMMIT"
+        options["pool_reset_on_return"] = None  # there is nothing to roll back
     parsed = parsed.set(drivername=_DRIVERS[parsed.drivername])
     if parsed.get_backend_name() == "postgresql":
         return _postgresql(parsed, options, read_only=read_only)
     if read_only:
-        return create_async_engine(_read_only_file(parsed), **options)
-    engine = create_async_engine(parsed, pool_size=_SQLITE_CONNECTIONS, **options)
-    event.listen(engine.sync_engine, "connect", _prepare)
+        file = _read_only_file(parsed)
+        return sa.create_engine(file, pool_size=_SQLITE_CONNECTIONS, **options)
+    engine = sa.create_engine(parsed, pool_size=_SQLITE_CONNECTIONS, **options)
+    event.listen(engine, "connect", _prepare)
     if transactions:
         # sqlite3 would begin a transaction only before the first change of data.
-        event.listen(engine.sync_engine, "begin", _begin)
+        event.listen(engine, "begin", _begin)
     return engine
 
 
-def _postgresql(
-    url: sa.URL, options: dict[str, Any], *, read_only: bool
-) -> AsyncEngine:
+def _postgresql(url: sa.URL, options: dict[str, Any], *, read_only: bool) -> sa.Engine:
     session = f"-c statement_timeout={WAIT_SECONDS}s -c timezone=UTC"
     if read_only:
         session += " -c default_transaction_read_only=on"
-    return create_async_engine(
+    return sa.create_engine(
         url,
         pool_size=_POSTGRESQL_CONNECTIONS,
         connect_args={"connect_timeout": WAIT_SECONDS, "options": session},

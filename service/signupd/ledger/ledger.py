@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -14,6 +15,7 @@ from signupd.ledger.tables import signups
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Sequence
 
     from signupd.ledger.database import Database
 
@@ -45,6 +47,18 @@ class Ledger:
 
     def __init__(self, database: Database) -> None:
         self._database = database
+        rows = sa.select(signups)
+        self._by_id = database.timed(
+            rows.where(signups.c.signup_id == sa.bindparam("signup_id"))
+        )
+        self._by_request = database.timed(
+            rows.where(
+                signups.c.caller == sa.bindparam("caller"),
+                signups.c.request_id == sa.bindparam("request_id"),
+            )
+        )
+        self._approving = _approving(database)
+        self._changing = functools.cache(_changing)
 
     def now(self) -> int:
         """Tell the time that deadlines go by, in microseconds."""
@@ -58,21 +72,21 @@ class Ledger:
         """
         values = {field.name: getattr(record, field.name) for field in _FIELDS}
         try:
-            async with self._database.connection() as connection:
-                await connection.execute(signups.insert().values(values))
+            await self._database.run(_ADDING, values)
         except sa.exc.IntegrityError:
             return False
         return True
 
     async def find(self, signup_id: uuid.UUID) -> Found | None:
         """Read a row by its id."""
-        return await self._find(signups.c.signup_id == signup_id)
+        return _found(
+            await self._database.read_one(self._by_id, {"signup_id": signup_id})
+        )
 
     async def find_request(self, caller: str, request_id: uuid.UUID) -> Found | None:
         """Read a row by the request id of the StartSignup that made it."""
-        return await self._find(
-            signups.c.caller == caller, signups.c.request_id == request_id
-        )
+        values = {"caller": caller, "request_id": request_id}
+        return _found(await self._database.read_one(self._by_request, values))
 
     async def change(
         self, record: Record, *, unapproved: bool = False, **values: Any
@@ -91,12 +105,8 @@ class Ledger:
             SignupBusy: Somebody else was first; nothing is changed.
         """
         values["epoch"] = record.epoch + 1
-        statement = signups.update().where(*_same(record)).values(values)
-        if unapproved:
-            statement = statement.where(
-                signups.c.approved_until == record.approved_until
-            )
-        await self._once(statement)
+        statement = self._changing(frozenset(values), unapproved=unapproved)
+        await self._once(statement, record, values)
         return dataclasses.replace(record, **values)
 
     async def remove(self, record: Record) -> None:
@@ -105,7 +115,7 @@ class Ledger:
         Raises:
             SignupBusy: Somebody else was first; nothing is deleted.
         """
-        await self._once(signups.delete().where(*_same(record)))
+        await self._once(_REMOVING, record, {})
 
     async def approve(
         self, flow_digest: bytes, address_digest: bytes, *, span: int
@@ -120,50 +130,74 @@ class Ledger:
         Returns:
             The lease agreed to, or None where there is none such.
         """
-        # By the server's clock where there is one, with nothing in between: no row is
-        # read on the hook's way.
-        now = self._database.moment
-        statement = (
-            signups.update()
-            .where(
-                signups.c.password_flow_digest == flow_digest,
-                signups.c.address_digest == address_digest,
-                signups.c.lease == Lease.SETTING,
-                signups.c.lease_until > now,
-            )
-            .values(approved_until=now + span)
-            .returning(signups.c.signup_id, signups.c.epoch)
-        )
-        async with self._database.connection() as connection:
-            row = (await connection.execute(statement)).one_or_none()
+        values = {
+            "is_flow": flow_digest,
+            "is_address": address_digest,
+            "span": span,
+        }
+        row = (await self._database.run(self._approving, values)).first
         return None if row is None else Approval(*row)
 
     async def knows_flow(self, flow_digest: bytes) -> bool:
         """Tell whether some row is, or was last, setting a password by this flow."""
-        query = sa.select(signups.c.epoch).where(
-            signups.c.password_flow_digest == flow_digest
-        )
-        async with self._database.connection() as connection:
-            return (await connection.execute(query)).first() is not None
+        return bool((await self._database.run(_KNOWING, {"is_flow": flow_digest})).rows)
 
-    async def _find(self, *where: sa.ColumnElement[bool]) -> Found | None:
-        read = await self._database.read_one(sa.select(signups).where(*where))
-        return None if read is None else Found(Record(*read[0]), read[1])
-
-    async def _once(self, statement: sa.Update | sa.Delete) -> None:
+    async def _once(
+        self, statement: sa.Executable, record: Record, values: dict[str, Any]
+    ) -> None:
         """Run a statement that is to meet exactly one row."""
-        async with self._database.connection() as connection:
-            result = await connection.execute(statement)
-        if result.rowcount != 1:
+        given = {f"to_{name}": value for name, value in values.items()}
+        given |= {f"is_{name}": getattr(record, name) for name in _COMPARED}
+        if (await self._database.run(statement, given)).count != 1:
             raise SignupBusy("the row has moved")
 
 
-_FIELDS = dataclasses.fields(Record)
+# Statements are made once: to make one takes longer than to run it.
+_FIELDS: Final = dataclasses.fields(Record)
+_IDENTITY: Final = ("signup_id", "state", "epoch")
+_COMPARED: Final = (*_IDENTITY, "approved_until")
 
 
-def _same(record: Record) -> tuple[sa.ColumnElement[bool], ...]:
+def _is(name: str) -> sa.ColumnElement[bool]:
+    column = signups.c[name]
+    return column == sa.bindparam(f"is_{name}", type_=column.type)
+
+
+_SAME: Final = tuple(map(_is, _IDENTITY))
+_ADDING: Final = signups.insert()
+_REMOVING: Final = signups.delete().where(*_SAME)
+_FLOW: Final = signups.c.password_flow_digest == sa.bindparam("is_flow")
+_KNOWING: Final = sa.select(signups.c.epoch).where(_FLOW).limit(1)
+
+
+def _changing(names: frozenset[str], *, unapproved: bool) -> sa.Update:
+    """Make the statement that changes these columns; there are few such sets."""
+    values = {
+        name: sa.bindparam(f"to_{name}", type_=signups.c[name].type)
+        for name in sorted(names)
+    }
+    statement = signups.update().where(*_SAME).values(values)
+    return statement.where(_is("approved_until")) if unapproved else statement
+
+
+def _approving(database: Database) -> sa.Executable:
+    """Make the hook's statement, by the server's clock where there is one.
+
+    Nothing is read on the hook's way.
+    """
+    now = database.moment
     return (
-        signups.c.signup_id == record.signup_id,
-        signups.c.state == record.state,
-        signups.c.epoch == record.epoch,
+        signups.update()
+        .where(
+            _FLOW,
+            signups.c.address_digest == sa.bindparam("is_address"),
+            signups.c.lease == Lease.SETTING,
+            signups.c.lease_until > now,
+        )
+        .values(approved_until=now + sa.bindparam("span", type_=sa.BigInteger))
+        .returning(signups.c.signup_id, signups.c.epoch)
     )
+
+
+def _found(read: tuple[Sequence[Any], int] | None) -> Found | None:
+    return None if read is None else Found(Record(*read[0]), read[1])

@@ -100,14 +100,12 @@ class Buckets:
                 .where(_row.digest == digest, passed < refill)
                 .values(full_time=_row.full_time - refill + passed)
             )
-            async with self._database.connection() as connection:
-                await connection.execute(statement)
+            await self._database.run(statement)
 
     async def _draw(self, draws: Sequence[Draw]) -> list[Drawn]:
         statement = self._statements[len(draws) - 1]
-        async with self._database.connection() as connection:
-            rows = (await connection.execute(statement, _values(draws))).all()
-        times = {row.digest: row.time for row in rows}
+        rows = (await self._database.run(statement, _values(draws))).rows
+        times: dict[bytes, int] = {row[0]: row[1] for row in rows}
         return [Drawn(one, times[one.digest]) for one in draws if one.digest in times]
 
     async def _wait(self, draws: Sequence[Draw]) -> int:
@@ -116,7 +114,7 @@ class Buckets:
         query = sa.select(sa.func.max(_row.full_time - room)).where(
             _row.digest.in_([one.digest for one in draws])
         )
-        read = await self._database.read_one(query)
+        read = await self._database.read_one(self._database.timed(query))
         if read is None:
             raise AssertionError("an aggregate is always one row")
         (free_time,), now = read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,7 +17,6 @@ from signupd.ledger.engine import open_engine
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
-    from sqlalchemy.ext.asyncio import AsyncEngine
 
 # Two migrations at once wait for each other in PostgreSQL by this number ("signupd").
 _LOCK: Final = 0x7369676E757064
@@ -40,14 +40,18 @@ async def revision(url: str) -> str | None:
     Raises:
         LedgerUnavailable: The database does not answer, or there is no such file.
     """
+    return await asyncio.to_thread(_read_revision, url)
+
+
+def _read_revision(url: str) -> str | None:
     engine = open_engine(url, read_only=True)
     try:
-        async with engine.connect() as connection:
-            return await connection.run_sync(_revision)
+        with engine.connect() as connection:
+            return _revision(connection)
     except (sa.exc.DBAPIError, OSError) as error:
         raise _unopened(error) from error
     finally:
-        await engine.dispose()
+        engine.dispose()
 
 
 async def demand_newest(url: str) -> None:
@@ -72,25 +76,22 @@ async def migrate(url: str) -> tuple[str | None, str | None]:
     Raises:
         LedgerUnavailable: The database does not answer.
     """
+    return await asyncio.to_thread(_upgrade, url), newest_revision()
+
+
+def _upgrade(url: str) -> str | None:
     engine = open_engine(url, transactions=True)
     try:
-        return await _upgrade(engine), newest_revision()
+        with engine.begin() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+            before = _revision(connection)
+            command.upgrade(_config(connection), "head")
+            return before
     except (sa.exc.DBAPIError, OSError) as error:
         raise _unopened(error) from error
     finally:
-        await engine.dispose()
-
-
-async def _upgrade(engine: AsyncEngine) -> str | None:
-    def upgrade(connection: Connection) -> str | None:
-        if connection.dialect.name == "postgresql":
-            connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-        before = _revision(connection)
-        command.upgrade(_config(connection), "head")
-        return before
-
-    async with engine.begin() as connection:
-        return await connection.run_sync(upgrade)
+        engine.dispose()
 
 
 def _revision(connection: Connection) -> str | None:
