@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.engine import CONNECTIONS, WAIT_SECONDS
+from signupd.ledger.statements import Rows, execute
+from signupd.ledger.writer import MOST_TOGETHER, TransactionLostError, Writer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
-Values = Mapping[str, Any]
+    from signupd.ledger.statements import Values
+
 _MICROS: Final = 1_000_000
 
 
@@ -40,29 +41,6 @@ def steady_clock() -> Callable[[], int]:
     return lambda: (time.monotonic_ns() + ahead) // 1000
 
 
-@dataclass(frozen=True, slots=True)
-class Rows:
-    """What a statement came to.
-
-    Args:
-        rows: Those that it returned, if it returns any.
-        count: How many it changed.
-    """
-
-    rows: Sequence[Sequence[Any]]
-    count: int
-
-    @property
-    def first(self) -> Sequence[Any] | None:
-        """The first row, if there is one."""
-        return self.rows[0] if self.rows else None
-
-    @property
-    def scalars(self) -> list[Any]:
-        """The first column."""
-        return [row[0] for row in self.rows]
-
-
 class Database:
     """A ledger's database.
 
@@ -70,9 +48,9 @@ class Database:
     With PostgreSQL it is the server's, so that replicas whose clocks differ agree: each
     read brings its time along, and between reads this process' own clock runs on.
 
-    Statements run in threads, a connection each. A driver for asyncio goes to a thread
-    and back several times for each of them (SQLite), or runs more Python than it saves
-    (PostgreSQL); docs/performance.md has the figures.
+    Statements run in threads, a connection each; SQLite's changes all in one. A driver
+    for asyncio goes to a thread and back several times for each of them (SQLite), or
+    runs more Python than it saves (PostgreSQL); docs/performance.md has the figures.
 
     Args:
         engine: From ``open_engine``.
@@ -87,6 +65,8 @@ class Database:
         most = CONNECTIONS[engine.dialect.name]
         self._threads = ThreadPoolExecutor(most, thread_name_prefix="ledger")
         self._turns = asyncio.Semaphore(most)
+        self._writer = None if self.shared else Writer(engine)
+        self._changes = asyncio.Semaphore(MOST_TOGETHER)
         # The same clock inside a statement: as it goes on while the statement runs, or
         # waits for a lock; and as it stood when the statement began.
         self.moment: sa.ColumnElement[int] = POSTGRESQL_NOW
@@ -98,6 +78,8 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections."""
+        if self._writer is not None:
+            await self._writer.close()
         await asyncio.to_thread(self._threads.shutdown)
         self._engine.dispose()
 
@@ -147,39 +129,41 @@ class Database:
             LedgerUnavailable: The database does not answer.
             sqlalchemy.exc.IntegrityError: A key is there already.
         """
-        await self._turn()
+        writer = self._writer if statement.is_dml else None
+        turns = self._turns if writer is None else self._changes
+        await _take(turns)
         try:
-            loop = asyncio.get_running_loop()
-            return await loop.run_in_executor(
+            if writer is not None:
+                return await writer.run(statement, values)
+            return await asyncio.get_running_loop().run_in_executor(
                 self._threads, self._run, statement, values
             )
         except sa.exc.IntegrityError:
             raise  # no trouble of the database's: a query asked for it
         except sa.exc.DBAPIError as error:
             raise _unavailable(type(error.orig).__name__) from error
-        except (sa.exc.TimeoutError, OSError) as error:
+        except (sa.exc.TimeoutError, TransactionLostError, OSError) as error:
             raise _unavailable(type(error).__name__) from error
         finally:
-            self._turns.release()
-
-    async def _turn(self) -> None:
-        """Wait for a connection to be free, but not for ever."""
-        if not self._turns.locked():
-            await self._turns.acquire()
-            return
-        try:
-            async with asyncio.timeout(WAIT_SECONDS):
-                await self._turns.acquire()
-        except TimeoutError as error:
-            raise _unavailable(type(error).__name__) from error
+            turns.release()
 
     def _run(
         self, statement: sa.Executable, values: Values | Sequence[Values] | None
     ) -> Rows:
         with self._engine.connect() as connection:
-            result = connection.execute(statement, values)
-            rows = result.all() if result.returns_rows else ()
-            return Rows(rows, result.rowcount)
+            return execute(connection, statement, values)
+
+
+async def _take(turns: asyncio.Semaphore) -> None:
+    """Wait for one's turn, but not for ever."""
+    if not turns.locked():
+        await turns.acquire()
+        return
+    try:
+        async with asyncio.timeout(WAIT_SECONDS):
+            await turns.acquire()
+    except TimeoutError as error:
+        raise _unavailable(type(error).__name__) from error
 
 
 def _unavailable(trouble: str) -> LedgerUnavailable:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sqlite3
+import time
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
@@ -11,7 +13,7 @@ from sqlalchemy import event
 
 # A statement waits this long for a connection, for another writer, or for a lock.
 WAIT_SECONDS: Final = 5
-# SQLite has one writer at a time; more connections than this only queue up there.
+# For reads, which are short. One more makes all changes (writer.py).
 _SQLITE_CONNECTIONS: Final = 4
 # Each statement is short; this many replicas times this fits PostgreSQL's default 100.
 _POSTGRESQL_CONNECTIONS: Final = 10
@@ -21,10 +23,12 @@ CONNECTIONS: Final = {
 }
 _DRIVERS: Final = {"sqlite": "sqlite+pysqlite", "postgresql": "postgresql+psycopg"}
 _PRAGMAS: Final = (
-    "journal_mode = WAL",  # readers do not wait for the writer
-    "synchronous = FULL",  # an acknowledged commit survives a power cut
     f"busy_timeout = {WAIT_SECONDS * 1000}",
+    "synchronous = FULL",  # an acknowledged commit survives a power cut
 )
+# Readers do not wait for the writer. A new file is switched over once and for all.
+_JOURNAL: Final = "journal_mode = WAL"
+_RETRY_SECONDS: Final = 0.01
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -68,6 +72,7 @@ def open_engine(
     options: dict[str, Any] = {
         "pool_timeout": WAIT_SECONDS,
         "max_overflow": 0,
+        "pool_use_lifo": True,  # the one used last is still in the caches
         "hide_parameters": True,
     }
     if not transactions:
@@ -78,8 +83,8 @@ def open_engine(
         return _postgresql(parsed, options, read_only=read_only)
     if read_only:
         file = _read_only_file(parsed)
-        return sa.create_engine(file, pool_size=_SQLITE_CONNECTIONS, **options)
-    engine = sa.create_engine(parsed, pool_size=_SQLITE_CONNECTIONS, **options)
+        return sa.create_engine(file, pool_size=_SQLITE_CONNECTIONS + 1, **options)
+    engine = sa.create_engine(parsed, pool_size=_SQLITE_CONNECTIONS + 1, **options)
     event.listen(engine, "connect", _prepare)
     if transactions:
         # sqlite3 would begin a transaction only before the first change of data.
@@ -111,7 +116,27 @@ def _prepare(connection: Any, _record: object) -> None:
     cursor = connection.cursor()
     for pragma in _PRAGMAS:
         cursor.execute(f"PRAGMA {pragma}")
+    _set_journal(cursor)
     cursor.close()
+
+
+def _set_journal(cursor: Any) -> None:
+    """Switch the journal; two that do so at once on a new file do not wait by SQLite.
+
+    Its busy handler is left out where both would have to wait for each other
+    (https://sqlite.org/c3ref/busy_handler.html).
+    """
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            cursor.execute(f"PRAGMA {_JOURNAL}")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_SECONDS)
+        else:
+            return
 
 
 def _begin(connection: sa.Connection) -> None:
