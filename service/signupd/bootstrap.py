@@ -76,7 +76,7 @@ class Service:
     def __init__(
         self,
         settings: Settings,
-        log: structlog.stdlib.BoundLogger,
+        log: structlog.typing.FilteringBoundLogger,
         clock: Callable[[], int] | None = None,
         tracing: Tracing | None = None,
     ) -> None:
@@ -257,7 +257,7 @@ def _deps(
     settings: Settings,
     wire: Wire,
     database: Database,
-    log: structlog.stdlib.BoundLogger,
+    log: structlog.typing.FilteringBoundLogger,
 ) -> Deps:
     kratos = kratos_of(settings, wire)
     return Deps(
@@ -273,7 +273,7 @@ def _deps(
 
 
 def _schema_rules(
-    settings: Settings, wire: Wire, log: structlog.stdlib.BoundLogger
+    settings: Settings, wire: Wire, log: structlog.typing.FilteringBoundLogger
 ) -> SchemaRules:
     schemas = Schemas(wire, settings.kratos_public_url, settings.kratos_timeout)
     return SchemaRules(schemas, settings.identity_schema_id, log)

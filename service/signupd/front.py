@@ -50,7 +50,7 @@ def callers_of(settings: Settings) -> Callers:
 
 
 def credentials_of(
-    settings: Settings, log: structlog.stdlib.BoundLogger
+    settings: Settings, log: structlog.typing.FilteringBoundLogger
 ) -> Credentials | None:
     """Make what it listens with; None where it speaks plaintext."""
     files = settings.certificate_files

@@ -62,7 +62,7 @@ class Hooks:
     """
 
     def __init__(
-        self, judge: Judge, log: structlog.stdlib.BoundLogger, key: str | None
+        self, judge: Judge, log: structlog.typing.FilteringBoundLogger, key: str | None
     ) -> None:
         self._judge = judge
         self._log = log

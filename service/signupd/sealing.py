@@ -140,7 +140,8 @@ class KeyRing:
             run together.
         """
         message = b"".join(len(p).to_bytes(4, "big") + p for p in (purpose, *parts))
-        return hmac.digest(self._digest_key, message, "sha256")
+        # hmac.digest would let go of the interpreter's lock, and wait to have it back.
+        return hmac.new(self._digest_key, message, "sha256").digest()
 
 
 def digests_equal(one: bytes, other: bytes) -> bool:

@@ -23,14 +23,14 @@ class LogDouble:
     def __init__(self) -> None:
         self.entries: list[dict[str, Any]] = []
         self._waiting: list[Callable[[], object]] = []
-        self.logger: structlog.stdlib.BoundLogger = structlog.wrap_logger(
+        self.logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
             None,
             processors=[
                 structlog.stdlib.add_log_level,
                 structlog.processors.format_exc_info,
                 self._keep,
             ],
-            wrapper_class=structlog.stdlib.BoundLogger,
+            wrapper_class=structlog.make_filtering_bound_logger("debug"),
         )
 
     def events(self, level: str = "") -> list[str]:

@@ -77,7 +77,7 @@ class Inside:
         return self._run(self._service.sweep())
 
     async def _start(self) -> None:
-        log = structlog.stdlib.get_logger()
+        log = structlog.get_logger()
         self._service = Service(self._settings, log, clock=self.now)
         await self._service.start()
 

@@ -71,7 +71,11 @@ class LogBook:
 
     def __init__(self) -> None:
         self._lines = CapturingLogger()
-        self.log = structlog.stdlib.BoundLogger(self._lines, [], {})
+        self.log: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
+            self._lines,
+            processors=[],
+            wrapper_class=structlog.make_filtering_bound_logger("debug"),
+        )
 
     def lines(self) -> list[tuple[str, str]]:
         """Give each line's level and event, in order."""

@@ -26,12 +26,11 @@ PASSWORD = "plum-violin-harbor-42"
 @pytest.fixture
 def _restored() -> Iterator[None]:
     """Give the process its own logging back."""
-    root, ours = logging.getLogger(), logging.getLogger("signupd")
-    handlers, levels = root.handlers[:], (root.level, ours.level)
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
     yield
     root.handlers[:] = handlers
-    root.setLevel(levels[0])
-    ours.setLevel(levels[1])
+    root.setLevel(level)
     structlog.reset_defaults()
 
 

@@ -63,8 +63,7 @@ class SignupMachine(RuleBasedStateMachine):
         if outcome == "lost":
             world.end(job, **transitions.undecided())
         elif outcome == "sent" and first:
-            sends = job.leased.sends
-            world.end(job, **transitions.code_sent(world.now, RULES, b"s", sends))
+            world.end(job, **transitions.code_sent(world.now, RULES))
         elif outcome == "sent":
             world.end(job, **transitions.code_sent_again(world.now, RULES, b"s"))
         elif not first:  # a first mail that did not go takes its row along

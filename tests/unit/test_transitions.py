@@ -29,13 +29,11 @@ LEASED = {"lease_until": NOW + RULES.lease}
 # What each rule changes; whatever a row of the table does not name stays.
 COLUMNS = {
     "code_sent": (
-        transitions.code_sent(NOW, RULES, SEALED, 2),
+        transitions.code_sent(NOW, RULES),
         {
             **FREE,
             "state": State.CODE_REQUIRED,
             "state_time": NOW,
-            "sealed": SEALED,
-            "sends": 2,
             "expire_time": NOW + RULES.code_ttl,
         },
     ),

@@ -66,7 +66,7 @@ class Ear:
 
     def __init__(
         self,
-        log: structlog.stdlib.BoundLogger,
+        log: structlog.typing.FilteringBoundLogger,
         key: str | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:

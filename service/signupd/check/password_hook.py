@@ -43,7 +43,7 @@ function(ctx) {
 async def password_hook_findings(
     kratos: Kratos,
     wire: Wire,
-    log: structlog.stdlib.BoundLogger,
+    log: structlog.typing.FilteringBoundLogger,
     settings: Settings,
     traits: Mapping[str, Any],
 ) -> list[Finding]:

@@ -49,7 +49,7 @@ class Look:
     kratos: Kratos
     identities: Identities
     hook_wire: Wire
-    log: structlog.stdlib.BoundLogger
+    log: structlog.typing.FilteringBoundLogger
     settings: Settings
 
 

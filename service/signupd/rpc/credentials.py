@@ -33,7 +33,7 @@ class Credentials:
     """
 
     def __init__(
-        self, files: CertificateFiles, log: structlog.stdlib.BoundLogger
+        self, files: CertificateFiles, log: structlog.typing.FilteringBoundLogger
     ) -> None:
         self._files = files
         self._log = log

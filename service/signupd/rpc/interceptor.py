@@ -59,7 +59,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     def __init__(
         self,
-        log: structlog.stdlib.BoundLogger,
+        log: structlog.typing.FilteringBoundLogger,
         callers: Callers,
         work: Work,
         most: int,

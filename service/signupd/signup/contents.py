@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
     import uuid
@@ -44,9 +44,13 @@ class Contents:
         return "Contents(...)"
 
 
+_NAMES: Final = tuple(field.name for field in fields(Contents))
+
+
 def seal_contents(keys: KeyRing, signup_id: uuid.UUID, contents: Contents) -> bytes:
     """Seal the contents, bound to their sign-up."""
-    plain = json.dumps(asdict(contents), separators=(",", ":")).encode()
+    values = {name: getattr(contents, name) for name in _NAMES}
+    plain = json.dumps(values, separators=(",", ":")).encode()
     return keys.seal(plain, _context(b"contents", signup_id))
 
 

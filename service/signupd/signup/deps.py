@@ -33,7 +33,7 @@ class Deps:
     rules: Rules
     gate: Gate
     schema: SchemaRules
-    log: structlog.stdlib.BoundLogger
+    log: structlog.typing.FilteringBoundLogger
     tally: Tally = field(default_factory=Tally)
 
     def view(

@@ -61,7 +61,7 @@ class Gate:
     def __init__(
         self,
         kratos: Kratos,
-        log: structlog.stdlib.BoundLogger,
+        log: structlog.typing.FilteringBoundLogger,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kratos = kratos

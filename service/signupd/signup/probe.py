@@ -45,7 +45,9 @@ class Probed:
 
 
 async def probe(
-    kratos: Kratos, log: structlog.stdlib.BoundLogger, traits: Mapping[str, Any]
+    kratos: Kratos,
+    log: structlog.typing.FilteringBoundLogger,
+    traits: Mapping[str, Any],
 ) -> Probed:
     """Try a registration that our hook must refuse, and clean up after it.
 
@@ -79,7 +81,7 @@ def probe_address() -> str:
 
 
 async def _clean_up(
-    kratos: Kratos, log: structlog.stdlib.BoundLogger, address: str
+    kratos: Kratos, log: structlog.typing.FilteringBoundLogger, address: str
 ) -> bool:
     """Delete what the probe left; only it can know an address so random.
 

@@ -52,7 +52,7 @@ class SchemaRules:
         self,
         source: Source,
         wanted: str | None,
-        log: structlog.stdlib.BoundLogger,
+        log: structlog.typing.FilteringBoundLogger,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._source = source

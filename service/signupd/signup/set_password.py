@@ -32,7 +32,6 @@ from signupd.signup.settle import (
     conclude_password,
     delete_ghost,
     is_whole,
-    look_up,
     made_by,
     note_stored,
     refuse_late,
@@ -169,7 +168,7 @@ async def _created(deps: Deps, attempt: Attempt, result: PasswordResult) -> Answ
     if stored is None:
         raise AssertionError("an account is stored, and it has an id")
     try:
-        account = await look_up(deps, attempt.record)
+        account = await deps.kratos.find_identity(attempt.contents.address)
     except SignupdError:
         await note_stored(deps, attempt.record, stored)
         raise
@@ -200,7 +199,7 @@ async def _look(deps: Deps, attempt: Attempt, trouble: SignupdError) -> Answer:
     Nothing there settles it at once where our hook agreed to nothing under this lease,
     since Kratos cannot store without. Else it may still be about to.
     """
-    account = await _look_up(deps, attempt.record)
+    account = await _look_up(deps, attempt)
     if account is not None:
         answer = await _finish(deps, attempt.record, account)
         if made_by(attempt.record, account) and not _made_now(attempt, account):
@@ -214,12 +213,12 @@ async def _look(deps: Deps, attempt: Attempt, trouble: SignupdError) -> Answer:
     raise trouble
 
 
-async def _look_up(deps: Deps, record: Record) -> Identity | None:
+async def _look_up(deps: Deps, attempt: Attempt) -> Identity | None:
     """Look the address up; leave the row to be settled where Kratos cannot say."""
     try:
-        return await look_up(deps, record)
+        return await deps.kratos.find_identity(attempt.contents.address)
     except SignupdError:
-        await deps.ledger.change(record, **transitions.undecided())
+        await deps.ledger.change(attempt.record, **transitions.undecided())
         raise
 
 

@@ -79,7 +79,7 @@ async def _lay_ghost(deps: Deps, record: Record) -> Record | None:
     if not contents.stored_id:
         return None
     stored = uuid.UUID(contents.stored_id)
-    account = await look_up(deps, record)
+    account = await deps.kratos.find_identity(contents.address)
     named = account is not None and account.id == stored
     if account is not None and named and is_whole(record, contents.address, account):
         return None
@@ -89,12 +89,6 @@ async def _lay_ghost(deps: Deps, record: Record) -> Record | None:
     sealed = seal_contents(deps.keys, record.signup_id, laid)
     changes = {**transitions.lease_ended(), "sealed": sealed}
     return await deps.ledger.change(record, **changes)
-
-
-async def look_up(deps: Deps, record: Record) -> Identity | None:
-    """Look up what Kratos holds for a sign-up's address."""
-    address = open_contents(deps.keys, record).address
-    return await deps.kratos.find_identity(address)
 
 
 def made_by(record: Record, account: Identity | None) -> bool:
@@ -147,12 +141,14 @@ async def _settle_code(deps: Deps, record: Record) -> Record:
     contents = open_contents(deps.keys, record)
     state = await deps.kratos.flow_state(contents.flow_id)
     if state is FlowState.PASSED_CHALLENGE:
-        return await conclude_code(deps, record, await look_up(deps, record))
+        account = await deps.kratos.find_identity(contents.address)
+        return await conclude_code(deps, record, account)
     return await deps.ledger.change(record, **transitions.lease_ended())
 
 
 async def _settle_password(deps: Deps, record: Record) -> Record:
-    account = await look_up(deps, record)
+    contents = open_contents(deps.keys, record)
+    account = await deps.kratos.find_identity(contents.address)
     if account is not None:
         return await conclude_password(deps, record, account)
     if transitions.at_work(record, deps.ledger.now()):

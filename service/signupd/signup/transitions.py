@@ -68,14 +68,12 @@ def state_shown(record: Record, now: int) -> State:
     return State.EXPIRED if late else record.state
 
 
-def code_sent(now: int, rules: Rules, sealed: bytes, sends: int) -> Changes:
+def code_sent(now: int, rules: Rules) -> Changes:
     """STARTING -> CODE_REQUIRED: a code was mailed."""
     return {
         **_FREE,
         "state": State.CODE_REQUIRED,
         "state_time": now,
-        "sealed": sealed,
-        "sends": sends,
         "expire_time": now + rules.code_ttl,
     }
 

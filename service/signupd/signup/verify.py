@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn
 
 from signupd.errors import (
@@ -23,7 +23,7 @@ from signupd.signup.attempts import code_digest, refused_code_digest
 from signupd.signup.contents import Contents, open_contents, seal_contents
 from signupd.signup.deps import Answer
 from signupd.signup.find import signup_of
-from signupd.signup.settle import conclude_code, delete_ghost, look_up, refuse_late
+from signupd.signup.settle import conclude_code, delete_ghost, refuse_late
 
 if TYPE_CHECKING:
     from signupd.ledger.ledger import Found
@@ -39,6 +39,16 @@ DEAD_HOOK = (
     "selfservice.flows.registration.after.code.hooks this server's HOOK_LISTEN, seen "
     "from Kratos, and its X-Hook-Key our HOOK_KEY? Codes still prove, slowly"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Submitted:
+    """A code on its way to Kratos: the row before and under its lease, and its seal."""
+
+    before: Record
+    record: Record
+    contents: Contents
+    code: str = field(repr=False)
 
 
 async def verify_code(deps: Deps, token: str, code: str) -> Answer:
@@ -64,11 +74,13 @@ async def verify_code(deps: Deps, token: str, code: str) -> Answer:
         refuse_late(found)
         if found.record.state is not State.CODE_REQUIRED:
             return await _repeat(deps, found.record, code)
-        record = await _grant(deps, found, code)
-        answer = await _ask_kratos(deps, found.record, record, code)
+        contents = open_contents(deps.keys, found.record)
+        record = await _grant(deps, found, contents, code)
+        submitted = Submitted(found.record, record, contents, code)
+        answer = await _ask_kratos(deps, submitted)
         if answer is CodeAnswer.PROVED:
-            return await _proved(deps, record)
-        return await _not_proved(deps, record, code, answer)
+            return await _proved(deps, submitted)
+        return await _not_proved(deps, submitted, answer)
 
 
 async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
@@ -86,7 +98,7 @@ async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
     return _proved_answer(deps, record)
 
 
-async def _grant(deps: Deps, found: Found, code: str) -> Record:
+async def _grant(deps: Deps, found: Found, contents: Contents, code: str) -> Record:
     record, now = found.record, found.now
     if record.code_digest == refused_code_digest(deps.keys, record, code):
         raise CodeIncorrect  # known; costs nothing
@@ -94,16 +106,15 @@ async def _grant(deps: Deps, found: Found, code: str) -> Record:
     changes = transitions.verifying(record, now, deps.rules, digest)
     if changes["code_attempts"] > deps.rules.code_attempts:
         raise CodeAttemptsExhausted
-    if not open_contents(deps.keys, record).flow_id:
+    if not contents.flow_id:
         raise CodeExpired
     return await deps.ledger.change(record, **changes)
 
 
-async def _ask_kratos(
-    deps: Deps, before: Record, record: Record, code: str
-) -> CodeAnswer:
+async def _ask_kratos(deps: Deps, submitted: Submitted) -> CodeAnswer:
     """Post the code under the row's lease, until it is known what it was."""
-    contents = open_contents(deps.keys, record)
+    before, record = submitted.before, submitted.record
+    contents, code = submitted.contents, submitted.code
     try:
         result = await deps.kratos.submit_code(contents.flow_id, contents.traits, code)
     except KratosUnreached:
@@ -155,9 +166,11 @@ async def _passed(deps: Deps, contents: Contents) -> bool:
     return state is FlowState.PASSED_CHALLENGE
 
 
-async def _proved(deps: Deps, record: Record) -> Answer:
+async def _proved(deps: Deps, submitted: Submitted) -> Answer:
+    record = submitted.record
     try:
-        record = await conclude_code(deps, record, await look_up(deps, record))
+        account = await deps.kratos.find_identity(submitted.contents.address)
+        record = await conclude_code(deps, record, account)
     except SignupdError:
         await deps.ledger.change(record, **transitions.undecided())
         raise
@@ -167,15 +180,14 @@ async def _proved(deps: Deps, record: Record) -> Answer:
     return _proved_answer(deps, record)
 
 
-async def _not_proved(
-    deps: Deps, record: Record, code: str, answer: CodeAnswer
-) -> NoReturn:
+async def _not_proved(deps: Deps, submitted: Submitted, answer: CodeAnswer) -> NoReturn:
+    record = submitted.record
     if answer is CodeAnswer.INCORRECT:
         deps.tally.wrong_codes += 1
-        refused = refused_code_digest(deps.keys, record, code)
+        refused = refused_code_digest(deps.keys, record, submitted.code)
         await deps.ledger.change(record, **transitions.code_refused(refused))
         raise CodeIncorrect
-    contents = replace(open_contents(deps.keys, record), flow_id="")
+    contents = replace(submitted.contents, flow_id="")
     sealed = seal_contents(deps.keys, record.signup_id, contents)
     await deps.ledger.change(record, **transitions.flow_spent(sealed))
     if answer is CodeAnswer.HOOK_MISSING:
