@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -81,14 +82,29 @@ def run(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
 
     Raises:
         typer.Exit: It could not be done; why has been said, in a line.
+        KeyboardInterrupt: It was interrupted, and has cleaned up.
     """
     try:
-        return asyncio.run(job())
+        return asyncio.run(_interruptible(job))
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     except BrokenPipeError:
         raise  # click ends in silence when the reader has seen enough
     except (SignupdError, OSError) as error:
         complain([str(error)])
         raise typer.Exit(EXIT_TROUBLE) from None
+
+
+async def _interruptible(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Have Ctrl-C cancel a job, at once.
+
+    asyncio.run would hear of a signal that comes just before it waits for events only
+    when the next one comes, and while a person is asked there may be none.
+    """
+    task = asyncio.current_task()
+    if task is not None:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
+    return await job()
 
 
 def complain(lines: Iterable[str]) -> None:
