@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, TextIO
 
 import structlog
 
@@ -54,6 +55,28 @@ def _hide_values(record: logging.LogRecord) -> bool:
     return True
 
 
+class Lines:
+    """Writes lines, as the standard library does: a lost one is no reason to fail.
+
+    What reads them may be gone, and the disk full; sign-ups go on.
+
+    Args:
+        stream: Where they go.
+    """
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def msg(self, line: str) -> None:
+        """Write one line."""
+        with contextlib.suppress(OSError, ValueError):
+            self._stream.write(f"{line}\n")
+            self._stream.flush()
+
+    # By these names structlog calls it.
+    debug = info = warning = error = critical = msg
+
+
 _SHARED: Final[list[structlog.typing.Processor]] = [
     structlog.processors.add_log_level,
     structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -93,7 +116,7 @@ def configure(*, json: bool, level: str) -> structlog.typing.FilteringBoundLogge
     _configure_libraries(rendering)
     structlog.configure(
         processors=[*_SHARED, *rendering],
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda: Lines(sys.stderr),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )

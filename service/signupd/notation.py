@@ -20,6 +20,7 @@ from pydantic import (
     SecretBytes,
     SecretStr,
 )
+from yarl import URL
 
 from signupd.grants import read_grants
 from signupd.ledger.engine import sqlite_file
@@ -136,7 +137,10 @@ def _metrics_address(value: str) -> str:
 def _http_url(value: str) -> str:
     if not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", value):
         raise ValueError("is not an http or https URL")
-    return value.rstrip("/")
+    try:
+        return str(URL(value)).rstrip("/")  # its host as it goes over the wire
+    except ValueError:  # yarl's text may have a password in it
+        raise ValueError("is not an http or https URL") from None
 
 
 def _ledger_url(value: str) -> str:

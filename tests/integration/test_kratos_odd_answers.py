@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import itertools
 import uuid
 from datetime import UTC, datetime
@@ -335,6 +336,28 @@ async def test_no_http(tmp_path: Path) -> None:
     with pytest.raises(KratosIncompatible):
         await wire.request("GET", "ftp://127.0.0.1/", 1)
     await wire.close()
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/", "http://127.0.0.1:x/"])
+async def test_no_port(tmp_path: Path, url: str) -> None:
+    """So is a port that is none."""
+    wire = Wire(admin_token=None, ca=certificate_file(tmp_path))
+    with pytest.raises(KratosIncompatible):
+        await wire.request("GET", url, 1)
+    await wire.close()
+
+
+async def test_credentials_in_the_url(oddity: Oddity, tmp_path: Path) -> None:
+    """A URL's own credentials go to its server, and the token to the others."""
+    wire = Wire(admin_token="hunter2", ca=certificate_file(tmp_path))
+    await wire.request("GET", oddity.url.replace("//", "//ann:secret@") + "/", 1)
+    await wire.request("GET", f"{oddity.url}/", 1)
+    await wire.close()
+    basic = base64.b64encode(b"ann:secret").decode()
+
+    assert [f"Basic {basic}", "Bearer hunter2"] == [
+        given for *_, given in oddity.requests
+    ]
 
 
 def test_unreached_is_unavailable() -> None:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
+import sqlite3
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
@@ -42,8 +43,14 @@ class Ledger:
             things.create(connection)
             connection.exec_driver_sql(TRIGGER)
         sa.event.listen(engine, "before_cursor_execute", self._count)
+        sa.event.listen(engine, "connect", self._connected)
         self.database = Database(engine, ClockDouble())
-        self.commits = 0
+        self.commits = self.connections = 0
+        self._patient = True
+
+    def impatient(self) -> None:
+        """Have connections made from now on wait for no lock."""
+        self._patient = False
 
     async def add(self, name: str) -> None:
         """Make one change."""
@@ -52,6 +59,11 @@ class Ledger:
     async def names(self) -> list[str]:
         """Read what is there."""
         return (await self.database.run(NAMES)).scalars
+
+    def _connected(self, connection: Any, _record: object) -> None:
+        self.connections += 1
+        if not self._patient:
+            connection.execute("PRAGMA busy_timeout = 0")
 
     def _count(self, *what: object) -> None:
         self.commits += "COMMIT" in what
@@ -96,6 +108,33 @@ async def test_one_fails(ledger: Ledger) -> None:
     assert ["a", "b", "c"] == await ledger.names()
 
 
+async def test_key_is_there(ledger: Ledger) -> None:
+    """That a key is there already, which is usual, costs no connection."""
+    await ledger.add("a")
+    before = ledger.connections
+    for _ in range(3):
+        with pytest.raises(sa.exc.IntegrityError):
+            await ledger.add("a")
+
+    assert before == ledger.connections
+
+
+async def test_locked(ledger: Ledger, tmp_path: Path) -> None:
+    """Where another process does not let go of the file, all that wait are told."""
+    ledger.impatient()
+    with sqlite3.connect(tmp_path / "ledger.db", isolation_level=None) as other:
+        other.execute("BEGIN IMMEDIATE")
+        outcomes = await asyncio.gather(
+            *map(ledger.add, ["a", "b"]), return_exceptions=True
+        )
+        other.execute("ROLLBACK")
+    other.close()
+    await ledger.add("c")
+
+    assert [LedgerUnavailable] * 2 == [type(outcome) for outcome in outcomes]
+    assert ["c"] == await ledger.names()
+
+
 async def test_all_fail(ledger: Ledger) -> None:
     """Where SQLite gives the transaction up, nobody hears that theirs was made."""
     names = ["a", POISON, "c"]
@@ -120,11 +159,19 @@ async def test_caller_gone(ledger: Ledger) -> None:
 async def test_close(tmp_path: Path) -> None:
     """What is under way is made before the database is closed; twice does no harm."""
     ledger = Ledger(tmp_path)
-    change = asyncio.create_task(ledger.add("a"))
+    change = asyncio.create_task(ledger.add("yesterday"))
     await asyncio.sleep(0)
     await ledger.database.close()
     await ledger.database.close()
-
     await change
 
-    assert "a" in (tmp_path / "ledger.db").read_bytes().decode("latin-1")
+    assert b"yesterday" in (tmp_path / "ledger.db").read_bytes()
+
+
+async def test_closed(ledger: Ledger) -> None:
+    """What comes afterwards is refused, reads and changes alike."""
+    await ledger.database.close()
+
+    for late in (ledger.add("a"), ledger.add("b"), ledger.names()):
+        with pytest.raises(LedgerUnavailable):
+            await late

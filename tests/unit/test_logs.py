@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import json
 import logging
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -96,6 +99,28 @@ def test_json(capsys: pytest.CaptureFixture[str]) -> None:
         "signup_id": "1",
         "email": "[redacted]",
     } == line
+
+
+class FullDisk(io.StringIO):
+    """A file that nothing more goes into."""
+
+    def flush(self) -> None:
+        """Find out."""
+        raise OSError(errno.ENOSPC, "no space left")
+
+
+@pytest.mark.usefixtures("_restored")
+@pytest.mark.parametrize("closed", [True, False])
+def test_nobody_reads(monkeypatch: pytest.MonkeyPatch, *, closed: bool) -> None:
+    """A line that cannot be written is lost, and nothing else."""
+    stream = io.StringIO() if closed else FullDisk()
+    monkeypatch.setattr(sys, "stderr", stream)
+    log = logs.configure(json=True, level="info")
+    if closed:
+        stream.close()
+    log.info("signup_started")
+
+    assert closed == stream.closed
 
 
 @pytest.mark.usefixtures("_restored")

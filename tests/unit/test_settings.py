@@ -80,6 +80,8 @@ MISTAKES = [
     ({"KRATOS_PUBLIC_URL": "127.0.0.1:4433"}, "KRATOS_PUBLIC_URL"),
     ({"KRATOS_PUBLIC_URL": "ftp://x"}, "KRATOS_PUBLIC_URL"),
     ({"KRATOS_PUBLIC_URL": "http://"}, "KRATOS_PUBLIC_URL"),
+    ({"KRATOS_PUBLIC_URL": "http://x:99999"}, "KRATOS_PUBLIC_URL"),
+    ({"KRATOS_PUBLIC_URL": "http://x:y"}, "KRATOS_PUBLIC_URL"),
     ({"KRATOS_ADMIN_URL": "http://x/?secret=1"}, "KRATOS_ADMIN_URL"),
     ({"KRATOS_ADMIN_URL": "http://x y"}, "KRATOS_ADMIN_URL"),
     ({"KRATOS_TIMEOUT": "10"}, "KRATOS_TIMEOUT"),
@@ -333,6 +335,13 @@ def test_url_without_its_slash() -> None:
     settings = given({"KRATOS_PUBLIC_URL": "https://k.example/public/"})
 
     assert "https://k.example/public" == settings.kratos_public_url
+
+
+def test_url_of_an_international_host() -> None:
+    """A host is written as it goes over the wire."""
+    settings = given({"KRATOS_PUBLIC_URL": "https://b\u00fccher.example:8443/p"})
+
+    assert "https://xn--bcher-kva.example:8443/p" == settings.kratos_public_url
 
 
 def test_nothing_secret_is_shown() -> None:

@@ -66,7 +66,7 @@ class AdminApi:
             KratosIncompatible: The answer is no list, or its next page has no token.
         """
         answer = await self.get(path)
-        return _items(answer), _next_token(answer.headers.get("Link", ""))
+        return _items(answer), _next_token(", ".join(answer.headers.getall("Link", ())))
 
     async def delete(self, path: str, *, tries: int = _TRIES) -> None:
         """Delete something; it may be gone already.

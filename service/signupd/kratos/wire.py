@@ -13,7 +13,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
-from multidict import CIMultiDict
 from yarl import URL
 
 from signupd.errors import (
@@ -60,6 +59,7 @@ _TROUBLES: Final[tuple[tuple[type[Exception], type[SignupdError]], ...]] = (
     (aiohttp.NonHttpUrlClientError, KratosIncompatible),
     (aiohttp.InvalidURL, KratosIncompatible),
     (aiohttp.ClientError, KratosUnavailable),
+    (ValueError, KratosIncompatible),  # yarl's, of a URL
     (TimeoutError, KratosUnavailable),
     (OSError, KratosUnavailable),
 )
@@ -112,9 +112,9 @@ class Wire:
         self._breakers: defaultdict[str, Breaker] = defaultdict(lambda: Breaker(clock))
         # The system's authorities unless told otherwise.
         self._trusted = ssl.create_default_context(cafile=str(ca)) if ca else True
-        self._headers = CIMultiDict({"Accept": "application/json"})
+        self._bearer = {}
         if admin_token is not None:
-            self._headers["Authorization"] = f"Bearer {admin_token}"
+            self._bearer["Authorization"] = f"Bearer {admin_token}"
         self._made: aiohttp.ClientSession | None = None
 
     @property
@@ -125,7 +125,7 @@ class Wire:
                 connector=aiohttp.TCPConnector(
                     limit=MAX_CONNECTIONS, ssl=self._trusted
                 ),
-                headers=self._headers,
+                headers={"Accept": "application/json"},
                 # Sign-ups must share no cookies, and Kratos refuses those that come
                 # with an API flow.
                 cookie_jar=aiohttp.DummyCookieJar(),
@@ -168,22 +168,18 @@ class Wire:
             KratosIncompatible: The URL is not an HTTP one.
         """
         watch = self._observer.call(call or call_of(method, url), method)
-        sent = {**watch.headers, **(headers or {})}
+        server = _server_of(url)
+        # A URL's own credentials win.
+        bearer = {} if "@" in server else self._bearer
+        sent = {**bearer, **watch.headers, **(headers or {})}
         content = None
         if payload is not None:
             content = json.dumps(payload).encode()
             sent["Content-Type"] = "application/json"
         outcome = LOST
         try:
-            ask = partial(
-                self._session.request,
-                method,
-                URL(url, encoded=True),  # as it is: its parts are quoted already
-                data=content,
-                headers=sent,
-                allow_redirects=False,
-            )
-            answer = await self._exchange(ask, _server_of(url), timeout_seconds)
+            ask = partial(self._ask, method, url, content, sent)
+            answer = await self._exchange(ask, server, timeout_seconds)
             outcome = str(answer.status)
         except KratosUnreached:
             outcome = UNREACHED
@@ -191,6 +187,17 @@ class Wire:
         finally:
             watch.end(outcome)
         return _usable(method, answer)
+
+    def _ask(
+        self, method: str, url: str, content: bytes | None, headers: dict[str, str]
+    ) -> Asked:
+        return self._session.request(
+            method,
+            URL(url, encoded=True),  # as it is: its parts are quoted already
+            data=content,
+            headers=headers,
+            allow_redirects=False,
+        )
 
     async def _exchange(
         self, ask: Callable[[], Asked], server: str, timeout_seconds: float

@@ -50,7 +50,7 @@ class Database:
 
     Statements run in threads, a connection each; SQLite's changes all in one. A driver
     for asyncio goes to a thread and back several times for each of them (SQLite), or
-    runs more Python than it saves (PostgreSQL); docs/performance.md has the figures.
+    runs more Python than it saves (PostgreSQL); see docs/rationale.md.
 
     Args:
         engine: From ``open_engine``.
@@ -117,13 +117,15 @@ class Database:
     async def run(
         self,
         statement: sa.Executable,
-        values: Values | Sequence[Values] | None = None,
+        values: Values | None = None,
     ) -> Rows:
         """Run a statement, which commits by itself.
 
+        It goes on when its waiter is gone, and keeps its connection until its end.
+
         Args:
             statement: Best made beforehand: to make one costs as much as to run it.
-            values: Of its parameters; several sets run it several times.
+            values: Of its parameters.
 
         Raises:
             LedgerUnavailable: The database does not answer.
@@ -133,23 +135,32 @@ class Database:
         turns = self._turns if writer is None else self._changes
         await _take(turns)
         try:
-            if writer is not None:
-                return await writer.run(statement, values)
-            return await asyncio.get_running_loop().run_in_executor(
-                self._threads, self._run, statement, values
-            )
+            done = self._begin(writer, statement, values)
+        except RuntimeError as error:  # closed, or no thread is to be had
+            turns.release()
+            raise _unavailable(type(error).__name__) from error
+        done.add_done_callback(lambda _: turns.release())
+        try:
+            return await asyncio.shield(done)
         except sa.exc.IntegrityError:
             raise  # no trouble of the database's: a query asked for it
         except sa.exc.DBAPIError as error:
             raise _unavailable(type(error.orig).__name__) from error
-        except (sa.exc.TimeoutError, TransactionLostError, OSError) as error:
+        except TransactionLostError as error:
+            raise _unavailable(type(error.__cause__).__name__) from error
+        except (sa.exc.TimeoutError, RuntimeError, OSError) as error:
             raise _unavailable(type(error).__name__) from error
-        finally:
-            turns.release()
 
-    def _run(
-        self, statement: sa.Executable, values: Values | Sequence[Values] | None
-    ) -> Rows:
+    def _begin(
+        self, writer: Writer | None, statement: sa.Executable, values: Values | None
+    ) -> asyncio.Future[Rows]:
+        if writer is not None:
+            return writer.begin(statement, values)
+        return asyncio.get_running_loop().run_in_executor(
+            self._threads, self._run, statement, values
+        )
+
+    def _run(self, statement: sa.Executable, values: Values | None) -> Rows:
         with self._engine.connect() as connection:
             return execute(connection, statement, values)
 

@@ -29,6 +29,16 @@ _PRAGMAS: Final = (
 # Readers do not wait for the writer. A new file is switched over once and for all.
 _JOURNAL: Final = "journal_mode = WAL"
 _RETRY_SECONDS: Final = 0.01
+# Extended result codes have the primary one in their last byte.
+_PRIMARY: Final = 0xFF
+# A PostgreSQL that has vanished is noticed: libpq's own bounds, where the server's
+# statement_timeout cannot be heard of.
+_VANISHED: Final = {
+    "keepalives_idle": WAIT_SECONDS,
+    "keepalives_interval": 1,
+    "keepalives_count": WAIT_SECONDS,
+    "tcp_user_timeout": WAIT_SECONDS * 1000,
+}
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -99,7 +109,11 @@ def _postgresql(url: sa.URL, options: dict[str, Any], *, read_only: bool) -> sa.
     return sa.create_engine(
         url,
         pool_size=_POSTGRESQL_CONNECTIONS,
-        connect_args={"connect_timeout": WAIT_SECONDS, "options": session},
+        connect_args={
+            "connect_timeout": WAIT_SECONDS,
+            "options": session,
+            **_VANISHED,
+        },
         **options,
     )
 
@@ -131,7 +145,7 @@ def _set_journal(cursor: Any) -> None:
         try:
             cursor.execute(f"PRAGMA {_JOURNAL}")
         except sqlite3.OperationalError as error:
-            busy = error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+            busy = error.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_BUSY
             if not busy or time.monotonic() > deadline:
                 raise
             time.sleep(_RETRY_SECONDS)

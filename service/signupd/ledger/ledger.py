@@ -58,7 +58,6 @@ class Ledger:
             )
         )
         self._approving = _approving(database)
-        self._changing = functools.cache(_changing)
 
     def now(self) -> int:
         """Tell the time that deadlines go by, in microseconds."""
@@ -105,7 +104,7 @@ class Ledger:
             SignupBusy: Somebody else was first; nothing is changed.
         """
         values["epoch"] = record.epoch + 1
-        statement = self._changing(frozenset(values), unapproved=unapproved)
+        statement = _changing(frozenset(values), unapproved=unapproved)
         await self._once(statement, record, values)
         return dataclasses.replace(record, **values)
 
@@ -170,6 +169,7 @@ _FLOW: Final = signups.c.password_flow_digest == sa.bindparam("is_flow")
 _KNOWING: Final = sa.select(signups.c.epoch).where(_FLOW).limit(1)
 
 
+@functools.cache
 def _changing(names: frozenset[str], *, unapproved: bool) -> sa.Update:
     """Make the statement that changes these columns; there are few such sets."""
     values = {

@@ -38,14 +38,14 @@ class Rows:
 def execute(
     connection: sa.Connection,
     statement: sa.Executable,
-    values: Values | Sequence[Values] | None,
+    values: Values | None,
 ) -> Rows:
     """Run a statement.
 
     Args:
         connection: Of the thread that calls this.
         statement: What to run.
-        values: Of its parameters; several sets run it several times.
+        values: Of its parameters.
     """
     result = connection.execute(statement, values)
     rows = result.all() if result.returns_rows else ()

@@ -13,16 +13,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+import sqlalchemy as sa
+
 from signupd.ledger.statements import Rows, execute
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    import sqlalchemy as sa
-
     from signupd.ledger.statements import Values
 
-# Changes in one transaction.
+# Changes in one transaction, so that the first of them does not wait long for the last.
 MOST_TOGETHER: Final = 64
 
 
@@ -33,7 +33,7 @@ class TransactionLostError(Exception):
 @dataclass(frozen=True, slots=True)
 class _Change:
     statement: sa.Executable
-    values: Values | Sequence[Values] | None = field(repr=False)
+    values: Values | None = field(repr=False)
     done: asyncio.Future[Rows]
 
 
@@ -52,19 +52,20 @@ class Writer:
         self._waiting: list[_Change] = []
         self._work: asyncio.Task[None] | None = None
 
-    async def run(
-        self, statement: sa.Executable, values: Values | Sequence[Values] | None
-    ) -> Rows:
-        """Make a change; it is committed when this returns.
+    def begin(
+        self, statement: sa.Executable, values: Values | None
+    ) -> asyncio.Future[Rows]:
+        """Have a change made.
 
-        Raises:
-            sqlalchemy.exc.DBAPIError, TransactionLostError: It is not made.
+        Returns:
+            Done when it is committed, or is not made: then with a DBAPIError of
+            SQLAlchemy's, a TransactionLostError, or a RuntimeError once it is closed.
         """
         done: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
         self._waiting.append(_Change(statement, values, done))
         if self._work is None:
             self._work = asyncio.create_task(self._empty())
-        return await done
+        return done
 
     async def close(self) -> None:
         """Close its connection, once nothing is under way."""
@@ -75,14 +76,22 @@ class Writer:
 
     async def _empty(self) -> None:
         """Make all changes that wait, and those that come meanwhile."""
+        try:
+            while self._waiting:
+                changes = self._waiting[:MOST_TOGETHER]
+                del self._waiting[:MOST_TOGETHER]
+                outcomes = await self._made(changes)
+                for change, outcome in zip(changes, outcomes, strict=True):
+                    _tell(change.done, outcome)
+        finally:
+            self._work = None
+
+    async def _made(self, changes: list[_Change]) -> Sequence[Rows | Exception]:
         loop = asyncio.get_running_loop()
-        while self._waiting:
-            changes = self._waiting[:MOST_TOGETHER]
-            del self._waiting[:MOST_TOGETHER]
-            outcomes = await loop.run_in_executor(self._thread, self._make, changes)
-            for change, outcome in zip(changes, outcomes, strict=True):
-                _tell(change.done, outcome)
-        self._work = None
+        try:
+            return await loop.run_in_executor(self._thread, self._make, changes)
+        except Exception as error:  # noqa: BLE001 - nobody may wait for ever
+            return [error] * len(changes)
 
     def _make(self, changes: list[_Change]) -> Sequence[Rows | Exception]:
         """Make changes in one transaction; tell of each how it fared."""
@@ -105,11 +114,19 @@ def _make(
     connection: sa.Connection, changes: list[_Change]
 ) -> Sequence[Rows | Exception]:
     if len(changes) == 1:  # commits by itself
-        return [execute(connection, changes[0].statement, changes[0].values)]
+        return [_attempt_alone(connection, changes[0])]
     connection.exec_driver_sql("BEGIN IMMEDIATE")
     outcomes = [_attempt(connection, change) for change in changes]
     connection.exec_driver_sql("COMMIT")
     return outcomes
+
+
+def _attempt_alone(connection: sa.Connection, change: _Change) -> Rows | Exception:
+    """Make one change; one that meets a key that is there is no trouble."""
+    try:
+        return execute(connection, change.statement, change.values)
+    except sa.exc.IntegrityError as error:
+        return error
 
 
 def _attempt(connection: sa.Connection, change: _Change) -> Rows | Exception:
