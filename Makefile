@@ -9,7 +9,7 @@ PYTHON ?= python3
 RUN := $(UV) run --frozen --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint protos format clean
+.PHONY: help demo run test lint bench protos format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,9 @@ lint: .venv/.made ## Check style, types, imports and the contract
 	$(RUN) lint-imports
 	$(RUN) buf lint protos
 	$(RUN) python protos/generate.py --check
+
+bench: .venv/.made ## Measure everything, for hours, and write docs/performance.md
+	@$(RUN) --group bench python -m bench
 
 protos: .venv/.made ## Make the stubs anew from protos/
 	$(RUN) python protos/generate.py

@@ -71,6 +71,11 @@ class Postgres:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @property
+    def pid(self) -> int | None:
+        """The process that all others of the server are children of, while it runs."""
+        return self._process.pid if self._process else None
+
     def start(self) -> None:
         """Make the data directory, start the server, wait until it takes connections.
 

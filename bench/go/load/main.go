@@ -1,0 +1,217 @@
+// Command load sends prepared gRPC requests and times the answers.
+//
+// It knows no message: requests and answers are bytes, each preceded by its length
+// (4 bytes, big-endian). So it costs little, and every request may be another one.
+package main
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"flag"
+	"io"
+	"log"
+	"os"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"google.golang.org/grpc"
+	"google.golang.org/grpc/connectivity"
+	"google.golang.org/grpc/credentials/insecure"
+	"google.golang.org/grpc/status"
+)
+
+const (
+	callTimeout    = 60 * time.Second
+	connectTimeout = 10 * time.Second
+	// The server takes no request larger than this.
+	maxMessage = 64 * 1024
+)
+
+// report is what goes to standard output, in the requests' order.
+type report struct {
+	Seconds float64        `json:"seconds"`
+	Micros  []int64        `json:"micros"`
+	Codes   map[string]int `json:"codes"`
+}
+
+// call is one request, and what became of it.
+type call struct {
+	request []byte
+	answer  []byte
+	micros  int64
+	code    string
+}
+
+// raw passes bytes through as they are.
+type raw struct{}
+
+func (raw) Marshal(value any) ([]byte, error) { return *value.(*[]byte), nil }
+
+func (raw) Unmarshal(data []byte, value any) error {
+	*value.(*[]byte) = append([]byte(nil), data...)
+	return nil
+}
+
+func (raw) Name() string { return "proto" }
+
+func main() {
+	log.SetFlags(0)
+	targets := flag.String("targets", "", "host:port of each server, comma-separated")
+	method := flag.String("method", "", "such as /package.Service/Method")
+	requests := flag.String("requests", "", "the file of requests; each is sent once")
+	answers := flag.String("answers", "", "a file to write the answers to")
+	concurrency := flag.Int("concurrency", 1, "calls under way at the same time")
+	connections := flag.Int("connections", 1, "connections to each server")
+	rate := flag.Float64("rate", 0, "calls a second; 0 sends as fast as answers come")
+	flag.Parse()
+
+	calls, err := read(*requests)
+	check(err)
+	connected, err := connect(strings.Split(*targets, ","), *connections)
+	check(err)
+	seconds := send(calls, connected, *method, *concurrency, *rate)
+	if *answers != "" {
+		check(write(*answers, calls))
+	}
+	check(json.NewEncoder(os.Stdout).Encode(summary(calls, seconds)))
+}
+
+func check(err error) {
+	if err != nil {
+		log.Fatal(err)
+	}
+}
+
+func connect(targets []string, connections int) ([]*grpc.ClientConn, error) {
+	var connected []*grpc.ClientConn
+	for range connections {
+		for _, target := range targets {
+			made, err := grpc.NewClient(
+				target,
+				grpc.WithTransportCredentials(insecure.NewCredentials()),
+				grpc.WithNoProxy(),
+				grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{})),
+			)
+			if err != nil {
+				return nil, err
+			}
+			if err := wait(made); err != nil {
+				return nil, err
+			}
+			connected = append(connected, made)
+		}
+	}
+	return connected, nil
+}
+
+// wait makes the connection, so that no call's time has it in it.
+func wait(made *grpc.ClientConn) error {
+	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
+	defer cancel()
+	made.Connect()
+	for state := made.GetState(); state != connectivity.Ready; state = made.GetState() {
+		if !made.WaitForStateChange(ctx, state) {
+			return errors.New("no connection to " + made.Target())
+		}
+	}
+	return nil
+}
+
+// send sends each call once and gives the seconds that all of it took.
+func send(
+	calls []call, to []*grpc.ClientConn, method string, concurrency int, rate float64,
+) float64 {
+	var next atomic.Int64
+	var workers sync.WaitGroup
+	begin := time.Now()
+	for worker := range concurrency {
+		workers.Add(1)
+		go func() {
+			defer workers.Done()
+			connection := to[worker%len(to)]
+			for {
+				index := int(next.Add(1) - 1)
+				if index >= len(calls) {
+					return
+				}
+				due := time.Now()
+				if rate > 0 {
+					// The wait for a free worker counts too: a caller would not know
+					// that the server is the reason why it was not asked in time.
+					due = begin.Add(time.Duration(float64(index) / rate * 1e9))
+					time.Sleep(time.Until(due))
+				}
+				one(&calls[index], connection, method)
+				calls[index].micros = time.Since(due).Microseconds()
+			}
+		}()
+	}
+	workers.Wait()
+	return time.Since(begin).Seconds()
+}
+
+func one(call *call, connection *grpc.ClientConn, method string) {
+	ctx, cancel := context.WithTimeout(context.Background(), callTimeout)
+	defer cancel()
+	err := connection.Invoke(ctx, method, &call.request, &call.answer)
+	call.code = status.Code(err).String()
+}
+
+func summary(calls []call, seconds float64) report {
+	made := report{Seconds: seconds, Codes: map[string]int{}}
+	for _, call := range calls {
+		made.Micros = append(made.Micros, call.micros)
+		made.Codes[call.code]++
+	}
+	return made
+}
+
+func read(path string) ([]call, error) {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	defer file.Close()
+	var calls []call
+	for reader := bufio.NewReader(file); ; {
+		var size uint32
+		err := binary.Read(reader, binary.BigEndian, &size)
+		if errors.Is(err, io.EOF) {
+			return calls, nil
+		}
+		if err != nil {
+			return nil, err
+		}
+		if size > maxMessage {
+			return nil, errors.New("a request is too long")
+		}
+		request := make([]byte, size)
+		if _, err := io.ReadFull(reader, request); err != nil {
+			return nil, err
+		}
+		calls = append(calls, call{request: request})
+	}
+}
+
+func write(path string, calls []call) error {
+	file, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	writer := bufio.NewWriter(file)
+	for _, call := range calls {
+		size := uint32(len(call.answer))
+		if err := binary.Write(writer, binary.BigEndian, size); err != nil {
+			return err
+		}
+		if _, err := writer.Write(call.answer); err != nil {
+			return err
+		}
+	}
+	return errors.Join(writer.Flush(), file.Close())
+}

@@ -1,0 +1,88 @@
+"""A stranger with a stopwatch: each RPC before the proof, addresses free and taken.
+
+Free and taken ones take turns, in an order that is tossed for each pair, so that
+whatever else the machine does meets both alike. Each address is used once.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import grpc
+from kratos_signup.v1 import signup_service_pb2 as pb
+from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+CALL_SECONDS = 30.0
+# What nobody is mailed but once in a million times.
+SOME_CODE = "000000"
+# The second mail must not be too soon.
+SETTINGS: Mapping[str, str] = {"RESEND_INTERVAL": "1ms"}
+
+
+@dataclass(slots=True)
+class Times:
+    """How long calls of one RPC took, in seconds."""
+
+    free: list[float] = field(default_factory=list)
+    taken: list[float] = field(default_factory=list)
+
+
+def timed(channel: grpc.Channel, taken: Sequence[str]) -> dict[str, Times]:
+    """Call for each of the taken addresses, and for as many free ones.
+
+    Args:
+        channel: To a server with SETTINGS.
+        taken: Each has an account.
+
+    Returns:
+        The times by RPC.
+    """
+    signups = SignupServiceStub(channel)
+    times = {name: Times() for name in _calls("")}
+    for address in taken:
+        pair = [(address, True), (f"{secrets.token_hex(8)}@example.com", False)]
+        random.shuffle(pair)
+        for email, is_taken in pair:
+            for name, seconds in _walk(signups, email).items():
+                kind = times[name].taken if is_taken else times[name].free
+                kind.append(seconds)
+    return times
+
+
+def _walk(signups: SignupServiceStub, email: str) -> dict[str, float]:
+    """Make each call once, and time it."""
+    found: dict[str, float] = {}
+    token = ""
+    for name in _calls(""):
+        request = _calls(token, email)[name]
+        call: Callable[..., Any] = getattr(signups, name)
+        begun = time.perf_counter()
+        try:
+            answer = call(request, timeout=CALL_SECONDS)
+        except grpc.RpcError as error:
+            found[name] = time.perf_counter() - begun
+            wrong = error.code() is grpc.StatusCode.INVALID_ARGUMENT
+            if name != "VerifyCode" or not wrong:
+                raise
+        else:
+            found[name] = time.perf_counter() - begun
+            token = answer.continuation_token
+    return found
+
+
+def _calls(token: str, email: str = "") -> dict[str, Any]:
+    """Make the requests, in their order."""
+    return {
+        "StartSignup": pb.StartSignupRequest(email=email),
+        "VerifyCode": pb.VerifyCodeRequest(continuation_token=token, code=SOME_CODE),
+        "GetSignup": pb.GetSignupRequest(continuation_token=token),
+        "ResendCode": pb.ResendCodeRequest(continuation_token=token),
+        "CancelSignup": pb.CancelSignupRequest(continuation_token=token),
+    }
