@@ -36,11 +36,15 @@ class Visitor:
 
     Args:
         public_url: Without a slash at the end.
+        agent: What it calls itself.
     """
 
-    def __init__(self, public_url: str) -> None:
+    def __init__(self, public_url: str, agent: str = "visitor") -> None:
         self._http = httpx.Client(
-            base_url=public_url, timeout=TIMEOUT_SECONDS, trust_env=False
+            base_url=public_url,
+            headers={"User-Agent": agent},
+            timeout=TIMEOUT_SECONDS,
+            trust_env=False,
         )
 
     def __enter__(self) -> Self:

@@ -77,7 +77,18 @@ class TestWrong:
         assert ("CODE_INCORRECT", 4) == _left(refused)
 
     @pytest.mark.parametrize(
-        "code", ["", "12345a", " 123456", "123456\n", "-12345", "1" * 17, "١٢٣٤٥٦"]
+        "code",
+        [
+            "",
+            "12345a",
+            " 123456",
+            "123456\n",
+            "12\x003456",
+            "\x1b12345",
+            "-12345",
+            "1" * 17,
+            "١٢٣٤٥٦",
+        ],
     )
     def test_no_code(self, stack: Stack, address: str, code: str) -> None:
         """What is not digits is no code; it costs no attempt."""

@@ -6,8 +6,9 @@ from typing import Any
 
 import httpx
 import pytest
+from aiohttp.http import SERVER_SOFTWARE
 
-from devstack.visitor import Answer
+from devstack.visitor import Answer, Visitor
 from tests.e2e.errors import refusal
 from tests.e2e.holdings import identity_ids, registration_flow_ids, session_ids
 from tests.e2e.stack import GOOD_PASSWORD, Stack, new_address, similar_to
@@ -27,6 +28,10 @@ METHODS = [
     "admin",
     "",
 ]
+
+
+# signupd's, and that of Kratos when it asks a hook.
+AGENTS = [SERVER_SOFTWARE, "Go-http-client/1.1", "kratos"]
 
 
 @pytest.fixture
@@ -53,6 +58,15 @@ class TestPassword:
     def test_api(self, stack: Stack, address: str) -> None:
         """Kratos asks the hook, which says no."""
         answer = stack.visitor.register_by_password({"email": address}, EVIL_PASSWORD)
+
+        assert (400, "") == (answer.status, answer.identity_id)
+        assert UNKNOWN_FLOW in answer.messages
+
+    @pytest.mark.parametrize("agent", AGENTS)
+    def test_forged(self, stack: Stack, address: str, agent: str) -> None:
+        """It does not help to call oneself what signupd is called, or Kratos."""
+        with Visitor(stack.kratos.public_url, agent) as visitor:
+            answer = visitor.register_by_password({"email": address}, EVIL_PASSWORD)
 
         assert (400, "") == (answer.status, answer.identity_id)
         assert UNKNOWN_FLOW in answer.messages

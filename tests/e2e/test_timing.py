@@ -40,9 +40,10 @@ def test_times_tell_nothing(times: dict[str, Times], rpc: str) -> None:
     assert abs(guessed - 0.5) <= FAR * deviation(PAIRS, PAIRS)
 
 
-def test_difference_is_noticed(times: dict[str, Times]) -> None:
+@pytest.mark.parametrize("rpc", RPCS)
+def test_difference_is_noticed(times: dict[str, Times], rpc: str) -> None:
     """Had calls for taken addresses taken half as long again, it would have shown."""
-    one = times["GetSignup"]
+    one = times[rpc]
     more = median(one.free) / 2
     slower = [seconds + more for seconds in one.taken]
     guessed = chance(slower, one.free)

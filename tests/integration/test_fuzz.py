@@ -37,6 +37,15 @@ MESSAGES_AT_ONCE, EXAMPLES = 20, 500
 DEADLINE_SECONDS = 60.0
 SENTENCES = {row.message for row in STATUSES.values()}
 FORBIDDEN = {"UNKNOWN", "INTERNAL", "UNIMPLEMENTED", "DATA_LOSS"}
+# What would show how the service works inside.
+INTERNALS = [
+    b"Traceback",
+    b'File "',
+    b"site-packages",
+    b"signupd.",
+    b"sqlite",
+    b"http:",
+]
 # Deeper than protobuf's parser goes, and than ours: {"a": {"a": ...}}.
 DEEP = 200
 UNKNOWN_FIELD = b"\xfa\x07\x03abc"  # number 127
@@ -153,6 +162,9 @@ async def answer(caller: Caller, method: str, data: bytes) -> tuple[str, str]:
     try:
         await call(data, timeout=DEADLINE_SECONDS)
     except grpc.aio.AioRpcError as error:
+        for _, value in error.trailing_metadata():
+            shown = value if isinstance(value, bytes) else value.encode()
+            assert [] == [word for word in INTERNALS if word in shown]
         return error.code().name, error.details() or ""
     return "OK", ""
 

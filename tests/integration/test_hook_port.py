@@ -22,6 +22,7 @@ LEASE_SECONDS = 75
 UNKNOWN_FLOW = 9999002
 NOT_NOW = 9999003
 PROVED = 9999001
+MANY = 200
 HOOK_KEY = "sixteen-or-more-characters"
 
 
@@ -76,16 +77,19 @@ async def test_unknown_flow(world: World, caller: Caller) -> None:
     """A flow that nobody announced is refused, and so is a code's."""
     held, call = await setting(world, caller)
     flows = [str(uuid.uuid4()), "", *world.kratos.flow_ids()[:-1]]
+    before = world.rows()
     answers = [
         await world.ask_hook("password", flow_id=flow_id, email=ADDRESS)
         for flow_id in flows
     ]
+    after = world.rows()
     held.released.set()
     await call
 
     assert [(403, [UNKNOWN_FLOW])] * len(flows) == [
         (a.status, a.message_ids()) for a in answers
     ]
+    assert before == after
 
 
 async def test_other_address(world: World, caller: Caller) -> None:
@@ -180,11 +184,33 @@ async def test_garbage(world: World, caller: Caller) -> None:
         b"[" * 5000,
         b'{"flow_id": "\\u0000", "email": "\\u0000"}',
     ]
+    await to_password(world, caller, ADDRESS)
+    before = world.rows()
     answers = [await world.ask_hook("password", body) for body in bodies]
 
     assert [(403, [UNKNOWN_FLOW])] * len(bodies) == [
         (answer.status, answer.message_ids()) for answer in answers
     ]
+    assert before == world.rows()
+
+
+async def test_flood(world: World, caller: Caller) -> None:
+    """Many who ask at once hear no, change nothing, and hold up nobody."""
+    held, call = await setting(world, caller)
+    questions = [
+        world.ask_hook("password", flow_id=str(uuid.uuid4()), email=ADDRESS)
+        for _ in range(MANY)
+    ]
+    questions += [world.ask_hook("password", b"{") for _ in range(MANY)]
+    questions += [world.ask_hook("code", b"{") for _ in range(MANY)]
+    flood = asyncio.gather(*questions)
+    held.released.set()
+    done = await call
+    answers = await flood
+
+    assert "COMPLETED" == state_of(done)
+    assert {403} == {answer.status for answer in answers}
+    assert ["completed"] == [row["state"] for row in world.rows()]
 
 
 async def test_lone_surrogates(world: World, caller: Caller) -> None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import contextlib
 import itertools
+import socket
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -16,7 +18,7 @@ from signupd.kratos.admin import AdminApi
 from signupd.kratos.client import Kratos, Timeouts
 from signupd.kratos.identities import Identities
 from signupd.kratos.outcomes import CodeAnswer, FlowState, PasswordAnswer
-from signupd.kratos.wire import Wire
+from signupd.kratos.wire import MAX_ANSWER_BYTES, MAX_CONNECTIONS, Wire
 
 from tests.doubles.certificate import certificate_file
 
@@ -358,6 +360,69 @@ async def test_credentials_in_the_url(oddity: Oddity, tmp_path: Path) -> None:
     assert [f"Basic {basic}", "Bearer hunter2"] == [
         given for *_, given in oddity.requests
     ]
+
+
+async def test_endless_answer(tmp_path: Path) -> None:
+    """An answer without an end is not kept until memory is."""
+    sent = 0
+
+    async def endless(request: web.Request) -> web.StreamResponse:
+        nonlocal sent
+        answer = web.StreamResponse()
+        await answer.prepare(request)
+        with contextlib.suppress(ConnectionError):
+            while sent < 8 * MAX_ANSWER_BYTES:
+                await answer.write(b"x" * 2**20)
+                sent += 2**20
+        return answer
+
+    app = web.Application()
+    app.router.add_get("/", endless)
+    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
+    await runner.setup()
+    await web.TCPSite(runner, "127.0.0.1", 0).start()
+    wire = Wire(admin_token=None, ca=certificate_file(tmp_path))
+    with pytest.raises(KratosIncompatible):
+        await wire.request("GET", f"http://127.0.0.1:{runner.addresses[0][1]}/", 30)
+    await wire.close()
+    await runner.cleanup()
+
+    assert 8 * MAX_ANSWER_BYTES > sent
+
+
+async def test_no_more_connections(oddity: Oddity, tmp_path: Path) -> None:
+    """A Kratos that is slow is asked so many things at once, and the others wait."""
+    oddity.silent = asyncio.Event()
+    wire = Wire(admin_token=None, ca=certificate_file(tmp_path))
+    calls = [
+        asyncio.ensure_future(wire.request("GET", f"{oddity.url}/", 30))
+        for _ in range(2 * MAX_CONNECTIONS)
+    ]
+    with pytest.raises(KratosUnavailable):
+        await wire.request("GET", f"{oddity.url}/", 2)  # time for all to come
+    asked = len(oddity.requests)
+    oddity.silent.set()
+    answers = await asyncio.gather(*calls)
+    await wire.close()
+
+    assert MAX_CONNECTIONS == asked
+    assert {200} == {answer.status for answer in answers}
+
+
+async def test_dropped_packets(tmp_path: Path) -> None:
+    """Who makes no connection, though nobody refuses it, has not reached Kratos."""
+    with contextlib.ExitStack() as sockets:
+        deaf = sockets.enter_context(socket.socket())
+        deaf.bind(("127.0.0.1", 0))
+        deaf.listen(0)
+        for _ in range(4):  # until the queue of those to be accepted is full
+            waiting = sockets.enter_context(socket.socket())
+            waiting.setblocking(False)
+            waiting.connect_ex(deaf.getsockname())
+        wire = Wire(admin_token=None, ca=certificate_file(tmp_path))
+        with pytest.raises(KratosUnreached):
+            await wire.request("GET", f"http://127.0.0.1:{deaf.getsockname()[1]}/", 10)
+        await wire.close()
 
 
 def test_unreached_is_unavailable() -> None:

@@ -6,6 +6,8 @@ import asyncio
 import base64
 import dataclasses
 import json
+import os
+import signal
 import stat
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -343,6 +345,19 @@ async def test_migrations_at_once(url: str) -> None:
     outcomes = await asyncio.gather(migrate(url), migrate(url))
 
     assert {(None, newest), (newest, newest)} == set(outcomes)
+
+
+async def test_stopped_database(postgres: Postgres, clock: ClockDouble) -> None:
+    """A server that neither answers nor lets go is not waited for without end."""
+    database = Database(open_engine(postgres.create_database("stopped")), clock)
+    (pid,) = (await database.run(sa.select(sa.func.pg_backend_pid()))).scalars
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        with pytest.raises(LedgerUnavailable):
+            await database.run(sa.select(sa.literal(1)))
+    finally:
+        os.kill(pid, signal.SIGCONT)
+        await database.close()
 
 
 async def test_spoiled_database(tmp_path: Path, clock: ClockDouble) -> None:

@@ -361,6 +361,8 @@ async def test_resend_given_back(world: World) -> None:
     other = await caller.start(ADDRESS)
 
     assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert refused.signup is not None
+    assert 4 == refused.signup.resends_remaining
     assert "CODE_REQUIRED" == state_of(other)
 
 

@@ -121,6 +121,23 @@ async def test_silent_kratos(world: World) -> None:
     assert 0 == len(world.rows())
 
 
+async def test_kratos_that_mails_no_more(world: World) -> None:
+    """That it still opens flows does not keep a Kratos from being left alone."""
+    caller = (await world.serve(kratos_timeout="200ms")).caller
+    held = world.kratos.hold("send", times=FAILURES)
+    first = [
+        await refusal(caller.start(f"ann+{number}@example.com"))
+        for number in range(FAILURES)
+    ]
+    begun = time.monotonic()
+    others = [await refusal(caller.start("bob@example.com")) for _ in range(MANY)]
+    took = time.monotonic() - begun
+    held.released.set()
+
+    assert {"KRATOS_UNAVAILABLE"} == {r.reason for r in [*first, *others]}
+    assert AT_ONCE_SECONDS > took
+
+
 async def test_healed_kratos(world: World) -> None:
     """A Kratos that answers again serves all, from the moment that RetryInfo names."""
     caller = (await world.serve()).caller

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 ADDRESS = "ann@example.com"
 CODE = grpc.StatusCode
+REFLECTION = "grpc.reflection.v1alpha.ServerReflection"
 SERVICE = "/kratos_signup.v1.SignupService"
 
 
@@ -412,6 +413,34 @@ async def test_corrupt_request(caller: Caller) -> None:
     assert {"A field is missing or malformed."} == {r.message for r in refusals}
     wires = " ".join(refused.wire for refused in refusals)
     assert [] == [w for w in ("pars", "Decode", "utf", "secre") if w in wires]
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"),
+    [
+        ("/grpc.health.v1.Health/Check", "unary_unary"),
+        ("/grpc.health.v1.Health/Watch", "unary_stream"),
+        (f"/{REFLECTION}/ServerReflectionInfo", "stream_stream"),
+    ],
+)
+async def test_corrupt_request_elsewhere(
+    caller: Caller, method: str, kind: str
+) -> None:
+    """Nor do health checks and reflection answer with it."""
+    call: Any = getattr(caller.channel, kind)(method)
+    given = iter([b"\x0a\x01\xff"]) if kind == "stream_stream" else b"\x0a\x01\xff"
+
+    async def read() -> None:
+        calling = call(given, timeout=60)
+        if kind == "unary_unary":
+            await calling
+        else:
+            await calling.read()
+
+    refused = await refusal(read())
+
+    assert (CODE.INVALID_ARGUMENT, "REQUEST_INVALID") == said(refused)
+    assert "A field is missing or malformed." == refused.message
 
 
 async def test_request_too_large(world: World, caller: Caller) -> None:

@@ -55,6 +55,7 @@ IDENTITY_IDS = [*REQUEST_IDS, str(uuid.uuid1()), str(uuid.UUID(int=0))]
 NO_IDENTITY_IDS = ["", *NO_REQUEST_IDS[:8], *LOOSE_REQUEST_IDS]
 CODES = ["0", "000000", "123456", "1234567890123456"]
 NO_CODES = ["", "12345678901234567", "12345a", " 123456", "123456\n", "12 34", "-1"]
+NO_CODES += ["12\x003456", "\x1b12345", "12345\x7f"]
 NO_CODES += ["\u0661\u0662\u0663", "\uff11\uff12\uff13", "\u00b2", "1_0", "1.0"]
 
 

@@ -108,6 +108,16 @@ async def test_reserved(mark: Json) -> None:
             "traits.phone.anything",
         ),
         (
+            {"type": "object", "additionalProperties": marked(RECOVERED)},
+            {"any.thing": "1"},
+            "traits.phone.any.thing",
+        ),
+        (
+            {"type": "object", "patternProperties": {"x": marked(RECOVERED)}},
+            {"a[b": "1"},
+            "traits.phone.a[b",
+        ),
+        (
             {"type": "object", "properties": {"a": {"items": marked(USER_NAME)}}},
             {"a": [{"b": 1}]},
             "traits.phone.a[]",
@@ -218,9 +228,19 @@ async def test_kratos_away() -> None:
         await scene.rules.permit({})
 
 
-async def test_reference_elsewhere() -> None:
-    """What a schema refers to elsewhere is not known here, and the log says so."""
+@pytest.mark.parametrize(
+    ("given", "faults"),
+    [
+        ({}, []),
+        ({"name": "Ann", "others": 1}, []),
+        ({"other": 1}, ["traits.other"]),
+        ({"other": {"a": 1}}, ["traits.other", "traits.other.a"]),
+        ({"other": [1]}, ["traits.other", "traits.other[]"]),
+    ],
+)
+async def test_reference_elsewhere(given: Json, faults: list[str]) -> None:
+    """What stands elsewhere may be an identifier, so nobody may set it."""
     scene = Scene(with_traits(other={"$ref": "https://example.com/trait.json"}))
-    await scene.rules.permit({})
 
+    assert faults == await scene.faults(given)
     assert ["identity_schema_not_all_read"] == scene.log.events("warning")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
@@ -101,10 +102,20 @@ async def _interruptible(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
     asyncio.run would hear of a signal that comes just before it waits for events only
     when the next one comes, and while a person is asked there may be none.
     """
-    task = asyncio.current_task()
-    if task is not None:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGINT, task.cancel)
-    return await job()
+    if threading.current_thread() is not threading.main_thread():
+        return await job()  # no signal comes here
+    task, loop = asyncio.current_task(), asyncio.get_running_loop()
+
+    def interrupt() -> None:
+        loop.remove_signal_handler(signal.SIGINT)  # the next one breaks off
+        if task is not None:
+            task.cancel()
+
+    loop.add_signal_handler(signal.SIGINT, interrupt)
+    try:
+        return await job()
+    finally:
+        loop.remove_signal_handler(signal.SIGINT)
 
 
 def complain(lines: Iterable[str]) -> None:

@@ -20,7 +20,7 @@ PROBE_SECONDS: Final = 2.0
 
 
 class Breaker:
-    """Counts the failures of one server, and refuses calls while there are too many.
+    """Counts failures of one kind of call, and refuses calls while there are too many.
 
     Args:
         clock: Monotonic seconds.
@@ -42,6 +42,16 @@ class Breaker:
         Raises:
             KratosUnreached: The server is being left alone; nothing was sent.
         """
+        self.refuse_resting()
+        if self.open:  # this call is the probe
+            self._next_probe = self._clock() + PROBE_SECONDS
+
+    def refuse_resting(self) -> None:
+        """Refuse a call that is none of this breaker's, until the next probe is due.
+
+        Raises:
+            KratosUnreached: The server is being left alone; nothing was sent.
+        """
         if not self.open:
             return
         now = self._clock()
@@ -50,7 +60,6 @@ class Breaker:
                 f"Kratos is left alone after {self._failures} failures in a row",
                 retry_after_seconds=self._next_probe - now,
             )
-        self._next_probe = now + PROBE_SECONDS  # this call is the probe
 
     def answered(self) -> None:
         """Note that the server answered, whatever it said."""

@@ -54,12 +54,14 @@ class IdentitySchema:
         traits: Those that are not plain, by their paths' order.
         required: The traits at the top without which there is no identity.
         unread: References out of the schema. What stands there is not known here.
+        unknown: Where in the traits they stand, as paths.
     """
 
     id: str
     traits: tuple[Trait, ...]
     required: tuple[str, ...]
     unread: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def trait(self, path: str) -> Trait:
         """Give the trait at a path; a plain one where the schema says nothing."""
@@ -92,6 +94,7 @@ def read_schema(schema_id: str, document: Any) -> IdentitySchema:
         tuple(trait for trait in traits if not trait.is_plain),
         required,
         tuple(sorted(reader.unread)),
+        tuple(sorted(reader.unknown)),
     )
 
 
@@ -106,6 +109,7 @@ class _Reader:
         self._document = document
         self.marks: dict[str, list[dict[str, Any]]] = {}
         self.unread: set[str] = set()
+        self.unknown: set[str] = set()
 
     def walk(self, node: Any, path: str, referred: frozenset[str]) -> None:
         """Collect the marks of a schema and of all that it contains.
@@ -121,8 +125,11 @@ class _Reader:
         reference = node.get("$ref")
         if isinstance(reference, str):
             # Draft 7, which Kratos speaks, ignores whatever else stands beside it.
+            target = self._target(reference)
+            if reference in self.unread:
+                self.unknown.add(path)
             if reference not in referred:
-                self.walk(self._target(reference), path, referred | {reference})
+                self.walk(target, path, referred | {reference})
             return
         mark = node.get(_EXTENSION)
         if isinstance(mark, dict):

@@ -39,6 +39,10 @@ if TYPE_CHECKING:
 
 # More at once would only queue up inside Kratos, whose pool to its database is smaller.
 MAX_CONNECTIONS: Final = 128
+# A connection is made at once, or after a second or three, when TCP has tried again.
+CONNECT_SECONDS: Final = 4.0
+# Kratos' answers have some KiB, or a few hundred for a page of identities.
+MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
 # A header of an answer. Kratos repeats the whole query in each reference of Link, and
 # a query with a hundred ids has 4 KiB; aiohttp takes 8 KiB, which two would exceed.
 MAX_HEADER_BYTES: Final = 16 * 1024
@@ -55,11 +59,11 @@ _OUT_OF_ORDER: Final = frozenset(
 
 # The client's error -> ours; the first that fits.
 _TROUBLES: Final[tuple[tuple[type[Exception], type[SignupdError]], ...]] = (
+    (aiohttp.ConnectionTimeoutError, KratosUnreached),
     (aiohttp.ClientConnectorError, KratosUnreached),
     (aiohttp.NonHttpUrlClientError, KratosIncompatible),
     (aiohttp.InvalidURL, KratosIncompatible),
     (aiohttp.ClientError, KratosUnavailable),
-    (ValueError, KratosIncompatible),  # yarl's, of a URL
     (TimeoutError, KratosUnavailable),
     (OSError, KratosUnavailable),
 )
@@ -108,8 +112,11 @@ class Wire:
         observer: Observer | None = None,
     ) -> None:
         self._observer = observer or Silent()
-        # One for the public API and one for the admin API: a server each.
-        self._breakers: defaultdict[str, Breaker] = defaultdict(lambda: Breaker(clock))
+        # One for each server, the public API and the admin API, and method: a Kratos
+        # that opens flows may yet be too slow to go on with them.
+        self._breakers: defaultdict[str, defaultdict[str, Breaker]] = defaultdict(
+            lambda: defaultdict(lambda: Breaker(clock))
+        )
         # The system's authorities unless told otherwise.
         self._trusted = ssl.create_default_context(cafile=str(ca)) if ca else True
         self._bearer = {}
@@ -129,7 +136,9 @@ class Wire:
                 # Sign-ups must share no cookies, and Kratos refuses those that come
                 # with an API flow.
                 cookie_jar=aiohttp.DummyCookieJar(),
-                timeout=aiohttp.ClientTimeout(total=None),  # bounded as a whole, below
+                # As a whole it is bounded below. Who makes no connection in this time
+                # has not reached Kratos, which is worth knowing.
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
                 max_field_size=MAX_HEADER_BYTES,
                 trust_env=False,
             )
@@ -179,7 +188,10 @@ class Wire:
         outcome = LOST
         try:
             ask = partial(self._ask, method, url, content, sent)
-            answer = await self._exchange(ask, server, timeout_seconds)
+            breakers = self._breakers[server]
+            for one in breakers.values():
+                one.refuse_resting()
+            answer = await self._exchange(ask, breakers[method], timeout_seconds)
             outcome = str(answer.status)
         except KratosUnreached:
             outcome = UNREACHED
@@ -191,27 +203,33 @@ class Wire:
     def _ask(
         self, method: str, url: str, content: bytes | None, headers: dict[str, str]
     ) -> Asked:
+        try:
+            target = URL(url, encoded=True)  # as it is: its parts are quoted already
+            named = target.port is not None  # read when it is asked for, not before
+        except ValueError:
+            named = False
+        if not named:
+            raise KratosIncompatible("Kratos' URL names no server")
         return self._session.request(
             method,
-            URL(url, encoded=True),  # as it is: its parts are quoted already
+            target,
             data=content,
             headers=headers,
             allow_redirects=False,
         )
 
     async def _exchange(
-        self, ask: Callable[[], Asked], server: str, timeout_seconds: float
+        self, ask: Callable[[], Asked], breaker: Breaker, timeout_seconds: float
     ) -> Answer:
         """Have a request answered, where the breaker lets it on, and tell the breaker.
 
         Raises:
             KratosUnreached, KratosUnavailable, KratosIncompatible: As ``request``.
         """
-        breaker = self._breakers[server]
         breaker.admit()
         try:
             async with asyncio.timeout(timeout_seconds), ask() as response:
-                content = await response.read()
+                content = await _read(response)
         except tuple(foreign for foreign, _ in _TROUBLES) as error:
             breaker.failed()
             raise _ours(error)(
@@ -222,6 +240,21 @@ class Wire:
         else:
             breaker.answered()
         return Answer(response.status, _json(content), response.headers)
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes:
+    """Read a body.
+
+    Raises:
+        KratosIncompatible: It is no answer of Kratos', but far too large.
+    """
+    content = b""
+    async for part in response.content.iter_any():
+        content += part
+        if len(content) > MAX_ANSWER_BYTES:
+            response.close()
+            raise KratosIncompatible("an answer of Kratos is far too large")
+    return content
 
 
 def _usable(method: str, answer: Answer) -> Answer:

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from signupd.ledger.statements import Values
 
 _MICROS: Final = 1_000_000
+# Nobody waits longer for a statement, whatever has become of the database: with SQLite
+# it may have to wait for a group of changes, which waits for another process' lock.
+LONGEST_SECONDS: Final = 3 * WAIT_SECONDS
 
 
 def _in_micros(timestamp: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
@@ -141,7 +144,8 @@ class Database:
             raise _unavailable(type(error).__name__) from error
         done.add_done_callback(lambda _: turns.release())
         try:
-            return await asyncio.shield(done)
+            async with asyncio.timeout(LONGEST_SECONDS):
+                return await asyncio.shield(done)
         except sa.exc.IntegrityError:
             raise  # no trouble of the database's: a query asked for it
         except sa.exc.DBAPIError as error:

@@ -112,7 +112,12 @@ def _postgresql(url: sa.URL, options: dict[str, Any], *, read_only: bool) -> sa.
         connect_args={
             "connect_timeout": WAIT_SECONDS,
             "options": session,
-            **_VANISHED,
+            # The URL's own win.
+            **{
+                name: bound
+                for name, bound in _VANISHED.items()
+                if name not in url.query
+            },
         },
         **options,
     )

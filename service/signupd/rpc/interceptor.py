@@ -83,10 +83,16 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if guarded := self._guarded.get(method):
             return guarded
         handler = await continuation(handler_call_details)
-        if handler is None or method.startswith(HEALTH):
+        if handler is None:
             return handler
-        guard = self._guard if method.startswith(OURS) else self._guard_reflection
-        return self._guarded.setdefault(method, guard(method, handler))
+        return self._guarded.setdefault(
+            method, self._guarded_by(method)(method, handler)
+        )
+
+    def _guarded_by(self, method: str) -> Callable[[str, Handler], Handler]:
+        if method.startswith(HEALTH):
+            return self._guard_health
+        return self._guard if method.startswith(OURS) else self._guard_reflection
 
     def _guard(self, method: str, handler: Handler) -> Handler:
         async def behaviour(data: bytes, context: Context) -> Any:
@@ -120,21 +126,58 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     def _guard_reflection(self, method: str, handler: Handler) -> Handler:
         async def behaviour(
-            requests: AsyncIterator[Any], context: Context
+            requests: AsyncIterator[bytes], context: Context
         ) -> AsyncIterator[Any]:
-            try:
+            async with self._silenced(method, context):
                 self._callers.admit(method, context)
-            except SignupdError as error:
-                self._note(method, error)
-                await _abort(context, error)
-            async for answer in handler.stream_stream(requests, context):
-                yield answer
+                parsed = (_parse(handler, data) async for data in requests)
+                async for answer in handler.stream_stream(parsed, context):
+                    yield answer
 
         return grpc.stream_stream_rpc_method_handler(
             behaviour,
-            request_deserializer=handler.request_deserializer,
+            request_deserializer=None,
             response_serializer=handler.response_serializer,
         )
+
+    def _guard_health(self, method: str, handler: Handler) -> Handler:
+        """Guard health checks, which are open to anybody and never shed."""
+
+        async def once(data: bytes, context: Context) -> Any:
+            async with self._silenced(method, context):
+                return await handler.unary_unary(_parse(handler, data), context)
+
+        async def watched(data: bytes, context: Context) -> AsyncIterator[Any]:
+            async with self._silenced(method, context):
+                request = _parse(handler, data)
+                async for answer in handler.unary_stream(request, context):
+                    yield answer
+
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(
+                watched,
+                request_deserializer=None,
+                response_serializer=handler.response_serializer,
+            )
+        return grpc.unary_unary_rpc_method_handler(
+            once,
+            request_deserializer=None,
+            response_serializer=handler.response_serializer,
+        )
+
+    @contextlib.asynccontextmanager
+    async def _silenced(self, method: str, context: Context) -> AsyncIterator[None]:
+        """Turn whatever goes wrong inside into a status."""
+        try:
+            yield
+        except SignupdError as error:
+            self._note(method, error)
+            await _abort(context, error)
+        except grpc.aio.BaseError:
+            raise
+        except Exception:  # noqa: BLE001 - the last resort: nothing may leak
+            self._log.exception("defect", method=method)
+            await _abort(context, None)
 
     @contextlib.contextmanager
     def _admitted(self) -> Iterator[None]:

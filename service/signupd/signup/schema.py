@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     import structlog
 
-    from signupd.kratos.schema import IdentitySchema, Trait
+    from signupd.kratos.schema import IdentitySchema
 
 # A schema changes with a deployment of Kratos; one request so often finds out.
 FRESH_SECONDS: Final = 60.0
@@ -103,8 +103,11 @@ class SchemaRules:
             return
         if schema.unread:
             self._log.warning("identity_schema_not_all_read", references=schema.unread)
-        others = [one for one in schema.traits if one.path != ADDRESS_TRAIT]
-        self._reserved = tuple(_pattern(one) for one in others)
+        others = [one.path for one in schema.traits if one.path != ADDRESS_TRAIT]
+        self._reserved = (
+            *map(_pattern, others),
+            *(_pattern(path, within=True) for path in schema.unknown),
+        )
         self._fault = None
         self._stale_at = self._clock() + FRESH_SECONDS
 
@@ -130,9 +133,20 @@ def _demand_fit(schema: IdentitySchema) -> None:
         )
 
 
-def _pattern(trait: Trait) -> re.Pattern[str]:
-    """Make what fits a trait's path, ``*`` being any name."""
-    return re.compile(re.escape(trait.path).replace(r"\*", r"[^.\[]*"), re.DOTALL)
+def _pattern(path: str, *, within: bool = False) -> re.Pattern[str]:
+    """Make what fits a trait's path, ``*`` being any name.
+
+    A name may have dots and brackets in it; so this fits too much rather than too
+    little.
+
+    Args:
+        path: The trait's; empty for all of them.
+        within: Whether to fit whatever the trait contains, too.
+    """
+    fitting = re.escape(path).replace(r"\*", ".*")
+    if within:
+        fitting += r"([.\[].*)?" if path else ".*"
+    return re.compile(fitting, re.DOTALL)
 
 
 def _paths(value: Any, path: str = "") -> Iterator[str]:
