@@ -9,6 +9,7 @@ from bench import (
     byhand,
     cost,
     growth,
+    pace,
     parts,
     sameness,
     scale,
@@ -45,5 +46,6 @@ BENCHMARKS: Final[dict[str, Benchmark]] = {
     "startup": startup,
     "scale": scale,
     "sameness": sameness,
+    "pace": pace,
     "byhand": byhand,
 }

@@ -61,7 +61,7 @@ class Crowd:
 
 
 CONCURRENCIES = (1, 16)
-CROWDS = (Crowd(1, 200, 40), Crowd(16, 320, 96))
+CROWDS = (Crowd(1, 150, 24), Crowd(16, 240, 64))
 SMOKE_CROWDS = (Crowd(1, 2, 2), Crowd(16, 2, 2))
 # Before it is measured: connections and caches.
 WARM_UP = Crowd(16, 32, 16)

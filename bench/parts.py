@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from bench import people
 from bench.meter import metered
 from bench.people import GET, SET_PASSWORD, START, VERIFY
-from bench.sampler import REST, sampled, thread_micros
+from bench.sampler import DRIVER, REST, SQLALCHEMY, sampled, thread_micros
 from bench.site import DATABASES
 from bench.table import Chart, Table
 
@@ -22,6 +22,12 @@ Json = dict[str, Any]
 STEPS = (START, VERIFY, GET, SET_PASSWORD)
 # What a thread does that never runs Python, or hardly ever.
 NEVER_SEEN = "gRPC's own threads"
+# With fewer samples than this it is not known what threads were at: each time it was
+# too short to be seen.
+FEWEST = 20
+# The threads that run statements.
+LEDGER = "ledger"
+UNSEEN = {LEDGER: "statements, in their threads"}
 # Parts below this share of an RPC's time are shown as one.
 SHOWN_PERCENT = 2.0
 OTHERS = "others"
@@ -82,9 +88,9 @@ def micros_by_part(row: Json) -> dict[str, float]:
         kind = NEVER_SEEN if samples is None else _kind(thread, row)
         micros[kind] += used
         seen.setdefault(kind, Counter()).update(samples or {})
-    for counts in seen.values():
-        if not counts.total():
-            counts[REST] = 1
+    for kind, counts in seen.items():
+        if counts.total() < FEWEST and kind != NEVER_SEEN:
+            seen[kind] = Counter({UNSEEN.get(kind, REST): 1})
     parts: defaultdict[str, float] = defaultdict(float)
     for kind, used in micros.items():
         for part, count in seen[kind].items():
@@ -93,7 +99,9 @@ def micros_by_part(row: Json) -> dict[str, float]:
 
 
 def _kind(thread: str, row: Json) -> str:
-    return "main" if thread == row["main"] else "others"
+    """Tell the threads that run statements from each of the others."""
+    runs_statements = {SQLALCHEMY, DRIVER} & row["samples"][thread].keys()
+    return LEDGER if runs_statements and thread != row["main"] else thread
 
 
 def tables(raw: Json) -> list[Table]:
@@ -123,7 +131,7 @@ def _table(database: str, rows: list[Json]) -> Table:
     )
     lines = [(name, [column.get(name, 0.0) for column in columns]) for name in shown]
     rest = [
-        total - sum(column.get(name, 0.0) for name in shown)
+        max(0.0, total - sum(column.get(name, 0.0) for name in shown))
         for column, total in zip(columns, totals, strict=True)
     ]
     lines.append((OTHERS, rest))

@@ -49,7 +49,7 @@ def _table(database: str, before: Json, now: Json) -> Table:
         (part, [column.get(part, 0.0) for column in columns.values()]) for part in shown
     ]
     rest = [
-        totals[name] - sum(column.get(part, 0.0) for part in shown)
+        max(0.0, totals[name] - sum(column.get(part, 0.0) for part in shown))
         for name, column in columns.items()
     ]
     lines.append((OTHERS, rest))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
@@ -13,6 +12,7 @@ import httpx
 
 from bench import people
 from bench.guessing import chance, deviation
+from bench.meter import MICROS
 from bench.site import SQLITE, Behind
 from bench.strangers import SETTINGS, timed
 from bench.table import Chart, Table
@@ -33,7 +33,7 @@ PAIRS = 2000
 # within 0.04 of one half but once in 100 000 times: that is 4.4 standard deviations.
 MOST_CHANCE = 0.54
 AT_ONCE = 100
-MILLIS = 1000.0
+MICROS_PER_MS = 1000
 
 
 def measure(site: Site, *, smoke: bool) -> Json:
@@ -53,7 +53,16 @@ def measure(site: Site, *, smoke: bool) -> Json:
                 (target,) = served.targets
                 with grpc.insecure_channel(target, NO_PROXY) as channel:
                     times = timed(channel, taken)
-    return {"rows": [{"rpc": name, **asdict(one)} for name, one in times.items()]}
+    return {
+        "rows": [
+            {"rpc": name, "free": _micros(one.free), "taken": _micros(one.taken)}
+            for name, one in times.items()
+        ]
+    }
+
+
+def _micros(times: list[float]) -> list[int]:
+    return [round(seconds * MICROS) for seconds in times]
 
 
 def _import(kratos: Kratos, emails: list[str]) -> None:
@@ -68,18 +77,23 @@ def _import(kratos: Kratos, emails: list[str]) -> None:
     answer.raise_for_status()
 
 
+def guessed_right(row: Json) -> float:
+    """Tell how often somebody is right who guesses by the times, at his best."""
+    return max(chance(row["taken"], row["free"]), chance(row["free"], row["taken"]))
+
+
 def tables(raw: Json) -> list[Table]:
     """Show how well an observer guesses."""
     rows, labels, chances = [], [], []
     for row in raw["rows"]:
         free, taken = row["free"], row["taken"]
-        guessed = max(chance(taken, free), chance(free, taken))
+        guessed = guessed_right(row)
         rows.append(
             [
                 row["rpc"],
                 str(len(free)),
-                f"{median(free) * MILLIS:.2f}",
-                f"{median(taken) * MILLIS:.2f}",
+                f"{median(free) / MICROS_PER_MS:.2f}",
+                f"{median(taken) / MICROS_PER_MS:.2f}",
                 f"{guessed * 100:.1f} %",
                 f"{deviation(len(free), len(taken)) * 100:.1f} %",
                 f"{MOST_CHANCE * 100:.0f} %",

@@ -33,13 +33,15 @@ WAITING = re.compile(
 # How deep under such a frame the system's own may lie.
 DEPTH = 4
 
-EVENT_LOOP, GARBAGE, LOGGING, HOOK_PORT, HTTP, REST = (
+EVENT_LOOP, GARBAGE, LOGGING, HOOK_PORT, HTTP, REST, SQLALCHEMY, DRIVER = (
     "event loop (asyncio)",
     "garbage collection",
     "log",
     "hook port (aiohttp.web)",
     "HTTP client (aiohttp)",
     "interpreter and system",
+    "SQLAlchemy",
+    "database driver",
 )
 # Where code lies -> the part it belongs to; the first that fits.
 PARTS = tuple(
@@ -51,8 +53,8 @@ PARTS = tuple(
         r"zxcvbn": "password rules",
         r"grpc/": "gRPC",
         r"google/|_message\.abi3|kratos_signup/": "protobuf",
-        r"sqlalchemy|greenlet": "SQLAlchemy",
-        r"aiosqlite/|sqlite3|psycopg|libpq": "database driver",
+        r"sqlalchemy|greenlet": SQLALCHEMY,
+        r"aiosqlite/|sqlite3|psycopg|libpq": DRIVER,
         r"httpx": "httpx",
         r"aiohttp|multidict|yarl|propcache|frozenlist|aiosignal|attrs? ": HTTP,
         r"json/|_json\.": "JSON",

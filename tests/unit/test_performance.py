@@ -1,0 +1,89 @@
+"""What was measured keeps what docs/performance.md says that it keeps."""
+
+from __future__ import annotations
+
+from statistics import median
+from typing import Any
+
+import pytest
+
+from bench import results
+from bench.abandoned import MEBIBYTE
+from bench.cost import LEAST_SHARES
+from bench.growth import MOST_TIMES as MOST_GROWN
+from bench.sameness import MOST_CHANCE, PAIRS, guessed_right
+from bench.site import DATABASES, POSTGRESQL
+from bench.startup import MOST_SECONDS
+from bench.sweeping import MOST_TIMES
+
+Json = dict[str, Any]
+
+
+def rows(name: str) -> list[Json]:
+    """Read a benchmark's kept results."""
+    kept: list[Json] = results.read(results.DIRECTORY, name)["rows"]
+    return kept
+
+
+@pytest.mark.parametrize("database", DATABASES)
+@pytest.mark.parametrize(("step", "least"), LEAST_SHARES.items())
+def test_share_of_the_floor(database: str, step: Any, least: int) -> None:
+    """Each RPC reaches its share of the floor's calls for each core."""
+    shares = [
+        row["floor"]["cpu_micros"] / row["service"]["cpu_micros"] * 100
+        for row in rows("cost")
+        if (row["database"], row["rpc"]) == (database, step.name)
+    ]
+
+    assert median(shares) >= least
+
+
+def test_times_tell_nothing() -> None:
+    """No RPC's times tell a free address from a taken one."""
+    for row in rows("sameness"):
+        assert (PAIRS, PAIRS) == (len(row["free"]), len(row["taken"]))
+        assert guessed_right(row) <= MOST_CHANCE
+
+
+def test_growth() -> None:
+    """A ledger of a million rows costs little more than one of a thousand."""
+    costs: dict[tuple[str, str], dict[int, list[float]]] = {}
+    for row in rows("growth"):
+        sizes = costs.setdefault((row["database"], row["rpc"]), {})
+        cost = row["cost"]["cpu_micros"] + row["cost"]["database_micros"]
+        sizes.setdefault(row["size"], []).append(cost)
+
+    for sizes in costs.values():
+        assert 1_000_000 == max(sizes)
+        times = median(sizes[max(sizes)]) / median(sizes[min(sizes)])
+        assert times <= MOST_GROWN
+
+
+def test_memory() -> None:
+    """A hundred thousand abandoned sign-ups leave nothing in memory."""
+    kept = rows("abandoned")
+    grown = (kept[-1]["bytes"] - kept[1]["bytes"]) / MEBIBYTE
+
+    assert 100_000 == kept[-1]["abandoned"]
+    assert grown < 8
+
+
+@pytest.mark.parametrize("database", DATABASES)
+def test_sweeper(database: str) -> None:
+    """The sweeper clears a hundred thousand rows, and memory does not grow by them."""
+    (row,) = (row for row in rows("sweeping") if row["database"] == database)
+
+    assert (100_000, 0) == (row["due"], row["left"])
+    assert (row["bytes_most"] - row["bytes_before"]) / MEBIBYTE < 8
+
+
+def test_beside_the_sweeper() -> None:
+    """With PostgreSQL callers hardly notice it; with SQLite there is one writer."""
+    (row,) = (row for row in rows("sweeping") if row["database"] == POSTGRESQL)
+
+    assert row["swept_p99_micros"] <= MOST_TIMES * row["quiet_p99_micros"]
+
+
+def test_startup() -> None:
+    """A server is there within a second."""
+    assert median(row["seconds"] for row in rows("startup")) < MOST_SECONDS
