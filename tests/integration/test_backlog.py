@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import random
 import uuid
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import sqlalchemy as sa
 from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import Database
 from signupd.ledger.engine import open_engine
@@ -69,3 +70,28 @@ async def test_events_pruned_by_replicas(database: Database) -> None:
     assert EVENTS == pruned
     assert before == await replicas[0].counts()
     assert EVENTS == sum(before[kind.value] for kind in Event)
+
+
+@pytest.mark.parametrize("after", [None, uuid.UUID(int=2**127)])
+async def test_dead_leases_have_an_index(
+    tmp_path: Path, after: uuid.UUID | None
+) -> None:
+    """SQLite does not go through all rows to find the few that are leased."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    await migrate(url)
+    engine = open_engine(url)
+    asked: list[tuple[str, Any]] = []
+
+    def hear(_connection: object, _cursor: object, *what: Any) -> None:
+        asked.append((what[0], what[1]))
+
+    sa.event.listen(engine, "before_cursor_execute", hear)
+    database = Database(engine, ClockDouble())
+    await Backlog(database, BATCH).dead_leases(after)
+    ((statement, values),) = asked
+    with engine.connect() as connection:
+        plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", values)
+        steps = [row[-1] for row in plan]
+    await database.close()
+
+    assert any("ix_signups_lease" in step for step in steps), steps
