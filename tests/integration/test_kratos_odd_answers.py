@@ -42,6 +42,7 @@ class Oddity:
         headers: Of the answer, besides the usual.
         requests: What came: path, query and the authorization.
         silent: Set where nothing is to be answered until the test ends.
+        full: Happens when as many requests wait as there may be connections.
     """
 
     def __init__(self) -> None:
@@ -49,6 +50,7 @@ class Oddity:
         self.headers: dict[str, str] = {}
         self.requests: list[tuple[str, dict[str, str], str]] = []
         self.silent: asyncio.Event | None = None
+        self.full = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -69,6 +71,8 @@ class Oddity:
     async def _answer(self, request: web.Request) -> web.Response:
         bearer = request.headers.get("Authorization", "")
         self.requests.append((request.path, dict(request.query), bearer))
+        if len(self.requests) == MAX_CONNECTIONS:
+            self.full.set()
         if self.silent is not None:
             await self.silent.wait()
         if isinstance(self.body, str):
@@ -398,8 +402,9 @@ async def test_no_more_connections(oddity: Oddity, tmp_path: Path) -> None:
         asyncio.ensure_future(wire.request("GET", f"{oddity.url}/", 30))
         for _ in range(2 * MAX_CONNECTIONS)
     ]
+    await oddity.full.wait()
     with pytest.raises(KratosUnavailable):
-        await wire.request("GET", f"{oddity.url}/", 2)  # time for all to come
+        await wire.request("GET", f"{oddity.url}/", 0.2)  # it never comes to its turn
     asked = len(oddity.requests)
     oddity.silent.set()
     answers = await asyncio.gather(*calls)

@@ -144,7 +144,10 @@ async def test_drain() -> None:
 
 async def test_drain_of_nothing() -> None:
     """Where there is no work draining is over at once."""
-    await Work().drain()
+    work = Work()
+    await work.drain()
+
+    assert 0 == work.under_way
 
 
 async def test_drain_of_work_that_comes_meanwhile() -> None:
