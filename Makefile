@@ -31,7 +31,7 @@ lint: .venv/.made ## Check style, types, imports and the contract
 	$(RUN) buf lint protos
 	$(RUN) python protos/generate.py --check
 
-bench: .venv/.made ## Measure everything, for hours, and write docs/performance.md
+bench: .venv/.made ## Measure everything, in an hour, and write docs/performance.md
 	@$(RUN) --group bench python -m bench
 
 protos: .venv/.made ## Make the stubs anew from protos/

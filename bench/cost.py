@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from itertools import product
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -62,34 +63,20 @@ def tables(raw: Json) -> list[Table]:
     """Show medians over the rounds."""
     rows, labels = [], []
     shares: list[float] = []
-    for database in DATABASES:
-        for step in STEPS:
-            some = [
-                row
-                for row in raw["rows"]
-                if (row["database"], row["rpc"]) == (database, step.name)
-            ]
-            service = median(row["service"]["cpu_micros"] for row in some)
-            floor = median(row["floor"]["cpu_micros"] for row in some)
-            behind = median(row["service"]["database_micros"] for row in some)
-            share = median(
-                row["floor"]["cpu_micros"] / row["service"]["cpu_micros"] * 100
-                for row in some
-            )
-            least = LEAST_SHARES.get(step)
-            rows.append(
-                [
-                    f"{step.name}, {database}",
-                    f"{share:.0f} %",
-                    f"{least} %" if least else "",
-                    f"{service:.0f}",
-                    f"{floor:.0f}",
-                    f"{behind:.0f}",
-                    f"{MICROS / service:.0f}",
-                ]
-            )
-            labels.append(f"{step.name}\n{database}")
-            shares.append(share)
+    for database, step in product(DATABASES, STEPS):
+        some = [
+            row
+            for row in raw["rows"]
+            if (row["database"], row["rpc"]) == (database, step.name)
+        ]
+        ratios = [
+            row["floor"]["cpu_micros"] / row["service"]["cpu_micros"] for row in some
+        ]
+        shares.append(median(ratios) * 100)
+        least = LEAST_SHARES.get(step)
+        cells = [f"{shares[-1]:.0f} %", f"{least} %" if least else ""]
+        rows.append([f"{step.name}, {database}", *cells, *_figures(some)])
+        labels.append(f"{step.name}\n{database}")
     header = [
         "RPC and ledger",
         "share of the floor",
@@ -101,3 +88,10 @@ def tables(raw: Json) -> list[Table]:
     ]
     chart = Chart("share of the floor's RPC/s per core, %", labels, {"": shares})
     return [Table("cost", header, rows, chart)]
+
+
+def _figures(rows: list[Json]) -> list[str]:
+    service = median(row["service"]["cpu_micros"] for row in rows)
+    floor = median(row["floor"]["cpu_micros"] for row in rows)
+    database = median(row["service"]["database_micros"] for row in rows)
+    return [f"{value:.0f}" for value in (service, floor, database, MICROS / service)]
