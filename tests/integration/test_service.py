@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import socket
 from typing import TYPE_CHECKING, Any
@@ -37,6 +38,22 @@ async def test_health(caller: Caller) -> None:
 
     assert [1, 1, 1] == [answer.status for answer in answers]
     assert grpc.StatusCode.NOT_FOUND is unknown.code
+
+
+async def test_health_watched(world: World) -> None:
+    """Who watches hears that it serves, and that it is about to stop."""
+    replica = await world.serve()
+    stub: Any = health_pb2_grpc.HealthStub(replica.caller.channel)
+    watch = stub.Watch(health_pb2.HealthCheckRequest())
+    serving = (await watch.read()).status
+    stopping = asyncio.ensure_future(replica.service.stop())
+    stopped = (await watch.read()).status
+    watch.cancel()
+    await stopping
+
+    assert health_pb2.HealthCheckResponse.SERVING == serving
+    assert health_pb2.HealthCheckResponse.NOT_SERVING == stopped
+    assert [] == world.log.events("error")
 
 
 async def test_health_without_kratos(world: World) -> None:

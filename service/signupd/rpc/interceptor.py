@@ -142,25 +142,20 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     def _guard_health(self, method: str, handler: Handler) -> Handler:
         """Guard health checks, which are open to anybody and never shed."""
+        check = handler.unary_unary or handler.unary_stream
 
-        async def once(data: bytes, context: Context) -> Any:
+        async def behaviour(data: bytes, context: Context) -> Any:
             async with self._silenced(method, context):
-                return await handler.unary_unary(_parse(handler, data), context)
+                # Who watches is written to inside, and gets no answer from here.
+                return await check(_parse(handler, data), context)
 
-        async def watched(data: bytes, context: Context) -> AsyncIterator[Any]:
-            async with self._silenced(method, context):
-                request = _parse(handler, data)
-                async for answer in handler.unary_stream(request, context):
-                    yield answer
-
-        if handler.unary_stream is not None:
-            return grpc.unary_stream_rpc_method_handler(
-                watched,
-                request_deserializer=None,
-                response_serializer=handler.response_serializer,
-            )
-        return grpc.unary_unary_rpc_method_handler(
-            once,
+        made = (
+            grpc.unary_unary_rpc_method_handler
+            if handler.unary_unary
+            else grpc.unary_stream_rpc_method_handler
+        )
+        return made(
+            behaviour,
             request_deserializer=None,
             response_serializer=handler.response_serializer,
         )
