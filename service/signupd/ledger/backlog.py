@@ -1,7 +1,9 @@
 """What has fallen due in the ledger: a batch at a time, one statement each.
 
 Replicas sweep at the same time without getting in each other's way: PostgreSQL skips
-rows that another one holds, and every condition is checked where the change is made.
+rows that another one holds. The statement that changes rows picks and locks them, too,
+and then finds them by their keys: with a second look at their states SQLite goes through
+all that are in these states, for each batch.
 """
 
 from __future__ import annotations
@@ -105,11 +107,7 @@ class Backlog:
         )
         statement = (
             signups.update()
-            .where(
-                signups.c.signup_id.in_(due),
-                signups.c.state.in_(_WAITING),
-                signups.c.lease == Lease.NONE,
-            )
+            .where(signups.c.signup_id.in_(due))
             .values(
                 state=State.EXPIRED,
                 state_time=now,

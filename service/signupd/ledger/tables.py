@@ -25,7 +25,7 @@ def _words(kind: type[State | Lease | Event]) -> sa.Enum:
 
 # As in the index' own condition: a parameter in its place would hide that it fits.
 LEASED = sa.text("lease <> 'none'")
-_KEEPS_PASSWORDS = "state = 'completed' AND sealed_passwords IS NOT NULL"
+_KEEPS_PASSWORDS = sa.text("sealed_passwords IS NOT NULL")
 
 signups = sa.Table(
     "signups",
@@ -61,9 +61,10 @@ signups = sa.Table(
     sa.Index("ix_signups_state", "state", "state_time"),
     sa.Index(
         "ix_signups_passwords",
+        "state",
         "state_time",
-        sqlite_where=sa.text(_KEEPS_PASSWORDS),
-        postgresql_where=sa.text(_KEEPS_PASSWORDS),
+        sqlite_where=_KEEPS_PASSWORDS,
+        postgresql_where=_KEEPS_PASSWORDS,
     ),
     sa.Index(
         "ix_signups_lease",
