@@ -198,17 +198,22 @@ class Service:
         )
 
     async def _sweep(self) -> None:
-        """Sweep for ever: at once again while there is more, else after a while."""
+        """Sweep for ever: a round after the other while there is more, else sometimes.
+
+        After a round it rests as long as the round took: half of the database's time,
+        at least, is left to callers, however much is due and however slow it is.
+        """
         while True:
-            more = False
+            pause = self._settings.sweep_interval
+            begun = time.monotonic()
             try:
-                more = (await self.sweep()).more
+                if (await self.sweep()).more:
+                    pause = min(pause, time.monotonic() - begun)
             except LedgerUnavailable as error:
                 self._log.warning("not_swept", why=error.detail)
             except Exception:  # noqa: BLE001 - one bad round must not end the sweeping
                 self._log.exception("defect", where="sweeper")
-            if not more:
-                await asyncio.sleep(self._settings.sweep_interval)
+            await asyncio.sleep(pause)
 
     async def _prove(self) -> None:
         """Look at schema and hook before anybody asks, and say what is wrong if so."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.integration.caller import refusal
-from tests.integration.world import PASSWORD, state_of, to_password
+from tests.integration.world import PASSWORD, state_of, to_code, to_password
 
 if TYPE_CHECKING:
     from tests.integration.world import World
 
+DAY = 24 * 3600
 ADDRESSES = [f"{name}@example.com" for name in ("ann", "bob", "cid", "dot")]
 
 
@@ -50,3 +51,16 @@ async def test_kratos_away(world: World) -> None:
     assert ["COMPLETED"] * 4 == [
         state_of(await replica.caller.get(token)) for token in tokens
     ]
+
+
+async def test_batches_follow_each_other(world: World) -> None:
+    """Where more is due than a batch holds, nothing waits for SWEEP_INTERVAL."""
+    before = await world.serve(sweep_interval="1d")
+    for one in ADDRESSES:
+        await to_code(world, before.caller, one)
+    await before.service.stop()
+    world.clock.move(DAY)
+    await world.serve(sweep_interval="1d", sweep_batch=1)
+    await world.log.wait_for("swept", len(ADDRESSES))
+
+    assert ["expired"] * 4 == [row["state"] for row in world.rows()]

@@ -2,8 +2,8 @@
 
 Replicas sweep at the same time without getting in each other's way: PostgreSQL skips
 rows that another one holds. The statement that changes rows picks and locks them, too,
-and then finds them by their keys: with a second look at their states SQLite goes through
-all that are in these states, for each batch.
+and then finds them by their keys; with a second look at their states SQLite goes
+through all that are in these states, for each batch.
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Backlog:
         """Delete buckets that are full again: one that is not there is full."""
         due = (
             sa.select(send_buckets.c.digest)
-            .where(send_buckets.c.full_time <= self._database.moment)
+            .where(send_buckets.c.full_time <= self._database.beginning)
             .limit(self.batch)
             .with_for_update(skip_locked=True)
         )

@@ -39,6 +39,10 @@ _VANISHED: Final = {
     "keepalives_count": WAIT_SECONDS,
     "tcp_user_timeout": WAIT_SECONDS * 1000,
 }
+# Every statement wants a few rows by an index that is there for it. Statistics that are
+# behind would have PostgreSQL read a whole table, or all that is due to pick a batch,
+# and compile what seems to take long.
+_PLANNED_OFF: Final = ("enable_seqscan", "enable_bitmapscan", "jit")
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -106,6 +110,8 @@ def _postgresql(url: sa.URL, options: dict[str, Any], *, read_only: bool) -> sa.
     session = f"-c statement_timeout={WAIT_SECONDS}s -c timezone=UTC"
     if read_only:
         session += " -c default_transaction_read_only=on"
+    else:
+        session += "".join(f" -c {name}=off" for name in _PLANNED_OFF)
     return sa.create_engine(
         url,
         pool_size=_POSTGRESQL_CONNECTIONS,
