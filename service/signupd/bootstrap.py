@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from signupd.assembly import admin_of, deps_of, micros, secret, wire_of
 from signupd.errors import (
     KratosIncompatible,
     KratosUnavailable,
@@ -16,25 +17,14 @@ from signupd.errors import (
 )
 from signupd.front import credentials_of, server_of
 from signupd.hooks import Hooks
-from signupd.keyfile import ring_beside
-from signupd.kratos.admin import AdminApi
-from signupd.kratos.client import Kratos, Timeouts
 from signupd.kratos.identities import Identities
-from signupd.kratos.schemas import Schemas
-from signupd.kratos.wire import Wire
 from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import Database, steady_clock
-from signupd.ledger.engine import open_engine, sqlite_file
-from signupd.ledger.ledger import Ledger
-from signupd.ledger.limits import Buckets
+from signupd.ledger.engine import open_engine
 from signupd.ledger.schema import demand_newest, migrate
 from signupd.observer import Both
-from signupd.sealing import KeyRing
 from signupd.signup.approve import approve
-from signupd.signup.deps import Deps
-from signupd.signup.gate import PROOF_INTERVAL_SECONDS, Gate
-from signupd.signup.rules import SECOND, Limit, Rules
-from signupd.signup.schema import SchemaRules
+from signupd.signup.gate import PROOF_INTERVAL_SECONDS
 from signupd.signup.sweep import Swept, sweep
 from signupd.signup.work import Work
 from signupd.telemetry.metrics import Metrics
@@ -45,22 +35,11 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import structlog
-    from pydantic import SecretStr
 
-    from signupd.observer import Observer
     from signupd.settings import Settings
     from signupd.telemetry.tracing import Tracing
 
-# Where Kratos calls a hook: a dead one costs it three tries and 3 s, a slow one more.
-HOOKED_TIMEOUT_SECONDS: Final = 30.0
-# The most calls that one lease covers beside the hooked one: a look-up, and three tries
-# at a deletion. At the code: the flow's state, the code again, a look-up.
-_CALLS_UNDER_LEASE: Final = 4
-_LEASE_SLACK_SECONDS: Final = 5.0
 _NAMED_AT_START: Final = 20
-# How long after our yes Kratos may still store; see Rules.approval.
-_APPROVAL_SECONDS: Final = 45.0
-_HOUR_SECONDS: Final = 3600.0
 
 
 class Service:
@@ -89,12 +68,12 @@ class Service:
         self._database = Database(
             open_engine(settings.ledger_url), clock or steady_clock()
         )
-        self.deps = _deps(settings, self._wire, self._database, log)
+        self.deps = deps_of(settings, self._wire, self._database, log)
         self.backlog = Backlog(self._database, settings.sweep_batch)
         self._work = Work()
         # Apart from the callers' work: it must not take of what they may have at once.
         self._chores = Work()
-        hooks = Hooks(partial(approve, self.deps), log, _secret(settings.hook_key))
+        hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
         self._hooks = web.AppRunner(hooks.app(), access_log=None)
         identities = Identities(admin_of(settings, self._wire))
         self._server = server_of(settings, self.deps, identities, self._work, observer)
@@ -193,7 +172,7 @@ class Service:
                 self.deps,
                 self.backlog,
                 batch=self._settings.sweep_batch,
-                retention=_micros(self._settings.retention),
+                retention=micros(self._settings.retention),
             ),
         )
 
@@ -232,103 +211,3 @@ class Service:
             else:
                 return
             await asyncio.sleep(PROOF_INTERVAL_SECONDS)
-
-
-def wire_of(settings: Settings, observer: Observer | None = None) -> Wire:
-    """Make the wire to Kratos; whoever asks for it closes it."""
-    token = _secret(settings.kratos_admin_token)
-    return Wire(admin_token=token, ca=settings.kratos_ca, observer=observer)
-
-
-def admin_of(settings: Settings, wire: Wire) -> AdminApi:
-    """Make the way to Kratos' admin API."""
-    return AdminApi(wire, settings.kratos_admin_url, settings.kratos_timeout)
-
-
-def kratos_of(settings: Settings, wire: Wire) -> Kratos:
-    """Make the adapter that sign-ups work with."""
-    return Kratos(
-        wire,
-        public_url=settings.kratos_public_url,
-        admin_url=settings.kratos_admin_url,
-        timeouts=Timeouts(
-            call=settings.kratos_timeout,
-            hooked=max(HOOKED_TIMEOUT_SECONDS, settings.kratos_timeout),
-        ),
-    )
-
-
-def _deps(
-    settings: Settings,
-    wire: Wire,
-    database: Database,
-    log: structlog.typing.FilteringBoundLogger,
-) -> Deps:
-    kratos = kratos_of(settings, wire)
-    return Deps(
-        ledger=Ledger(database),
-        buckets=Buckets(database),
-        kratos=kratos,
-        keys=key_ring(settings),
-        rules=_rules(settings),
-        gate=Gate(kratos, log),
-        schema=_schema_rules(settings, wire, log),
-        log=log,
-    )
-
-
-def _schema_rules(
-    settings: Settings, wire: Wire, log: structlog.typing.FilteringBoundLogger
-) -> SchemaRules:
-    schemas = Schemas(wire, settings.kratos_public_url, settings.kratos_timeout)
-    return SchemaRules(schemas, settings.identity_schema_id, log)
-
-
-def key_ring(settings: Settings, *, make: bool = True) -> KeyRing:
-    """Make the key ring: from the settings, or from the file beside the ledger.
-
-    Args:
-        settings: With the keys, or the ledger's place.
-        make: Whether to make that file where there is none.
-
-    Raises:
-        KeyFileError: The file cannot be used.
-    """
-    if settings.digest_key is not None:
-        keys = [key.get_secret_value() for key in settings.token_keys]
-        return KeyRing(keys, settings.digest_key.get_secret_value())
-    ledger = sqlite_file(settings.ledger_url)
-    if ledger is None:
-        raise AssertionError("the settings demand keys with any other database")
-    return ring_beside(ledger, make=make)
-
-
-def _rules(settings: Settings) -> Rules:
-    hooked = max(HOOKED_TIMEOUT_SECONDS, settings.kratos_timeout)
-    calls = hooked + _CALLS_UNDER_LEASE * settings.kratos_timeout
-    return Rules(
-        code_ttl=_micros(settings.code_ttl),
-        password_ttl=_micros(settings.password_ttl),
-        code_attempts=settings.code_attempts,
-        password_attempts=settings.password_attempts,
-        resend_interval=_micros(settings.resend_interval),
-        sends=settings.sends_per_signup,
-        per_address=Limit(settings.sends_per_address, _micros(settings.sends_refill)),
-        # Rounded up: in no hour may more come back than that.
-        per_client=Limit(
-            settings.sends_per_ip_per_hour,
-            -(-_micros(_HOUR_SECONDS) // settings.sends_per_ip_per_hour),
-        ),
-        password_min_length=settings.password_min_length,
-        password_max_bytes=settings.password_max_bytes,
-        lease=_micros(calls + _LEASE_SLACK_SECONDS),
-        approval=_micros(_APPROVAL_SECONDS),
-    )
-
-
-def _micros(seconds: float) -> int:
-    return int(seconds * SECOND)
-
-
-def _secret(value: SecretStr | None) -> str | None:
-    return None if value is None else value.get_secret_value()

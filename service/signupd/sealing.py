@@ -68,7 +68,8 @@ class KeyRing:
         ciphers = [AESGCMSIV(_derive(key, b"seal")) for key in keys]
         self._ciphers = dict(zip(reversed(ids), reversed(ciphers), strict=True))
         self._sealing_id, self._sealing_cipher = ids[0], ciphers[0]
-        self._digest_key = _derive(digest_key, b"digest")
+        # Copied for each digest, which is cheaper than to set the key up anew.
+        self._mac = hmac.new(_derive(digest_key, b"digest"), digestmod="sha256")
 
     @property
     def heads(self) -> frozenset[bytes]:
@@ -139,9 +140,9 @@ class KeyRing:
             32 bytes. Lengths are part of the digest, so that no two lists of parts
             run together.
         """
-        message = b"".join(len(p).to_bytes(4, "big") + p for p in (purpose, *parts))
-        # hmac.digest would let go of the interpreter's lock, and wait to have it back.
-        return hmac.new(self._digest_key, message, "sha256").digest()
+        mac = self._mac.copy()
+        mac.update(b"".join(len(p).to_bytes(4, "big") + p for p in (purpose, *parts)))
+        return mac.digest()
 
 
 def digests_equal(one: bytes, other: bytes) -> bool:

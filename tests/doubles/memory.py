@@ -96,8 +96,8 @@ class MemoryLedger:
             raise SignupBusy
         # As in the database: columns that are not named keep what they hold now.
         values["epoch"] = record.epoch + 1
-        self.rows[record.signup_id] = dataclasses.replace(row, **values)
-        return dataclasses.replace(record, **values)
+        self.rows[record.signup_id] = row._replace(**values)
+        return record._replace(**values)
 
     async def remove(self, record: Record) -> None:
         """Delete a row that nobody moved."""
@@ -112,9 +112,7 @@ class MemoryLedger:
             live = row.lease_until > self.now()
             if live and asked == (flow_digest, address_digest, Lease.SETTING):
                 until = self.now() + span
-                self.rows[row.signup_id] = dataclasses.replace(
-                    row, approved_until=until
-                )
+                self.rows[row.signup_id] = row._replace(approved_until=until)
                 return Approval(row.signup_id, row.epoch)
         return None
 

@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
-from signupd.bootstrap import admin_of, wire_of
+from signupd.assembly import admin_of, wire_of
 from signupd.front import server_of
 from signupd.grants import METHODS
 from signupd.kratos.identities import Identities

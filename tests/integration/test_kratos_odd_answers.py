@@ -16,9 +16,10 @@ from aiohttp import web
 from signupd.errors import KratosIncompatible, KratosUnavailable, KratosUnreached
 from signupd.kratos.admin import AdminApi
 from signupd.kratos.client import Kratos, Timeouts
+from signupd.kratos.http1 import MAX_BODY_BYTES, MAX_CONNECTIONS
 from signupd.kratos.identities import Identities
 from signupd.kratos.outcomes import CodeAnswer, FlowState, PasswordAnswer
-from signupd.kratos.wire import MAX_ANSWER_BYTES, MAX_CONNECTIONS, Wire
+from signupd.kratos.wire import Wire
 
 from tests.doubles.certificate import certificate_file
 
@@ -375,7 +376,7 @@ async def test_endless_answer(tmp_path: Path) -> None:
         answer = web.StreamResponse()
         await answer.prepare(request)
         with contextlib.suppress(ConnectionError):
-            while sent < 8 * MAX_ANSWER_BYTES:
+            while sent < 8 * MAX_BODY_BYTES:
                 await answer.write(b"x" * 2**20)
                 sent += 2**20
         return answer
@@ -391,7 +392,7 @@ async def test_endless_answer(tmp_path: Path) -> None:
     await wire.close()
     await runner.cleanup()
 
-    assert 8 * MAX_ANSWER_BYTES > sent
+    assert 8 * MAX_BODY_BYTES > sent
 
 
 async def test_no_more_connections(oddity: Oddity, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import dataclasses
 import json
 import os
 import signal
@@ -12,13 +11,14 @@ import stat
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from signupd.errors import LedgerUnavailable, SignupBusy
 from signupd.ledger.database import Database
-from signupd.ledger.engine import open_engine, sqlite_file
+from signupd.ledger.engine import CONNECTIONS, open_engine, sqlite_file
 from signupd.ledger.ledger import Approval, Ledger
 from signupd.ledger.record import Lease, Record, State
 from signupd.ledger.schema import migrate, newest_revision
@@ -68,7 +68,7 @@ def record(**changed: Any) -> Record:
         request_id=uuid.uuid4(),
         request_digest=b"r" * 32,
     )
-    return dataclasses.replace(made, **changed)
+    return made._replace(**changed)
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ async def test_durable(tmp_path: Path) -> None:
 async def test_round_trip(ledger: Ledger, clock: ClockDouble) -> None:
     """Every column comes back as it was, with the moment of reading."""
     added = record()
-    bare = record(**{f.name: None for f in dataclasses.fields(Record) if _optional(f)})
+    bare = record(**{name: None for name in Record._fields if _optional(name)})
 
     assert [True, True] == [await ledger.add(one) for one in (added, bare)]
     for one in (added, bare):
@@ -133,8 +133,8 @@ async def test_round_trip(ledger: Ledger, clock: ClockDouble) -> None:
     assert None is await ledger.find(uuid.uuid4())
 
 
-def _optional(field: dataclasses.Field[Any]) -> bool:
-    return "None" in str(field.type)
+def _optional(name: str) -> bool:
+    return "None" in str(Record.__annotations__[name])
 
 
 async def test_request_ids(ledger: Ledger) -> None:
@@ -159,7 +159,7 @@ async def test_change(ledger: Ledger) -> None:
     changed = await ledger.change(added, sends=9, sealed=None)
     found = await ledger.find(added.signup_id)
 
-    assert dataclasses.replace(added, sends=9, sealed=None, epoch=2) == changed
+    assert added._replace(sends=9, sealed=None, epoch=2) == changed
     assert found is not None
     assert changed == found.record
 
@@ -174,7 +174,7 @@ async def test_change_of_a_moved_row(ledger: Ledger) -> None:
     with pytest.raises(SignupBusy):
         await ledger.remove(added)
     with pytest.raises(SignupBusy):
-        await ledger.change(dataclasses.replace(changed, state=State.EXPIRED), sends=1)
+        await ledger.change(changed._replace(state=State.EXPIRED), sends=1)
     found = await ledger.find(added.signup_id)
 
     assert caught.value.retry_after_seconds
@@ -224,7 +224,7 @@ async def test_approve(ledger: Ledger, clock: ClockDouble) -> None:
     assert Approval(added.signup_id, 7) == approval
     assert found is not None
     until = found.record.approved_until
-    assert dataclasses.replace(added, approved_until=until) == found.record
+    assert added._replace(approved_until=until) == found.record
     assert abs(until - clock() - SPAN) < MINUTE
 
 
@@ -345,6 +345,31 @@ async def test_migrations_at_once(url: str) -> None:
     outcomes = await asyncio.gather(migrate(url), migrate(url))
 
     assert {(None, newest), (newest, newest)} == set(outcomes)
+
+
+@pytest.mark.parametrize("prepared", [True, False])
+async def test_connections_cut(
+    postgres: Postgres, clock: ClockDouble, prepared: bool
+) -> None:
+    """When the server has ended all connections one statement fails, and no more."""
+    database = Database(
+        open_engine(postgres.create_database(f"cut_{prepared}".lower())), clock
+    )
+    name = sa.select(sa.func.current_database(), sa.func.pg_sleep(0.05))
+    statement = database.prepare(name) if prepared else name
+    at_once = [statement] * CONNECTIONS["postgresql"]
+    await asyncio.gather(*map(database.run, at_once))  # so many connections
+    with psycopg.connect(f"{postgres.url}/postgres", autocommit=True) as other:
+        cut = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
+        )
+        other.execute(cut, [f"cut_{prepared}".lower()])
+    with pytest.raises(LedgerUnavailable):
+        await database.run(statement)
+    found = await asyncio.gather(*map(database.run, at_once))
+    await database.close()
+
+    assert CONNECTIONS["postgresql"] == len(found)
 
 
 async def test_stopped_database(postgres: Postgres, clock: ClockDouble) -> None:

@@ -67,7 +67,7 @@ def row(address: str, ring: KeyRing, now: int, **changed: Any) -> Record:
         state_time=now - 8 * MINUTE,
         expire_time=now + 5 * MINUTE,
     )
-    return dataclasses.replace(made, **changed)
+    return made._replace(**changed)
 
 
 @dataclasses.dataclass(frozen=True, slots=True)

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 from signupd.errors import LedgerUnavailable
-from signupd.ledger.database import Database
+from signupd.ledger.database import MOST_TOGETHER, Database
 from signupd.ledger.engine import open_engine
-from signupd.ledger.writer import MOST_TOGETHER
+from signupd.ledger.statements import ConstraintBroken
 
 from tests.doubles.clock import ClockDouble
 
@@ -38,15 +38,14 @@ class Ledger:
     """A database with one table, and a count of its commits."""
 
     def __init__(self, path: Path) -> None:
+        self.commits = self.connections = 0
+        self._patient = True
         engine = open_engine(f"sqlite:///{path}/ledger.db")
+        sa.event.listen(engine, "connect", self._connected)
         with engine.connect() as connection:
             things.create(connection)
             connection.exec_driver_sql(TRIGGER)
-        sa.event.listen(engine, "before_cursor_execute", self._count)
-        sa.event.listen(engine, "connect", self._connected)
         self.database = Database(engine, ClockDouble())
-        self.commits = self.connections = 0
-        self._patient = True
 
     def impatient(self) -> None:
         """Have connections made from now on wait for no lock."""
@@ -62,11 +61,12 @@ class Ledger:
 
     def _connected(self, connection: Any, _record: object) -> None:
         self.connections += 1
+        connection.set_trace_callback(self._count)
         if not self._patient:
             connection.execute("PRAGMA busy_timeout = 0")
 
-    def _count(self, *what: object) -> None:
-        self.commits += "COMMIT" in what
+    def _count(self, statement: str) -> None:
+        self.commits += statement == "COMMIT"
 
 
 @pytest.fixture
@@ -102,7 +102,7 @@ async def test_one_fails(ledger: Ledger) -> None:
     names = ["a", "b", "b", "c"]
     outcomes = await asyncio.gather(*map(ledger.add, names), return_exceptions=True)
 
-    assert [type(None), type(None), sa.exc.IntegrityError, type(None)] == [
+    assert [type(None), type(None), ConstraintBroken, type(None)] == [
         type(outcome) for outcome in outcomes
     ]
     assert ["a", "b", "c"] == await ledger.names()
@@ -113,7 +113,7 @@ async def test_key_is_there(ledger: Ledger) -> None:
     await ledger.add("a")
     before = ledger.connections
     for _ in range(3):
-        with pytest.raises(sa.exc.IntegrityError):
+        with pytest.raises(ConstraintBroken):
             await ledger.add("a")
 
     assert before == ledger.connections

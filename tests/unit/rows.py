@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from typing import Any
 
@@ -61,4 +60,4 @@ def record(**changed: Any) -> Record:
         request_id=None,
         request_digest=None,
     )
-    return dataclasses.replace(made, **changed)
+    return made._replace(**changed)

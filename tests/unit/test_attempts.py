@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from signupd.sealing import KeyRing, SealBroken
 from signupd.signup.attempts import (
@@ -24,7 +22,7 @@ def with_passwords(*passwords: str) -> bytes:
     record = row()
     for attempt, password in enumerate(passwords, 1):
         sealed = with_password(RING, record, attempt, password)
-        record = replace(record, sealed_passwords=sealed)
+        record = record._replace(sealed_passwords=sealed)
     assert record.sealed_passwords is not None
     return record.sealed_passwords
 
@@ -68,7 +66,7 @@ def test_finished_attempt_alone_is_kept() -> None:
     """When a sign-up is complete its own password is known, and no other."""
     record = row(sealed_passwords=with_passwords("first", "second", "third"))
 
-    record = replace(record, sealed_passwords=only_attempt(RING, record, 2))
+    record = record._replace(sealed_passwords=only_attempt(RING, record, 2))
 
     known = [knows_password(RING, record, p) for p in ("first", "second", "third")]
     assert [False, True, False] == known

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import pytest
 from signupd.sealing import KeyRing, SealBroken
 from signupd.signup.contents import (
@@ -61,10 +59,10 @@ def test_columns_do_not_stand_for_each_other() -> None:
     record = row()
 
     for wrong in (
-        replace(record, sealed=record.sealed_mask),
-        replace(record, signup_id=OTHER_ID),
-        replace(record, sealed=None),
-        replace(record, sealed=b""),
+        record._replace(sealed=record.sealed_mask),
+        record._replace(signup_id=OTHER_ID),
+        record._replace(sealed=None),
+        record._replace(sealed=b""),
     ):
         with pytest.raises(SealBroken):
             open_contents(RING, wrong)

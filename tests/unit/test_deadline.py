@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, cast
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import pytest
 from signupd.errors import (
@@ -16,7 +17,11 @@ from signupd.rpc.deadline import within_deadline
 from signupd.signup.work import Work
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Coroutine
+
     from signupd.rpc.interceptor import Context
+
+T = TypeVar("T")
 
 
 class Call:
@@ -49,6 +54,11 @@ class Job:
         return "done"
 
 
+def doing(job: Callable[[], Coroutine[Any, Any, T]]) -> Callable[[], asyncio.Task[T]]:
+    """Have a job done that nobody else does."""
+    return partial(Work().begin, None, job)
+
+
 async def at_once() -> str:
     """Be done at once."""
     return "done"
@@ -57,7 +67,7 @@ async def at_once() -> str:
 @pytest.mark.parametrize("seconds", [None, 0.3, 1.0, 60.0, 1e9])
 async def test_in_time(seconds: float | None) -> None:
     """With time enough, or no deadline at all, a call gets its answer."""
-    assert "done" == await within_deadline(call(seconds), at_once())
+    assert "done" == await within_deadline(call(seconds), doing(at_once))
 
 
 @pytest.mark.parametrize("seconds", [-1.0, 0.0, 0.1, 0.299])
@@ -66,7 +76,7 @@ async def test_too_short(seconds: float) -> None:
     job, work = Job(), Work()
 
     with pytest.raises(DeadlineTooShort):
-        await within_deadline(call(seconds), work.run(b"key", job.run))
+        await within_deadline(call(seconds), partial(work.begin, b"key", job.run))
 
     await work.drain()
     assert 0 == job.begun
@@ -77,10 +87,12 @@ async def test_past_the_deadline() -> None:
     job, work = Job(), Work()
 
     with pytest.raises(SignupBusy) as refusal:
-        await within_deadline(call(0.3), work.run(b"key", job.run))
+        await within_deadline(call(0.3), partial(work.begin, b"key", job.run))
 
     assert 1.0 == refusal.value.retry_after_seconds
-    repeat = asyncio.create_task(within_deadline(call(60.0), work.run(b"key", job.run)))
+    repeat = asyncio.create_task(
+        within_deadline(call(60.0), partial(work.begin, b"key", job.run))
+    )
     await asyncio.sleep(0)
     job.go_on.set()
     assert "done" == await repeat
@@ -93,7 +105,7 @@ async def test_told_otherwise() -> None:
 
     with pytest.raises(KratosUnavailable) as refusal:
         await within_deadline(
-            call(0.3), work.run(None, job.run), late=KratosUnavailable
+            call(0.3), partial(work.begin, None, job.run), late=KratosUnavailable
         )
 
     assert 2.0 == refusal.value.retry_after_seconds
@@ -108,7 +120,7 @@ async def test_errors_pass() -> None:
         raise CodeIncorrect("detail")
 
     with pytest.raises(CodeIncorrect, match="detail"):
-        await within_deadline(call(None), wrong())
+        await within_deadline(call(None), doing(wrong))
 
 
 async def test_timeouts_of_the_work_are_its_own() -> None:
@@ -118,4 +130,4 @@ async def test_timeouts_of_the_work_are_its_own() -> None:
         raise TimeoutError("another clock")
 
     with pytest.raises(TimeoutError, match="another clock"):
-        await within_deadline(call(60.0), slow_neighbour())
+        await within_deadline(call(60.0), doing(slow_neighbour))

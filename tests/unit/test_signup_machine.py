@@ -8,8 +8,6 @@ any job may go on at any later time.
 
 from __future__ import annotations
 
-import dataclasses
-
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
@@ -146,7 +144,7 @@ class SignupMachine(RuleBasedStateMachine):
         """Have our hook agree; Kratos may ask whenever it gets to it, and again."""
         world, jobs = self.world, self.world.asking()
         until = jobs[some % len(jobs)].agreed_until = world.now + RULES.approval
-        world.row = dataclasses.replace(world.row, approved_until=until)
+        world.row = world.row._replace(approved_until=until)
 
     @rule(some=SOME)
     @precondition(lambda self: self.world.storing())

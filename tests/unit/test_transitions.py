@@ -205,7 +205,7 @@ def test_changes_are_the_callers_own(rule: str) -> None:
     """The changes fit a row, and altering them alters no rule."""
     changes = dict(COLUMNS[rule][0])
 
-    assert set(changes) <= set(row().__dataclass_fields__)
+    assert set(changes) <= set(row()._fields)
     COLUMNS[rule][0]["lease"] = Lease.SENDING
     try:
         assert {"lease_until": 0} == transitions.undecided()

@@ -50,7 +50,7 @@ EXPECTED = {
 
 def shown(now: int = NOW, **changed: Any) -> View:
     """Show the sample row, changed."""
-    row = dataclasses.replace(ROW, **changed)
+    row = ROW._replace(**changed)
     return view_of(row, now, keys=KEYS, rules=RULES)
 
 

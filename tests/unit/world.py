@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -68,7 +67,7 @@ class World:
             return False
         if unapproved and base.approved_until != old.approved_until:
             return False
-        self.row = dataclasses.replace(old, **values, epoch=old.epoch + 1)
+        self.row = old._replace(**values, epoch=old.epoch + 1)
         assert not old.state.final
         if self.row.state.final and self.now < old.approved_until:
             assert self.account is not None

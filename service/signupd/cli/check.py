@@ -11,7 +11,7 @@ import typer
 
 from signupd import logs
 from signupd.address import Address, parse_address
-from signupd.bootstrap import admin_of, kratos_of, wire_of
+from signupd.assembly import admin_of, kratos_of, wire_of
 from signupd.check.canary import Cage, canary
 from signupd.check.findings import Severity
 from signupd.check.kratos_file import FileUnreadableError, KratosFile, read_files

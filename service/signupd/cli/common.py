@@ -78,15 +78,23 @@ def json_object(text: str) -> dict[str, Any]:
     return value
 
 
-def run(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+def run(
+    job: Callable[[], Coroutine[Any, Any, T]],
+    new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
+) -> T:
     """Run a command's work to its end.
+
+    Args:
+        job: The work.
+        new_loop: Makes the event loop, where asyncio's own is not wanted.
 
     Raises:
         typer.Exit: It could not be done; why has been said, in a line.
         KeyboardInterrupt: It was interrupted, and has cleaned up.
     """
     try:
-        return asyncio.run(_interruptible(job))
+        with asyncio.Runner(loop_factory=new_loop) as runner:
+            return runner.run(_interruptible(job))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     except BrokenPipeError:

@@ -11,7 +11,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from signupd.accounts.orphans import Orphans
-from signupd.bootstrap import admin_of, wire_of
+from signupd.assembly import admin_of, wire_of
 from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, settings_of
 from signupd.cli.orphan_report import Findings, Removals
 from signupd.kratos.listing import Listing

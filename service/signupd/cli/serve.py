@@ -10,6 +10,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import typer
+import uvloop
 
 from signupd import logs
 from signupd.bootstrap import Service
@@ -46,7 +47,7 @@ def serve(config: Config = None) -> None:
             finally:
                 await service.stop()
 
-    run(work)
+    run(work, uvloop.new_event_loop)
 
 
 def _tracing() -> Tracing | None:

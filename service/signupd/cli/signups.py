@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from signupd.address import parse_address
-from signupd.bootstrap import key_ring
+from signupd.assembly import key_ring
 from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, settings_of
 from signupd.cli.entries import facts_of, json_of, summary_of, table_of
 from signupd.cli.page import console, facts

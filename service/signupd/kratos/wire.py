@@ -12,9 +12,6 @@ from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-import aiohttp
-from yarl import URL
-
 from signupd.errors import (
     KratosIncompatible,
     KratosUnavailable,
@@ -23,11 +20,19 @@ from signupd.errors import (
 )
 from signupd.kratos.breaker import Breaker
 from signupd.kratos.calls import call_of
+from signupd.kratos.http1 import (
+    AnswerTooLarge,
+    Client,
+    ConnectionBroken,
+    NotConnected,
+    Reply,
+    Server,
+    UrlInvalid,
+)
 from signupd.observer import LOST, UNREACHED, Silent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from contextlib import AbstractAsyncContextManager
+    from collections.abc import Callable, Coroutine, Mapping
     from pathlib import Path
 
     from multidict import MultiMapping
@@ -35,17 +40,6 @@ if TYPE_CHECKING:
     from signupd.kratos.calls import Call
     from signupd.observer import Observer
 
-    Asked = AbstractAsyncContextManager[aiohttp.ClientResponse]
-
-# More at once would only queue up inside Kratos, whose pool to its database is smaller.
-MAX_CONNECTIONS: Final = 128
-# A connection is made at once, or after a second or three, when TCP has tried again.
-CONNECT_SECONDS: Final = 4.0
-# Kratos' answers have some KiB, or a few hundred for a page of identities.
-MAX_ANSWER_BYTES: Final = 8 * 1024 * 1024
-# A header of an answer. Kratos repeats the whole query in each reference of Link, and
-# a query with a hundred ids has 4 KiB; aiohttp takes 8 KiB, which two would exceed.
-MAX_HEADER_BYTES: Final = 16 * 1024
 _SERVER_ERROR: Final = 500
 # What a server, or the proxy in front of it, says when it cannot answer for now. Other
 # errors are answers: an odd request must not shut everybody else out.
@@ -59,14 +53,15 @@ _OUT_OF_ORDER: Final = frozenset(
 
 # The client's error -> ours; the first that fits.
 _TROUBLES: Final[tuple[tuple[type[Exception], type[SignupdError]], ...]] = (
-    (aiohttp.ConnectionTimeoutError, KratosUnreached),
-    (aiohttp.ClientConnectorError, KratosUnreached),
-    (aiohttp.NonHttpUrlClientError, KratosIncompatible),
-    (aiohttp.InvalidURL, KratosIncompatible),
-    (aiohttp.ClientError, KratosUnavailable),
+    (NotConnected, KratosUnreached),
+    (UrlInvalid, KratosIncompatible),
+    (AnswerTooLarge, KratosIncompatible),
+    (ConnectionBroken, KratosUnavailable),
     (TimeoutError, KratosUnavailable),
     (OSError, KratosUnavailable),
 )
+# The trouble is the request's or the answer's own, and says nothing of the server.
+_NOT_ITS_FAULT: Final = UrlInvalid, AnswerTooLarge
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,37 +112,16 @@ class Wire:
         self._breakers: defaultdict[str, defaultdict[str, Breaker]] = defaultdict(
             lambda: defaultdict(lambda: Breaker(clock))
         )
-        # The system's authorities unless told otherwise.
-        self._trusted = ssl.create_default_context(cafile=str(ca)) if ca else True
-        self._bearer = {}
+        trusted = ssl.create_default_context(cafile=str(ca)) if ca else None
+        self._client = Client(trusted)
+        self._servers: dict[str, Server] = {}
+        self._usual = {"Accept": "application/json", "User-Agent": "signupd"}
         if admin_token is not None:
-            self._bearer["Authorization"] = f"Bearer {admin_token}"
-        self._made: aiohttp.ClientSession | None = None
-
-    @property
-    def _session(self) -> aiohttp.ClientSession:
-        """The session, made when it is first needed: it belongs to the loop then."""
-        if self._made is None:
-            self._made = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    limit=MAX_CONNECTIONS, ssl=self._trusted
-                ),
-                headers={"Accept": "application/json"},
-                # Sign-ups must share no cookies, and Kratos refuses those that come
-                # with an API flow.
-                cookie_jar=aiohttp.DummyCookieJar(),
-                # As a whole it is bounded below. Who makes no connection in this time
-                # has not reached Kratos, which is worth knowing.
-                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
-                max_field_size=MAX_HEADER_BYTES,
-                trust_env=False,
-            )
-        return self._made
+            self._usual["Authorization"] = f"Bearer {admin_token}"
 
     async def close(self) -> None:
         """Close all connections."""
-        if self._made is not None:
-            await self._made.close()
+        await self._client.close()
 
     async def request(  # noqa: PLR0913 - each is a thing of its own
         self,
@@ -177,20 +151,18 @@ class Wire:
             KratosIncompatible: The URL is not an HTTP one.
         """
         watch = self._observer.call(call or call_of(method, url), method)
-        server = _server_of(url)
-        # A URL's own credentials win.
-        bearer = {} if "@" in server else self._bearer
-        sent = {**bearer, **watch.headers, **(headers or {})}
+        sent = {**self._usual, **watch.headers, **(headers or {})}
         content = None
         if payload is not None:
             content = json.dumps(payload).encode()
             sent["Content-Type"] = "application/json"
         outcome = LOST
         try:
-            ask = partial(self._ask, method, url, content, sent)
-            breakers = self._breakers[server]
+            origin, target = _parts_of(url)
+            breakers = self._breakers[origin]
             for one in breakers.values():
                 one.refuse_resting()
+            ask = partial(self._ask, origin, method, target, sent, content)
             answer = await self._exchange(ask, breakers[method], timeout_seconds)
             outcome = str(answer.status)
         except KratosUnreached:
@@ -200,26 +172,26 @@ class Wire:
             watch.end(outcome)
         return _usable(method, answer)
 
-    def _ask(
-        self, method: str, url: str, content: bytes | None, headers: dict[str, str]
-    ) -> Asked:
-        try:
-            target = URL(url, encoded=True)  # as it is: its parts are quoted already
-            named = target.port is not None  # read when it is asked for, not before
-        except ValueError:
-            named = False
-        if not named:
-            raise KratosIncompatible("Kratos' URL names no server")
-        return self._session.request(
-            method,
-            target,
-            data=content,
-            headers=headers,
-            allow_redirects=False,
-        )
+    async def _ask(
+        self,
+        origin: str,
+        method: str,
+        target: str,
+        headers: dict[str, str],
+        content: bytes | None,
+    ) -> Reply:
+        server = self._servers.get(origin)
+        if server is None:
+            server = self._servers[origin] = Server.of(origin)
+        if server.basic:  # a URL's own credentials win
+            headers["Authorization"] = server.basic
+        return await self._client.request(server, method, target, headers, content)
 
     async def _exchange(
-        self, ask: Callable[[], Asked], breaker: Breaker, timeout_seconds: float
+        self,
+        ask: Callable[[], Coroutine[Any, Any, Reply]],
+        breaker: Breaker,
+        timeout_seconds: float,
     ) -> Answer:
         """Have a request answered, where the breaker lets it on, and tell the breaker.
 
@@ -228,33 +200,19 @@ class Wire:
         """
         breaker.admit()
         try:
-            async with asyncio.timeout(timeout_seconds), ask() as response:
-                content = await _read(response)
+            async with asyncio.timeout(timeout_seconds):
+                reply = await ask()
         except tuple(foreign for foreign, _ in _TROUBLES) as error:
-            breaker.failed()
+            if not isinstance(error, _NOT_ITS_FAULT):
+                breaker.failed()
             raise _ours(error)(
                 f"a request to Kratos failed: {type(error).__name__}"
             ) from error
-        if response.status in _OUT_OF_ORDER:
+        if reply.status in _OUT_OF_ORDER:
             breaker.failed()
         else:
             breaker.answered()
-        return Answer(response.status, _json(content), response.headers)
-
-
-async def _read(response: aiohttp.ClientResponse) -> bytes:
-    """Read a body.
-
-    Raises:
-        KratosIncompatible: It is no answer of Kratos', but far too large.
-    """
-    content = b""
-    async for part in response.content.iter_any():
-        content += part
-        if len(content) > MAX_ANSWER_BYTES:
-            response.close()
-            raise KratosIncompatible("an answer of Kratos is far too large")
-    return content
+        return Answer(reply.status, _json(reply.body), reply.headers)
 
 
 def _usable(method: str, answer: Answer) -> Answer:
@@ -274,9 +232,10 @@ def _usable(method: str, answer: Answer) -> Answer:
     return answer
 
 
-def _server_of(url: str) -> str:
-    """Name the server of an absolute URL: scheme, host and port."""
-    return url[: url.find("/", len("https://"))]
+def _parts_of(url: str) -> tuple[str, str]:
+    """Divide an absolute URL into its server's, and path and query."""
+    end = url.find("/", len("https://"))
+    return (url, "/") if end < 0 else (url[:end], url[end:])
 
 
 def _ours(error: BaseException) -> type[SignupdError]:

@@ -2,32 +2,32 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from concurrent.futures import ThreadPoolExecutor
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from signupd.errors import LedgerUnavailable
-from signupd.ledger.engine import CONNECTIONS, WAIT_SECONDS
-from signupd.ledger.statements import Rows, execute
-from signupd.ledger.writer import MOST_TOGETHER, TransactionLostError, Writer
+from signupd.ledger.engine import CONNECTIONS
+from signupd.ledger.prepared import Prepared
+from signupd.ledger.statements import ConstraintBroken, Statement, TransactionLost
+from signupd.ledger.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from signupd.ledger.statements import Values
+    from signupd.ledger.prepared import Rows, Values
 
 _MICROS: Final = 1_000_000
-# Nobody waits longer for a statement, whatever has become of the database: with SQLite
-# it may have to wait for a group of changes, which waits for another process' lock.
-LONGEST_SECONDS: Final = 3 * WAIT_SECONDS
+_NONE: Final[Values] = MappingProxyType({})
+# Changes in one transaction, so that the first of them does not wait long for the last.
+MOST_TOGETHER: Final = 64
 
 
 def _in_micros(timestamp: sa.ColumnElement[Any]) -> sa.ColumnElement[int]:
     epoch = sa.func.extract("epoch", timestamp)
-    return sa.cast(epoch * _MICROS, sa.BigInteger)
+    return sa.cast(epoch * sa.literal_column(f"{_MICROS}"), sa.BigInteger)
 
 
 # PostgreSQL's own clock, not the start of the statement.
@@ -51,9 +51,13 @@ class Database:
     With PostgreSQL it is the server's, so that replicas whose clocks differ agree: each
     read brings its time along, and between reads this process' own clock runs on.
 
-    Statements run in threads, a connection each; SQLite's changes all in one. A driver
-    for asyncio goes to a thread and back several times for each of them (SQLite), or
-    runs more Python than it saves (PostgreSQL); see docs/rationale.md.
+    Statements run in threads, a connection each. A driver for asyncio goes to a thread
+    and back several times for each of them (SQLite), or runs more Python than it saves
+    (PostgreSQL); see docs/rationale.md.
+
+    SQLite has one writer at a time whatever one does, and a commit, which waits for the
+    disk, costs more than a statement. So one thread makes all changes, and those that
+    came while it was at work share a transaction.
 
     Args:
         engine: From ``open_engine``.
@@ -66,10 +70,13 @@ class Database:
         self._ahead = 0
         self.shared = engine.dialect.name == "postgresql"
         most = CONNECTIONS[engine.dialect.name]
-        self._threads = ThreadPoolExecutor(most, thread_name_prefix="ledger")
-        self._turns = asyncio.Semaphore(most)
-        self._writer = None if self.shared else Writer(engine)
-        self._changes = asyncio.Semaphore(MOST_TOGETHER)
+        self._workers = self._writer = Workers(engine, "ledger", most=most)
+        if not self.shared:
+            self._writer = Workers(
+                engine, "ledger-writer", most=1, together=MOST_TOGETHER
+            )
+        dbapi: Any = engine.dialect.dbapi
+        self._troubles = dbapi.Error, sa.exc.SQLAlchemyError, RuntimeError, OSError
         # The same clock inside a statement: as it goes on while the statement runs, or
         # waits for a lock; and as it stood when the statement began.
         self.moment: sa.ColumnElement[int] = POSTGRESQL_NOW
@@ -80,10 +87,9 @@ class Database:
             )
 
     async def close(self) -> None:
-        """Close all connections."""
-        if self._writer is not None:
-            await self._writer.close()
-        await asyncio.to_thread(self._threads.shutdown)
+        """Close all connections, once nothing is under way."""
+        await self._writer.close()
+        await self._workers.close()
         self._engine.dispose()
 
     def now(self) -> int:
@@ -96,12 +102,16 @@ class Database:
             (now,) = (await self.run(sa.select(POSTGRESQL_NOW))).scalars
             self._ahead = now - self._clock()
 
+    def prepare(self, statement: sa.Executable) -> Prepared:
+        """Make a statement ready that is going to be run often."""
+        return Prepared(statement, self._engine.dialect)
+
     def timed(self, query: sa.Select[Any]) -> sa.Select[Any]:
         """Have a query bring the database's time along, for ``read_one``."""
         return query.add_columns(POSTGRESQL_NOW) if self.shared else query
 
     async def read_one(
-        self, query: sa.Select[Any], values: Values | None = None
+        self, query: Prepared | sa.Select[Any], values: Values = _NONE
     ) -> tuple[Sequence[Any], int] | None:
         """Read one row, and the moment at which it was read.
 
@@ -118,68 +128,30 @@ class Database:
         return row[:-1], row[-1]
 
     async def run(
-        self,
-        statement: sa.Executable,
-        values: Values | None = None,
+        self, statement: Prepared | sa.Executable, values: Values = _NONE
     ) -> Rows:
         """Run a statement, which commits by itself.
 
-        It goes on when its waiter is gone, and keeps its connection until its end.
+        Once begun it goes on, whether or not its waiter is still there.
 
         Args:
-            statement: Best made beforehand: to make one costs as much as to run it.
+            statement: Prepared, where it is run often.
             values: Of its parameters.
 
         Raises:
             LedgerUnavailable: The database does not answer.
-            sqlalchemy.exc.IntegrityError: A key is there already.
+            ConstraintBroken: A key is there already.
         """
-        writer = self._writer if statement.is_dml else None
-        turns = self._turns if writer is None else self._changes
-        await _take(turns)
+        workers = self._writer if statement.is_dml else self._workers
         try:
-            done = self._begin(writer, statement, values)
-        except RuntimeError as error:  # closed, or no thread is to be had
-            turns.release()
-            raise _unavailable(type(error).__name__) from error
-        done.add_done_callback(lambda _: turns.release())
-        try:
-            async with asyncio.timeout(LONGEST_SECONDS):
-                return await asyncio.shield(done)
-        except sa.exc.IntegrityError:
-            raise  # no trouble of the database's: a query asked for it
-        except sa.exc.DBAPIError as error:
-            raise _unavailable(type(error.orig).__name__) from error
-        except TransactionLostError as error:
-            raise _unavailable(type(error.__cause__).__name__) from error
-        except (sa.exc.TimeoutError, RuntimeError, OSError) as error:
-            raise _unavailable(type(error).__name__) from error
-
-    def _begin(
-        self, writer: Writer | None, statement: sa.Executable, values: Values | None
-    ) -> asyncio.Future[Rows]:
-        if writer is not None:
-            return writer.begin(statement, values)
-        return asyncio.get_running_loop().run_in_executor(
-            self._threads, self._run, statement, values
-        )
-
-    def _run(self, statement: sa.Executable, values: Values | None) -> Rows:
-        with self._engine.connect() as connection:
-            return execute(connection, statement, values)
+            return await workers.begin(Statement(statement, values))
+        except ConstraintBroken:
+            raise
+        except TransactionLost as error:
+            raise _unavailable(error.__cause__ or error) from error
+        except self._troubles as error:
+            raise _unavailable(error) from error
 
 
-async def _take(turns: asyncio.Semaphore) -> None:
-    """Wait for one's turn, but not for ever."""
-    if not turns.locked():
-        await turns.acquire()
-        return
-    try:
-        async with asyncio.timeout(WAIT_SECONDS):
-            await turns.acquire()
-    except TimeoutError as error:
-        raise _unavailable(type(error).__name__) from error
-
-
-def _unavailable(trouble: str) -> LedgerUnavailable:
-    return LedgerUnavailable(f"the ledger's database: {trouble}")
+def _unavailable(trouble: BaseException) -> LedgerUnavailable:
+    return LedgerUnavailable(f"the ledger's database: {type(trouble).__name__}")

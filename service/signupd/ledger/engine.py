@@ -11,9 +11,9 @@ from urllib.parse import quote
 import sqlalchemy as sa
 from sqlalchemy import event
 
-# A statement waits this long for a connection, for another writer, or for a lock.
+# A statement waits this long for another writer or a lock, or to be connected.
 WAIT_SECONDS: Final = 5
-# For reads, which are short. One more makes all changes (writer.py).
+# For reads, which are short. One more makes all changes (database.py).
 _SQLITE_CONNECTIONS: Final = 4
 # Each statement is short; this many replicas times this fits PostgreSQL's default 100.
 _POSTGRESQL_CONNECTIONS: Final = 10

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
 from signupd.errors import SignupBusy
 from signupd.ledger.record import Lease, Record
+from signupd.ledger.statements import ConstraintBroken
 from signupd.ledger.tables import signups
 
 if TYPE_CHECKING:
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from signupd.ledger.database import Database
+    from signupd.ledger.prepared import Prepared
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,16 +50,19 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
         rows = sa.select(signups)
-        self._by_id = database.timed(
-            rows.where(signups.c.signup_id == sa.bindparam("signup_id"))
+        by_id = rows.where(signups.c.signup_id == sa.bindparam("signup_id"))
+        by_request = rows.where(
+            signups.c.caller == sa.bindparam("caller"),
+            signups.c.request_id == sa.bindparam("request_id"),
         )
-        self._by_request = database.timed(
-            rows.where(
-                signups.c.caller == sa.bindparam("caller"),
-                signups.c.request_id == sa.bindparam("request_id"),
-            )
-        )
-        self._approving = _approving(database)
+        self._by_id = database.prepare(database.timed(by_id))
+        self._by_request = database.prepare(database.timed(by_request))
+        self._approving = database.prepare(_approving(database))
+        self._adding = database.prepare(signups.insert())
+        self._removing = database.prepare(signups.delete().where(*_SAME))
+        self._knowing = database.prepare(_KNOWING)
+        # One for each set of columns that some step changes, and there are few.
+        self._changing = functools.cache(partial(_changing, database))
 
     def now(self) -> int:
         """Tell the time that deadlines go by, in microseconds."""
@@ -69,10 +74,9 @@ class Ledger:
         Returns:
             False, with nothing inserted, when its caller used its request id before.
         """
-        values = {field.name: getattr(record, field.name) for field in _FIELDS}
         try:
-            await self._database.run(_ADDING, values)
-        except sa.exc.IntegrityError:
+            await self._database.run(self._adding, record._asdict())
+        except ConstraintBroken:
             return False
         return True
 
@@ -104,9 +108,8 @@ class Ledger:
             SignupBusy: Somebody else was first; nothing is changed.
         """
         values["epoch"] = record.epoch + 1
-        statement = _changing(frozenset(values), unapproved=unapproved)
-        await self._once(statement, record, values)
-        return dataclasses.replace(record, **values)
+        await self._once(self._changing(frozenset(values), unapproved), record, values)
+        return record._replace(**values)
 
     async def remove(self, record: Record) -> None:
         """Delete a row, provided that nobody changed it since ``record`` was read.
@@ -114,7 +117,7 @@ class Ledger:
         Raises:
             SignupBusy: Somebody else was first; nothing is deleted.
         """
-        await self._once(_REMOVING, record, {})
+        await self._once(self._removing, record, {})
 
     async def approve(
         self, flow_digest: bytes, address_digest: bytes, *, span: int
@@ -139,10 +142,11 @@ class Ledger:
 
     async def knows_flow(self, flow_digest: bytes) -> bool:
         """Tell whether some row is, or was last, setting a password by this flow."""
-        return bool((await self._database.run(_KNOWING, {"is_flow": flow_digest})).rows)
+        known = await self._database.run(self._knowing, {"is_flow": flow_digest})
+        return bool(known.rows)
 
     async def _once(
-        self, statement: sa.Executable, record: Record, values: dict[str, Any]
+        self, statement: Prepared, record: Record, values: dict[str, Any]
     ) -> None:
         """Run a statement that is to meet exactly one row."""
         given = {f"to_{name}": value for name, value in values.items()}
@@ -151,8 +155,6 @@ class Ledger:
             raise SignupBusy("the row has moved")
 
 
-# Statements are made once: to make one takes longer than to run it.
-_FIELDS: Final = dataclasses.fields(Record)
 _IDENTITY: Final = ("signup_id", "state", "epoch")
 _COMPARED: Final = (*_IDENTITY, "approved_until")
 
@@ -163,21 +165,20 @@ def _is(name: str) -> sa.ColumnElement[bool]:
 
 
 _SAME: Final = tuple(map(_is, _IDENTITY))
-_ADDING: Final = signups.insert()
-_REMOVING: Final = signups.delete().where(*_SAME)
 _FLOW: Final = signups.c.password_flow_digest == sa.bindparam("is_flow")
 _KNOWING: Final = sa.select(signups.c.epoch).where(_FLOW).limit(1)
 
 
-@functools.cache
-def _changing(names: frozenset[str], *, unapproved: bool) -> sa.Update:
-    """Make the statement that changes these columns; there are few such sets."""
+def _changing(database: Database, names: frozenset[str], unapproved: bool) -> Prepared:
+    """Make the statement that changes these columns."""
     values = {
         name: sa.bindparam(f"to_{name}", type_=signups.c[name].type)
         for name in sorted(names)
     }
     statement = signups.update().where(*_SAME).values(values)
-    return statement.where(_is("approved_until")) if unapproved else statement
+    if unapproved:
+        statement = statement.where(_is("approved_until"))
+    return database.prepare(statement)
 
 
 def _approving(database: Database) -> sa.Executable:

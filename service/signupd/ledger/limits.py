@@ -67,7 +67,9 @@ class Buckets:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._statements = [_drawing(database, n + 1) for n in range(MOST_DRAWS)]
+        self._statements = [
+            database.prepare(_drawing(database, n + 1)) for n in range(MOST_DRAWS)
+        ]
 
     async def take(self, draws: Sequence[Draw]) -> list[Drawn]:
         """Draw on all of the buckets or on none.

@@ -1,52 +1,98 @@
-"""Running one statement on a connection, in whichever thread."""
+"""Running statements on a connection, in whichever thread."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-if TYPE_CHECKING:
-    import sqlalchemy as sa
+import sqlalchemy as sa
 
-Values = Mapping[str, Any]
+from signupd.ledger.prepared import Prepared, Rows, Values
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    Outcomes = Sequence[Rows | Exception]
+
+
+class ConstraintBroken(Exception):
+    """A change would break a rule of the table's: a key is there already."""
+
+
+class TransactionLost(Exception):
+    """SQLite gave up a transaction, with all statements in it, because of one."""
 
 
 @dataclass(frozen=True, slots=True)
-class Rows:
-    """What a statement came to.
+class Statement:
+    """What to run, and the values of its parameters."""
+
+    text: Prepared | sa.Executable
+    values: Values = field(repr=False)
+
+
+def run(connection: sa.Connection, statements: Sequence[Statement]) -> Outcomes:
+    """Run statements; several share one transaction of SQLite's.
 
     Args:
-        rows: Those that it returned, if it returns any.
-        count: How many it changed.
+        connection: Of the thread that calls this. Every statement commits by itself
+            unless told otherwise.
+        statements: What to run, in this order.
+
+    Returns:
+        How each fared. A broken constraint is no trouble of the connection's; of many
+        statements any may fail, and leaves the others alone.
+
+    Raises:
+        TransactionLost: One took the others along; some faults do
+            (https://sqlite.org/lang_transaction.html, section 3).
+        Exception: The driver's, of a connection in trouble; nothing is changed.
     """
-
-    rows: Sequence[Sequence[Any]]
-    count: int
-
-    @property
-    def first(self) -> Sequence[Any] | None:
-        """The first row, if there is one."""
-        return self.rows[0] if self.rows else None
-
-    @property
-    def scalars(self) -> list[Any]:
-        """The first column."""
-        return [row[0] for row in self.rows]
+    if len(statements) == 1:  # commits by itself
+        try:
+            return [_execute(connection, statements[0])]
+        except ConstraintBroken as error:
+            return [error]
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN IMMEDIATE")
+    outcomes = [_attempt(connection, driver, one) for one in statements]
+    driver.execute("COMMIT")
+    return outcomes
 
 
-def execute(
-    connection: sa.Connection,
-    statement: sa.Executable,
-    values: Values | None,
-) -> Rows:
+def drivers_error(error: Exception) -> Exception:
+    """Take what SQLAlchemy has put around a driver's error off again."""
+    if isinstance(error, sa.exc.DBAPIError) and isinstance(error.orig, Exception):
+        return error.orig
+    return error
+
+
+def _attempt(
+    connection: sa.Connection, driver: Any, statement: Statement
+) -> Rows | Exception:
+    try:
+        return _execute(connection, statement)
+    except Exception as error:
+        if not driver.in_transaction:
+            raise TransactionLost from error
+        return drivers_error(error)
+
+
+def _execute(connection: sa.Connection, statement: Statement) -> Rows:
     """Run a statement.
 
-    Args:
-        connection: Of the thread that calls this.
-        statement: What to run.
-        values: Of its parameters.
+    Raises:
+        ConstraintBroken: So it is.
+        Exception: The driver's.
     """
-    result = connection.execute(statement, values)
-    rows = result.all() if result.returns_rows else ()
-    return Rows(rows, result.rowcount)
+    text, values = statement.text, statement.values
+    dbapi: Any = connection.dialect.dbapi
+    try:
+        if isinstance(text, Prepared):
+            return text.run(connection.connection.driver_connection, values)
+        result = connection.execute(text, values)
+        return Rows(result.all() if result.returns_rows else (), result.rowcount)
+    except (dbapi.Error, sa.exc.DBAPIError) as error:
+        if isinstance(drivers_error(error), dbapi.IntegrityError):
+            raise ConstraintBroken from error
+        raise

@@ -39,7 +39,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         """Look up one account."""
         job = partial(get_account, self._identities, requests.account_key(request))
         account = await within_deadline(
-            context, self._work.run(None, job), late=KratosUnavailable
+            context, partial(self._work.begin, None, job), late=KratosUnavailable
         )
         return pb.GetAccountResponse(account=account_message(account))
 
@@ -50,6 +50,6 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         ids = requests.identity_ids_of(request)
         job = partial(batch_get_accounts, self._identities, ids)
         accounts = await within_deadline(
-            context, self._work.run(None, job), late=KratosUnavailable
+            context, partial(self._work.begin, None, job), late=KratosUnavailable
         )
         return pb.BatchGetAccountsResponse(accounts=map(account_message, accounts))

@@ -54,7 +54,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         wanted = requests.start_request(request, caller)
         key = self._key(request, caller) if wanted.request_id else None
         job = partial(start_signup, self._deps, wanted)
-        answer = await within_deadline(context, self._work.run(key, job))
+        answer = await within_deadline(context, partial(self._work.begin, key, job))
         return pb.StartSignupResponse(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )
@@ -68,7 +68,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         async with self._signup_of(request) as token:
             request_id = requests.request_id_of(request, caller)
             job = partial(resend_code, self._deps, token, request_id)
-            answer = await within_deadline(context, self._work.run(key, job))
+            answer = await within_deadline(context, partial(self._work.begin, key, job))
         return pb.ResendCodeResponse(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )
@@ -80,7 +80,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         key = self._key(request, self._callers.peer(context).caller)
         async with self._signup_of(request) as token:
             job = partial(verify_code, self._deps, token, requests.code_of(request))
-            answer = await within_deadline(context, self._work.run(key, job))
+            answer = await within_deadline(context, partial(self._work.begin, key, job))
         return pb.VerifyCodeResponse(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )
@@ -93,7 +93,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         async with self._signup_of(request) as token:
             password = requests.password_of(request)
             job = partial(set_password, self._deps, token, password)
-            answer = await within_deadline(context, self._work.run(key, job))
+            answer = await within_deadline(context, partial(self._work.begin, key, job))
         return pb.SetPasswordResponse(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )
@@ -105,7 +105,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         key = self._key(request, self._callers.peer(context).caller)
         async with self._signup_of(request) as token:
             job = partial(cancel_signup, self._deps, token)
-            answer = await within_deadline(context, self._work.run(key, job))
+            answer = await within_deadline(context, partial(self._work.begin, key, job))
         return pb.CancelSignupResponse(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )
@@ -116,7 +116,9 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         """Tell how a sign-up stands."""
         async with self._signup_of(request) as token:
             job = partial(get_signup, self._deps, token)
-            answer = await within_deadline(context, self._work.run(None, job))
+            answer = await within_deadline(
+                context, partial(self._work.begin, None, job)
+            )
         return pb.GetSignupResponse(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )

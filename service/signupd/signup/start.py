@@ -90,7 +90,7 @@ async def start_signup(deps: Deps, request: StartRequest) -> Answer:
         contents = Contents(
             address.text, traits, request.locale, flow_id, client=client
         )
-        record = _new_record(deps, request, address, contents)
+        record = _new_record(deps, request, address, contents, digest)
         if not await deps.ledger.add(record):
             raise SignupBusy
     return await _send(deps, record, contents, counted)
@@ -192,8 +192,13 @@ def _answer(deps: Deps, record: Record, now: int) -> Answer:
 
 
 def _new_record(
-    deps: Deps, request: StartRequest, address: Address, contents: Contents
+    deps: Deps,
+    request: StartRequest,
+    address: Address,
+    contents: Contents,
+    digest: bytes,
 ) -> Record:
+    """Make the row, with the address' digest, of a sign-up that begins."""
     signup_id, now = uuid.uuid4(), deps.ledger.now()
     return Record(
         signup_id=signup_id,
@@ -202,7 +207,7 @@ def _new_record(
         epoch=1,
         lease_until=now + deps.rules.lease,
         approved_until=0,
-        address_digest=address_digest(deps.keys, address.text),
+        address_digest=digest,
         sealed=seal_contents(deps.keys, signup_id, contents),
         sealed_mask=seal_mask(deps.keys, signup_id, address.masked),
         code_digest=None,

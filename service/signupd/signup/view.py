@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 from signupd.ledger.record import State
 from signupd.signup.contents import open_mask
@@ -54,41 +54,38 @@ def view_of(
         SealBroken: The row's key is gone, or it was tampered with.
     """
     state = state_shown(record, now)
-    mask = open_mask(keys, record.signup_id, record.sealed_mask)
-    base = View(record.signup_id, state, mask, record.create_time)
     match state:
         case State.CODE_REQUIRED:
-            return _waiting_for_code(base, record, rules, delivery)
+            fields = _waiting_for_code(record, rules, delivery)
         case State.PASSWORD_REQUIRED:
-            return _waiting_for_password(base, record, rules)
+            fields = _waiting_for_password(record, rules)
         case State.COMPLETED:
-            return replace(base, identity_id=record.identity_id)
+            fields = {"identity_id": record.identity_id}
         case _:
-            return base
+            fields = {}
+    mask = open_mask(keys, record.signup_id, record.sealed_mask)
+    return View(record.signup_id, state, mask, record.create_time, **fields)
 
 
 def _waiting_for_code(
-    base: View, record: Record, rules: Rules, delivery: Delivery | None
-) -> View:
+    record: Record, rules: Rules, delivery: Delivery | None
+) -> dict[str, Any]:
     attempts = max(0, rules.code_attempts - record.code_attempts)
     resends = max(0, rules.sends - record.sends) if attempts else 0
-    return replace(
-        base,
-        expire_time=record.expire_time,
-        resend_time=record.send_time + rules.resend_interval if resends else None,
-        code_attempts_remaining=attempts,
-        resends_remaining=resends,
-        delivery=delivery,
-    )
+    return {
+        "expire_time": record.expire_time,
+        "resend_time": record.send_time + rules.resend_interval if resends else None,
+        "code_attempts_remaining": attempts,
+        "resends_remaining": resends,
+        "delivery": delivery,
+    }
 
 
-def _waiting_for_password(base: View, record: Record, rules: Rules) -> View:
-    return replace(
-        base,
-        expire_time=record.expire_time,
-        password_attempts_remaining=max(
-            0, rules.password_attempts - record.password_attempts
-        ),
-        password_min_length=rules.password_min_length,
-        password_max_bytes=rules.password_max_bytes,
-    )
+def _waiting_for_password(record: Record, rules: Rules) -> dict[str, Any]:
+    attempts = max(0, rules.password_attempts - record.password_attempts)
+    return {
+        "expire_time": record.expire_time,
+        "password_attempts_remaining": attempts,
+        "password_min_length": rules.password_min_length,
+        "password_max_bytes": rules.password_max_bytes,
+    }

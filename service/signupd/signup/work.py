@@ -28,17 +28,17 @@ class Work:
         """How many pieces there are, those without a waiting caller too."""
         return len(self._tasks)
 
-    async def run(
+    def begin(
         self, key: bytes | None, job: Callable[[], Coroutine[Any, Any, T]]
-    ) -> T:
-        """Do a job to its end, whatever becomes of the caller.
+    ) -> asyncio.Task[T]:
+        """Begin a job, or join a run of it.
 
         Args:
             key: Calls with one key share one run of the job; None shares with nobody.
             job: Makes the coroutine; not called when there is a run to join.
 
         Returns:
-            What the job returns. It raises what the job raises.
+            The run, which others may wait for too: nobody may cancel it.
         """
         task: asyncio.Task[T] | None = None if key is None else self._joinable.get(key)
         if task is None:
@@ -48,7 +48,21 @@ class Work:
             if key is not None:
                 self._joinable[key] = task
                 task.add_done_callback(lambda _: self._joinable.pop(key))
-        return await asyncio.shield(task)
+        return task
+
+    async def run(
+        self, key: bytes | None, job: Callable[[], Coroutine[Any, Any, T]]
+    ) -> T:
+        """Do a job to its end, whatever becomes of the caller.
+
+        Args:
+            key: As in ``begin``.
+            job: Likewise.
+
+        Returns:
+            What the job returns. It raises what the job raises.
+        """
+        return await asyncio.shield(self.begin(key, job))
 
     async def drain(self) -> None:
         """Wait until all work is done; each piece is bounded by Kratos' timeouts."""

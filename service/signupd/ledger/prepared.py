@@ -1,0 +1,139 @@
+"""Statements made ready once: their SQL, and how values get in and out.
+
+SQLAlchemy finds all that out anew for each execution, which takes longer than the
+database itself does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import sqlalchemy as sa
+
+Values = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """What a statement came to.
+
+    Args:
+        rows: Those that it returned, if it returns any.
+        count: How many it changed.
+    """
+
+    rows: Sequence[Sequence[Any]]
+    count: int
+
+    @property
+    def first(self) -> Sequence[Any] | None:
+        """The first row, if there is one."""
+        return self.rows[0] if self.rows else None
+
+    @property
+    def scalars(self) -> list[Any]:
+        """The first column."""
+        return [row[0] for row in self.rows]
+
+
+class Prepared:
+    """A statement, ready to be run on one kind of database.
+
+    Args:
+        statement: Of SQLAlchemy's Core.
+        dialect: The database's.
+
+    Raises:
+        ValueError: A list is in it whose length may vary from run to run.
+    """
+
+    def __init__(self, statement: Any, dialect: sa.Dialect) -> None:
+        marks, self._cursor = _ways(dialect)
+        compiled = statement.compile(dialect=marks)
+        if compiled.post_compile_params:
+            raise ValueError("a list of values cannot be prepared")
+        self.is_dml: bool = statement.is_dml
+        self._sql: str = compiled.string
+        binds = {name: bind for bind, name in compiled.bind_names.items()}
+        self._inputs = [
+            _Input.of(name, binds[name], dialect) for name in compiled.positiontup
+        ]
+        self._outputs = [
+            (place, process)
+            for place, column in enumerate(statement.exported_columns)
+            if (process := _kind(column, dialect).result_processor(dialect, None))
+        ]
+
+    def run(self, driver: Any, values: Values) -> Rows:
+        """Run it.
+
+        Args:
+            driver: The driver's own connection, of the thread that calls this.
+            values: Of its parameters, by name.
+
+        Raises:
+            Exception: Whatever the driver raises.
+        """
+        given = [one.read(values) for one in self._inputs]
+        cursor = self._cursor(driver)
+        cursor.execute(self._sql, given)
+        rows = cursor.fetchall() if cursor.description else ()
+        return Rows([self._row(row) for row in rows], cursor.rowcount)
+
+    def _row(self, values: Sequence[Any]) -> Sequence[Any]:
+        row = list(values)
+        for place, process in self._outputs:
+            row[place] = process(row[place])
+        return row
+
+
+@dataclass(frozen=True, slots=True)
+class _Input:
+    """A parameter: given by its name, told by a function, or always the same."""
+
+    name: str
+    given: bool
+    told: Callable[[], Any] | None
+    always: Any
+    process: Callable[[Any], Any] | None
+
+    @classmethod
+    def of(cls, name: str, bind: sa.BindParameter[Any], dialect: sa.Dialect) -> _Input:
+        process = _kind(bind, dialect).bind_processor(dialect)
+        always = bind.value if process is None else process(bind.value)
+        return cls(name, bind.required, bind.callable, always, process)
+
+    def read(self, values: Values) -> Any:
+        if self.given:
+            value = values[self.name]
+        elif self.told is not None:
+            value = self.told()
+        else:
+            return self.always
+        return value if self.process is None else self.process(value)
+
+
+def _ways(dialect: Any) -> tuple[sa.Dialect, Callable[[Any], Any]]:
+    """Tell how parameters are marked in SQL, and how a connection gets a cursor.
+
+    Where psycopg is given PostgreSQL's own marks it need not look for others.
+    """
+    if dialect.name != "postgresql":
+        return dialect, _cursor_of
+    from psycopg import RawCursor  # noqa: PLC0415 - SQLite's servers do without it
+
+    return type(dialect)(paramstyle="numeric_dollar"), RawCursor
+
+
+def _cursor_of(driver: Any) -> Any:
+    return driver.cursor()
+
+
+def _kind(typed: sa.ColumnElement[Any], dialect: sa.Dialect) -> Any:
+    """Tell the type as this database has it."""
+    return typed.type.dialect_impl(dialect)

@@ -1,0 +1,257 @@
+"""The threads that run statements, each with a connection of its own.
+
+A statement goes to a thread as a whole and its outcome comes back, which is one trip.
+Whoever was at work last is asked first: that thread, its connection and the server's
+end of it are still in the caches.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from collections import deque
+from dataclasses import dataclass
+from queue import SimpleQueue
+from threading import Thread
+from typing import TYPE_CHECKING, Any, Final
+
+from signupd.ledger.engine import WAIT_SECONDS
+from signupd.ledger.statements import drivers_error, run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    import sqlalchemy as sa
+
+    from signupd.ledger.prepared import Rows
+    from signupd.ledger.statements import Outcomes, Statement
+
+# Nobody waits longer for a statement, whatever has become of the database: it may have
+# to wait for others, which wait for another process' lock.
+LONGEST_SECONDS: Final = 3 * WAIT_SECONDS
+
+
+@dataclass(eq=False, slots=True)
+class _Job:
+    statement: Statement
+    done: asyncio.Future[Rows]
+    limit: asyncio.TimerHandle | None = None
+
+
+class Workers:
+    """Runs statements in threads, which come when they are needed.
+
+    Args:
+        engine: Where every statement commits by itself unless told otherwise.
+        name: What the threads are called.
+        most: How many there may be.
+        together: How many statements may share a transaction. Those that wait then
+            share the wait for the disk.
+    """
+
+    def __init__(
+        self, engine: sa.Engine, name: str, *, most: int, together: int = 1
+    ) -> None:
+        self._engine = engine
+        self._name = name
+        self._most = most
+        self._together = together
+        self._waiting: deque[_Job] = deque()
+        self._called = False
+        self._workers: list[_Worker] = []
+        self._idle: list[_Worker] = []
+        self._closed = False
+
+    def begin(self, statement: Statement) -> asyncio.Future[Rows]:
+        """Have a statement run.
+
+        Once begun it goes on, whether or not somebody still waits; what nobody waits
+        for any more when its turn comes is not begun.
+
+        Returns:
+            Done when it is committed, or fails: with what ``run`` of statements.py
+            returns or raises, a TimeoutError after LONGEST_SECONDS, or a RuntimeError
+            where no thread is to be had.
+
+        Raises:
+            RuntimeError: It is closed.
+        """
+        if self._closed:
+            raise RuntimeError("the ledger is closed")
+        loop = asyncio.get_running_loop()
+        job = _Job(statement, loop.create_future())
+        job.limit = loop.call_later(LONGEST_SECONDS, self._give_up, job)
+        self._waiting.append(job)
+        if not self._called:  # once for all that come in this turn of the loop
+            self._called = True
+            loop.call_soon(self._assign)
+        return job.done
+
+    async def close(self) -> None:
+        """Run what waits and is waited for, then let go of the connections.
+
+        What is under way is seen to its end, for LONGEST_SECONDS at the most; a worker
+        that still hangs in the database then is left behind.
+        """
+        self._closed = True
+        jobs = [*self._waiting, *(job for one in self._workers for job in one.jobs)]
+        if jobs:
+            await asyncio.wait([job.done for job in jobs])
+        workers, self._workers, self._idle = self._workers, [], []
+        for one in workers:
+            one.dismiss()
+        await asyncio.to_thread(_see_off, workers)
+
+    def _give_up(self, job: _Job) -> None:
+        if not job.done.done():
+            job.done.set_exception(TimeoutError())
+        with contextlib.suppress(ValueError):
+            self._waiting.remove(job)
+
+    def _assign(self) -> None:
+        """Give those that are free what waits."""
+        self._called = False
+        while self._waiting and (worker := self._free()):
+            jobs = self._next()
+            if jobs:
+                worker.give(jobs)
+            else:
+                self._idle.append(worker)
+
+    def _free(self) -> _Worker | None:
+        if self._idle:
+            return self._idle.pop()
+        if len(self._workers) >= self._most:
+            return None
+        try:
+            worker = _Worker(self._engine, self._name, self._done)
+        except RuntimeError as error:  # the system has no more threads
+            while not self._workers and (jobs := self._next()):
+                for job in jobs:
+                    _tell(job, error)
+            return None
+        self._workers.append(worker)
+        return worker
+
+    def _next(self) -> list[_Job]:
+        """Take the next jobs that somebody waits for."""
+        jobs: list[_Job] = []
+        while self._waiting and len(jobs) < self._together:
+            job = self._waiting.popleft()
+            if not job.done.done():
+                jobs.append(job)
+        return jobs
+
+    def _done(self, worker: _Worker, outcomes: Outcomes) -> None:
+        """Tell everybody how it went, and find the worker its next work."""
+        jobs, worker.jobs = worker.jobs, []
+        for job, outcome in zip(jobs, outcomes, strict=True):
+            _tell(job, outcome)
+        if worker.cut_off:
+            # The server went away, and with it what the others are connected to.
+            worker.cut_off = False
+            for other in self._workers:
+                other.stale = True
+        self._idle.append(worker)
+        self._assign()
+
+
+class _Worker:
+    """One thread and its connection.
+
+    Attributes:
+        jobs: What it is at.
+        stale: Set where its connection is not to be trusted any more.
+        cut_off: Set where it was seen that the server has ended the connection.
+
+    Args:
+        engine: Gives the connection.
+        name: The thread's.
+        done: Called in the loop with the outcomes of ``jobs``.
+
+    Raises:
+        RuntimeError: The system has no more threads.
+    """
+
+    def __init__(
+        self,
+        engine: sa.Engine,
+        name: str,
+        done: Callable[[_Worker, Outcomes], None],
+    ) -> None:
+        self.jobs: list[_Job] = []
+        self.stale = self.cut_off = False
+        self._engine = engine
+        self._done = done
+        self._loop = asyncio.get_running_loop()
+        self._inbox: SimpleQueue[list[Statement] | None] = SimpleQueue()
+        self._connection: sa.Connection | None = None
+        self._driver: Any = None
+        # Not waited for at the interpreter's end: it may hang in the database.
+        self.thread = Thread(target=self._run, name=name, daemon=True)
+        self.thread.start()
+
+    def give(self, jobs: list[_Job]) -> None:
+        """Have it run the statements of some jobs."""
+        self.jobs = jobs
+        self._inbox.put([job.statement for job in jobs])
+
+    def dismiss(self) -> None:
+        """Have it end when it is done."""
+        self._inbox.put(None)
+
+    def _run(self) -> None:
+        while statements := self._inbox.get():
+            outcomes = self._outcomes(statements)
+            try:
+                self._loop.call_soon_threadsafe(self._done, self, outcomes)
+            except RuntimeError:
+                break  # the loop is closed: nobody waits
+            del statements, outcomes  # what they hold is not kept while it is idle
+        self._drop()
+
+    def _outcomes(self, statements: list[Statement]) -> Outcomes:
+        try:
+            if self.stale:
+                self._drop()
+            if self._connection is None:
+                self._connection = self._engine.connect()
+                self._driver = self._connection.connection.driver_connection
+                self.stale = False
+            return run(self._connection, statements)
+        except Exception as error:  # noqa: BLE001 - it is each one's outcome
+            cause = drivers_error(error)
+            self._note_disconnect(cause)
+            self._drop()  # and with it what is not committed
+            return [cause] * len(statements)
+
+    def _note_disconnect(self, trouble: Exception) -> None:
+        if self._connection is not None:
+            dialect: Any = self._engine.dialect
+            self.cut_off = dialect.is_disconnect(trouble, self._driver, None)
+
+    def _drop(self) -> None:
+        connection, self._connection, self._driver = self._connection, None, None
+        if connection is not None:
+            # A thread must not end of what becomes of a connection that is broken.
+            with contextlib.suppress(Exception):
+                connection.invalidate()
+                connection.close()
+
+
+def _see_off(workers: Sequence[_Worker]) -> None:
+    end = time.monotonic() + LONGEST_SECONDS
+    for one in workers:
+        one.thread.join(max(0.0, end - time.monotonic()))
+
+
+def _tell(job: _Job, outcome: Rows | Exception) -> None:
+    if job.limit is not None:
+        job.limit.cancel()
+    if job.done.done():
+        return  # nobody waits any more
+    if isinstance(outcome, Exception):
+        job.done.set_exception(outcome)
+    else:
+        job.done.set_result(outcome)
