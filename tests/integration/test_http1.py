@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 import uvloop
-from signupd.kratos.http1 import Client, Reply, Server, UrlInvalid
+from signupd.kratos.http1 import Client, Server, UrlInvalid
 
 if TYPE_CHECKING:
     import ssl
     from asyncio import StreamReader, StreamWriter
     from collections.abc import AsyncIterator, Callable, Coroutine
+
+    from signupd.kratos.connection import Reply
 
     Scenario = Callable[["Raw"], Coroutine[Any, Any, None]]
 
@@ -87,6 +89,10 @@ class Raw:
             visit.abort()
         self._listening.close()
         await self._listening.wait_closed()
+
+    def leave(self) -> None:
+        """Take no more connections."""
+        self._listening.close()
 
     def _accept(self, reader: StreamReader, writer: StreamWriter) -> None:
         self.accepted.append(Visit(reader, writer))

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 import uvloop
-from signupd.kratos.http1 import (
-    IDLE_SECONDS,
+from signupd.kratos.connection import (
     MAX_BODY_BYTES,
+    MAX_BYTES,
     MAX_HEAD_BYTES,
     AnswerTooLarge,
     ConnectionBroken,
-    NotConnected,
 )
+from signupd.kratos.http1 import IDLE_SECONDS, NotConnected
 
 from tests.doubles.authority import LOOPBACK, Authority, Issued, dns
 from tests.integration.test_http1 import (
@@ -119,6 +119,17 @@ async def test_only_once_more(raw: Raw) -> None:
     assert 2 == len(raw.accepted)
 
 
+async def test_lost_and_gone(raw: Raw) -> None:
+    """What was sent may be done, though there is no connection to ask again."""
+    visit, _ = await raw.answered(OK)
+    asking = raw.ask("DELETE")
+    await visit.request()
+    raw.leave()
+    visit.abort()
+    with pytest.raises(ConnectionBroken):
+        await asking
+
+
 async def test_post_once(raw: Raw) -> None:
     """A POST that was sent may have done anything: it is not sent again."""
     visit, _ = await raw.answered(OK)
@@ -201,8 +212,9 @@ async def test_no_http(raw: Raw, answer: bytes) -> None:
         LONG % (MAX_BODY_BYTES + 1) + MAX_BODY_BYTES * b"x" + b"x",
         CHUNKED + b"%x\r\n" % (MAX_BODY_BYTES + 1) + MAX_BODY_BYTES * b"x" + b"x",
         ENDLESS + MAX_BODY_BYTES * b"x" + b"x",
+        CHUNKED + b"0\r\nX-Long: " + MAX_BYTES * b"x",
     ],
-    ids=range(6),
+    ids=range(7),
 )
 async def test_too_large(raw: Raw, answer: bytes) -> None:
     """A head or a body without end is not kept, nor its connection."""
@@ -236,11 +248,14 @@ async def test_nobody_asked(raw: Raw, said: bytes) -> None:
     assert b"ok" == (await raw.answered(OK))[1].body
 
 
-async def test_more_than_an_answer(raw: Raw) -> None:
-    """What follows an answer, and is none, closes the connection and spoils nothing."""
-    visit, reply = await raw.answered(OK + b"more")
+@pytest.mark.parametrize("surplus", [b"more", OTHER, OTHER[:-1]])
+async def test_more_than_an_answer(raw: Raw, surplus: bytes) -> None:
+    """What follows an answer closes the connection, and is not the next one's."""
+    visit, reply = await raw.answered(OK + surplus)
+    asking, fresh = raw.ask("POST"), await raw.visit()
+    fresh.say(OK)
 
-    assert b"ok" == reply.body
+    assert [b"ok", b"ok"] == [reply.body, (await asking).body]
     assert b"" == await visit.left()
 
 

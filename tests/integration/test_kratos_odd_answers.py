@@ -16,7 +16,8 @@ from aiohttp import web
 from signupd.errors import KratosIncompatible, KratosUnavailable, KratosUnreached
 from signupd.kratos.admin import AdminApi
 from signupd.kratos.client import Kratos, Timeouts
-from signupd.kratos.http1 import MAX_BODY_BYTES, MAX_CONNECTIONS
+from signupd.kratos.connection import MAX_BODY_BYTES
+from signupd.kratos.http1 import MAX_CONNECTIONS
 from signupd.kratos.identities import Identities
 from signupd.kratos.outcomes import CodeAnswer, FlowState, PasswordAnswer
 from signupd.kratos.wire import Wire

@@ -20,15 +20,8 @@ from signupd.errors import (
 )
 from signupd.kratos.breaker import Breaker
 from signupd.kratos.calls import call_of
-from signupd.kratos.http1 import (
-    AnswerTooLarge,
-    Client,
-    ConnectionBroken,
-    NotConnected,
-    Reply,
-    Server,
-    UrlInvalid,
-)
+from signupd.kratos.connection import AnswerTooLarge, ConnectionBroken
+from signupd.kratos.http1 import Client, NotConnected, Server, UrlInvalid
 from signupd.observer import LOST, UNREACHED, Silent
 
 if TYPE_CHECKING:
@@ -38,6 +31,7 @@ if TYPE_CHECKING:
     from multidict import MultiMapping
 
     from signupd.kratos.calls import Call
+    from signupd.kratos.connection import Reply
     from signupd.observer import Observer
 
 _SERVER_ERROR: Final = 500
