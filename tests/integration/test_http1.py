@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 import uvloop
-from signupd.kratos.http1 import Client, Server, UrlInvalid
+from signupd.kratos.http1 import Client, Request, Server, UrlInvalid
 
 if TYPE_CHECKING:
     import ssl
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     Scenario = Callable[["Raw"], Coroutine[Any, Any, None]]
 
+PATIENCE = 30.0  # seconds
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok"
 CLOSE = OK.replace(b"Content", b"Connection: close\r\nContent")
 OTHER = b"HTTP/1.1 201 Created\r\nContent-Length: 5\r\n\r\nother"
@@ -99,13 +100,21 @@ class Raw:
         self._fresh.put_nowait(self.accepted[-1])
 
     def ask(
-        self, method: str = "GET", target: str = "/", value: str = "", body: bytes = b""
+        self,
+        method: str = "GET",
+        target: str = "/",
+        value: str = "",
+        body: bytes = b"",
+        seconds: float = PATIENCE,
     ) -> asyncio.Task[Reply]:
         """Have the client ask."""
         headers = {"X-Value": value} if value else {}
         server = Server.of(self.url)
-        asking = self.client.request(server, method, target, headers, body or None)
-        return asyncio.create_task(asking)
+        return asyncio.create_task(
+            self.client.request(
+                server, Request(method, target, headers, body or None), seconds
+            )
+        )
 
     async def visit(self) -> Visit:
         """Wait for a connection, and read its first request."""

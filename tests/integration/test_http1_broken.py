@@ -273,6 +273,18 @@ async def test_cancelled(raw: Raw, method: str) -> None:
     assert asking.cancelled()
 
 
+async def test_late(raw: Raw) -> None:
+    """An answer that comes too late is nobody's, and its connection is closed."""
+    visit, _ = await raw.answered(OK)
+    asking = raw.ask("POST", seconds=0.05)
+    await visit.request()
+    with pytest.raises(TimeoutError):
+        await asking
+
+    assert b"" == await visit.left()
+    assert b"ok" == (await raw.answered(OK))[1].body
+
+
 async def test_refused(raw: Raw) -> None:
     """A port where nobody listens is not connected to."""
     with socket.socket() as bound:  # and not listening

@@ -63,22 +63,29 @@ class Connection(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._transport: asyncio.Transport | None = None
         self._parser: Any = None
+        self._limit: asyncio.TimerHandle | None = None
         self._waiter: asyncio.Future[Reply] | None = None
         self._headers: list[tuple[str, str]] = []
         self._body = bytearray()
         self._bytes = self._head_bytes = 0
         self._head_complete = self._framed = False
 
-    def ask(self, message: bytes) -> asyncio.Future[Reply]:
+    def ask(self, message: bytes, end: float) -> asyncio.Future[Reply]:
         """Send a request.
 
+        Args:
+            message: As it goes out.
+            end: When the answer is waited for no longer, by the loop's clock.
+
         Returns:
-            Done when its answer is complete; with ConnectionBroken or AnswerTooLarge.
+            Done when its answer is complete; with ConnectionBroken, AnswerTooLarge or
+            TimeoutError.
         """
         waiter = self._waiter = self._loop.create_future()
         self._begin()
         self._bytes = 0
         self.heard = self.reusable = False
+        self._limit = self._loop.call_at(end, self._fail, TimeoutError())
         if self._transport is None or self._transport.is_closing():
             self._fail(ConnectionBroken("closed"))
         else:
@@ -172,7 +179,7 @@ class Connection(asyncio.Protocol):
         self._head_complete = self._framed = False
 
     def _finish(self) -> None:
-        waiter, self._waiter = self._waiter, None
+        waiter = self._leave()
         self.idle_since = self._loop.time()
         if waiter is not None and not waiter.done():
             status = self._parser.get_status_code()
@@ -181,7 +188,15 @@ class Connection(asyncio.Protocol):
         self._body = bytearray()
 
     def _fail(self, error: Exception) -> None:
-        waiter, self._waiter = self._waiter, None
+        waiter = self._leave()
         self.abort()
         if waiter is not None and not waiter.done():
             waiter.set_exception(error)
+
+    def _leave(self) -> asyncio.Future[Reply] | None:
+        """Wait for nothing more."""
+        waiter, self._waiter = self._waiter, None
+        if self._limit is not None:
+            self._limit.cancel()
+            self._limit = None
+        return waiter

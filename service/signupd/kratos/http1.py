@@ -98,6 +98,23 @@ class Server:
         )
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """What to send.
+
+    Args:
+        method: Of HTTP.
+        target: Path and query, quoted.
+        headers: All but Host and Content-Length.
+        body: Where there is one.
+    """
+
+    method: str
+    target: str = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes | None = field(repr=False)
+
+
 class Client:
     """Sends requests, each on a connection that was idle, or on a new one.
 
@@ -119,54 +136,58 @@ class Client:
             while connections:
                 connections.pop().abort()
 
-    async def request(
-        self,
-        server: Server,
-        method: str,
-        target: str,
-        headers: Mapping[str, str],
-        body: bytes | None,
-    ) -> Reply:
-        """Send a request and read its answer. Who asks bounds the time.
+    async def request(self, server: Server, request: Request, seconds: float) -> Reply:
+        """Send a request and read its answer.
 
         Args:
             server: Where to.
-            method: Of HTTP.
-            target: Path and query, quoted.
-            headers: All but Host and Content-Length.
-            body: Where there is one.
+            request: What to send.
+            seconds: For all of it.
 
         Raises:
             UrlInvalid: The target, or a header, is not fit to be sent.
             NotConnected, ConnectionBroken, AnswerTooLarge: As their names say.
+            TimeoutError: The time is up.
         """
-        message = _message(server, method, target, headers, body)
-        async with self._turns:
+        message = _message(server, request)
+        end = asyncio.get_running_loop().time() + seconds
+        await self._take_turn(end)
+        try:
             connection = self._kept(server)
             if connection is not None:
                 try:
-                    return await self._ask(server, connection, message)
+                    return await self._ask(server, connection, message, end)
                 except ConnectionBroken as error:
-                    if connection.heard or method not in _IDEMPOTENT:
+                    if connection.heard or request.method not in _IDEMPOTENT:
                         raise
-                    return await self._ask_again(server, message, error)
-            return await self._ask(server, await self._connect(server), message)
+                    return await self._ask_again(server, message, end, error)
+            connection = await self._connect(server, end)
+            return await self._ask(server, connection, message, end)
+        finally:
+            self._turns.release()
+
+    async def _take_turn(self, end: float) -> None:
+        if self._turns.locked():
+            async with asyncio.timeout_at(end):
+                await self._turns.acquire()
+        else:
+            await self._turns.acquire()  # at once
 
     async def _ask_again(
-        self, server: Server, message: bytes, error: ConnectionBroken
+        self, server: Server, message: bytes, end: float, error: ConnectionBroken
     ) -> Reply:
         """Ask on a new connection; without one, what was sent before may be done."""
         try:
-            connection = await self._connect(server)
+            connection = await self._connect(server, end)
         except NotConnected:
             raise error from None
-        return await self._ask(server, connection, message)
+        return await self._ask(server, connection, message, end)
 
     async def _ask(
-        self, server: Server, connection: Connection, message: bytes
+        self, server: Server, connection: Connection, message: bytes, end: float
     ) -> Reply:
         try:
-            reply = await connection.ask(message)
+            reply = await connection.ask(message, end)
         except BaseException:
             connection.abort()  # an answer may still come, to whoever asks next
             raise
@@ -198,7 +219,11 @@ class Client:
             connection.abort()
         return None
 
-    async def _connect(self, server: Server) -> Connection:
+    async def _connect(self, server: Server, end: float) -> Connection:
+        async with asyncio.timeout_at(end):
+            return await self._connect_soon(server)
+
+    async def _connect_soon(self, server: Server) -> Connection:
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
@@ -219,21 +244,16 @@ class Client:
         return connection
 
 
-def _message(
-    server: Server,
-    method: str,
-    target: str,
-    headers: Mapping[str, str],
-    body: bytes | None,
-) -> bytes:
+def _message(server: Server, request: Request) -> bytes:
     """Write a request as it goes over the wire.
 
     Raises:
         UrlInvalid: Something is in it that would end a line, or is no ASCII.
     """
-    if _NOT_IN_TARGET.search(target) or _not_in_headers(headers.values()):
+    headers, body = request.headers, request.body
+    if _NOT_IN_TARGET.search(request.target) or _not_in_headers(headers.values()):
         raise UrlInvalid("a request cannot have this in it")
-    lines = [f"{method} {target} HTTP/1.1", f"Host: {server.authority}"]
+    lines = [f"{request.method} {request.target} HTTP/1.1", f"Host: {server.authority}"]
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if body is not None:
         lines.append(f"Content-Length: {len(body)}")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import ssl
 import time
 from collections import defaultdict
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
+
+import orjson
 
 from signupd.errors import (
     KratosIncompatible,
@@ -21,7 +22,7 @@ from signupd.errors import (
 from signupd.kratos.breaker import Breaker
 from signupd.kratos.calls import call_of
 from signupd.kratos.connection import AnswerTooLarge, ConnectionBroken
-from signupd.kratos.http1 import Client, NotConnected, Server, UrlInvalid
+from signupd.kratos.http1 import Client, NotConnected, Request, Server, UrlInvalid
 from signupd.observer import LOST, UNREACHED, Silent
 
 if TYPE_CHECKING:
@@ -156,8 +157,9 @@ class Wire:
             breakers = self._breakers[origin]
             for one in breakers.values():
                 one.refuse_resting()
-            ask = partial(self._ask, origin, method, target, sent, content)
-            answer = await self._exchange(ask, breakers[method], timeout_seconds)
+            request = Request(method, target, sent, content)
+            ask = partial(self._ask, origin, request, timeout_seconds)
+            answer = await self._exchange(ask, breakers[method])
             outcome = str(answer.status)
         except KratosUnreached:
             outcome = UNREACHED
@@ -166,26 +168,19 @@ class Wire:
             watch.end(outcome)
         return _usable(method, answer)
 
-    async def _ask(
-        self,
-        origin: str,
-        method: str,
-        target: str,
-        headers: dict[str, str],
-        content: bytes | None,
-    ) -> Reply:
+    async def _ask(self, origin: str, request: Request, seconds: float) -> Reply:
         server = self._servers.get(origin)
         if server is None:
             server = self._servers[origin] = Server.of(origin)
         if server.basic:  # a URL's own credentials win
-            headers["Authorization"] = server.basic
-        return await self._client.request(server, method, target, headers, content)
+            basic = {**request.headers, "Authorization": server.basic}
+            request = replace(request, headers=basic)
+        return await self._client.request(server, request, seconds)
 
     async def _exchange(
         self,
         ask: Callable[[], Coroutine[Any, Any, Reply]],
         breaker: Breaker,
-        timeout_seconds: float,
     ) -> Answer:
         """Have a request answered, where the breaker lets it on, and tell the breaker.
 
@@ -194,8 +189,7 @@ class Wire:
         """
         breaker.admit()
         try:
-            async with asyncio.timeout(timeout_seconds):
-                reply = await ask()
+            reply = await ask()
         except tuple(foreign for foreign, _ in _TROUBLES) as error:
             if not isinstance(error, _NOT_ITS_FAULT):
                 breaker.failed()
@@ -242,6 +236,6 @@ def _ours(error: BaseException) -> type[SignupdError]:
 
 def _json(content: bytes) -> Any:
     try:
-        return json.loads(content)
+        return orjson.loads(content)
     except ValueError:
         return None
