@@ -38,7 +38,7 @@ def measure(site: Site, *, smoke: bool) -> Json:
 
     A sampler halts the server again and again, so its own run says nothing of costs.
     """
-    calls = 30 if smoke else 4000
+    calls = 30 if smoke else 2000
     rows: list[Json] = []
     for database in DATABASES:
         with site.instant(database) as served:

@@ -21,6 +21,7 @@ from sqlalchemy import event
 from tests.integration.world import PASSWORD, another
 
 if TYPE_CHECKING:
+    import sqlite3
     from collections.abc import Iterator
 
     from google.protobuf.message import Message
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
 TAKEN, FREE = "ann@example.com", "amy@example.com"
 HOUR_SECONDS, RESEND_SECONDS = 3600, 60
 TOKEN = re.compile(rb"A[\w-]{66}")
+# In SQL: text, bytes and numbers.
+VALUE = re.compile(r"X?'(?:[^']|'')*'|\b\d+\b")
 SIGNUP_ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
@@ -54,12 +57,12 @@ def statements() -> Iterator[list[str]]:
     """Listen to what every ledger of this process is told."""
     heard: list[str] = []
 
-    def hear(_connection: object, _cursor: object, statement: str, *_: object) -> None:
-        heard.append(statement)
+    def connected(connection: sqlite3.Connection, _record: object) -> None:
+        connection.set_trace_callback(lambda told: heard.append(VALUE.sub("?", told)))
 
-    event.listen(sa.Engine, "before_cursor_execute", hear)
+    event.listen(sa.Pool, "connect", connected)
     yield heard
-    event.remove(sa.Engine, "before_cursor_execute", hear)
+    event.remove(sa.Pool, "connect", connected)
 
 
 class Stranger:

@@ -36,7 +36,7 @@ NEXT_ADDRESS_SECONDS: Final = 0.25
 # A connection that was idle for longer is not used again: its server, or somebody on
 # the way, may be about to close it.
 IDLE_SECONDS: Final = 15.0
-# What is done again, once, where a kept connection turns out to be closed (RFC 9110,
+# What is asked again, once, where a connection ends before any answer (RFC 9110,
 # section 9.2.2).
 _IDEMPOTENT: Final = frozenset({"GET", "DELETE"})
 _PORTS: Final = {"http": 80, "https": 443}
@@ -153,18 +153,21 @@ class Client:
         end = asyncio.get_running_loop().time() + seconds
         await self._take_turn(end)
         try:
-            connection = self._kept(server)
-            if connection is not None:
-                try:
-                    return await self._ask(server, connection, message, end)
-                except ConnectionBroken as error:
-                    if connection.heard or request.method not in _IDEMPOTENT:
-                        raise
-                    return await self._ask_again(server, message, end, error)
-            connection = await self._connect(server, end)
-            return await self._ask(server, connection, message, end)
+            return await self._answer(server, request.method, message, end)
         finally:
             self._turns.release()
+
+    async def _answer(
+        self, server: Server, method: str, message: bytes, end: float
+    ) -> Reply:
+        """Ask on a kept connection or a new one, and again where that is harmless."""
+        connection = self._kept(server) or await self._connect(server, end)
+        try:
+            return await self._ask(server, connection, message, end)
+        except ConnectionBroken as error:
+            if connection.heard or method not in _IDEMPOTENT:
+                raise
+            return await self._ask_again(server, message, end, error)
 
     async def _take_turn(self, end: float) -> None:
         if self._turns.locked():
