@@ -9,10 +9,11 @@ import pytest
 
 from bench import results
 from bench.abandoned import MEBIBYTE
+from bench.byhand import LEAST_RATE_PERCENT, MOST_CPU_PERCENT, tables
 from bench.cost import LEAST_SHARES
 from bench.growth import MOST_TIMES as MOST_GROWN
 from bench.sameness import MOST_CHANCE, PAIRS, guessed_right
-from bench.site import DATABASES, POSTGRESQL
+from bench.site import DATABASES
 from bench.startup import MOST_SECONDS
 from bench.sweeping import MOST_TIMES
 
@@ -77,11 +78,21 @@ def test_sweeper(database: str) -> None:
     assert (row["bytes_most"] - row["bytes_before"]) / MEBIBYTE < 8
 
 
-def test_beside_the_sweeper() -> None:
-    """With PostgreSQL callers hardly notice it; with SQLite there is one writer."""
-    (row,) = (row for row in rows("sweeping") if row["database"] == POSTGRESQL)
+@pytest.mark.parametrize("database", DATABASES)
+def test_beside_the_sweeper(database: str) -> None:
+    """Callers hardly notice it."""
+    (row,) = (row for row in rows("sweeping") if row["database"] == database)
 
     assert row["swept_p99_micros"] <= MOST_TIMES * row["quiet_p99_micros"]
+
+
+def test_by_hand() -> None:
+    """In every layout sign-ups are nearly as many, and cost little more, as by hand."""
+    _, whole = tables(results.read(results.DIRECTORY, "byhand"))
+
+    assert whole.chart is not None
+    assert min(whole.chart.series["sign-ups/s"]) >= LEAST_RATE_PERCENT
+    assert max(whole.chart.series["CPU"]) <= MOST_CPU_PERCENT
 
 
 def test_startup() -> None:

@@ -149,7 +149,7 @@ class Wire:
         sent = {**self._usual, **watch.headers, **(headers or {})}
         content = None
         if payload is not None:
-            content = json.dumps(payload).encode()
+            content = _dumped(payload)
             sent["Content-Type"] = "application/json"
         outcome = LOST
         try:
@@ -232,6 +232,14 @@ def _ours(error: BaseException) -> type[SignupdError]:
         if isinstance(error, foreign):
             return ours
     raise AssertionError("only what the table names is caught") from error
+
+
+def _dumped(payload: Any) -> bytes:
+    """Write JSON; orjson takes no numbers beyond 64 bits, which traits may have."""
+    try:
+        return orjson.dumps(payload)
+    except TypeError:
+        return json.dumps(payload).encode()
 
 
 def _json(content: bytes) -> Any:

@@ -11,6 +11,7 @@ from signupd.signup.view import View, view_of
 if TYPE_CHECKING:
     import structlog
 
+    from signupd.address import Address
     from signupd.kratos.client import Kratos
     from signupd.kratos.outcomes import Delivery
     from signupd.ledger.ledger import Ledger
@@ -37,12 +38,21 @@ class Deps:
     tally: Tally = field(default_factory=Tally)
 
     def view(
-        self, record: Record, now: int | None = None, delivery: Delivery | None = None
+        self,
+        record: Record,
+        now: int | None = None,
+        delivery: Delivery | None = None,
+        address: Address | None = None,
     ) -> View:
         """Show a row to its caller, as of now unless another moment is given."""
         moment = self.ledger.now() if now is None else now
         return view_of(
-            record, moment, keys=self.keys, rules=self.rules, delivery=delivery
+            record,
+            moment,
+            keys=self.keys,
+            rules=self.rules,
+            delivery=delivery,
+            address=address,
         )
 
 

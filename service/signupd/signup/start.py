@@ -132,7 +132,7 @@ async def _resume(deps: Deps, found: Found) -> Answer:
     """Carry on where a call died, or lost Kratos' answer, before it knew of a mail."""
     record, contents = found.record, open_contents(deps.keys, found.record)
     if await deps.kratos.flow_state(contents.flow_id) is FlowState.SENT_EMAIL:
-        return await _sent(deps, record)
+        return await _sent(deps, record, contents)
     if record.sends >= min(MAX_FIRST_MAILS, deps.rules.sends):
         # No token was ever told: when this sign-up is over the request may begin anew.
         wait = record.expire_time - found.now
@@ -165,7 +165,7 @@ async def _send(
         if not await mail_went(deps, contents.flow_id):
             await deps.ledger.change(record, **transitions.undecided())
             raise
-    return await _sent(deps, record)
+    return await _sent(deps, record, contents)
 
 
 async def _take_back(deps: Deps, record: Record, sends: int) -> None:
@@ -177,16 +177,18 @@ async def _take_back(deps: Deps, record: Record, sends: int) -> None:
     await deps.ledger.change(record, **changes)
 
 
-async def _sent(deps: Deps, record: Record) -> Answer:
+async def _sent(deps: Deps, record: Record, contents: Contents) -> Answer:
     now = deps.ledger.now()
     changes = transitions.code_sent(now, deps.rules)
     record = await deps.ledger.change(record, **changes)
     deps.log.info("signup_started", signup_id=str(record.signup_id))
-    return _answer(deps, record, now)
+    return _answer(deps, record, now, Address(contents.address))
 
 
-def _answer(deps: Deps, record: Record, now: int) -> Answer:
-    view = deps.view(record, now)
+def _answer(
+    deps: Deps, record: Record, now: int, address: Address | None = None
+) -> Answer:
+    view = deps.view(record, now, address=address)
     token = "" if view.state.final else deps.keys.seal_token(view.signup_id, Step.CODE)
     return Answer(token, view)
 

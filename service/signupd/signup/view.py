@@ -12,6 +12,7 @@ from signupd.signup.transitions import state_shown
 if TYPE_CHECKING:
     import uuid
 
+    from signupd.address import Address
     from signupd.kratos.outcomes import Delivery
     from signupd.ledger.record import Record
     from signupd.sealing import KeyRing
@@ -40,15 +41,24 @@ class View:
     delivery: Delivery | None = None
 
 
-def view_of(
+def view_of(  # noqa: PLR0913 - each is a thing of its own
     record: Record,
     now: int,
     *,
     keys: KeyRing,
     rules: Rules,
     delivery: Delivery | None = None,
+    address: Address | None = None,
 ) -> View:
     """Show a row as it stands at a moment.
+
+    Args:
+        record: The row.
+        now: The moment, in microseconds by the ledger's clock.
+        keys: Open the mask.
+        rules: What limits the view tells.
+        delivery: What the courier says of the last mail, where it was asked.
+        address: The row's, where it is at hand: then no mask need be opened.
 
     Raises:
         SealBroken: The row's key is gone, or it was tampered with.
@@ -63,7 +73,11 @@ def view_of(
             fields = {"identity_id": record.identity_id}
         case _:
             fields = {}
-    mask = open_mask(keys, record.signup_id, record.sealed_mask)
+    mask = (
+        open_mask(keys, record.signup_id, record.sealed_mask)
+        if address is None
+        else address.masked
+    )
     return View(record.signup_id, state, mask, record.create_time, **fields)
 
 
