@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, NoReturn
 
-from signupd.address import Address
 from signupd.errors import (
     CodeAttemptsExhausted,
     CodeExpired,
@@ -179,7 +178,7 @@ async def _proved(deps: Deps, submitted: Submitted) -> Answer:
     deps.log.info(
         "signup_verified", signup_id=str(record.signup_id), state=record.state.value
     )
-    return _proved_answer(deps, record, Address(submitted.contents.address))
+    return _proved_answer(deps, record)
 
 
 async def _not_proved(deps: Deps, submitted: Submitted, answer: CodeAnswer) -> NoReturn:
@@ -197,10 +196,8 @@ async def _not_proved(deps: Deps, submitted: Submitted, answer: CodeAnswer) -> N
     raise CodeExpired
 
 
-def _proved_answer(
-    deps: Deps, record: Record, address: Address | None = None
-) -> Answer:
-    view = deps.view(record, address=address)
+def _proved_answer(deps: Deps, record: Record) -> Answer:
+    view = deps.view(record)
     if view.state is State.PASSWORD_REQUIRED:
         return Answer(deps.keys.seal_token(record.signup_id, Step.PASSWORD), view)
     return Answer("", view)
