@@ -25,7 +25,7 @@ from signupd.ledger.schema import demand_newest, migrate
 from signupd.observer import Both
 from signupd.signup.approve import approve
 from signupd.signup.gate import PROOF_INTERVAL_SECONDS
-from signupd.signup.sweep import Swept, sweep
+from signupd.signup.sweep import Swept, pause, sweep
 from signupd.signup.work import Work
 from signupd.telemetry.metrics import Metrics
 from signupd.telemetry.probes import Telemetry
@@ -177,22 +177,18 @@ class Service:
         )
 
     async def _sweep(self) -> None:
-        """Sweep for ever: a round after the other while there is more, else sometimes.
-
-        After a round it rests as long as the round took: half of the database's time,
-        at least, is left to callers, however much is due and however slow it is.
-        """
+        """Sweep for ever, with a rest after each round."""
         while True:
-            pause = self._settings.sweep_interval
+            rest = self._settings.sweep_interval
             begun = time.monotonic()
             try:
-                if (await self.sweep()).more:
-                    pause = min(pause, time.monotonic() - begun)
+                swept = await self.sweep()
+                rest = pause(swept, time.monotonic() - begun, rest)
             except LedgerUnavailable as error:
                 self._log.warning("not_swept", why=error.detail)
             except Exception:  # noqa: BLE001 - one bad round must not end the sweeping
                 self._log.exception("defect", where="sweeper")
-            await asyncio.sleep(pause)
+            await asyncio.sleep(rest)
 
     async def _prove(self) -> None:
         """Look at schema and hook before anybody asks, and say what is wrong if so."""

@@ -6,7 +6,7 @@ import asyncio
 import functools
 import socket
 import ssl
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 import uvloop
@@ -293,6 +293,36 @@ async def test_refused(raw: Raw) -> None:
         for method in ("GET", "POST"):
             with pytest.raises(NotConnected, match="ConnectionRefusedError"):
                 await raw.ask(method)
+
+
+class Ways(asyncio.SelectorEventLoop):
+    """A loop to which every name has several addresses.
+
+    Attributes:
+        ports: Where they are, on this machine.
+    """
+
+    ports: tuple[int, ...] = ()
+
+    async def getaddrinfo(self, *_: Any, **__: Any) -> list[Any]:
+        """Look a name up."""
+        kind = (socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "")
+        return [(*kind, ("127.0.0.1", port)) for port in self.ports]
+
+
+def test_another_address() -> None:
+    """Where one address swallows all packets, another one is tried in time."""
+
+    async def played() -> None:
+        deaf = socket.create_server(("127.0.0.1", 0), backlog=0)
+        with deaf, socket.create_connection(deaf.getsockname()):  # its queue is full
+            async with Raw() as raw:
+                loop.ports = (deaf.getsockname()[1], int(raw.url.rpartition(":")[2]))
+                assert b"ok" == (await raw.answered(OK))[1].body
+
+    loop = Ways()
+    with asyncio.Runner(loop_factory=lambda: loop) as runner:
+        runner.run(played())
 
 
 def secure(directory: Path, issued: Issued) -> Raw:

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.engine import CONNECTIONS
 from signupd.ledger.prepared import Prepared
-from signupd.ledger.statements import ConstraintBroken, Statement, TransactionLost
+from signupd.ledger.statements import Statement, TransactionLost
 from signupd.ledger.workers import Workers
 
 if TYPE_CHECKING:
@@ -145,8 +145,6 @@ class Database:
         workers = self._writer if statement.is_dml else self._workers
         try:
             return await workers.begin(Statement(statement, values))
-        except ConstraintBroken:
-            raise
         except TransactionLost as error:
             raise _unavailable(error.__cause__ or error) from error
         except self._troubles as error:

@@ -43,6 +43,20 @@ class Swept:
     more: bool
 
 
+def pause(swept: Swept, seconds: float, interval: float) -> float:
+    """Tell how long to rest after a round.
+
+    Where more is due, as long as the round took: half of the database's time, at least,
+    is left to callers, however much is due and however slow it is.
+
+    Args:
+        swept: What the round did.
+        seconds: How long it took.
+        interval: From one round to the next, in seconds, where nothing more is due.
+    """
+    return min(interval, seconds) if swept.more else interval
+
+
 async def sweep(deps: Deps, backlog: Backlog, *, batch: int, retention: int) -> Swept:
     """Do one round: at most one batch of each kind.
 
