@@ -139,6 +139,7 @@ class Service:
         await self._chores.drain()
         await self._hooks.cleanup()
         await self._metrics.cleanup()
+        await self.deps.flows.close()
         await self._wire.close()
         await self._database.close()
         if self._tracing is not None:

@@ -240,3 +240,7 @@ class KratosIncompatible(SignupdError):
     """Kratos is set up, or answers, in a way that cannot work."""
 
     reason = "KRATOS_INCOMPATIBLE"
+
+
+class KratosFlowGone(KratosIncompatible):
+    """Kratos has no such flow, or no such method for it, so it did nothing."""

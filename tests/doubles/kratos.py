@@ -6,6 +6,7 @@ against a real Kratos by tests/integration/test_kratos_agreement.py.
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AsyncExitStack
 from typing import TYPE_CHECKING, Any, Self
 
@@ -19,7 +20,7 @@ from tests.doubles.kratos_public import PublicApi
 from tests.doubles.trouble import Cut, Failing, Held, Last, Lost, Trouble
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from aiohttp.typedefs import Handler
 
@@ -49,6 +50,7 @@ class KratosDouble:
         self._troubles: dict[str, Trouble] = {}
         # What each of its calls came with, in their order.
         self.headers: list[Mapping[str, str]] = []
+        self._news = asyncio.Event()
         self._port = 0
         self._resources = AsyncExitStack()
         self._runner: web.AppRunner | None = None
@@ -106,6 +108,12 @@ class KratosDouble:
     def calls(self) -> Sequence[str]:
         """The calls that came, in their order."""
         return self._books.calls
+
+    async def wait_until(self, seen: Callable[[Sequence[str]], bool]) -> None:
+        """Wait until the calls that came, all of them, look as they should."""
+        while not seen(self.calls):
+            self._news.clear()
+            await self._news.wait()
 
     def mails_to(self, address: str) -> list[Mail]:
         """Give the mails to an address, oldest first."""
@@ -198,6 +206,7 @@ class KratosDouble:
         name = await self._name(request)
         self._books.calls.append(name)
         self.headers.append(request.headers)
+        self._news.set()
         trouble = self._troubles.get(name)
         try:
             if trouble is None or not trouble.times:

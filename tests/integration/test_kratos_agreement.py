@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from signupd.errors import KratosIncompatible, TraitsInvalid
+from signupd.errors import KratosFlowGone, KratosIncompatible, TraitsInvalid
 from signupd.kratos.identities import AccountState, PasswordStatus, StoredIdentity
 from signupd.kratos.outcomes import (
     CodeAnswer,
@@ -235,11 +235,13 @@ async def test_open(open_stage: OpenStage) -> None:
 
 
 async def test_unknown_flow(open_stage: OpenStage) -> None:
-    """A flow that was never opened is gone, and takes neither code nor password."""
+    """A flow that was never opened is gone, sends nothing and takes no code."""
     stage = await open_stage(REFERENCE)
     flow_id, traits = str(uuid.uuid4()), {"email": "nobody@example.com"}
 
     state = await stage.adapter.flow_state(flow_id)
+    with pytest.raises(KratosFlowGone):
+        await stage.adapter.send_code(flow_id, traits, "")
     code = await stage.adapter.submit_code(flow_id, traits, "123456")
 
     assert FlowState.GONE is state
@@ -247,12 +249,14 @@ async def test_unknown_flow(open_stage: OpenStage) -> None:
 
 
 async def test_expired_flow(open_stage: OpenStage) -> None:
-    """A flow past its lifespan is gone, and takes neither code nor password."""
+    """A flow past its lifespan is gone, sends nothing, takes no code or password."""
     stage = await open_stage(REFERENCE)
     flow_id, traits = await stage.adapter.open_registration(), {"email": "a@b.example"}
     stage.expire(flow_id)
 
     state = await stage.adapter.flow_state(flow_id)
+    with pytest.raises(KratosFlowGone):
+        await stage.adapter.send_code(flow_id, traits, "")
     code = await stage.adapter.submit_code(flow_id, traits, "123456")
     password = await stage.adapter.submit_password(flow_id, traits, PASSWORD)
 
@@ -665,7 +669,7 @@ async def test_code_switched_off(open_stage: OpenStage, address: str) -> None:
     stage = await open_stage(CODE_OFF)
     flow_id = await stage.adapter.open_registration()
 
-    with pytest.raises(KratosIncompatible, match=r"methods\.code\.enabled"):
+    with pytest.raises(KratosFlowGone, match=r"methods\.code\.enabled"):
         await stage.adapter.send_code(flow_id, {"email": address, "name": "Ann"}, "")
 
     assert 0 == stage.mail_count(address)

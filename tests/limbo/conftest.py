@@ -39,8 +39,8 @@ if TYPE_CHECKING:
 GetStage = Callable[[str], Stage]
 # Kratos' default pool reconnects all the time.
 KRATOS_POOL = "?sslmode=disable&max_conns=20&max_idle_conns=20"
-# Nobody here is to wait for a mail's turn.
-SETTINGS = {"RESEND_INTERVAL": "1ms"}
+# Nobody here is to wait for a mail's turn, and every call is to be made in its place.
+SETTINGS = {"RESEND_INTERVAL": "1ms", "FLOWS_AHEAD": "0"}
 
 
 @pytest.fixture(scope="session")

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from signupd.errors import SignupdError
+from signupd.kratos.flows import Flows
 from signupd.ledger.record import State
 from signupd.signup.cancel import cancel_signup
 from signupd.signup.contents import open_contents
@@ -84,6 +85,7 @@ class World:
             ledger=cast("Any", self.ledger),
             buckets=cast("Any", self.buckets),
             kratos=cast("Any", self.kratos),
+            flows=Flows(self.kratos.open_registration, 0, self.clock),
             keys=RING,
             rules=RULES,
             gate=cast("Gate", OpenGate()),

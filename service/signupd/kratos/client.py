@@ -9,7 +9,12 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
 
-from signupd.errors import KratosIncompatible, KratosUnavailable, TraitsInvalid
+from signupd.errors import (
+    KratosFlowGone,
+    KratosIncompatible,
+    KratosUnavailable,
+    TraitsInvalid,
+)
 from signupd.kratos.admin import AdminApi
 from signupd.kratos.calls import Call
 from signupd.kratos.outcomes import (
@@ -38,6 +43,7 @@ if TYPE_CHECKING:
 
 _REGISTRATION: Final = "/self-service/registration"
 _CODE_MAIL: Final = "registration_code_valid"
+_GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 _DELIVERIES: Final = {
     "queued": Delivery.QUEUED,
     "processing": Delivery.QUEUED,
@@ -111,6 +117,7 @@ class Kratos:
 
         Raises:
             TraitsInvalid: With the traits that do not fit the schema. No mail goes.
+            KratosFlowGone: The flow is not there, or codes are off altogether. Nor here.
             KratosIncompatible: Registration by code is off. 1.3.1 mails all the same,
                 and says so in fewer words.
         """
@@ -119,7 +126,12 @@ class Kratos:
             payload["transient_payload"] = {"locale": locale}
         seconds = self._timeouts.call
         answer = await self._submit(flow_id, payload, seconds, Call.SEND)
-        flow = self._flow_of(answer, "methods.code.enabled is false, perhaps")
+        if answer.status in _GONE:
+            raise KratosFlowGone(
+                f"Kratos answered a new flow with HTTP status {answer.status}: "
+                "methods.code.enabled is false, perhaps"
+            )
+        flow = self._flow_of(answer, "an unknown answer to a new flow")
         if CODE_SENT_ID in flow.ids():
             return
         if violations := trait_violations(flow):
@@ -149,7 +161,7 @@ class Kratos:
         answer = await self._submit(flow_id, payload, seconds, Call.CODE)
         if answer.status == HTTPStatus.OK:
             return CodeResult(CodeAnswer.HOOK_MISSING, _stored_id(answer.body))
-        if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+        if answer.status in _GONE:
             return CodeResult(CodeAnswer.LAPSED)
         if not _is_flow(answer.body):
             return CodeResult(CodeAnswer.UNCLEAR)
@@ -159,7 +171,7 @@ class Kratos:
         """Ask how far a flow has come."""
         url = f"{self._public}{_REGISTRATION}/flows?id={flow_id}"
         answer = await self._get(url, Call.FLOW)
-        if answer.status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE):
+        if answer.status in _GONE:
             return FlowState.GONE
         flow = self._flow_of(answer, "an unknown answer to a flow's state")
         try:

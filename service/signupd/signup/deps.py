@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 
     from signupd.address import Address
     from signupd.kratos.client import Kratos
+    from signupd.kratos.flows import Flows
     from signupd.kratos.outcomes import Delivery
     from signupd.ledger.ledger import Ledger
     from signupd.ledger.limits import Buckets
@@ -30,6 +31,7 @@ class Deps:
     ledger: Ledger
     buckets: Buckets
     kratos: Kratos
+    flows: Flows
     keys: KeyRing
     rules: Rules
     gate: Gate

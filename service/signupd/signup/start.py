@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from signupd.address import Address, parse_address
 from signupd.errors import (
+    KratosFlowGone,
     KratosIncompatible,
     KratosUnavailable,
     KratosUnreached,
@@ -82,11 +83,23 @@ async def start_signup(deps: Deps, request: StartRequest) -> Answer:
     if known is not None:
         return known
     await deps.schema.permit(request.traits)
+    try:
+        return await _begin(deps, request, address, traits)
+    except KratosFlowGone:
+        # It was opened ahead, and Kratos may have a new database since.
+        deps.flows.discard()
+        return await _begin(deps, request, address, traits)
+
+
+async def _begin(
+    deps: Deps, request: StartRequest, address: Address, traits: dict[str, Any]
+) -> Answer:
+    """Count the mail, write the sign-up down, and have the mail sent."""
     digest = address_digest(deps.keys, address.text)
     client = client_of(deps.keys, request.client_ip)
     async with first_mail(deps, digest, client) as counted:
         await deps.gate.prove(traits)
-        flow_id = await deps.kratos.open_registration()
+        flow_id = await deps.flows.take()
         contents = Contents(
             address.text, traits, request.locale, flow_id, client=client
         )
@@ -153,7 +166,7 @@ async def _send(
     """Have the mail sent under the row's lease, and write down what came of it."""
     try:
         await deps.kratos.send_code(contents.flow_id, contents.traits, contents.locale)
-    except (TraitsInvalid, KratosUnreached):
+    except (TraitsInvalid, KratosUnreached, KratosFlowGone):
         await uncount(deps, counted)  # no mail went: as if never asked for
         await _take_back(deps, record, record.sends - 1)
         raise
@@ -165,6 +178,7 @@ async def _send(
         if not await mail_went(deps, contents.flow_id):
             await deps.ledger.change(record, **transitions.undecided())
             raise
+    deps.flows.restock()
     return await _sent(deps, record, contents)
 
 
