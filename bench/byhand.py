@@ -7,7 +7,7 @@ cores, what signupd uses is taken from Kratos.
 
 from __future__ import annotations
 
-from contextlib import contextmanager, nullcontext
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from itertools import product
@@ -16,7 +16,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench import people
-from bench.cpu import cpu_seconds
+from bench.cpu import cpu_seconds, on_cores
 from bench.meter import MICROS, percentile
 from bench.people import SET_PASSWORD, START, VERIFY, Person
 from bench.programs import running
@@ -25,6 +25,7 @@ from bench.table import Chart, Table
 from bench.ways import ByHand, Through
 from devstack.mailbox import Mailbox
 from devstack.ports import LOOPBACK, free_ports
+from devstack.postgres import Postgres
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -75,8 +76,9 @@ class Setup:
 
     Attributes:
         ledger: The ledger's database.
-        apart: Whether signupd has a core of its own, which nobody else uses, on the
-            direct way neither. Else all share all cores.
+        apart: Whether signupd and its ledger have a core of their own, which nobody
+            else uses, on the direct way neither. Else all share all cores, and one
+            PostgreSQL.
     """
 
     ledger: str
@@ -122,15 +124,25 @@ def _paths(site: Site, setup: Setup) -> Iterator[tuple[Mailbox, dict[str, Path]]
     cores = site.measured if setup.apart else site.all_cores
     with (
         nullcontext() if setup.apart else site.on_all_cores(),
+        _apart(site) if setup.apart else nullcontext() as ledgers,
         Mailbox() as mailbox,
         running(command, by_hand),
         site.kratos(mailbox.uri, by_hand) as direct,
         site.kratos(mailbox.uri, ours) as kratos,
     ):
         behind = Behind(kratos.public_url, kratos.admin_url, [ours])
-        with site.signupd(behind, setup.ledger, cores=cores) as served:
+        with site.signupd(behind, setup.ledger, None, cores, ledgers) as served:
             through = Through(site, kratos, served)
             yield mailbox, {DIRECT: ByHand(site, direct), SERVICE: through}
+
+
+@contextmanager
+def _apart(site: Site) -> Iterator[Postgres]:
+    """Start a PostgreSQL on the core of what is measured."""
+    with ExitStack() as resources:
+        with on_cores(site.measured):
+            postgres = resources.enter_context(Postgres(durable=True))
+        yield postgres
 
 
 def _walk(path: Path, mailbox: Mailbox, crowd: Crowd) -> list[Json]:

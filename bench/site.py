@@ -193,6 +193,7 @@ class Site:
         database: str,
         settings: Mapping[str, str] | None = None,
         cores: set[int] | None = None,
+        postgres: Postgres | None = None,
     ) -> Iterator[Served]:
         """Run signupd in front of a Kratos, as many as that one knows hooks of.
 
@@ -201,11 +202,13 @@ class Site:
             database: One of DATABASES, for the ledger.
             settings: Further settings.
             cores: Where they run, if not on the core of what is measured.
+            postgres: For the ledger, if it is in PostgreSQL and not in everybody's.
         """
+        postgres = postgres or self.postgres
         with ExitStack() as resources:
             temporary = tempfile.TemporaryDirectory(prefix="signupd-")
             directory = Path(resources.enter_context(temporary))
-            ledger = self._ledger(database, directory)
+            ledger = _ledger(database, directory, postgres)
             servers = []
             for hook in behind.hooks:
                 home = directory / str(hook)
@@ -227,16 +230,17 @@ class Site:
                 [server.pid for server in servers if server.pid is not None],
                 tuple(servers),
                 ledger["LEDGER_URL"],
-                self.postgres.pid if database == POSTGRESQL else None,
+                postgres.pid if database == POSTGRESQL else None,
             )
 
-    def _ledger(self, database: str, directory: Path) -> dict[str, str]:
-        """Make a ledger, and the settings that name it."""
-        if database == SQLITE:
-            return {"LEDGER_URL": f"sqlite:///{directory}/signupd.db"}
-        url = self.postgres.create_database(f"ledger_{secrets.token_hex(4)}")
-        asyncio.run(migrate(url))
-        return {"LEDGER_URL": url, "TOKEN_KEYS": _key(), "DIGEST_KEY": _key()}
+
+def _ledger(database: str, directory: Path, postgres: Postgres) -> dict[str, str]:
+    """Make a ledger, and the settings that name it."""
+    if database == SQLITE:
+        return {"LEDGER_URL": f"sqlite:///{directory}/signupd.db"}
+    url = postgres.create_database(f"ledger_{secrets.token_hex(4)}")
+    asyncio.run(migrate(url))
+    return {"LEDGER_URL": url, "TOKEN_KEYS": _key(), "DIGEST_KEY": _key()}
 
 
 def _wait_for_proof(server: Signupd) -> None:

@@ -28,6 +28,7 @@
     │   └── KratosUnreached
     ├── LedgerUnavailable
     └── KratosIncompatible
+        └── KratosFlowGone
 
 Each class carries the ``reason`` that the contract promises to callers. What a caller
 reads is a constant sentence chosen by reason (``signupd.rpc.statuses``); ``detail`` is

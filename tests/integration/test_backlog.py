@@ -13,15 +13,20 @@ import sqlalchemy as sa
 from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import Database
 from signupd.ledger.engine import open_engine
+from signupd.ledger.ledger import Ledger
+from signupd.ledger.limits import Buckets, Draw
 from signupd.ledger.record import Event
 from signupd.ledger.schema import migrate
 from signupd.ledger.tables import events, metadata
 
 from tests.doubles.clock import ClockDouble
+from tests.unit.samples import row
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
     from pathlib import Path
+
+    from signupd.ledger.prepared import Prepared
 
     from devstack.postgres import Postgres
 
@@ -32,6 +37,14 @@ LONG_AGO, SINCE_THEN = 1_000, 2_000
 BY_INDEX = re.compile(r"(?:Scan using|INDEX) (\w+)")
 KEYS = {f"{table}_pkey" for table in metadata.tables} | {
     f"sqlite_autoindex_{table}_1" for table in metadata.tables
+}
+SCANNED = re.compile("SCAN (signups|send_buckets)")
+# And those by which there is one row at the most.
+UNIQUE = KEYS | {
+    "signups_password_flow_digest_key",
+    "uq_signups_request",
+    "sqlite_autoindex_signups_2",
+    "sqlite_autoindex_signups_3",
 }
 
 
@@ -121,3 +134,54 @@ async def test_what_is_due_has_an_index(
     assert {index} == set(BY_INDEX.findall(plan)) - KEYS, plan
     assert "Seq Scan" not in plan
     assert "SCAN" not in plan
+
+
+class Noting(Database):
+    """A database that notes the statements that are prepared for it."""
+
+    def prepare(self, statement: sa.Executable) -> Prepared:
+        """Note it."""
+        made = super().prepare(statement)
+        self.__dict__.setdefault("prepared", []).append(made)
+        return made
+
+
+async def test_callers_rows_are_found_by_keys(ledger_url: str) -> None:
+    """Whatever a call reads or changes is found by a key, in an empty ledger too.
+
+    A way that is good for few rows is kept until statistics are gathered, and a ledger
+    may have grown by many before that.
+    """
+    engine = open_engine(ledger_url)
+    database = Noting(engine, ClockDouble())
+    ledger, record = Ledger(database), row(sends=1)
+    await ledger.add(record)
+    record = await ledger.change(record, sends=2)
+    record = await ledger.change(record, unapproved=True, sends=3)
+    await Buckets(database).take([Draw(b"a" * 32, 1, 1), Draw(b"b" * 32, 1, 1)])
+    prepared: list[Prepared] = database.__dict__["prepared"]
+    with engine.connect() as connection:
+        plans = [_plan(connection, one, shared=database.shared) for one in prepared]
+    await database.close()
+
+    assert len(prepared) > 9
+    for one, plan in zip(prepared, plans, strict=True):
+        assert set(BY_INDEX.findall(plan)) <= UNIQUE, (one.sql, plan)
+        assert "Seq Scan" not in plan
+        assert not SCANNED.search(plan), plan
+
+
+def _plan(connection: sa.Connection, prepared: Prepared, *, shared: bool) -> str:
+    """Tell how a statement will be run, whatever its values."""
+    if not shared:
+        driver: Any = connection.connection.driver_connection
+        nothing = [None] * len(prepared.binary)
+        steps = driver.execute(f"EXPLAIN QUERY PLAN {prepared.sql}", nothing)
+        return "\n".join(step[-1] for step in steps)
+    run = connection.exec_driver_sql
+    run("SET plan_cache_mode = force_generic_plan")
+    run(f"PREPARE asked AS {prepared.sql}")
+    values = ", ".join(["NULL"] * len(prepared.binary))
+    rows = run(f"EXPLAIN EXECUTE asked{f'({values})' if values else ''}").all()
+    run("DEALLOCATE asked")
+    return "\n".join(one[0] for one in rows)

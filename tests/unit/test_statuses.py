@@ -81,6 +81,13 @@ def details(status: status_pb2.Status) -> dict[type[Any], Any]:
     return found
 
 
+# What a caller need not tell apart.
+SAME_REASON = {
+    "KratosUnreached": "KratosUnavailable",
+    "KratosFlowGone": "KratosIncompatible",
+}
+
+
 def test_statuses() -> None:
     """Each reason has the status that the contract promises."""
     assert TABLE == {reason: row.code.name for reason, row in STATUSES.items()}
@@ -97,7 +104,7 @@ def test_reasons_are_the_enums() -> None:
 @pytest.mark.parametrize("kind", CLASSES)
 def test_classes(kind: type[SignupdError]) -> None:
     """Every class of the tree has a row, and is named like its reason."""
-    own = "KratosUnavailable" if kind.__name__ == "KratosUnreached" else kind.__name__
+    own = SAME_REASON.get(kind.__name__, kind.__name__)
     named = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", own).upper()
 
     assert named == kind.reason

@@ -117,7 +117,7 @@ class Kratos:
 
         Raises:
             TraitsInvalid: With the traits that do not fit the schema. No mail goes.
-            KratosFlowGone: The flow is not there, or codes are off altogether. Nor here.
+            KratosFlowGone: There is no such flow, or codes are off. Nor here.
             KratosIncompatible: Registration by code is off. 1.3.1 mails all the same,
                 and says so in fewer words.
         """

@@ -11,16 +11,20 @@ import sqlalchemy as sa
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.engine import CONNECTIONS
 from signupd.ledger.prepared import Prepared
+from signupd.ledger.reader import Reader
 from signupd.ledger.statements import Statement, TransactionLost
 from signupd.ledger.workers import Workers
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from signupd.ledger.lanes import Lanes
     from signupd.ledger.prepared import Rows, Values
 
 _MICROS: Final = 1_000_000
 _NONE: Final[Values] = MappingProxyType({})
+# Of PostgreSQL's connections, those for the few statements that are not prepared.
+_POSTGRESQL_THREADS: Final = 2
 # Changes in one transaction, so that the first of them does not wait long for the last.
 MOST_TOGETHER: Final = 64
 
@@ -70,8 +74,17 @@ class Database:
         self._ahead = 0
         self.shared = engine.dialect.name == "postgresql"
         most = CONNECTIONS[engine.dialect.name]
+        self._lanes: Lanes | None = None
+        if self.shared:
+            # Made here, since SQLite's servers do without PostgreSQL's driver.
+            from signupd.ledger.lanes import Lanes  # noqa: PLC0415
+
+            self._lanes = Lanes(engine, most=most - _POSTGRESQL_THREADS)
+            most = _POSTGRESQL_THREADS
         self._workers = self._writer = Workers(engine, "ledger", most=most)
+        self._reader: Reader | None = None
         if not self.shared:
+            self._reader = Reader(engine)
             self._writer = Workers(
                 engine, "ledger-writer", most=1, together=MOST_TOGETHER
             )
@@ -88,6 +101,10 @@ class Database:
 
     async def close(self) -> None:
         """Close all connections, once nothing is under way."""
+        if self._lanes is not None:
+            await self._lanes.close()
+        if self._reader is not None:
+            await self._reader.close()
         await self._writer.close()
         await self._workers.close()
         self._engine.dispose()
@@ -142,13 +159,21 @@ class Database:
             LedgerUnavailable: The database does not answer.
             ConstraintBroken: A key is there already.
         """
-        workers = self._writer if statement.is_dml else self._workers
+        if self._reader is not None and isinstance(statement, Prepared):
+            read = None if statement.is_dml else self._reader.read(statement, values)
+            if read is not None:
+                return read
         try:
-            return await workers.begin(Statement(statement, values))
+            return await self._runner(statement).begin(Statement(statement, values))
         except TransactionLost as error:
             raise _unavailable(error.__cause__ or error) from error
         except self._troubles as error:
             raise _unavailable(error) from error
+
+    def _runner(self, statement: Prepared | sa.Executable) -> Lanes | Workers:
+        if self._lanes is not None and isinstance(statement, Prepared):
+            return self._lanes
+        return self._writer if statement.is_dml else self._workers
 
 
 def _unavailable(trouble: BaseException) -> LedgerUnavailable:

@@ -13,8 +13,10 @@ from sqlalchemy import event
 
 # A statement waits this long for another writer or a lock, or to be connected.
 WAIT_SECONDS: Final = 5
-# For reads, which are short. One more makes all changes (database.py).
+# For reads that may have to wait. One more makes all changes, and another reads what is
+# there at once (database.py).
 _SQLITE_CONNECTIONS: Final = 4
+_SQLITE_POOL: Final = _SQLITE_CONNECTIONS + 2
 # Each statement is short; this many replicas times this fits PostgreSQL's default 100.
 _POSTGRESQL_CONNECTIONS: Final = 10
 CONNECTIONS: Final = {
@@ -97,8 +99,8 @@ def open_engine(
         return _postgresql(parsed, options, read_only=read_only)
     if read_only:
         file = _read_only_file(parsed)
-        return sa.create_engine(file, pool_size=_SQLITE_CONNECTIONS + 1, **options)
-    engine = sa.create_engine(parsed, pool_size=_SQLITE_CONNECTIONS + 1, **options)
+        return sa.create_engine(file, pool_size=_SQLITE_POOL, **options)
+    engine = sa.create_engine(parsed, pool_size=_SQLITE_POOL, **options)
     event.listen(engine, "connect", _prepare)
     if transactions:
         # sqlite3 would begin a transaction only before the first change of data.

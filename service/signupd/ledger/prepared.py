@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import sqlalchemy as sa
+
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    import sqlalchemy as sa
 
 Values = Mapping[str, Any]
 
@@ -53,12 +53,11 @@ class Prepared:
     """
 
     def __init__(self, statement: Any, dialect: sa.Dialect) -> None:
-        marks, self._cursor = _ways(dialect)
-        compiled = statement.compile(dialect=marks)
+        compiled = statement.compile(dialect=_marking(dialect))
         if compiled.post_compile_params:
             raise ValueError("a list of values cannot be prepared")
         self.is_dml: bool = statement.is_dml
-        self._sql: str = compiled.string
+        self.sql: str = compiled.string
         binds = {name: bind for bind, name in compiled.bind_names.items()}
         self._inputs = [
             _Input.of(name, binds[name], dialect) for name in compiled.positiontup
@@ -69,8 +68,26 @@ class Prepared:
             if (process := _kind(column, dialect).result_processor(dialect, None))
         ]
 
+    @property
+    def binary(self) -> list[bool]:
+        """Which of its parameters are bytes, in their order."""
+        return [one.binary for one in self._inputs]
+
+    def given(self, values: Values) -> list[Any]:
+        """Turn values, by name, into those of its parameters, in their order."""
+        return [one.read(values) for one in self._inputs]
+
+    def came_to(self, rows: Sequence[Sequence[Any]], count: int) -> Rows:
+        """Turn the driver's rows into ours.
+
+        Args:
+            rows: As the driver has them.
+            count: How many it changed.
+        """
+        return Rows([self._row(row) for row in rows], count)
+
     def run(self, driver: Any, values: Values) -> Rows:
-        """Run it.
+        """Run it on SQLite; for PostgreSQL, see lanes.py.
 
         Args:
             driver: The driver's own connection, of the thread that calls this.
@@ -79,11 +96,9 @@ class Prepared:
         Raises:
             Exception: Whatever the driver raises.
         """
-        given = [one.read(values) for one in self._inputs]
-        cursor = self._cursor(driver)
-        cursor.execute(self._sql, given)
+        cursor = driver.execute(self.sql, self.given(values))
         rows = cursor.fetchall() if cursor.description else ()
-        return Rows([self._row(row) for row in rows], cursor.rowcount)
+        return self.came_to(rows, cursor.rowcount)
 
     def _row(self, values: Sequence[Any]) -> Sequence[Any]:
         row = list(values)
@@ -101,12 +116,15 @@ class _Input:
     told: Callable[[], Any] | None
     always: Any
     process: Callable[[Any], Any] | None
+    binary: bool
 
     @classmethod
     def of(cls, name: str, bind: sa.BindParameter[Any], dialect: sa.Dialect) -> _Input:
-        process = _kind(bind, dialect).bind_processor(dialect)
+        kind = _kind(bind, dialect)
+        process = kind.bind_processor(dialect)
         always = bind.value if process is None else process(bind.value)
-        return cls(name, bind.required, bind.callable, always, process)
+        binary = isinstance(kind, sa.LargeBinary)
+        return cls(name, bind.required, bind.callable, always, process, binary)
 
     def read(self, values: Values) -> Any:
         if self.given:
@@ -118,20 +136,12 @@ class _Input:
         return value if self.process is None else self.process(value)
 
 
-def _ways(dialect: Any) -> tuple[sa.Dialect, Callable[[Any], Any]]:
-    """Tell how parameters are marked in SQL, and how a connection gets a cursor.
-
-    Where psycopg is given PostgreSQL's own marks it need not look for others.
-    """
-    if dialect.name != "postgresql":
-        return dialect, _cursor_of
-    from psycopg import RawCursor  # noqa: PLC0415 - SQLite's servers do without it
-
-    return type(dialect)(paramstyle="numeric_dollar"), RawCursor
-
-
-def _cursor_of(driver: Any) -> Any:
-    return driver.cursor()
+def _marking(dialect: Any) -> sa.Dialect:
+    """Choose the dialect that marks parameters as the database itself has them."""
+    marked: sa.Dialect = dialect
+    if dialect.name == "postgresql":
+        marked = type(dialect)(paramstyle="numeric_dollar")
+    return marked
 
 
 def _kind(typed: sa.ColumnElement[Any], dialect: sa.Dialect) -> Any:

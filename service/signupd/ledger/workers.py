@@ -11,12 +11,11 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from signupd.ledger.engine import WAIT_SECONDS
+from signupd.ledger.jobs import LONGEST_SECONDS, Job
 from signupd.ledger.statements import drivers_error, run
 
 if TYPE_CHECKING:
@@ -26,17 +25,6 @@ if TYPE_CHECKING:
 
     from signupd.ledger.prepared import Rows
     from signupd.ledger.statements import Outcomes, Statement
-
-# Nobody waits longer for a statement, whatever has become of the database: it may have
-# to wait for others, which wait for another process' lock.
-LONGEST_SECONDS: Final = 3 * WAIT_SECONDS
-
-
-@dataclass(eq=False, slots=True)
-class _Job:
-    statement: Statement
-    done: asyncio.Future[Rows]
-    limit: asyncio.TimerHandle | None = None
 
 
 class Workers:
@@ -57,7 +45,7 @@ class Workers:
         self._name = name
         self._most = most
         self._together = together
-        self._waiting: deque[_Job] = deque()
+        self._waiting: deque[Job] = deque()
         self._called = False
         self._workers: list[_Worker] = []
         self._idle: list[_Worker] = []
@@ -79,13 +67,11 @@ class Workers:
         """
         if self._closed:
             raise RuntimeError("the ledger is closed")
-        loop = asyncio.get_running_loop()
-        job = _Job(statement, loop.create_future())
-        job.limit = loop.call_later(LONGEST_SECONDS, self._give_up, job)
+        job = Job.of(statement, self._give_up)
         self._waiting.append(job)
         if not self._called:  # once for all that come in this turn of the loop
             self._called = True
-            loop.call_soon(self._assign)
+            asyncio.get_running_loop().call_soon(self._assign)
         return job.done
 
     async def close(self) -> None:
@@ -103,9 +89,7 @@ class Workers:
             one.dismiss()
         await asyncio.to_thread(_see_off, workers)
 
-    def _give_up(self, job: _Job) -> None:
-        if not job.done.done():
-            job.done.set_exception(TimeoutError())
+    def _give_up(self, job: Job) -> None:
         with contextlib.suppress(ValueError):
             self._waiting.remove(job)
 
@@ -129,14 +113,14 @@ class Workers:
         except RuntimeError as error:  # the system has no more threads
             while not self._workers and (jobs := self._next()):
                 for job in jobs:
-                    _tell(job, error)
+                    job.tell(error)
             return None
         self._workers.append(worker)
         return worker
 
-    def _next(self) -> list[_Job]:
+    def _next(self) -> list[Job]:
         """Take the next jobs that somebody waits for."""
-        jobs: list[_Job] = []
+        jobs: list[Job] = []
         while self._waiting and len(jobs) < self._together:
             job = self._waiting.popleft()
             if not job.done.done():
@@ -147,7 +131,7 @@ class Workers:
         """Tell everybody how it went, and find the worker its next work."""
         jobs, worker.jobs = worker.jobs, []
         for job, outcome in zip(jobs, outcomes, strict=True):
-            _tell(job, outcome)
+            job.tell(outcome)
         if worker.cut_off:
             # The server went away, and with it what the others are connected to.
             worker.cut_off = False
@@ -180,7 +164,7 @@ class _Worker:
         name: str,
         done: Callable[[_Worker, Outcomes], None],
     ) -> None:
-        self.jobs: list[_Job] = []
+        self.jobs: list[Job] = []
         self.stale = self.cut_off = False
         self._engine = engine
         self._done = done
@@ -192,7 +176,7 @@ class _Worker:
         self.thread = Thread(target=self._run, name=name, daemon=True)
         self.thread.start()
 
-    def give(self, jobs: list[_Job]) -> None:
+    def give(self, jobs: list[Job]) -> None:
         """Have it run the statements of some jobs."""
         self.jobs = jobs
         self._inbox.put([job.statement for job in jobs])
@@ -244,14 +228,3 @@ def _see_off(workers: Sequence[_Worker]) -> None:
     end = time.monotonic() + LONGEST_SECONDS
     for one in workers:
         one.thread.join(max(0.0, end - time.monotonic()))
-
-
-def _tell(job: _Job, outcome: Rows | Exception) -> None:
-    if job.limit is not None:
-        job.limit.cancel()
-    if job.done.done():
-        return  # nobody waits any more
-    if isinstance(outcome, Exception):
-        job.done.set_exception(outcome)
-    else:
-        job.done.set_result(outcome)

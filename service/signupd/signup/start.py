@@ -178,8 +178,9 @@ async def _send(
         if not await mail_went(deps, contents.flow_id):
             await deps.ledger.change(record, **transitions.undecided())
             raise
+    answer = await _sent(deps, record, contents)
     deps.flows.restock()
-    return await _sent(deps, record, contents)
+    return answer
 
 
 async def _take_back(deps: Deps, record: Record, sends: int) -> None:
