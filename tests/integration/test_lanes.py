@@ -7,14 +7,16 @@ import contextlib
 import os
 import signal
 import socket
+import threading
+import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, LiteralString
 
 import psycopg
 import pytest
 import sqlalchemy as sa
 from signupd.errors import LedgerUnavailable
-from signupd.ledger import jobs
+from signupd.ledger import jobs, lanes
 from signupd.ledger.database import Database
 from signupd.ledger.engine import CONNECTIONS, open_engine
 from signupd.ledger.statements import ConstraintBroken
@@ -41,6 +43,7 @@ WHO_SLOWLY = WHO.where(sa.func.pg_sleep(0.05).is_not(None))
 # More than a socket takes at once.
 LARGE = 16 * 1024 * 1024
 SHORT_SECONDS = 0.3
+POLL_SECONDS = 0.01
 
 
 @pytest.fixture
@@ -221,11 +224,15 @@ async def test_closed(database: Database, who: Prepared) -> None:
 
 
 async def test_hangs(
-    database: Database, who: Prepared, monkeypatch: pytest.MonkeyPatch
+    database: Database,
+    postgres: Postgres,
+    who: Prepared,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """A server's process that hangs is left alone; the next statement has another."""
+    """A server's process that hangs is let go of; the next statement has another."""
     pid = await first(database, who)
     monkeypatch.setattr(jobs, "LONGEST_SECONDS", SHORT_SECONDS)
+    monkeypatch.setattr(lanes, "WAIT_SECONDS", 0.0)
     os.kill(pid, signal.SIGSTOP)
     try:
         with pytest.raises(LedgerUnavailable):
@@ -233,35 +240,114 @@ async def test_hangs(
         other = await first(database, who)
     finally:
         os.kill(pid, signal.SIGCONT)
+    await asyncio.to_thread(_wait_until, postgres, GONE, pid)
 
     assert pid != other
+
+
+async def test_too_many(
+    database: Database, monkeypatch: pytest.MonkeyPatch, who: Prepared
+) -> None:
+    """What waited too long for its turn is told so, and costs no connection."""
+    slowly = database.prepare(WHO_SLOWLY)
+    before = await asyncio.gather(*(first(database, slowly) for _ in range(20)))
+    monkeypatch.setattr(jobs, "LONGEST_SECONDS", 0.12)
+    many = (first(database, slowly) for _ in range(60))
+    outcomes = await asyncio.gather(*many, return_exceptions=True)
+    monkeypatch.undo()
+    after = await asyncio.gather(*(first(database, slowly) for _ in range(20)))
+
+    late = [one for one in outcomes if isinstance(one, LedgerUnavailable)]
+    assert 0 < len(late) < 60
+    assert set(after) <= set(before)
+
+
+async def test_warm_ones_first(database: Database, who: Prepared) -> None:
+    """What could be done at once does not wait for a connection to be made."""
+    pid = await first(database, who)
+    pids = await asyncio.gather(*(first(database, who) for _ in range(3)))
+
+    assert {pid} == set(pids)
+
+
+async def test_few_connections(postgres: Postgres, clock: ClockDouble) -> None:
+    """Where the server lets in fewer than wanted, those do all there is to do."""
+    name = f"few_{uuid.uuid4().hex}"
+    url = postgres.create_database(name)
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT 2".encode())
+    database = Database(open_engine(url.replace("signupd@", f"{name}@")), clock)
+    slowly = database.prepare(WHO_SLOWLY)
+    await first(database, slowly)
+    pids = await asyncio.gather(*(first(database, slowly) for _ in range(10)))
+    await database.close()
+
+    assert 1 <= len(set(pids)) <= 2
 
 
 async def test_hangs_at_the_door(
     clock: ClockDouble, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that takes connections and says nothing is not waited for long."""
+    """A server that takes connections and says nothing is not waited for long.
+
+    Nor is it tried without end, or at the ledger's end.
+    """
     monkeypatch.setattr(jobs, "LONGEST_SECONDS", SHORT_SECONDS)
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         database = Database(open_engine(f"postgresql://u@127.0.0.1:{port}/x"), clock)
-        with pytest.raises(LedgerUnavailable):
-            await database.run(database.prepare(WHO))
+        who = database.prepare(WHO)
+        for _ in range(3):
+            outcomes = await asyncio.gather(
+                *(database.run(who) for _ in range(10)), return_exceptions=True
+            )
+            assert {LedgerUnavailable} == {type(one) for one in outcomes}
+        trying = [t for t in threading.enumerate() if t.name == "ledger-connect"]
+        begun = time.monotonic()
         await database.close()
+
+    assert len(trying) < CONNECTIONS["postgresql"]
+    assert time.monotonic() - begun < 1
+
+
+async def test_nobody_waits_for_a_connection(database: Database, who: Prepared) -> None:
+    """What was given up before there was a connection is not begun either."""
+    adding = database.prepare(ADDING)
+    waiting = asyncio.create_task(database.run(adding, {"name": "early"}))
+    await asyncio.sleep(0)
+    waiting.cancel()
+    await first(database, who)
+
+    assert [] == await names(database)
 
 
 async def test_gone_while_it_answers(
     database: Database, postgres: Postgres, who: Prepared
 ) -> None:
     """A connection that is cut fails the statement on it; the next goes through."""
-    pid = await first(database, who)
     slowly = database.prepare(SLOWLY)
+    await database.run(slowly, {"name": "before"})
+    pid = await first(database, who)
     waiting = asyncio.create_task(database.run(slowly, {"name": "cut"}))
-    await asyncio.sleep(0)
-    with psycopg.connect(f"{postgres.url}/postgres", autocommit=True) as other:
-        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
+    await asyncio.to_thread(_wait_until, postgres, AT_WORK, pid)
+    await asyncio.to_thread(_cut, postgres, pid)
     with pytest.raises(LedgerUnavailable):
         await waiting
 
     assert pid != await first(database, who)
-    assert [] == await names(database)
+    assert ["before"] == await names(database)
+
+
+AT_WORK = "SELECT 1 FROM pg_stat_activity WHERE pid = %s AND wait_event = 'PgSleep'"
+GONE = "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_stat_activity WHERE pid = %s)"
+
+
+def _wait_until(postgres: Postgres, condition: LiteralString, pid: int) -> None:
+    with psycopg.connect(f"{postgres.url}/postgres", autocommit=True) as other:
+        while other.execute(condition, [pid]).fetchone() is None:
+            time.sleep(POLL_SECONDS)
+
+
+def _cut(postgres: Postgres, pid: int) -> None:
+    with psycopg.connect(f"{postgres.url}/postgres", autocommit=True) as other:
+        other.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 import threading
 from contextlib import closing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,7 +18,6 @@ from signupd.ledger.engine import open_engine
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
-    from pathlib import Path
 
     from signupd.ledger.prepared import Prepared
 
@@ -122,6 +123,14 @@ def _keep_to_itself(other: sqlite3.Connection) -> None:
     other.execute("INSERT INTO things VALUES ('ann')")
 
 
+def _open_files(path: Path) -> list[str]:
+    files = []
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            files.append(str(descriptor.readlink()))
+    return [one for one in files if one.startswith(str(path))]
+
+
 async def test_lost_table(ledger: Ledger) -> None:
     """What is wrong is told as it always is, and mended by itself."""
     await ledger.add("ann")
@@ -141,5 +150,6 @@ async def test_closed_while_it_opens(ledger: Ledger) -> None:
     await ledger.find("ann")
     await ledger.database.close()
 
+    assert [] == _open_files(ledger.file)
     with pytest.raises(LedgerUnavailable):
         await ledger.find("ann")

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from signupd.errors import KratosUnavailable
-from signupd.kratos.flows import MOST_AGE_SECONDS, Flows
+from signupd.kratos import flows as module
+from signupd.kratos.flows import MOST_AGE_SECONDS, Flows, Taken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -22,7 +23,7 @@ class Opener:
     Attributes:
         begun: How many it was asked for.
         going: Cleared while it stands still.
-        trouble: Raised where there is one.
+        failing: Those that cannot be opened.
         seconds: The time.
     """
 
@@ -30,7 +31,7 @@ class Opener:
         self.begun = 0
         self.going = asyncio.Event()
         self.going.set()
-        self.trouble: Exception | None = None
+        self.failing: set[str] = set()
         self.seconds = 100.0
 
     async def __call__(self) -> str:
@@ -38,8 +39,8 @@ class Opener:
         self.begun += 1
         name = str(self.begun)
         await self.going.wait()
-        if self.trouble is not None:
-            raise self.trouble
+        if name in self.failing:
+            raise KratosUnavailable
         return name
 
     def time(self) -> float:
@@ -69,7 +70,7 @@ async def settled() -> None:
 
 async def test_empty(flows: Flows, opener: Opener) -> None:
     """With nothing in stock one is opened, and no more than that."""
-    assert "1" == await flows.take()
+    assert Taken("1", ahead=False) == await flows.take()
     assert 1 == opener.begun
 
 
@@ -80,7 +81,7 @@ async def test_stock(flows: Flows, opener: Opener) -> None:
     opener.going.clear()
     given = [await flows.take() for _ in range(AHEAD)]
 
-    assert ["1", "2"] == given
+    assert [Taken("1", ahead=True), Taken("2", ahead=True)] == given
     assert AHEAD == opener.begun
 
 
@@ -100,7 +101,7 @@ async def test_none_ahead(opener: Opener) -> None:
     await settled()
 
     assert 0 == opener.begun
-    assert "1" == await flows.take()
+    assert "1" == (await flows.take()).id
 
 
 async def test_under_way(flows: Flows, opener: Opener) -> None:
@@ -112,7 +113,7 @@ async def test_under_way(flows: Flows, opener: Opener) -> None:
     begun = opener.begun
     opener.going.set()
 
-    assert ["1", "2"] == await asyncio.gather(*taking)
+    assert ["1", "2"] == [one.id for one in await asyncio.gather(*taking)]
     assert AHEAD == begun
 
 
@@ -121,14 +122,14 @@ async def test_old(flows: Flows, opener: Opener) -> None:
     flows.restock()
     await settled()
     opener.seconds += MOST_AGE_SECONDS
-    young_enough = await flows.take()
+    young_enough = (await flows.take()).id
     opener.seconds += 1
-    fresh = await flows.take()
+    fresh = (await flows.take()).id
     flows.restock()
     await settled()
 
     assert ("1", "3") == (young_enough, fresh)
-    assert ["4", "5"] == [await flows.take() for _ in range(AHEAD)]
+    assert ["4", "5"] == [(await flows.take()).id for _ in range(AHEAD)]
 
 
 async def test_old_are_replaced(flows: Flows, opener: Opener) -> None:
@@ -138,31 +139,53 @@ async def test_old_are_replaced(flows: Flows, opener: Opener) -> None:
     opener.seconds += MOST_AGE_SECONDS + 1
     flows.restock()
 
-    assert "3" == await flows.take()
+    assert "3" == (await flows.take()).id
 
 
 async def test_failed(flows: Flows, opener: Opener) -> None:
     """One that could not be opened costs the next caller nothing."""
-    opener.trouble = KratosUnavailable()
+    opener.failing = {"1", "2"}
     flows.restock()
     await settled()
-    opener.trouble = None
 
-    assert "3" == await flows.take()
+    assert "3" == (await flows.take()).id
 
 
 async def test_fails(flows: Flows, opener: Opener) -> None:
-    """Who waits for one that fails hears of it, and does not wait a second time."""
+    """Where the one that is waited for fails another is opened."""
+    opener.failing = {"1", "2"}
     opener.going.clear()
     flows.restock()
     taking = asyncio.create_task(flows.take())
     await settled()
-    opener.trouble = KratosUnavailable()
     opener.going.set()
 
+    assert Taken("3", ahead=False) == await taking
+
+
+async def test_nothing_can_be_opened(flows: Flows, opener: Opener) -> None:
+    """A Kratos that opens none at all is told as it is, after one try more."""
+    opener.failing = {"1", "2", "3"}
+    flows.restock()
+
     with pytest.raises(KratosUnavailable):
-        await taking
-    assert AHEAD == opener.begun
+        await flows.take()
+    assert AHEAD + 1 == opener.begun
+
+
+async def test_hangs(
+    flows: Flows, opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that hangs is not waited for long, and left off."""
+    monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
+    opener.going.clear()
+    flows.restock()
+    await settled()
+    taking = asyncio.create_task(flows.take())
+    await settled()
+    opener.going.set()
+
+    assert Taken("3", ahead=False) == await taking
 
 
 async def test_discard(flows: Flows, opener: Opener) -> None:
@@ -171,15 +194,30 @@ async def test_discard(flows: Flows, opener: Opener) -> None:
     await settled()
     flows.discard()
 
-    assert "3" == await flows.take()
+    assert "3" == (await flows.take()).id
 
 
-async def test_close(flows: Flows, opener: Opener) -> None:
-    """What is being opened is left off."""
+@pytest.mark.parametrize("dropped", [False, True])
+async def test_close(flows: Flows, opener: Opener, *, dropped: bool) -> None:
+    """What is being opened is left off, and nothing is opened any more."""
     opener.going.clear()
     flows.restock()
     await settled()
+    if dropped:
+        flows.discard()
     await flows.close()
+    flows.restock()
+
+    assert 1 == len(asyncio.all_tasks())
+
+
+async def test_discarded_under_way(flows: Flows, opener: Opener) -> None:
+    """What was being opened when it was discarded is left off too."""
+    opener.going.clear()
+    flows.restock()
+    await settled()
+    flows.discard()
+    await settled()
 
     assert 1 == len(asyncio.all_tasks())
 
@@ -190,7 +228,7 @@ async def test_nobody_asks(opener: Opener) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(lambda _, context: complaints.append(context))
     flows = Flows(opener, AHEAD, opener.time)
-    opener.trouble = KratosUnavailable()
+    opener.failing = {"1", "2"}
     flows.restock()
     await settled()
     flows.discard()

@@ -117,8 +117,9 @@ class Kratos:
 
         Raises:
             TraitsInvalid: With the traits that do not fit the schema. No mail goes.
-            KratosFlowGone: There is no such flow, or codes are off. Nor here.
-            KratosIncompatible: Registration by code is off. 1.3.1 mails all the same,
+            KratosFlowGone: There is no such flow, or methods.code.enabled is false. Nor
+                does one here.
+            KratosIncompatible: passwordless_enabled is false. 1.3.1 mails all the same,
                 and says so in fewer words.
         """
         payload: dict[str, Any] = {"method": "code", "traits": traits}

@@ -18,6 +18,23 @@ if TYPE_CHECKING:
 
 # A flow's life begins when it is opened. Those in stock may lose this much of it.
 MOST_AGE_SECONDS: Final = 10.0
+# One that is being opened is waited for so long. It takes milliseconds, or something is
+# wrong with that call alone, and another is made.
+PATIENCE_SECONDS: Final = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """A flow that was given to one caller.
+
+    Args:
+        id: Its id.
+        ahead: Whether it was opened before the caller came. Kratos may have forgotten
+            it since.
+    """
+
+    id: str
+    ahead: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,50 +62,62 @@ class Flows:
         self._ahead = ahead
         self._clock = clock
         self._stock: deque[_Opening] = deque()
+        self._under_way: set[asyncio.Task[str]] = set()
+        self._closed = False
 
-    async def take(self) -> str:
-        """Give the id of a flow that nobody else was given.
+    async def take(self) -> Taken:
+        """Give a flow that nobody else was given.
 
         Raises:
             KratosUnavailable, KratosIncompatible: None can be opened.
         """
-        while self._stock:
-            opening = self._stock.popleft()
-            if not self._spoilt(opening):
-                return await opening.flow_id
-        return await self._open()
+        self._sort_out()
+        if self._stock:
+            flow_id = self._stock.popleft().flow_id
+            if not flow_id.done():
+                await asyncio.wait([flow_id], timeout=PATIENCE_SECONDS)
+            if _is_good(flow_id):
+                return Taken(flow_id.result(), ahead=True)
+            flow_id.cancel()
+        return Taken(await self._open(), ahead=False)
 
     def restock(self) -> None:
         """Have flows opened until the stock is full; nobody waits for them."""
-        while self._stock and self._spoilt(self._stock[0]):
-            self._stock.popleft()
-        while len(self._stock) < self._ahead:
+        self._sort_out()
+        while len(self._stock) < self._ahead and not self._closed:
             # In no caller's trace: whose call will use it is not known.
             opening = asyncio.create_task(self._open(), context=Context())
-            opening.add_done_callback(_note)
+            self._under_way.add(opening)
+            opening.add_done_callback(self._opened)
             self._stock.append(_Opening(opening, self._clock()))
 
     def discard(self) -> None:
         """Have the next ones opened anew: Kratos does not know those in stock."""
-        self._stock.clear()
+        while self._stock:
+            self._stock.popleft().flow_id.cancel()
 
     async def close(self) -> None:
-        """Leave off what is being opened."""
-        openings = [opening.flow_id for opening in self._stock]
-        self._stock.clear()
-        for one in openings:
-            one.cancel()
-        if openings:
-            await asyncio.wait(openings)
+        """Leave off what is being opened, for good."""
+        self._closed = True
+        self.discard()
+        if self._under_way:
+            await asyncio.wait(self._under_way)
 
-    def _spoilt(self, opening: _Opening) -> bool:
-        """Tell whether it is too old, or could not be opened."""
-        flow_id = opening.flow_id
-        failed = flow_id.done() and flow_id.exception() is not None
-        return failed or self._clock() - opening.begun > MOST_AGE_SECONDS
+    def _sort_out(self) -> None:
+        """Drop from the stock's old end what is too old, or could not be opened."""
+        while self._stock:
+            oldest = self._stock[0]
+            age = self._clock() - oldest.begun
+            failed = oldest.flow_id.done() and not _is_good(oldest.flow_id)
+            if not failed and age <= MOST_AGE_SECONDS:
+                break
+            self._stock.popleft().flow_id.cancel()
+
+    def _opened(self, opening: asyncio.Task[str]) -> None:
+        self._under_way.discard(opening)
+        _is_good(opening)  # so that the loop does not complain: maybe nobody asks
 
 
-def _note(opening: asyncio.Task[str]) -> None:
-    """Take note of how it went: whoever takes it hears of it, maybe nobody does."""
-    if not opening.cancelled():
-        opening.exception()
+def _is_good(flow_id: asyncio.Task[str]) -> bool:
+    """Tell whether a flow was opened."""
+    return flow_id.done() and not flow_id.cancelled() and flow_id.exception() is None

@@ -55,13 +55,12 @@ class Database:
     With PostgreSQL it is the server's, so that replicas whose clocks differ agree: each
     read brings its time along, and between reads this process' own clock runs on.
 
-    Statements run in threads, a connection each. A driver for asyncio goes to a thread
-    and back several times for each of them (SQLite), or runs more Python than it saves
-    (PostgreSQL); see docs/rationale.md.
-
-    SQLite has one writer at a time whatever one does, and a commit, which waits for the
-    disk, costs more than a statement. So one thread makes all changes, and those that
-    came while it was at work share a transaction.
+    A trip to a thread costs more than a statement, so those that callers wait for take
+    none where they need not: PostgreSQL is asked from the event loop (lanes.py), and
+    what SQLite reads by a key is read in place (reader.py). SQLite's changes do wait,
+    for the disk. It has one writer at a time whatever one does, so one thread makes
+    them all, and those that came while it was at work share a commit. Other statements
+    have threads too, a connection each.
 
     Args:
         engine: From ``open_engine``.

@@ -10,13 +10,16 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import deque
+from contextvars import Context
+from threading import Thread
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg import pq
 from psycopg.adapt import PyFormat, Transformer
 
-from signupd.ledger.jobs import Job
+from signupd.ledger.engine import WAIT_SECONDS
+from signupd.ledger.jobs import LONGEST_SECONDS, Job
 from signupd.ledger.statements import ConstraintBroken
 
 if TYPE_CHECKING:
@@ -28,6 +31,8 @@ if TYPE_CHECKING:
     from signupd.ledger.statements import Statement
 
 
+# After a connection could not be made, until more than one is tried again.
+RETRY_SECONDS: Final = 1.0
 # Of SQLSTATEs: https://www.postgresql.org/docs/current/errcodes-appendix.html
 _SHUTDOWN: Final = "57P"
 # How a parameter's value is sent, by whether it is bytes. In letters numbers are short
@@ -45,7 +50,8 @@ class Lanes:
     Args:
         engine: Of PostgreSQL; gives connections on which statements commit by
             themselves.
-        most: How many connections there may be. They are made when they are needed.
+        most: How many connections there may be, with those that are being made. They
+            are made when they are needed.
     """
 
     def __init__(self, engine: sa.Engine, *, most: int) -> None:
@@ -54,7 +60,8 @@ class Lanes:
         self._waiting: deque[Job] = deque()
         self._lanes: set[_Lane] = set()
         self._idle: list[_Lane] = []
-        self._openings: set[asyncio.Task[None]] = set()
+        self._opening = 0
+        self._rests_until = 0.0
         self._closed = False
         self._quiet = asyncio.Event()
 
@@ -84,45 +91,105 @@ class Lanes:
     async def close(self) -> None:
         """Run what waits and is waited for, then let go of the connections.
 
-        What is under way is seen to its end, for LONGEST_SECONDS at the most.
+        What is under way is seen to its end, for LONGEST_SECONDS at the most. Nobody
+        waits for a connection that is still being made.
         """
         self._closed = True
         self._assign()
-        await self._quiet.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LONGEST_SECONDS):
+                await self._quiet.wait()
         for lane in [*self._lanes]:
             lane.end()
-        if self._openings:
-            await asyncio.wait(self._openings)
 
     def _give_up(self, job: Job) -> None:
         """See that nothing is left of a job that was waited for too long."""
-        for lane in self._lanes:
-            if lane.job is job:  # its server is not to be relied on
-                lane.end()
-                break
         with contextlib.suppress(ValueError):
             self._waiting.remove(job)
+        for lane in self._lanes:
+            if lane.job is job:
+                # It may have waited for its turn until now. Sent, it is over soon, by
+                # the server's own limit; if not, the server is not to be relied on.
+                asyncio.get_running_loop().call_later(WAIT_SECONDS, lane.end_with, job)
+        self._assign()
 
     def _assign(self) -> None:
-        """Give those that are free what waits."""
+        """Give those that are free what waits, and see that there are enough."""
         while self._waiting:
             if self._waiting[0].done.done():
                 self._waiting.popleft()  # nobody waits any more
             elif self._idle:
                 self._idle.pop().carry(self._waiting.popleft())
-            elif len(self._lanes) < self._most:
-                self._widen().carry(self._waiting.popleft())
             else:
                 break
-        if self._closed and not any(lane.job for lane in self._lanes):
+        if self._closed and not (self._waiting or any(one.job for one in self._lanes)):
             self._quiet.set()
+        # Others may be faster to do what waits than a new one is made.
+        room = self._most - len(self._lanes)
+        while self._opening < min(len(self._waiting), room) and self._may_open():
+            self._open()
 
-    def _widen(self) -> _Lane:
-        lane = _Lane(self._engine, self._free, self._ended)
+    def _may_open(self) -> bool:
+        """Tell whether to try; a server that refuses is left alone, but for one try."""
+        rests = asyncio.get_running_loop().time() < self._rests_until
+        return not rests or not (self._lanes or self._opening)
+
+    def _open(self) -> None:
+        """Connect. That takes several round trips, which a thread waits for.
+
+        Nobody waits for the thread at the interpreter's end: the server may hang.
+        """
+        opening = Thread(
+            target=self._connect,
+            args=[asyncio.get_running_loop()],
+            name="ledger-connect",
+            daemon=True,
+        )
+        self._opening += 1
+        try:
+            opening.start()
+        except RuntimeError as error:  # the system has no more threads
+            asyncio.get_running_loop().call_soon(self._opened, error)
+
+    def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
+        raw: Any = None
+        outcome: Any
+        try:
+            outcome = raw = self._engine.raw_connection()
+        except Exception as error:  # noqa: BLE001 - told to who waits
+            outcome = error
+        try:
+            loop.call_soon_threadsafe(self._opened, outcome, context=Context())
+        except RuntimeError:  # the loop is closed: nobody waits
+            _drop(raw)
+
+    def _opened(self, outcome: Any) -> None:
+        self._opening -= 1
+        if isinstance(outcome, Exception):
+            self._not_opened(outcome)
+            return
+        if self._closed and not self._waiting:
+            _drop(outcome)
+            return
+        try:
+            lane = _Lane(outcome, self._free, self._ended)
+        except Exception as error:  # noqa: BLE001 - told to who waits
+            _drop(outcome)
+            self._not_opened(error)
+            return
+        self._rests_until = 0.0
         self._lanes.add(lane)
-        self._openings.add(lane.opening)
-        lane.opening.add_done_callback(self._openings.discard)
-        return lane
+        self._free(lane)
+
+    def _not_opened(self, error: Exception) -> None:
+        """Tell those who wait, where nobody is left who could do their work."""
+        now = asyncio.get_running_loop().time()
+        self._rests_until = now + RETRY_SECONDS
+        if not (self._lanes or self._opening):
+            waiting, self._waiting = self._waiting, deque()
+            for job in waiting:
+                job.tell(error)
+        self._assign()
 
     def _free(self, lane: _Lane) -> None:
         self._idle.append(lane)
@@ -144,10 +211,9 @@ class _Lane:
 
     Attributes:
         job: What is under way.
-        opening: Connects.
 
     Args:
-        engine: Gives the connection.
+        raw: The engine's connection.
         free: Called when the lane has nothing to do.
         ended: Called when it will carry nothing any more, with whether the server has
             ended the connection.
@@ -155,83 +221,30 @@ class _Lane:
 
     def __init__(
         self,
-        engine: sa.Engine,
+        raw: Any,
         free: Callable[[_Lane], None],
         ended: Callable[[_Lane, bool], None],
     ) -> None:
         self.job: Job | None = None
-        self._engine = engine
+        self._raw = raw
         self._free = free
         self._ended = ended
         self._is_over = False
         self._loop = asyncio.get_running_loop()
-        self.opening = self._loop.create_task(self._open())
-        self._raw: Any = None  # the engine's connection
-        self._libpq: Any = None  # the driver's
-        self._socket = -1  # libpq's; when that breaks it forgets which it was
-        self._types: Any = None  # turns values into bytes, and back
+        driver = raw.driver_connection
+        self._libpq: Any = driver.pgconn
+        self._types: Any = Transformer(driver)  # turns values into bytes, and back
         # What the server knows by name, and the form in which its values go there.
         self._known: dict[Prepared, tuple[bytes, list[PyFormat]]] = {}
         self._naming = False
         self._result: Any = None
+        self._socket = self._libpq.socket  # when it breaks libpq forgets which it was
+        self._loop.add_reader(self._socket, self._read)
 
     def carry(self, job: Job) -> None:
-        """Run a job's statement, as soon as there is a connection."""
+        """Run a job's statement; by its name, once the server knows it by one."""
         self.job = job
-        if self._libpq is not None:
-            self._send()
-
-    def end(self, error: Exception | None = None) -> None:
-        """Let go of the connection.
-
-        Args:
-            error: Told to whoever waits.
-        """
-        if self._is_over:
-            return
-        self._is_over = True
-        cut_off = error is not None and self._was_cut_off(error)
-        if self._libpq is not None:
-            self._loop.remove_reader(self._socket)
-            self._loop.remove_writer(self._socket)
-        _drop(self._raw)
-        job, self.job = self.job, None
-        if job is not None and error is not None:
-            job.tell(error)
-        self._ended(self, cut_off)
-
-    def _was_cut_off(self, error: Exception) -> bool:
-        if self._libpq is None:
-            return False  # it never was there
-        said = getattr(error, "sqlstate", None) or ""
-        lost: bool = self._libpq.status == pq.ConnStatus.BAD
-        return lost or said.startswith(_SHUTDOWN)
-
-    async def _open(self) -> None:
-        """Connect. That takes several round trips, which a thread waits for."""
-        try:
-            raw: Any = await asyncio.to_thread(self._engine.raw_connection)
-        except Exception as error:  # noqa: BLE001 - it is the job's outcome
-            self.end(error)
-            return
-        if self._is_over:
-            _drop(raw)
-            return
-        self._raw, self._libpq = raw, raw.driver_connection.pgconn
-        self._types = Transformer(raw.driver_connection)
-        self._socket = self._libpq.socket
-        self._loop.add_reader(self._socket, self._read)
-        if self.job is not None and not self.job.done.done():
-            self._send()
-        else:  # nobody waits any more
-            self.job = None
-            self._free(self)
-
-    def _send(self) -> None:
-        """Send the job's statement; by its name, once the server knows it by one."""
-        if self.job is None:
-            raise AssertionError("there is nothing to send")
-        statement = self.job.statement
+        statement = job.statement
         prepared: Any = statement.text
         try:
             known = self._known.get(prepared)
@@ -249,9 +262,38 @@ class _Lane:
                     name, values, self._types.formats, pq.Format.BINARY
                 )
             if self._libpq.flush():
-                self._loop.add_writer(self._socket, self._write)
+                # The caller's context must not be kept as long as the connection is.
+                Context().run(self._loop.add_writer, self._socket, self._write)
         except Exception as error:  # noqa: BLE001 - it is the job's outcome
             self.end(error)
+
+    def end_with(self, job: Job) -> None:
+        """Let go of the connection, if this job is still under way on it."""
+        if self.job is job:
+            self.end()
+
+    def end(self, error: Exception | None = None) -> None:
+        """Let go of the connection.
+
+        Args:
+            error: Told to whoever waits.
+        """
+        if self._is_over:
+            return
+        self._is_over = True
+        cut_off = error is not None and self._was_cut_off(error)
+        self._loop.remove_reader(self._socket)
+        self._loop.remove_writer(self._socket)
+        _drop(self._raw)
+        job, self.job = self.job, None
+        if job is not None and error is not None:
+            job.tell(error)
+        self._ended(self, cut_off)
+
+    def _was_cut_off(self, error: Exception) -> bool:
+        said = getattr(error, "sqlstate", None) or ""
+        lost: bool = self._libpq.status == pq.ConnStatus.BAD
+        return lost or said.startswith(_SHUTDOWN)
 
     def _write(self) -> None:
         """Send what did not fit into the socket."""
@@ -268,23 +310,20 @@ class _Lane:
             while self.job is not None and not self._libpq.is_busy():
                 result = self._libpq.get_result()
                 if result is None:
-                    self._answered()
+                    self._answered(self.job)
                     break
                 self._result = result
         except Exception as error:  # noqa: BLE001 - it is the job's outcome
             self.end(error)
 
-    def _answered(self) -> None:
+    def _answered(self, job: Job) -> None:
         result, self._result = self._result, None
-        job = self.job
-        if job is None:
-            raise AssertionError("it was asked for")
         if error := _error_of(result):
             if not isinstance(error, ConstraintBroken):
                 raise error
             outcome: Rows | Exception = error
         elif self._naming:
-            self._send()
+            self.carry(job)
             return
         else:
             prepared: Any = job.statement.text

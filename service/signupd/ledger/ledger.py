@@ -155,8 +155,8 @@ class Ledger:
             raise SignupBusy("the row has moved")
 
 
-# Every change has an epoch of its own. To compare the state too would offer PostgreSQL
-# its index, which it takes as long as its statistics say that the table is empty.
+# Every change of state has an epoch of its own. To compare the state too would offer
+# PostgreSQL its index, which it takes while its statistics say that the table is empty.
 _IDENTITY: Final = ("signup_id", "epoch")
 _COMPARED: Final = (*_IDENTITY, "approved_until")
 

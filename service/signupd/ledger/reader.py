@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import sqlite3
+from contextvars import Context
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -43,7 +44,10 @@ class Reader:
         """
         if self._driver is None:
             if self._opening is None and not self._closed:
-                self._opening = asyncio.create_task(self._open())
+                self._opening = asyncio.create_task(
+                    self._open(),
+                    context=Context(),  # not this caller's, whose wait it is not
+                )
             return None
         try:
             return query.run(self._driver, values)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from signupd.errors import (
     CodeAttemptsExhausted,
+    KratosFlowGone,
     KratosIncompatible,
     KratosUnavailable,
     KratosUnreached,
@@ -97,17 +98,17 @@ async def _send(
     counted = await further_mail(deps, record.address_digest, contents)
     try:
         await deps.kratos.send_code(flow_id, contents.traits, contents.locale)
-    except KratosIncompatible:
-        # A mail may have gone even so (see ``send_code``); the flow will tell.
-        await deps.ledger.change(record, **transitions.undecided())
-        raise
-    except (TraitsInvalid, KratosUnreached) as error:
+    except (TraitsInvalid, KratosUnreached, KratosFlowGone) as error:
         await uncount(deps, counted)
         await deps.ledger.change(record, **transitions.resend_uncounted(before))
         if isinstance(error, TraitsInvalid):
             raise KratosIncompatible(
                 "Kratos refuses traits that it took before: has its schema changed?"
             ) from error
+        raise
+    except KratosIncompatible:
+        # A mail may have gone even so (see ``send_code``); the flow will tell.
+        await deps.ledger.change(record, **transitions.undecided())
         raise
     except KratosUnavailable:
         if not await mail_went(deps, flow_id):

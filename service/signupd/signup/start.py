@@ -83,12 +83,7 @@ async def start_signup(deps: Deps, request: StartRequest) -> Answer:
     if known is not None:
         return known
     await deps.schema.permit(request.traits)
-    try:
-        return await _begin(deps, request, address, traits)
-    except KratosFlowGone:
-        # It was opened ahead, and Kratos may have a new database since.
-        deps.flows.discard()
-        return await _begin(deps, request, address, traits)
+    return await _begin(deps, request, address, traits)
 
 
 async def _begin(
@@ -99,14 +94,23 @@ async def _begin(
     client = client_of(deps.keys, request.client_ip)
     async with first_mail(deps, digest, client) as counted:
         await deps.gate.prove(traits)
-        flow_id = await deps.flows.take()
+        flow = await deps.flows.take()
         contents = Contents(
-            address.text, traits, request.locale, flow_id, client=client
+            address.text, traits, request.locale, flow.id, client=client
         )
         record = _new_record(deps, request, address, contents, digest)
         if not await deps.ledger.add(record):
             raise SignupBusy
-    return await _send(deps, record, contents, counted)
+    try:
+        answer = await _send(deps, record, contents, counted)
+    except KratosFlowGone:
+        if not flow.ahead:
+            raise
+        # Kratos has a new database, perhaps, since it was opened.
+        deps.flows.discard()
+        return await _begin(deps, request, address, traits)
+    deps.flows.restock()
+    return answer
 
 
 async def _known(deps: Deps, request: StartRequest, address: Address) -> Answer | None:
@@ -178,9 +182,7 @@ async def _send(
         if not await mail_went(deps, contents.flow_id):
             await deps.ledger.change(record, **transitions.undecided())
             raise
-    answer = await _sent(deps, record, contents)
-    deps.flows.restock()
-    return answer
+    return await _sent(deps, record, contents)
 
 
 async def _take_back(deps: Deps, record: Record, sends: int) -> None:
