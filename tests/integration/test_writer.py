@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+import threading
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -39,13 +41,17 @@ class Ledger:
 
     def __init__(self, path: Path) -> None:
         self.commits = self.connections = 0
+        self.threads: list[int] = []  # those that inserted
+        self.path = path / "ledger.db"
         self._patient = True
-        engine = open_engine(f"sqlite:///{path}/ledger.db")
+        engine = open_engine(f"sqlite:///{self.path}")
         sa.event.listen(engine, "connect", self._connected)
         with engine.connect() as connection:
             things.create(connection)
             connection.exec_driver_sql(TRIGGER)
         self.database = Database(engine, ClockDouble())
+        named = things.insert().values(name=sa.bindparam("name", type_=sa.Text))
+        self._inserting = self.database.prepare(named)
 
     def impatient(self) -> None:
         """Have connections made from now on wait for no lock."""
@@ -54,6 +60,10 @@ class Ledger:
     async def add(self, name: str) -> None:
         """Make one change."""
         await self.database.run(ADDING, {"name": name})
+
+    async def insert(self, name: str) -> None:
+        """Make one change by a prepared statement."""
+        await self.database.run(self._inserting, {"name": name})
 
     async def names(self) -> list[str]:
         """Read what is there."""
@@ -67,6 +77,8 @@ class Ledger:
 
     def _count(self, statement: str) -> None:
         self.commits += statement == "COMMIT"
+        if statement.startswith("INSERT"):
+            self.threads.append(threading.get_ident())
 
 
 @pytest.fixture
@@ -87,6 +99,52 @@ async def test_commits(ledger: Ledger, changes: int, commits: int) -> None:
 
     assert names == await ledger.names()
     assert commits == ledger.commits
+
+
+async def test_in_place(ledger: Ledger) -> None:
+    """Prepared ones are made by the loop itself, once there is a connection."""
+    await ledger.insert("a")
+    await asyncio.gather(*map(ledger.insert, "bcd"))
+
+    assert ["a", "b", "c", "d"] == await ledger.names()
+    assert threading.get_ident() != ledger.threads[0]
+    assert {threading.get_ident()} == set(ledger.threads[-3:])
+    assert 1 == ledger.commits
+
+
+async def test_in_place_fails(ledger: Ledger) -> None:
+    """There too a change that breaks a rule leaves those beside it alone."""
+    await ledger.insert("a")
+    names = ["b", "a", "c"]
+    outcomes = await asyncio.gather(*map(ledger.insert, names), return_exceptions=True)
+
+    assert [type(None), ConstraintBroken, type(None)] == [*map(type, outcomes)]
+    assert ["a", "b", "c"] == await ledger.names()
+
+
+async def test_in_place_lost(ledger: Ledger) -> None:
+    """One that takes the transaction along is told as the thread has it."""
+    await ledger.insert("a")
+    names = ["b", POISON, "c"]
+    outcomes = await asyncio.gather(*map(ledger.insert, names), return_exceptions=True)
+    await ledger.insert("d")
+
+    assert {LedgerUnavailable} == {*map(type, outcomes)}
+    assert ["a", "d"] == await ledger.names()
+
+
+async def test_in_place_locked(ledger: Ledger) -> None:
+    """The loop does not wait for another process' lock; a thread does."""
+    await ledger.insert("a")
+    with closing(sqlite3.connect(ledger.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(ledger.insert("b"))
+        done, _ = await asyncio.wait([waiting], timeout=0.2)
+        other.execute("ROLLBACK")
+    await waiting
+
+    assert set() == done
+    assert ["a", "b"] == await ledger.names()
 
 
 async def test_change_alone(ledger: Ledger) -> None:

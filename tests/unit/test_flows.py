@@ -104,6 +104,22 @@ async def test_none_ahead(opener: Opener) -> None:
     assert "1" == (await flows.take()).id
 
 
+async def test_crowd(flows: Flows, opener: Opener) -> None:
+    """While callers wait for flows of their own, none are opened for the stock."""
+    opener.going.clear()
+    taking = asyncio.create_task(flows.take())
+    await settled()
+    flows.restock()
+    opener.going.set()
+    await taking
+    begun = opener.begun
+    flows.restock()
+    await settled()
+
+    assert 1 == begun
+    assert 1 + AHEAD == opener.begun
+
+
 async def test_under_way(flows: Flows, opener: Opener) -> None:
     """One that is being opened is waited for; another is not begun."""
     opener.going.clear()

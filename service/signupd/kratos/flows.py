@@ -63,6 +63,7 @@ class Flows:
         self._clock = clock
         self._stock: deque[_Opening] = deque()
         self._under_way: set[asyncio.Task[str]] = set()
+        self._waiting = 0
         self._closed = False
 
     async def take(self) -> Taken:
@@ -79,11 +80,21 @@ class Flows:
             if _is_good(flow_id):
                 return Taken(flow_id.result(), ahead=True)
             flow_id.cancel()
-        return Taken(await self._open(), ahead=False)
+        self._waiting += 1
+        try:
+            return Taken(await self._open(), ahead=False)
+        finally:
+            self._waiting -= 1
 
     def restock(self) -> None:
-        """Have flows opened until the stock is full; nobody waits for them."""
+        """Have flows opened until the stock is full; nobody waits for them.
+
+        Not while somebody does wait for one: with so many callers the stock would be
+        empty for most, and Kratos has enough to do.
+        """
         self._sort_out()
+        if self._waiting:
+            return
         while len(self._stock) < self._ahead and not self._closed:
             # In no caller's trace: whose call will use it is not known.
             opening = asyncio.create_task(self._open(), context=Context())

@@ -57,10 +57,10 @@ class Database:
 
     A trip to a thread costs more than a statement, so those that callers wait for take
     none where they need not: PostgreSQL is asked from the event loop (lanes.py), and
-    what SQLite reads by a key is read in place (reader.py). SQLite's changes do wait,
-    for the disk. It has one writer at a time whatever one does, so one thread makes
-    them all, and those that came while it was at work share a commit. Other statements
-    have threads too, a connection each.
+    what SQLite reads by a key is read in place (reader.py). So are its changes made,
+    but for their commit, which waits for the disk. SQLite has one writer at a time
+    whatever one does, so those that came while one was committed share the next commit.
+    Other statements have threads, a connection each.
 
     Args:
         engine: From ``open_engine``.
@@ -85,7 +85,7 @@ class Database:
         if not self.shared:
             self._reader = Reader(engine)
             self._writer = Workers(
-                engine, "ledger-writer", most=1, together=MOST_TOGETHER
+                engine, "ledger-writer", most=1, together=MOST_TOGETHER, in_place=True
             )
         dbapi: Any = engine.dialect.dbapi
         self._troubles = dbapi.Error, sa.exc.SQLAlchemyError, RuntimeError, OSError

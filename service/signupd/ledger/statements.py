@@ -53,11 +53,28 @@ def run(connection: sa.Connection, statements: Sequence[Statement]) -> Outcomes:
             return [_execute(connection, statements[0])]
         except ConstraintBroken as error:
             return [error]
+    outcomes = begin(connection, statements)
     driver: Any = connection.connection.driver_connection
-    driver.execute("BEGIN IMMEDIATE")
-    outcomes = [_attempt(connection, driver, one) for one in statements]
     driver.execute("COMMIT")
     return outcomes
+
+
+def begin(connection: sa.Connection, statements: Sequence[Statement]) -> Outcomes:
+    """Run statements in a transaction of SQLite's, which is left open.
+
+    Args:
+        connection: As for ``run``.
+        statements: Likewise.
+
+    Returns:
+        How each will have fared once the transaction is committed.
+
+    Raises:
+        TransactionLost, Exception: As ``run`` does.
+    """
+    driver: Any = connection.connection.driver_connection
+    driver.execute("BEGIN IMMEDIATE")
+    return [_attempt(connection, driver, one) for one in statements]
 
 
 def drivers_error(error: Exception) -> Exception:

@@ -11,12 +11,15 @@ import asyncio
 import contextlib
 import time
 from collections import deque
+from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
+from signupd.ledger.engine import WAIT_SECONDS
 from signupd.ledger.jobs import LONGEST_SECONDS, Job
-from signupd.ledger.statements import drivers_error, run
+from signupd.ledger.prepared import Prepared
+from signupd.ledger.statements import begin, drivers_error, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -36,15 +39,24 @@ class Workers:
         most: How many there may be.
         together: How many statements may share a transaction. Those that wait then
             share the wait for the disk.
+        in_place: Whether, on SQLite, prepared statements are run by the loop itself
+            where nobody has to be waited for, and only committed by a thread.
     """
 
     def __init__(
-        self, engine: sa.Engine, name: str, *, most: int, together: int = 1
+        self,
+        engine: sa.Engine,
+        name: str,
+        *,
+        most: int,
+        together: int = 1,
+        in_place: bool = False,
     ) -> None:
         self._engine = engine
         self._name = name
         self._most = most
         self._together = together
+        self._in_place = in_place
         self._waiting: deque[Job] = deque()
         self._called = False
         self._workers: list[_Worker] = []
@@ -109,7 +121,9 @@ class Workers:
         if len(self._workers) >= self._most:
             return None
         try:
-            worker = _Worker(self._engine, self._name, self._done)
+            worker = _Worker(
+                self._engine, self._name, self._done, in_place=self._in_place
+            )
         except RuntimeError as error:  # the system has no more threads
             while not self._workers and (jobs := self._next()):
                 for job in jobs:
@@ -141,6 +155,14 @@ class Workers:
         self._assign()
 
 
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """Statements to be run; or to be committed, where they are begun already."""
+
+    statements: list[Statement]
+    begun: Outcomes | None
+
+
 class _Worker:
     """One thread and its connection.
 
@@ -153,6 +175,7 @@ class _Worker:
         engine: Gives the connection.
         name: The thread's.
         done: Called in the loop with the outcomes of ``jobs``.
+        in_place: As for ``Workers``.
 
     Raises:
         RuntimeError: The system has no more threads.
@@ -163,13 +186,16 @@ class _Worker:
         engine: sa.Engine,
         name: str,
         done: Callable[[_Worker, Outcomes], None],
+        *,
+        in_place: bool,
     ) -> None:
         self.jobs: list[Job] = []
         self.stale = self.cut_off = False
         self._engine = engine
         self._done = done
         self._loop = asyncio.get_running_loop()
-        self._inbox: SimpleQueue[list[Statement] | None] = SimpleQueue()
+        self._in_place = in_place
+        self._inbox: SimpleQueue[_Work | None] = SimpleQueue()
         self._connection: sa.Connection | None = None
         self._driver: Any = None
         # Not waited for at the interpreter's end: it may hang in the database.
@@ -179,36 +205,72 @@ class _Worker:
     def give(self, jobs: list[Job]) -> None:
         """Have it run the statements of some jobs."""
         self.jobs = jobs
-        self._inbox.put([job.statement for job in jobs])
+        statements = [job.statement for job in jobs]
+        self._inbox.put(_Work(statements, self._begin(statements)))
 
     def dismiss(self) -> None:
         """Have it end when it is done."""
         self._inbox.put(None)
 
+    def _begin(self, statements: list[Statement]) -> Outcomes | None:
+        """Run, in the loop, what does not have to wait; the thread is idle.
+
+        To do this in the thread costs more than the statements: it and the loop would
+        take the interpreter from each other at each of SQLite's calls.
+
+        Returns:
+            How they will have fared when they are committed; None where nothing is
+            done, and the thread has to see to it.
+        """
+        connection = self._connection if self._in_place and not self.stale else None
+        prepared = all(isinstance(one.text, Prepared) for one in statements)
+        if connection is None or not prepared:
+            return None
+        try:
+            return begin(connection, statements)
+        except Exception:  # noqa: BLE001 - the thread will find out what is wrong
+            with contextlib.suppress(Exception):
+                self._driver.execute("ROLLBACK")
+            return None
+
     def _run(self) -> None:
-        while statements := self._inbox.get():
-            outcomes = self._outcomes(statements)
+        while work := self._inbox.get():
+            outcomes = self._outcomes(work)
             try:
                 self._loop.call_soon_threadsafe(self._done, self, outcomes)
             except RuntimeError:
                 break  # the loop is closed: nobody waits
-            del statements, outcomes  # what they hold is not kept while it is idle
+            del work, outcomes  # what they hold is not kept while it is idle
         self._drop()
 
-    def _outcomes(self, statements: list[Statement]) -> Outcomes:
+    def _outcomes(self, work: _Work) -> Outcomes:
         try:
+            if work.begun is not None:
+                self._driver.execute("COMMIT")
+                return work.begun
             if self.stale:
                 self._drop()
             if self._connection is None:
                 self._connection = self._engine.connect()
                 self._driver = self._connection.connection.driver_connection
                 self.stale = False
-            return run(self._connection, statements)
+            if not self._in_place:
+                return run(self._connection, work.statements)
+            return self._patiently(self._connection, work.statements)
         except Exception as error:  # noqa: BLE001 - it is each one's outcome
             cause = drivers_error(error)
             self._note_disconnect(cause)
             self._drop()  # and with it what is not committed
-            return [cause] * len(statements)
+            return [cause] * len(work.statements)
+
+    def _patiently(
+        self, connection: sa.Connection, statements: list[Statement]
+    ) -> Outcomes:
+        """Wait for others that write, as the loop with this connection must not."""
+        self._driver.execute(f"PRAGMA busy_timeout = {WAIT_SECONDS * 1000}")
+        outcomes = run(connection, statements)
+        self._driver.execute("PRAGMA busy_timeout = 0")
+        return outcomes
 
     def _note_disconnect(self, trouble: Exception) -> None:
         if self._connection is not None:
