@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
-from signupd.ledger.backlog import Backlog
+from signupd.ledger.backlog import AT_ONCE, Backlog
 from signupd.ledger.database import Database
 from signupd.ledger.engine import open_engine
 from signupd.ledger.ledger import Ledger
@@ -93,6 +93,17 @@ async def test_events_pruned_by_replicas(database: Database) -> None:
     assert EVENTS == pruned
     assert before == await replicas[0].counts()
     assert EVENTS == sum(before[kind.value] for kind in Event)
+
+
+@pytest.mark.parametrize("batch", [1, AT_ONCE, 2 * AT_ONCE + 3])
+async def test_a_few_at_a_time(database: Database, batch: int) -> None:
+    """A batch is a batch, however few rows one statement takes."""
+    backlog = Backlog(database, batch)
+    pruned = [await backlog.forget_events(SINCE_THEN) for _ in range(2)]
+    rest = await Backlog(database, EVENTS).forget_events(SINCE_THEN)
+
+    assert [batch, batch] == pruned
+    assert EVENTS == rest + sum(pruned)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""What has fallen due in the ledger: a batch at a time, one statement each.
+"""What has fallen due in the ledger: a batch at a time, a few rows by each statement.
 
 Replicas sweep at the same time without getting in each other's way: PostgreSQL skips
 rows that another one holds. The statement that changes rows picks and locks them, too,
@@ -8,7 +8,7 @@ through all that are in these states, for each batch.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
@@ -28,6 +28,11 @@ _PRUNING = 0x7369676E757065  # the number that replicas lock ("signupe")
 
 # By the ids alone SQLite would go through all rows in their order, for want of a few.
 _BY_ID = sa.func.coalesce(signups.c.signup_id, signups.c.signup_id)
+
+# Rows that one statement changes at the most: what others commit meanwhile waits until
+# all that it has written is on the disk.
+AT_ONCE: Final = 25
+_MOST: Final = sa.bindparam("most", type_=sa.Integer)
 
 
 class Backlog:
@@ -76,7 +81,7 @@ class Backlog:
         statement = (
             signups.update().where(signups.c.lease != Lease.NONE).values(lease_until=0)
         )
-        return await self._count(statement)
+        return (await self._database.run(statement)).count
 
     async def dead_leases(self, after: uuid.UUID | None) -> list[uuid.UUID]:
         """Name sign-ups whose lease ran out, by ascending id.
@@ -151,7 +156,7 @@ class Backlog:
             sa.select(events.c.event_id)
             .where(events.c.event_time <= before, alone)
             .order_by(events.c.event_time)  # as its index has them
-            .limit(self.batch)
+            .limit(_MOST)
             .with_for_update(skip_locked=True)
         )
         return await self._count(events.delete().where(events.c.event_id.in_(due)))
@@ -161,7 +166,7 @@ class Backlog:
         due = (
             sa.select(send_buckets.c.digest)
             .where(send_buckets.c.full_time <= self._database.beginning)
-            .limit(self.batch)
+            .limit(_MOST)
             .with_for_update(skip_locked=True)
         )
         return await self._count(
@@ -188,16 +193,24 @@ class Backlog:
         return counts
 
     def _some(self, *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
-        """Pick a batch of rows, leaving out those that another replica holds."""
+        """Pick some rows, leaving out those that another replica holds."""
         return (
             sa.select(signups.c.signup_id)
             .where(*where)
-            .limit(self.batch)
+            .limit(_MOST)
             .with_for_update(skip_locked=True)
         )
 
     async def _count(self, statement: sa.Update | sa.Delete) -> int:
-        return (await self._database.run(statement)).count
+        """Have a statement that changes some rows change a batch, a few at a time."""
+        count = 0
+        while count < self.batch:
+            most = min(AT_ONCE, self.batch - count)
+            met = (await self._database.run(statement, {_MOST.key: most})).count
+            count += met
+            if met < most:
+                break
+        return count
 
 
 def _as_text(query: sa.Select[Any]) -> sa.Select[Any]:
