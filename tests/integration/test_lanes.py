@@ -35,7 +35,7 @@ ADDING = things.insert().values(name=sa.bindparam("name", type_=sa.Text))
 SLOWLY = things.insert().from_select(
     ["name"],
     sa.select(sa.bindparam("name", type_=sa.Text)).where(
-        sa.func.pg_sleep(0.2).is_not(None)
+        sa.func.pg_sleep(sa.bindparam("seconds", type_=sa.Double)).is_not(None)
     ),
 )
 WHO = sa.select(sa.func.pg_backend_pid())
@@ -129,6 +129,10 @@ async def test_one_after_another(database: Database, who: Prepared) -> None:
     """Those that come in turn share the connection used last."""
     slowly = database.prepare(WHO_SLOWLY)
     await asyncio.gather(*(first(database, slowly) for _ in range(5)))
+    for thread in threading.enumerate():
+        if thread.name == "ledger-connect":  # or a new one comes later, as the last
+            await asyncio.to_thread(thread.join)
+    await first(database, who)
 
     assert 1 == len({await first(database, who) for _ in range(5)})
 
@@ -198,7 +202,9 @@ async def test_goes_on(database: Database, who: Prepared) -> None:
     """What has begun goes on when its waiter is gone, to the end of the ledger's."""
     await first(database, who)
     slowly = database.prepare(SLOWLY)
-    waiting = asyncio.create_task(database.run(slowly, {"name": "gone"}))
+    waiting = asyncio.create_task(
+        database.run(slowly, {"name": "gone", "seconds": 0.2})
+    )
     await asyncio.sleep(0)
     waiting.cancel()
     with contextlib.suppress(asyncio.CancelledError):
@@ -237,6 +243,7 @@ async def test_hangs(
     try:
         with pytest.raises(LedgerUnavailable):
             await database.run(who)
+        monkeypatch.undo()
         other = await first(database, who)
     finally:
         os.kill(pid, signal.SIGCONT)
@@ -246,43 +253,40 @@ async def test_hangs(
 
 
 async def test_too_many(
-    database: Database, monkeypatch: pytest.MonkeyPatch, who: Prepared
+    database: Database, postgres: Postgres, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What waited too long for its turn is told so, and costs no connection."""
     slowly = database.prepare(WHO_SLOWLY)
-    before = await asyncio.gather(*(first(database, slowly) for _ in range(20)))
-    monkeypatch.setattr(jobs, "LONGEST_SECONDS", 0.12)
-    many = (first(database, slowly) for _ in range(60))
+    await asyncio.gather(*(first(database, slowly) for _ in range(20)))
+    before = await asyncio.to_thread(_connected, postgres, database)
+    monkeypatch.setattr(jobs, "LONGEST_SECONDS", 0.5)
+    many = (first(database, slowly) for _ in range(300))
     outcomes = await asyncio.gather(*many, return_exceptions=True)
     monkeypatch.undo()
-    after = await asyncio.gather(*(first(database, slowly) for _ in range(20)))
+    await asyncio.gather(*(first(database, slowly) for _ in range(20)))
+    after = await asyncio.to_thread(_connected, postgres, database)
 
     late = [one for one in outcomes if isinstance(one, LedgerUnavailable)]
-    assert 0 < len(late) < 60
-    assert set(after) <= set(before)
+    assert 0 < len(late) < 300
+    assert before <= after
 
 
-async def test_warm_ones_first(database: Database, who: Prepared) -> None:
-    """What could be done at once does not wait for a connection to be made."""
-    pid = await first(database, who)
-    pids = await asyncio.gather(*(first(database, who) for _ in range(3)))
-
-    assert {pid} == set(pids)
-
-
-async def test_few_connections(postgres: Postgres, clock: ClockDouble) -> None:
+@pytest.mark.parametrize("most", [1, 2])
+async def test_few_connections(
+    postgres: Postgres, clock: ClockDouble, most: int
+) -> None:
     """Where the server lets in fewer than wanted, those do all there is to do."""
     name = f"few_{uuid.uuid4().hex}"
     url = postgres.create_database(name)
     with psycopg.connect(url, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT 2".encode())
+        admin.execute(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT {most}".encode())
     database = Database(open_engine(url.replace("signupd@", f"{name}@")), clock)
     slowly = database.prepare(WHO_SLOWLY)
     await first(database, slowly)
     pids = await asyncio.gather(*(first(database, slowly) for _ in range(10)))
     await database.close()
 
-    assert 1 <= len(set(pids)) <= 2
+    assert 1 <= len(set(pids)) <= most
 
 
 async def test_hangs_at_the_door(
@@ -326,9 +330,9 @@ async def test_gone_while_it_answers(
 ) -> None:
     """A connection that is cut fails the statement on it; the next goes through."""
     slowly = database.prepare(SLOWLY)
-    await database.run(slowly, {"name": "before"})
+    await database.run(slowly, {"name": "before", "seconds": 0})
     pid = await first(database, who)
-    waiting = asyncio.create_task(database.run(slowly, {"name": "cut"}))
+    waiting = asyncio.create_task(database.run(slowly, {"name": "cut", "seconds": 4}))
     await asyncio.to_thread(_wait_until, postgres, AT_WORK, pid)
     await asyncio.to_thread(_cut, postgres, pid)
     with pytest.raises(LedgerUnavailable):
@@ -346,6 +350,14 @@ def _wait_until(postgres: Postgres, condition: LiteralString, pid: int) -> None:
     with psycopg.connect(f"{postgres.url}/postgres", autocommit=True) as other:
         while other.execute(condition, [pid]).fetchone() is None:
             time.sleep(POLL_SECONDS)
+
+
+def _connected(postgres: Postgres, database: Database) -> set[int]:
+    """Name the server's processes for a database."""
+    asked = "SELECT pid FROM pg_stat_activity WHERE datname = %s"
+    name = _url(database).rpartition("/")[2]
+    with psycopg.connect(f"{postgres.url}/postgres", autocommit=True) as other:
+        return {pid for (pid,) in other.execute(asked, [name])}
 
 
 def _cut(postgres: Postgres, pid: int) -> None:

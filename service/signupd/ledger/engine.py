@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 import time
 from pathlib import Path
@@ -106,6 +107,18 @@ def open_engine(
         # sqlite3 would begin a transaction only before the first change of data.
         event.listen(engine, "begin", _begin)
     return engine
+
+
+def let_go(connection: Any) -> None:
+    """Close a connection that is not to be used again, whatever state it is in.
+
+    Args:
+        connection: The engine's, or the pool's; None where there is none.
+    """
+    # What becomes of one that is broken is nobody's trouble.
+    with contextlib.suppress(Exception):
+        connection.invalidate()
+        connection.close()
 
 
 def _postgresql(url: sa.URL, options: dict[str, Any], *, read_only: bool) -> sa.Engine:

@@ -18,7 +18,7 @@ import psycopg
 from psycopg import pq
 from psycopg.adapt import PyFormat, Transformer
 
-from signupd.ledger.engine import WAIT_SECONDS
+from signupd.ledger.engine import WAIT_SECONDS, let_go
 from signupd.ledger.jobs import LONGEST_SECONDS, Job
 from signupd.ledger.statements import ConstraintBroken
 
@@ -161,7 +161,7 @@ class Lanes:
         try:
             loop.call_soon_threadsafe(self._opened, outcome, context=Context())
         except RuntimeError:  # the loop is closed: nobody waits
-            _drop(raw)
+            let_go(raw)
 
     def _opened(self, outcome: Any) -> None:
         self._opening -= 1
@@ -169,12 +169,12 @@ class Lanes:
             self._not_opened(outcome)
             return
         if self._closed and not self._waiting:
-            _drop(outcome)
+            let_go(outcome)
             return
         try:
             lane = _Lane(outcome, self._free, self._ended)
         except Exception as error:  # noqa: BLE001 - told to who waits
-            _drop(outcome)
+            let_go(outcome)
             self._not_opened(error)
             return
         self._rests_until = 0.0
@@ -284,7 +284,7 @@ class _Lane:
         cut_off = error is not None and self._was_cut_off(error)
         self._loop.remove_reader(self._socket)
         self._loop.remove_writer(self._socket)
-        _drop(self._raw)
+        let_go(self._raw)
         job, self.job = self.job, None
         if job is not None and error is not None:
             job.tell(error)
@@ -347,10 +347,3 @@ def _error_of(result: Any) -> Exception | None:
         broken.__cause__ = error
         return broken
     return error
-
-
-def _drop(raw: Any) -> None:
-    # What becomes of a connection that is broken is nobody's trouble.
-    with contextlib.suppress(Exception):
-        raw.invalidate()
-        raw.close()

@@ -7,10 +7,11 @@ waits for the writer. To hand that to a thread and back costs more than the read
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import sqlite3
 from contextvars import Context
 from typing import TYPE_CHECKING, Any
+
+from signupd.ledger.engine import let_go
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
@@ -79,7 +80,4 @@ class Reader:
 
     def _drop(self) -> None:
         connection, self._connection, self._driver = self._connection, None, None
-        if connection is not None:
-            with contextlib.suppress(Exception):
-                connection.invalidate()
-                connection.close()
+        let_go(connection)

@@ -16,7 +16,7 @@ from queue import SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
-from signupd.ledger.engine import WAIT_SECONDS
+from signupd.ledger.engine import WAIT_SECONDS, let_go
 from signupd.ledger.jobs import LONGEST_SECONDS, Job
 from signupd.ledger.prepared import Prepared
 from signupd.ledger.statements import begin, drivers_error, run
@@ -245,9 +245,6 @@ class _Worker:
 
     def _outcomes(self, work: _Work) -> Outcomes:
         try:
-            if work.begun is not None:
-                self._driver.execute("COMMIT")
-                return work.begun
             if self.stale:
                 self._drop()
             if self._connection is None:
@@ -256,19 +253,21 @@ class _Worker:
                 self.stale = False
             if not self._in_place:
                 return run(self._connection, work.statements)
-            return self._patiently(self._connection, work.statements)
+            return self._patiently(self._connection, work)
         except Exception as error:  # noqa: BLE001 - it is each one's outcome
             cause = drivers_error(error)
             self._note_disconnect(cause)
             self._drop()  # and with it what is not committed
             return [cause] * len(work.statements)
 
-    def _patiently(
-        self, connection: sa.Connection, statements: list[Statement]
-    ) -> Outcomes:
-        """Wait for others that write, as the loop with this connection must not."""
+    def _patiently(self, connection: sa.Connection, work: _Work) -> Outcomes:
+        """Wait for others' locks, as the loop with this connection must not."""
         self._driver.execute(f"PRAGMA busy_timeout = {WAIT_SECONDS * 1000}")
-        outcomes = run(connection, statements)
+        if work.begun is None:
+            outcomes = run(connection, work.statements)
+        else:
+            outcomes = work.begun
+            self._driver.execute("COMMIT")
         self._driver.execute("PRAGMA busy_timeout = 0")
         return outcomes
 
@@ -279,11 +278,7 @@ class _Worker:
 
     def _drop(self) -> None:
         connection, self._connection, self._driver = self._connection, None, None
-        if connection is not None:
-            # A thread must not end of what becomes of a connection that is broken.
-            with contextlib.suppress(Exception):
-                connection.invalidate()
-                connection.close()
+        let_go(connection)
 
 
 def _see_off(workers: Sequence[_Worker]) -> None:
