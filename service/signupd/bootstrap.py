@@ -73,7 +73,12 @@ class Service:
         self._work = Work()
         # Apart from the callers' work: it must not take of what they may have at once.
         self._chores = Work()
-        hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
+        hooks = Hooks(
+            partial(approve, self.deps),
+            self.deps.looks.hook_came,
+            log,
+            secret(settings.hook_key),
+        )
         self._hooks = web.AppRunner(hooks.app(), access_log=None)
         identities = Identities(admin_of(settings, self._wire))
         self._server = server_of(settings, self.deps, identities, self._work, observer)

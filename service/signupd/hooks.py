@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
     # Asked with a flow's id and an address: may its account be stored?
     Judge = Callable[[str, str], Awaitable[Approval | Refusal]]
+    # Told of a flow: its code was right, if it is Kratos who says so.
+    Told = Callable[[str], None]
 
 CODE_PATH: Final = "/kratos/code"
 PASSWORD_PATH: Final = "/kratos/password"  # noqa: S105 - a path
@@ -57,14 +59,20 @@ class Hooks:
 
     Args:
         judge: Says whether an account may be stored.
+        told: Hears whose code was right, where Kratos says so.
         log: Whoever comes without the key is noted there.
         key: Demanded in the header ``X-Hook-Key``, where given.
     """
 
     def __init__(
-        self, judge: Judge, log: structlog.typing.FilteringBoundLogger, key: str | None
+        self,
+        judge: Judge,
+        told: Told,
+        log: structlog.typing.FilteringBoundLogger,
+        key: str | None,
     ) -> None:
         self._judge = judge
+        self._told = told
         self._log = log
         self._key = None if key is None else key.encode()
 
@@ -78,12 +86,14 @@ class Hooks:
     async def code(self, request: web.Request) -> web.Response:
         """Say no to an account at the code: that alone tells that it was right."""
         self._admit(request)
+        if flow_id := _texts(await _content(request), "flow_id"):
+            self._told(*flow_id)
         return _json(403, _PROVED)
 
     async def password(self, request: web.Request) -> web.Response:
         """Say yes to the one account that a live SETTING lease asks for."""
         self._admit(request)
-        asked = _asked(await request.read())
+        asked = _texts(await request.read(), "flow_id", "email")
         if asked is None:
             return _json(403, _UNKNOWN_FLOW)
         flow_id, address = asked
@@ -106,16 +116,22 @@ class Hooks:
             raise web.HTTPForbidden
 
 
-def _asked(body: bytes) -> tuple[str, str] | None:
-    """Read which flow asks, and for which address; None where it is not that."""
+async def _content(request: web.Request) -> bytes:
+    """Read a body, of which nothing depends."""
+    try:
+        return await request.read()
+    except web.HTTPRequestEntityTooLarge:
+        return b""
+
+
+def _texts(body: bytes, *names: str) -> list[str] | None:
+    """Read some fields of a JSON object; None where they are not there, or no texts."""
     try:
         asked = json.loads(body)
-        flow_id, address = asked["flow_id"], asked["email"]
+        values = [asked[name] for name in names]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    if not _is_text(flow_id) or not _is_text(address):
-        return None
-    return flow_id, address
+    return values if all(map(_is_text, values)) else None
 
 
 def _is_text(value: object) -> bool:

@@ -130,8 +130,10 @@ class PublicApi:
         self._books.tear("code")
         flow.state = PASSED_CHALLENGE
         account = Identity(traits=body["traits"], verified=True)
-        if self._books.setup.code_hook:
-            account.patch(await self._ask("code", {}))
+        setup = self._books.setup
+        if setup.code_hook:
+            asked = {"flow_id": flow.id} if setup.code_hook_names_flow else {}
+            account.patch(await self._ask("code", asked))
         return self._store(flow, account)
 
     async def _password(self, flow: Flow, body: Json) -> web.Response:

@@ -106,6 +106,19 @@ async def test_a_few_at_a_time(database: Database, batch: int) -> None:
     assert EVENTS == rest + sum(pruned)
 
 
+async def test_rests(database: Database) -> None:
+    """After each statement callers have the database to themselves."""
+    rests: list[float] = []
+
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    await Backlog(database, 2 * AT_ONCE + 3, rest).forget_events(SINCE_THEN)
+
+    assert 3 == len(rests)
+    assert min(rests) > 0
+
+
 @pytest.mark.parametrize(
     ("asks", "index"),
     [

@@ -11,10 +11,11 @@ import pytest
 import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from signupd.errors import SendLimitReached
+from signupd.errors import SendLimitReached, SignupBusy
 from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import Database
 from signupd.ledger.engine import open_engine
+from signupd.ledger.ledger import Ledger
 from signupd.ledger.limits import Buckets, Draw, Drawn
 from signupd.ledger.schema import migrate
 from signupd.ledger.tables import send_buckets
@@ -22,10 +23,13 @@ from signupd.signup.rules import Limit
 
 from tests.doubles.buckets import MemoryBuckets
 from tests.doubles.clock import ClockDouble
+from tests.integration.rows import record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator
     from pathlib import Path
+
+    from signupd.ledger.record import Record
 
     from devstack.postgres import Postgres
 
@@ -213,6 +217,57 @@ async def test_draw_on_each(buckets: Buckets) -> None:
         await buckets.draw(pair)
 
     assert pair[1:] == [one.draw for one in await buckets.draw(pair)]
+
+
+async def known(database: Database, *records: Record) -> list[bool]:
+    """Tell which rows are there."""
+    ledger = Ledger(database)
+    return [await ledger.find(one.signup_id) is not None for one in records]
+
+
+@pytest.mark.parametrize("draws", [[on(b"a")], [on(b"a"), on(b"b")]])
+async def test_beginning(
+    databases: list[Database], buckets: Buckets, draws: list[Draw]
+) -> None:
+    """A row comes with its draws, and where a bucket is empty not at all."""
+    records = [record() for _ in range(6)]
+    outcomes = [await outcome_of(buckets.take(draws, one)) for one in records]
+    found = await Ledger(databases[0]).find(records[0].signup_id)
+
+    assert [len(draws)] * 5 == [len(one) for one in outcomes[:5]]  # type: ignore[arg-type]
+    assert outcomes[5] == pytest.approx(30 * 60, abs=SLACK_SECONDS)
+    assert [True] * 5 + [False] == await known(databases[0], *records)
+    assert found is not None
+    assert records[0] == found.record
+
+
+async def test_beginning_again(databases: list[Database], buckets: Buckets) -> None:
+    """A request id that was used before draws on nothing, and adds nothing."""
+    first = record()
+    await buckets.take([on(b"a")], first)
+    before = await rows(databases[0])
+    again = record(request_id=first.request_id)
+    with pytest.raises(SignupBusy):
+        await buckets.take([on(b"a"), on(b"b")], again)
+
+    assert before == await rows(databases[0])
+    assert [True, False] == await known(databases[0], first, again)
+
+
+async def test_beginnings_raced(databases: list[Database]) -> None:
+    """Of many at once, on two servers, as many rows come as there are mails."""
+    servers = [Buckets(database) for database in databases]
+    records = [record() for _ in range(CALLS)]
+    outcomes = await asyncio.gather(
+        *[
+            outcome_of(servers[n % 2].take([on(b"a"), on(b"b")], one))
+            for n, one in enumerate(records)
+        ]
+    )
+    drawn = [isinstance(one, list) for one in outcomes]
+
+    assert 5 == sum(drawn)
+    assert drawn == await known(databases[0], *records)
 
 
 async def test_give_back(databases: list[Database], buckets: Buckets) -> None:

@@ -55,8 +55,11 @@ def opener() -> Opener:
 
 
 @pytest.fixture
-async def flows(opener: Opener) -> AsyncIterator[Flows]:
-    """Give a stock of two."""
+async def flows(
+    opener: Opener, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Flows]:
+    """Give a stock of two, which is filled without delay."""
+    monkeypatch.setattr(module, "ANSWER_FIRST_SECONDS", 0.0)
     stock = Flows(opener, AHEAD, opener.time)
     yield stock
     await stock.close()
@@ -70,7 +73,7 @@ async def settled() -> None:
 
 async def test_empty(flows: Flows, opener: Opener) -> None:
     """With nothing in stock one is opened, and no more than that."""
-    assert Taken("1", ahead=False) == await flows.take()
+    assert Taken("1") == await flows.take()
     assert 1 == opener.begun
 
 
@@ -81,8 +84,45 @@ async def test_stock(flows: Flows, opener: Opener) -> None:
     opener.going.clear()
     given = [await flows.take() for _ in range(AHEAD)]
 
-    assert [Taken("1", ahead=True), Taken("2", ahead=True)] == given
+    assert [("1", True), ("2", True)] == [(one.id, one.ahead) for one in given]
     assert AHEAD == opener.begun
+
+
+async def test_in_stock(flows: Flows, opener: Opener) -> None:
+    """In stock is what is open already, and fresh."""
+    before = flows.in_stock
+    opener.going.clear()
+    flows.restock()
+    await settled()
+    under_way = flows.in_stock
+    opener.going.set()
+    await settled()
+    opener.seconds += MOST_AGE_SECONDS
+    then = flows.in_stock
+    opener.seconds += 1
+
+    assert [False, False, True, False] == [before, under_way, then, flows.in_stock]
+
+
+async def test_give_back(flows: Flows, opener: Opener) -> None:
+    """One that nothing was done with goes to the next, for as long as it is fresh."""
+    flows.restock()
+    await settled()
+    unused = await flows.take()
+    flows.give_back(unused)
+    again = await flows.take()
+    flows.give_back(again)
+    opener.seconds += MOST_AGE_SECONDS + 1
+
+    assert ("1", "1") == (unused.id, again.id)
+    assert "3" == (await flows.take()).id
+
+
+async def test_give_back_of_own(flows: Flows) -> None:
+    """One that was opened for a caller, who knows how long ago, is not kept."""
+    flows.give_back(await flows.take())
+
+    assert not flows.in_stock
 
 
 async def test_full(flows: Flows, opener: Opener) -> None:
@@ -176,7 +216,7 @@ async def test_fails(flows: Flows, opener: Opener) -> None:
     await settled()
     opener.going.set()
 
-    assert Taken("3", ahead=False) == await taking
+    assert Taken("3") == await taking
 
 
 async def test_nothing_can_be_opened(flows: Flows, opener: Opener) -> None:
@@ -201,7 +241,7 @@ async def test_hangs(
     await settled()
     opener.going.set()
 
-    assert Taken("3", ahead=False) == await taking
+    assert Taken("3") == await taking
 
 
 async def test_discard(flows: Flows, opener: Opener) -> None:

@@ -21,6 +21,9 @@ MOST_AGE_SECONDS: Final = 10.0
 # One that is being opened is waited for so long. It takes milliseconds, or something is
 # wrong with that call alone, and another is made.
 PATIENCE_SECONDS: Final = 0.1
+# Before one is opened for the stock: so that the answer goes out first to the caller
+# who has taken the last one from there.
+ANSWER_FIRST_SECONDS: Final = 0.001
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +32,16 @@ class Taken:
 
     Args:
         id: Its id.
-        ahead: Whether it was opened before the caller came. Kratos may have forgotten
-            it since.
+        opening: How it came into the stock, where it was opened before the caller came.
     """
 
     id: str
-    ahead: bool
+    opening: _Opening | None = None
+
+    @property
+    def ahead(self) -> bool:
+        """Whether it was in stock. Kratos may have forgotten it since."""
+        return self.opening is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +73,12 @@ class Flows:
         self._waiting = 0
         self._closed = False
 
+    @property
+    def in_stock(self) -> bool:
+        """Whether one can be had at once."""
+        self._sort_out()
+        return bool(self._stock) and _is_good(self._stock[0].flow_id)
+
     async def take(self) -> Taken:
         """Give a flow that nobody else was given.
 
@@ -74,17 +87,23 @@ class Flows:
         """
         self._sort_out()
         if self._stock:
-            flow_id = self._stock.popleft().flow_id
+            oldest = self._stock.popleft()
+            flow_id = oldest.flow_id
             if not flow_id.done():
                 await asyncio.wait([flow_id], timeout=PATIENCE_SECONDS)
             if _is_good(flow_id):
-                return Taken(flow_id.result(), ahead=True)
+                return Taken(flow_id.result(), oldest)
             flow_id.cancel()
         self._waiting += 1
         try:
-            return Taken(await self._open(), ahead=False)
+            return Taken(await self._open())
         finally:
             self._waiting -= 1
+
+    def give_back(self, taken: Taken) -> None:
+        """Keep a flow that nothing was done with for the next one."""
+        if taken.opening is not None:
+            self._stock.appendleft(taken.opening)
 
     def restock(self) -> None:
         """Have flows opened until the stock is full; nobody waits for them.
@@ -97,7 +116,7 @@ class Flows:
             return
         while len(self._stock) < self._ahead and not self._closed:
             # In no caller's trace: whose call will use it is not known.
-            opening = asyncio.create_task(self._open(), context=Context())
+            opening = asyncio.create_task(self._open_soon(), context=Context())
             self._under_way.add(opening)
             opening.add_done_callback(self._opened)
             self._stock.append(_Opening(opening, self._clock()))
@@ -113,6 +132,10 @@ class Flows:
         self.discard()
         if self._under_way:
             await asyncio.wait(self._under_way)
+
+    async def _open_soon(self) -> str:
+        await asyncio.sleep(ANSWER_FIRST_SECONDS)
+        return await self._open()
 
     def _sort_out(self) -> None:
         """Drop from the stock's old end what is too old, or could not be opened."""

@@ -8,6 +8,8 @@ through all that are in these states, for each batch.
 
 from __future__ import annotations
 
+import asyncio
+import time
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -17,7 +19,7 @@ from signupd.ledger.tables import LEASED, event_totals, events, send_buckets, si
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import Collection
+    from collections.abc import Awaitable, Callable, Collection
 
     from signupd.ledger.database import Database
 
@@ -31,7 +33,7 @@ _BY_ID = sa.func.coalesce(signups.c.signup_id, signups.c.signup_id)
 
 # Rows that one statement changes at the most: what others commit meanwhile waits until
 # all that it has written is on the disk.
-AT_ONCE: Final = 25
+AT_ONCE: Final = 10
 _MOST: Final = sa.bindparam("most", type_=sa.Integer)
 
 
@@ -43,10 +45,17 @@ class Backlog:
     Args:
         database: Of the ledger.
         batch: How many rows one call takes at the most.
+        rest: Waits for so many seconds.
     """
 
-    def __init__(self, database: Database, batch: int) -> None:
+    def __init__(
+        self,
+        database: Database,
+        batch: int,
+        rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
         self._database = database
+        self._rest = rest
         self.batch = batch
 
     async def ping(self) -> None:
@@ -202,11 +211,16 @@ class Backlog:
         )
 
     async def _count(self, statement: sa.Update | sa.Delete) -> int:
-        """Have a statement that changes some rows change a batch, a few at a time."""
+        """Have a statement that changes some rows change a batch, a few at a time.
+
+        After each time callers have the database to themselves for as long.
+        """
         count = 0
         while count < self.batch:
             most = min(AT_ONCE, self.batch - count)
+            begun = time.monotonic()
             met = (await self._database.run(statement, {_MOST.key: most})).count
+            await self._rest(time.monotonic() - begun)
             count += met
             if met < most:
                 break

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.engine import CONNECTIONS
-from signupd.ledger.prepared import Prepared
+from signupd.ledger.prepared import Followed, Prepared
 from signupd.ledger.reader import Reader
 from signupd.ledger.statements import Statement, TransactionLost
 from signupd.ledger.workers import Workers
@@ -121,6 +121,23 @@ class Database:
     def prepare(self, statement: sa.Executable) -> Prepared:
         """Make a statement ready that is going to be run often."""
         return Prepared(statement, self._engine.dialect)
+
+    def prepare_both(self, first: Any, then: sa.Insert, wanted: int) -> Prepared:
+        """Make two changes ready that are made together.
+
+        Args:
+            first: Returns rows, which are the result.
+            then: Made only where these are as many as they should be.
+            wanted: How many that is.
+        """
+        if not self.shared:
+            return Followed(first, then, wanted, self._engine.dialect)
+        made = first.cte("made")
+        count = sa.select(sa.func.count()).select_from(made).scalar_subquery()
+        columns = then.table.columns
+        given = sa.select(*[sa.bindparam(one.name, type_=one.type) for one in columns])
+        following = then.from_select([*columns], given.where(count == wanted))
+        return self.prepare(sa.select(made).add_cte(following.cte("following")))
 
     def timed(self, query: sa.Select[Any]) -> sa.Select[Any]:
         """Have a query bring the database's time along, for ``read_one``."""

@@ -68,17 +68,16 @@ class Ledger:
         """Tell the time that deadlines go by, in microseconds."""
         return self._database.now()
 
-    async def add(self, record: Record) -> bool:
+    async def add(self, record: Record) -> None:
         """Insert a new row.
 
-        Returns:
-            False, with nothing inserted, when its caller used its request id before.
+        Raises:
+            SignupBusy: Its caller used its request id before; nothing is inserted.
         """
         try:
             await self._database.run(self._adding, record._asdict())
-        except ConstraintBroken:
-            return False
-        return True
+        except ConstraintBroken as error:
+            raise SignupBusy from error
 
     async def find(self, signup_id: uuid.UUID) -> Found | None:
         """Read a row by its id."""

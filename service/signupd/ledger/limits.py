@@ -13,13 +13,17 @@ from typing import TYPE_CHECKING, Any, Final
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from signupd.errors import SendLimitReached
-from signupd.ledger.tables import send_buckets
+from signupd.errors import SendLimitReached, SignupBusy
+from signupd.ledger.statements import ConstraintBroken
+from signupd.ledger.tables import send_buckets, signups
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from sqlalchemy.sql.dml import ReturningInsert
+
     from signupd.ledger.database import Database
+    from signupd.ledger.record import Record
 
 # An address and a client; statements are made beforehand, for as many draws as this.
 MOST_DRAWS: Final = 2
@@ -67,17 +71,27 @@ class Buckets:
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._statements = [
-            database.prepare(_drawing(database, n + 1)) for n in range(MOST_DRAWS)
+        drawing = [_drawing(database, n + 1) for n in range(MOST_DRAWS)]
+        self._alone = [database.prepare(one) for one in drawing]
+        self._beginning = [
+            database.prepare_both(one, signups.insert(), n + 1)
+            for n, one in enumerate(drawing)
         ]
 
-    async def take(self, draws: Sequence[Draw]) -> list[Drawn]:
+    async def take(
+        self, draws: Sequence[Draw], beginning: Record | None = None
+    ) -> list[Drawn]:
         """Draw on all of the buckets or on none.
+
+        Args:
+            draws: One for each bucket.
+            beginning: A new row of a sign-up, inserted with that or not at all.
 
         Raises:
             SendLimitReached: One has no room; with the time until all would have.
+            SignupBusy: The row's caller used its request id before.
         """
-        drawn = await self._draw(draws)
+        drawn = await self._draw(draws, beginning)
         if len(drawn) == len(draws):
             return drawn
         # Somebody was faster on the other one, after this statement looked at it.
@@ -104,9 +118,16 @@ class Buckets:
             )
             await self._database.run(statement)
 
-    async def _draw(self, draws: Sequence[Draw]) -> list[Drawn]:
-        statement = self._statements[len(draws) - 1]
-        rows = (await self._database.run(statement, _values(draws))).rows
+    async def _draw(
+        self, draws: Sequence[Draw], beginning: Record | None = None
+    ) -> list[Drawn]:
+        values, statements = _values(draws), self._alone
+        if beginning is not None:
+            values, statements = values | beginning._asdict(), self._beginning
+        try:
+            rows = (await self._database.run(statements[len(draws) - 1], values)).rows
+        except ConstraintBroken as error:
+            raise SignupBusy from error
         times: dict[bytes, int] = {row[0]: row[1] for row in rows}
         return [Drawn(one, times[one.digest]) for one in draws if one.digest in times]
 
@@ -123,7 +144,7 @@ class Buckets:
         return max(0, (free_time or now) - now)
 
 
-def _drawing(database: Database, count: int) -> sa.Executable:
+def _drawing(database: Database, count: int) -> ReturningInsert[Any]:
     """Make the statement that draws on so many buckets.
 
     It returns the digests of those it drew on, and when. If it sees one without room it

@@ -107,6 +107,39 @@ class Prepared:
         return row
 
 
+class Followed(Prepared):
+    """A change by which another depends, ready to be run on SQLite; all or nothing.
+
+    PostgreSQL has both in one statement, which SQLite cannot do.
+
+    Args:
+        first: Returns rows.
+        then: What follows, where these are as many as they should be.
+        wanted: How many that is.
+        dialect: SQLite's.
+    """
+
+    def __init__(self, first: Any, then: Any, wanted: int, dialect: sa.Dialect) -> None:
+        super().__init__(first, dialect)
+        self._then = Prepared(then, dialect)
+        self._wanted = wanted
+
+    def run(self, driver: Any, values: Values) -> Rows:
+        """Run both, or the first alone; as ``Prepared.run``."""
+        driver.execute("SAVEPOINT followed")
+        try:
+            first = super().run(driver, values)
+            if len(first.rows) == self._wanted:
+                self._then.run(driver, values)
+            driver.execute("RELEASE followed")
+        except BaseException:
+            if driver.in_transaction:
+                driver.execute("ROLLBACK TO followed")
+                driver.execute("RELEASE followed")
+            raise
+        return first
+
+
 @dataclass(frozen=True, slots=True)
 class _Input:
     """A parameter: given by its name, told by a function, or always the same."""

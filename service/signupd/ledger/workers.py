@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import sqlite3
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -81,9 +82,7 @@ class Workers:
             raise RuntimeError("the ledger is closed")
         job = Job.of(statement, self._give_up)
         self._waiting.append(job)
-        if not self._called:  # once for all that come in this turn of the loop
-            self._called = True
-            asyncio.get_running_loop().call_soon(self._assign)
+        self._assign_soon()
         return job.done
 
     async def close(self) -> None:
@@ -104,6 +103,16 @@ class Workers:
     def _give_up(self, job: Job) -> None:
         with contextlib.suppress(ValueError):
             self._waiting.remove(job)
+
+    def _assign_soon(self) -> None:
+        """Assign once for all that come in this turn of the loop, and in the next.
+
+        What the news of this turn leads to is there by then, and shares the commit.
+        """
+        if not self._called:
+            self._called = True
+            loop = asyncio.get_running_loop()
+            loop.call_soon(loop.call_soon, self._assign)
 
     def _assign(self) -> None:
         """Give those that are free what waits."""
@@ -152,7 +161,8 @@ class Workers:
             for other in self._workers:
                 other.stale = True
         self._idle.append(worker)
-        self._assign()
+        # Whoever was told just now may have the next change ready, in the same commit.
+        self._assign_soon()
 
 
 @dataclass(frozen=True, slots=True)
@@ -262,6 +272,11 @@ class _Worker:
 
     def _patiently(self, connection: sa.Connection, work: _Work) -> Outcomes:
         """Wait for others' locks, as the loop with this connection must not."""
+        if work.begun is not None:
+            with contextlib.suppress(sqlite3.OperationalError):
+                self._driver.execute("COMMIT")
+                return work.begun
+        # In WAL mode, nobody is waited for at a commit; elsewhere for readers.
         self._driver.execute(f"PRAGMA busy_timeout = {WAIT_SECONDS * 1000}")
         if work.begun is None:
             outcomes = run(connection, work.statements)

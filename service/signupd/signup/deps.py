@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from signupd.address import Address
     from signupd.kratos.client import Kratos
     from signupd.kratos.flows import Flows
+    from signupd.kratos.looks import Looks
     from signupd.kratos.outcomes import Delivery
     from signupd.ledger.ledger import Ledger
     from signupd.ledger.limits import Buckets
@@ -32,6 +33,7 @@ class Deps:
     buckets: Buckets
     kratos: Kratos
     flows: Flows
+    looks: Looks
     keys: KeyRing
     rules: Rules
     gate: Gate

@@ -73,6 +73,11 @@ class Gate:
         self._fault: KratosIncompatible | KratosUnavailable | None = None
         self._next_try = 0.0
 
+    @property
+    def proved(self) -> bool:
+        """Whether nothing is to be asked of Kratos any more."""
+        return self._proved
+
     def distrust(self) -> None:
         """Have the proof made again: Kratos was seen to store without asking."""
         self._proved = False

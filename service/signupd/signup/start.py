@@ -25,7 +25,7 @@ from signupd.signup import transitions
 from signupd.signup.contents import Contents, open_contents, seal_contents, seal_mask
 from signupd.signup.deps import Answer
 from signupd.signup.digests import address_digest
-from signupd.signup.limits import Counted, client_of, first_mail, uncount
+from signupd.signup.limits import Counted, FirstMail, client_of, uncount
 from signupd.signup.rules import SECOND
 from signupd.signup.settle import mail_went, settle
 from signupd.signup.traits import identity_traits
@@ -92,17 +92,22 @@ async def _begin(
     """Count the mail, write the sign-up down, and have the mail sent."""
     digest = address_digest(deps.keys, address.text)
     client = client_of(deps.keys, request.client_ip)
-    async with first_mail(deps, digest, client) as counted:
+    async with FirstMail(deps, digest, client) as mail:
+        if not (deps.gate.proved and deps.flows.in_stock):
+            await mail.count()  # before Kratos is asked for anything
         await deps.gate.prove(traits)
         flow = await deps.flows.take()
         contents = Contents(
             address.text, traits, request.locale, flow.id, client=client
         )
         record = _new_record(deps, request, address, contents, digest)
-        if not await deps.ledger.add(record):
-            raise SignupBusy
+        try:
+            await mail.begin(record)
+        except (SendLimitReached, SignupBusy):
+            deps.flows.give_back(flow)  # nothing is written that names it
+            raise
     try:
-        answer = await _send(deps, record, contents, counted)
+        answer = await _send(deps, record, contents, mail.counted)
     except KratosFlowGone:
         if not flow.ahead:
             raise
@@ -154,14 +159,15 @@ async def _resume(deps: Deps, found: Found) -> Answer:
         # No token was ever told: when this sign-up is over the request may begin anew.
         wait = record.expire_time - found.now
         raise SendLimitReached(retry_after_seconds=wait / SECOND)
-    async with first_mail(deps, record.address_digest, contents.client) as counted:
+    async with FirstMail(deps, record.address_digest, contents.client) as mail:
+        await mail.count()
         contents = replace(contents, flow_id=await deps.kratos.open_registration())
         sealed = seal_contents(deps.keys, record.signup_id, contents)
         sends = record.sends + 1
         record = await deps.ledger.change(
             record, **transitions.sending(found.now, deps.rules, sealed, sends)
         )
-    return await _send(deps, record, contents, counted)
+    return await _send(deps, record, contents, mail.counted)
 
 
 async def _send(

@@ -26,6 +26,7 @@ from signupd.signup.find import signup_of
 from signupd.signup.settle import conclude_code, delete_ghost, refuse_late
 
 if TYPE_CHECKING:
+    from signupd.kratos.looks import Look
     from signupd.ledger.ledger import Found
     from signupd.signup.deps import Deps
 
@@ -77,9 +78,10 @@ async def verify_code(deps: Deps, token: str, code: str) -> Answer:
         contents = open_contents(deps.keys, found.record)
         record = await _grant(deps, found, contents, code)
         submitted = Submitted(found.record, record, contents, code)
-        answer = await _ask_kratos(deps, submitted)
-        if answer is CodeAnswer.PROVED:
-            return await _proved(deps, submitted)
+        async with deps.looks.prepare(contents.flow_id, contents.address) as look:
+            answer = await _ask_kratos(deps, submitted, look)
+            if answer is CodeAnswer.PROVED:
+                return await _proved(deps, record, look)
         return await _not_proved(deps, submitted, answer)
 
 
@@ -112,7 +114,7 @@ async def _grant(deps: Deps, found: Found, contents: Contents, code: str) -> Rec
     return await deps.ledger.change(record, **changes)
 
 
-async def _ask_kratos(deps: Deps, submitted: Submitted) -> CodeAnswer:
+async def _ask_kratos(deps: Deps, submitted: Submitted, look: Look) -> CodeAnswer:
     """Post the code under the row's lease, until it is known what it was."""
     before, record = submitted.before, submitted.record
     contents, code = submitted.contents, submitted.code
@@ -123,6 +125,7 @@ async def _ask_kratos(deps: Deps, submitted: Submitted) -> CodeAnswer:
         raise
     except KratosUnavailable:
         deps.log.warning("answer_lost", signup_id=str(record.signup_id))
+        await look.leave()  # what it saw may be long past when the code is proved
         result = None
     except SignupdError:
         await deps.ledger.change(record, **transitions.undecided())
@@ -167,10 +170,9 @@ async def _passed(deps: Deps, contents: Contents) -> bool:
     return state is FlowState.PASSED_CHALLENGE
 
 
-async def _proved(deps: Deps, submitted: Submitted) -> Answer:
-    record = submitted.record
+async def _proved(deps: Deps, record: Record, look: Look) -> Answer:
     try:
-        account = await deps.kratos.find_identity(submitted.contents.address)
+        account = await look.result()
         record = await conclude_code(deps, record, account)
     except SignupdError:
         await deps.ledger.change(record, **transitions.undecided())
