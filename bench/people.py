@@ -40,21 +40,6 @@ SET_PASSWORD = Step("SetPassword")
 CANCEL = Step("CancelSignup")
 
 
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Somebody who signs up.
-
-    Attributes:
-        email: The address.
-        held: What they go on with: a token, or by hand a flow's id.
-        code: What they were mailed.
-    """
-
-    email: str
-    held: str = ""
-    code: str = ""
-
-
 def addresses(count: int) -> list[str]:
     """Make up addresses that nobody has used before."""
     return [f"{secrets.token_hex(8)}@example.com" for _ in range(count)]

@@ -193,7 +193,6 @@ class Site:
         database: str,
         settings: Mapping[str, str] | None = None,
         cores: set[int] | None = None,
-        postgres: Postgres | None = None,
     ) -> Iterator[Served]:
         """Run signupd in front of a Kratos, as many as that one knows hooks of.
 
@@ -202,13 +201,11 @@ class Site:
             database: One of DATABASES, for the ledger.
             settings: Further settings.
             cores: Where they run, if not on the core of what is measured.
-            postgres: For the ledger, if it is in PostgreSQL and not in everybody's.
         """
-        postgres = postgres or self.postgres
         with ExitStack() as resources:
             temporary = tempfile.TemporaryDirectory(prefix="signupd-")
             directory = Path(resources.enter_context(temporary))
-            ledger = _ledger(database, directory, postgres)
+            ledger = _ledger(database, directory, self.postgres)
             servers = []
             for hook in behind.hooks:
                 home = directory / str(hook)
@@ -230,7 +227,7 @@ class Site:
                 [server.pid for server in servers if server.pid is not None],
                 tuple(servers),
                 ledger["LEDGER_URL"],
-                postgres.pid if database == POSTGRESQL else None,
+                self.postgres.pid if database == POSTGRESQL else None,
             )
 
 

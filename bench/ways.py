@@ -4,100 +4,116 @@ from __future__ import annotations
 
 import json
 import subprocess
-from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Protocol
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
-from bench import people
-from bench.load import Way
-from bench.people import PASSWORD, SET_PASSWORD, START, VERIFY
+from bench.people import PASSWORD
 from bench.programs import ProgramFailedError
+from devstack.mailbox import MailMissingError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.people import Person, Step
     from bench.site import Served, Site
     from devstack.kratos import Kratos
+    from devstack.mailbox import Mailbox
 
-# As go/byhand/main.go names them.
-STEPS = {START: "start", VERIFY: "verify", SET_PASSWORD: "password"}
+# The last mail comes when the machine gets round to it.
+MAIL_SECONDS = 60.0
 
 
 @dataclass(frozen=True, slots=True)
-class Taken:
-    """A step that all have taken; lists are in the order of the people.
+class Path:
+    """A way to an account, which go/signups knows how to go.
 
     Attributes:
-        seconds: From the first call to the last answer.
-        micros: How long each waited.
-        held: What each goes on with.
-    """
-
-    seconds: float
-    micros: list[int]
-    held: list[str]
-
-
-class Path(Protocol):
-    """A way to an account.
-
-    Attributes:
+        arguments: What that program is told.
         pids: The processes that it uses, by what they are.
     """
 
+    arguments: list[str]
     pids: dict[str, list[int]]
 
-    def take(self, step: Step, crowd: Sequence[Person], concurrency: int) -> Taken:
-        """Have everybody take a step."""
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """How people fared; lists are in their order, microseconds they waited at a step.
+
+    Attributes:
+        seconds: From the first call to the last answer.
+        start: At StartSignup.
+        verify: At VerifyCode.
+        finish: At SetPassword; zeros where nobody went as far.
+    """
+
+    seconds: float
+    start: list[int]
+    verify: list[int]
+    finish: list[int]
 
 
-class ByHand:
-    """Direct calls to Kratos, by go/byhand.
+def by_hand(site: Site, kratos: Kratos) -> Path:
+    """Go by direct calls to a Kratos, which asks go/hooks."""
+    urls = [f"-public={kratos.public_url}", f"-admin={kratos.admin_url}"]
+    return Path(urls, {"service": [], **_behind(site, kratos)})
+
+
+def through(site: Site, kratos: Kratos, served: Served) -> Path:
+    """Go through the one signupd that a Kratos asks."""
+    (target,) = served.targets
+    pids = {"service": served.pids, **_behind(site, kratos)}
+    return Path([f"-signupd={target}"], pids)
+
+
+def walk(
+    site: Site,
+    path: Path,
+    mailbox: Mailbox,
+    emails: Sequence[str],
+    *arguments: str,
+) -> Walked:
+    """Sign people up.
 
     Args:
         site: Where.
-        kratos: A Kratos that asks go/hooks.
+        path: The way they go.
+        mailbox: Where their codes come.
+        emails: Their addresses.
+        arguments: Further ones, of go/signups.
+
+    Raises:
+        ProgramFailedError: Somebody did not arrive.
     """
+    command = [str(site.program("signups")), *path.arguments, *arguments]
+    with subprocess.Popen(  # noqa: S603 - our own program
+        command,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    ) as program:
+        try:
+            _tell(program, {"emails": emails, "password": PASSWORD})
+            for email in emails:
+                mail = mailbox.wait_for(email, timeout_seconds=MAIL_SECONDS)
+                _tell(program, {"email": email, "code": mail.code})
+        except (BrokenPipeError, MailMissingError):
+            if program.poll() is None:
+                program.kill()
+                raise
+        except BaseException:
+            program.kill()
+            raise
+        report, complaint = program.communicate()
+    if program.returncode:
+        raise ProgramFailedError(complaint.decode())
+    return Walked(**json.loads(report))
 
-    def __init__(self, site: Site, kratos: Kratos) -> None:
-        urls = f"-public={kratos.public_url}", f"-admin={kratos.admin_url}"
-        self._command = [str(site.program("byhand")), *urls]
-        self.pids = {"service": [], **_behind(site, kratos)}
 
-    def take(self, step: Step, crowd: Sequence[Person], concurrency: int) -> Taken:
-        """Have everybody take a step, by the calls that signupd would make for it."""
-        given = [asdict(who) | {"password": PASSWORD} for who in crowd]
-        done = subprocess.run(  # noqa: S603 - our own program
-            [*self._command, f"-step={STEPS[step]}", f"-concurrency={concurrency}"],
-            input=json.dumps(given).encode(),
-            capture_output=True,
-            check=False,
-        )
-        if done.returncode:
-            raise ProgramFailedError(done.stderr.decode())
-        return Taken(**json.loads(done.stdout))
-
-
-class Through:
-    """The RPCs of a signupd, which its Kratos asks."""
-
-    def __init__(self, site: Site, kratos: Kratos, served: Served) -> None:
-        self._site = site
-        self._targets = served.targets
-        self.pids = {"service": served.pids, **_behind(site, kratos)}
-
-    def take(self, step: Step, crowd: Sequence[Person], concurrency: int) -> Taken:
-        """Have everybody take a step, by one RPC."""
-        held = [who.held for who in crowd]
-        if step is START:
-            requests = people.starts(who.email for who in crowd)
-        elif step is VERIFY:
-            requests = people.verifies(held, [who.code for who in crowd])
-        else:
-            requests = people.set_passwords(held)
-        way = Way(concurrency=concurrency)
-        sent = self._site.load.send(self._targets, step.method, requests, way)
-        return Taken(sent.seconds, sent.micros, people.tokens_of(sent.answers))
+def _tell(program: subprocess.Popen[bytes], what: dict[str, Any]) -> None:
+    if program.stdin is None:
+        raise AssertionError("it was made with a pipe")
+    program.stdin.write(json.dumps(what).encode() + b"\n")
+    program.stdin.flush()
 
 
 def _behind(site: Site, kratos: Kratos) -> dict[str, list[int]]:

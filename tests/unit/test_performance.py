@@ -9,7 +9,13 @@ import pytest
 
 from bench import results
 from bench.abandoned import MEBIBYTE
-from bench.byhand import LEAST_RATE_PERCENT, MOST_CPU_PERCENT, tables
+from bench.byhand import (
+    BOUNDED,
+    LEAST_RATE_PERCENT,
+    MOST_ADDED_MS,
+    MOST_CPU_PERCENT,
+    tables,
+)
 from bench.cost import LEAST_SHARES
 from bench.growth import MOST_TIMES as MOST_GROWN
 from bench.sameness import MOST_CHANCE, PAIRS, guessed_right
@@ -86,11 +92,25 @@ def test_beside_the_sweeper(database: str) -> None:
     assert row["swept_p99_micros"] <= MOST_TIMES * row["quiet_p99_micros"]
 
 
-def test_by_hand() -> None:
-    """In every layout sign-ups are nearly as many, and cost little more, as by hand."""
-    _, whole = tables(results.read(results.DIRECTORY, "byhand"))
+def test_one_at_a_time() -> None:
+    """Who is alone waits hardly longer than by hand, all the way or step by step."""
+    steps, _, abreast = tables(results.read(results.DIRECTORY, "byhand"))
+    alone = [
+        (one.chart.series[f"p{percent}"][place], most)
+        for one in (steps, abreast)
+        for place, label in enumerate(one.chart.labels)
+        if ", 1, " in label
+        for percent, most in MOST_ADDED_MS.items()
+    ]
 
-    assert whole.chart is not None
+    assert 2 * len(BOUNDED) * len(DATABASES) * len(MOST_ADDED_MS) == len(alone)
+    assert all(added <= most for added, most in alone)
+
+
+def test_by_hand() -> None:
+    """Sign-ups are nearly as many, and cost little more, as by hand."""
+    _, whole, _ = tables(results.read(results.DIRECTORY, "byhand"))
+
     assert min(whole.chart.series["sign-ups/s"]) >= LEAST_RATE_PERCENT
     assert max(whole.chart.series["CPU"]) <= MOST_CPU_PERCENT
 

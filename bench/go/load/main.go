@@ -100,7 +100,7 @@ func connect(targets []string, connections int) ([]*grpc.ClientConn, error) {
 			if err != nil {
 				return nil, err
 			}
-			if err := wait(made); err != nil {
+			if err := ready(made); err != nil {
 				return nil, err
 			}
 			connected = append(connected, made)
@@ -109,8 +109,8 @@ func connect(targets []string, connections int) ([]*grpc.ClientConn, error) {
 	return connected, nil
 }
 
-// wait makes the connection, so that no call's time has it in it.
-func wait(made *grpc.ClientConn) error {
+// ready makes the connection, so that no call's time has it in it.
+func ready(made *grpc.ClientConn) error {
 	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
 	defer cancel()
 	made.Connect()
@@ -139,20 +139,31 @@ func send(
 				if index >= len(calls) {
 					return
 				}
-				due := time.Now()
+				called := time.Now()
 				if rate > 0 {
-					// The wait for a free worker counts too: a caller would not know
-					// that the server is the reason why it was not asked in time.
-					due = begin.Add(time.Duration(float64(index) / rate * 1e9))
-					time.Sleep(time.Until(due))
+					due := begin.Add(time.Duration(float64(index) / rate * 1e9))
+					called = wait(due)
 				}
 				one(&calls[index], connection, method)
-				calls[index].micros = time.Since(due).Microseconds()
+				calls[index].micros = time.Since(called).Microseconds()
 			}
 		}()
 	}
 	workers.Wait()
 	return time.Since(begin).Seconds()
+}
+
+// wait waits until a call is due and gives the moment from which it counts. It counts
+// from when it was due if no worker was free by then: a caller would not know that the
+// server is the reason why it was not asked in time. What the timer is late by does not
+// count.
+func wait(due time.Time) time.Time {
+	early := time.Until(due)
+	if early <= 0 {
+		return due
+	}
+	time.Sleep(early)
+	return time.Now()
 }
 
 func one(call *call, connection *grpc.ClientConn, method string) {
