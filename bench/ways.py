@@ -96,7 +96,9 @@ def walk(
             for email in emails:
                 mail = mailbox.wait_for(email, timeout_seconds=MAIL_SECONDS)
                 _tell(program, {"email": email, "code": mail.code})
-        except (BrokenPipeError, MailMissingError):
+        except BrokenPipeError:
+            pass  # it has ended, and says why
+        except MailMissingError:
             if program.poll() is None:
                 program.kill()
                 raise

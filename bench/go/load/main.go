@@ -20,14 +20,13 @@ import (
 	"time"
 
 	"google.golang.org/grpc"
-	"google.golang.org/grpc/connectivity"
-	"google.golang.org/grpc/credentials/insecure"
 	"google.golang.org/grpc/status"
+
+	"kratos-signup/bench/dial"
 )
 
 const (
-	callTimeout    = 60 * time.Second
-	connectTimeout = 10 * time.Second
+	callTimeout = 60 * time.Second
 	// The server takes no request larger than this.
 	maxMessage = 64 * 1024
 )
@@ -46,18 +45,6 @@ type call struct {
 	micros  int64
 	code    string
 }
-
-// raw passes bytes through as they are.
-type raw struct{}
-
-func (raw) Marshal(value any) ([]byte, error) { return *value.(*[]byte), nil }
-
-func (raw) Unmarshal(data []byte, value any) error {
-	*value.(*[]byte) = append([]byte(nil), data...)
-	return nil
-}
-
-func (raw) Name() string { return "proto" }
 
 func main() {
 	log.SetFlags(0)
@@ -91,35 +78,14 @@ func connect(targets []string, connections int) ([]*grpc.ClientConn, error) {
 	var connected []*grpc.ClientConn
 	for range connections {
 		for _, target := range targets {
-			made, err := grpc.NewClient(
-				target,
-				grpc.WithTransportCredentials(insecure.NewCredentials()),
-				grpc.WithNoProxy(),
-				grpc.WithDefaultCallOptions(grpc.ForceCodec(raw{})),
-			)
+			made, err := dial.To(target)
 			if err != nil {
-				return nil, err
-			}
-			if err := ready(made); err != nil {
 				return nil, err
 			}
 			connected = append(connected, made)
 		}
 	}
 	return connected, nil
-}
-
-// ready makes the connection, so that no call's time has it in it.
-func ready(made *grpc.ClientConn) error {
-	ctx, cancel := context.WithTimeout(context.Background(), connectTimeout)
-	defer cancel()
-	made.Connect()
-	for state := made.GetState(); state != connectivity.Ready; state = made.GetState() {
-		if !made.WaitForStateChange(ctx, state) {
-			return errors.New("no connection to " + made.Target())
-		}
-	}
-	return nil
 }
 
 // send sends each call once and gives the seconds that all of it took.
