@@ -86,8 +86,9 @@ class Hooks:
     async def code(self, request: web.Request) -> web.Response:
         """Say no to an account at the code: that alone tells that it was right."""
         self._admit(request)
-        if flow_id := _texts(await _content(request), "flow_id"):
-            self._told(*flow_id)
+        said = _texts(await _content(request), "flow_id")
+        if said is not None:
+            self._told(said[0])
         return _json(403, _PROVED)
 
     async def password(self, request: web.Request) -> web.Response:
@@ -117,7 +118,7 @@ class Hooks:
 
 
 async def _content(request: web.Request) -> bytes:
-    """Read a body, of which nothing depends."""
+    """Read a body that nothing depends on."""
     try:
         return await request.read()
     except web.HTTPRequestEntityTooLarge:

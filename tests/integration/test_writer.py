@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.database import MOST_TOGETHER, Database
 from signupd.ledger.engine import open_engine
-from signupd.ledger.statements import ConstraintBroken
+from signupd.ledger.statements import ConstraintBroken, commits
 
 from tests.doubles.clock import ClockDouble
 
@@ -233,3 +233,28 @@ async def test_closed(ledger: Ledger) -> None:
     for late in (ledger.add("a"), ledger.add("b"), ledger.names()):
         with pytest.raises(LedgerUnavailable):
             await late
+
+
+def test_readers_in_the_way(tmp_path: Path) -> None:
+    """Without a WAL a commit that readers are in the way of is left for later."""
+    writer, reader = (
+        sqlite3.connect(tmp_path / "journal.db", timeout=0, isolation_level=None)
+        for _ in range(2)
+    )
+    writer.execute("CREATE TABLE things (name TEXT)")
+    writer.executemany("INSERT INTO things VALUES (?)", [("a",), ("b",)])
+    writer.execute("BEGIN IMMEDIATE")
+    writer.execute("INSERT INTO things VALUES ('c')")
+    reading = reader.execute("SELECT name FROM things")
+    reading.fetchone()
+    before, open_still = commits(writer), writer.in_transaction
+    reading.close()
+    after = commits(writer)
+    with pytest.raises(sqlite3.OperationalError):
+        commits(writer)  # there is nothing to commit
+    count = reader.execute("SELECT count(*) FROM things").fetchone()
+    writer.close()
+    reader.close()
+
+    assert (False, True, True) == (before, open_still, after)
+    assert (3,) == count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,25 @@ def begin(connection: sa.Connection, statements: Sequence[Statement]) -> Outcome
     driver: Any = connection.connection.driver_connection
     driver.execute("BEGIN IMMEDIATE")
     return [_attempt(connection, driver, one) for one in statements]
+
+
+def commits(driver: Any) -> bool:
+    """Commit on SQLite, if nobody has to be waited for: in WAL mode nobody has.
+
+    Args:
+        driver: The driver's own connection, which waits for nobody.
+
+    Returns:
+        False where others still read what would be overwritten; the transaction is
+        left open.
+    """
+    try:
+        driver.execute("COMMIT")
+    except sqlite3.OperationalError as error:
+        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        return False
+    return True
 
 
 def drivers_error(error: Exception) -> Exception:

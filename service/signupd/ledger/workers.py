@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import sqlite3
 import time
 from collections import deque
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from signupd.ledger.engine import WAIT_SECONDS, let_go
 from signupd.ledger.jobs import LONGEST_SECONDS, Job
 from signupd.ledger.prepared import Prepared
-from signupd.ledger.statements import begin, drivers_error, run
+from signupd.ledger.statements import begin, commits, drivers_error, run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -105,10 +104,7 @@ class Workers:
             self._waiting.remove(job)
 
     def _assign_soon(self) -> None:
-        """Assign once for all that come in this turn of the loop, and in the next.
-
-        What the news of this turn leads to is there by then, and shares the commit.
-        """
+        """Assign once for all that comes in this turn of the loop, or of this turn."""
         if not self._called:
             self._called = True
             loop = asyncio.get_running_loop()
@@ -161,8 +157,7 @@ class Workers:
             for other in self._workers:
                 other.stale = True
         self._idle.append(worker)
-        # Whoever was told just now may have the next change ready, in the same commit.
-        self._assign_soon()
+        self._assign_soon()  # with what those who were told now want next
 
 
 @dataclass(frozen=True, slots=True)
@@ -272,11 +267,8 @@ class _Worker:
 
     def _patiently(self, connection: sa.Connection, work: _Work) -> Outcomes:
         """Wait for others' locks, as the loop with this connection must not."""
-        if work.begun is not None:
-            with contextlib.suppress(sqlite3.OperationalError):
-                self._driver.execute("COMMIT")
-                return work.begun
-        # In WAL mode, nobody is waited for at a commit; elsewhere for readers.
+        if work.begun is not None and commits(self._driver):
+            return work.begun
         self._driver.execute(f"PRAGMA busy_timeout = {WAIT_SECONDS * 1000}")
         if work.begun is None:
             outcomes = run(connection, work.statements)
