@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from signupd.errors import KratosUnavailable
 from signupd.kratos import flows as module
-from signupd.kratos.flows import MOST_AGE_SECONDS, Flows, Taken
+from signupd.kratos.flows import DEMAND_SECONDS, MOST_AGE_SECONDS, Flows, Taken
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -58,7 +58,7 @@ def opener() -> Opener:
 async def flows(
     opener: Opener, monkeypatch: pytest.MonkeyPatch
 ) -> AsyncIterator[Flows]:
-    """Give a stock of two, which is filled without delay."""
+    """Give a stock of two at most, which is filled without delay."""
     monkeypatch.setattr(module, "ANSWER_FIRST_SECONDS", 0.0)
     stock = Flows(opener, AHEAD, opener.time)
     yield stock
@@ -71,6 +71,13 @@ async def settled() -> None:
         await asyncio.sleep(0)
 
 
+async def filled(flows: Flows) -> None:
+    """Have as many used as it takes to fill the stock, and let them be opened."""
+    for _ in range(AHEAD):
+        flows.restock()
+    await settled()
+
+
 async def test_empty(flows: Flows, opener: Opener) -> None:
     """With nothing in stock one is opened, and no more than that."""
     assert Taken("1") == await flows.take()
@@ -79,8 +86,7 @@ async def test_empty(flows: Flows, opener: Opener) -> None:
 
 async def test_stock(flows: Flows, opener: Opener) -> None:
     """Those in stock are given in turn, each once, and not replaced by themselves."""
-    flows.restock()
-    await settled()
+    await filled(flows)
     opener.going.clear()
     given = [await flows.take() for _ in range(AHEAD)]
 
@@ -92,8 +98,7 @@ async def test_in_stock(flows: Flows, opener: Opener) -> None:
     """In stock is what is open already, and fresh."""
     before = flows.in_stock
     opener.going.clear()
-    flows.restock()
-    await settled()
+    await filled(flows)
     under_way = flows.in_stock
     opener.going.set()
     await settled()
@@ -106,8 +111,7 @@ async def test_in_stock(flows: Flows, opener: Opener) -> None:
 
 async def test_give_back(flows: Flows, opener: Opener) -> None:
     """One that nothing was done with goes to the next, for as long as it is fresh."""
-    flows.restock()
-    await settled()
+    await filled(flows)
     unused = await flows.take()
     flows.give_back(unused)
     again = await flows.take()
@@ -125,13 +129,30 @@ async def test_give_back_of_own(flows: Flows) -> None:
     assert not flows.in_stock
 
 
-async def test_full(flows: Flows, opener: Opener) -> None:
-    """There are never more than so many."""
-    for _ in range(3):
+async def test_demand(flows: Flows, opener: Opener) -> None:
+    """As many are in stock as were used lately, and never more than so many."""
+    begun = []
+    for _ in range(AHEAD + 1):
         flows.restock()
         await settled()
+        begun.append(opener.begun)
 
-    assert AHEAD == opener.begun
+    assert [1, AHEAD, AHEAD] == begun
+
+
+@pytest.mark.parametrize(("later", "wanted"), [(0, AHEAD), (1, 1)])
+async def test_demand_falls(
+    flows: Flows, opener: Opener, later: float, wanted: int
+) -> None:
+    """What was used longer ago does not count."""
+    await filled(flows)
+    for _ in range(AHEAD):
+        await flows.take()
+    opener.seconds += DEMAND_SECONDS + later
+    flows.restock()
+    await settled()
+
+    assert wanted == opener.begun - AHEAD
 
 
 async def test_none_ahead(opener: Opener) -> None:
@@ -163,7 +184,7 @@ async def test_crowd(flows: Flows, opener: Opener) -> None:
 async def test_under_way(flows: Flows, opener: Opener) -> None:
     """One that is being opened is waited for; another is not begun."""
     opener.going.clear()
-    flows.restock()
+    await filled(flows)
     taking = [asyncio.create_task(flows.take()) for _ in range(AHEAD)]
     await settled()
     begun = opener.begun
@@ -175,8 +196,7 @@ async def test_under_way(flows: Flows, opener: Opener) -> None:
 
 async def test_old(flows: Flows, opener: Opener) -> None:
     """What is too old is given to nobody, and replaced."""
-    flows.restock()
-    await settled()
+    await filled(flows)
     opener.seconds += MOST_AGE_SECONDS
     young_enough = (await flows.take()).id
     opener.seconds += 1
@@ -190,8 +210,7 @@ async def test_old(flows: Flows, opener: Opener) -> None:
 
 async def test_old_are_replaced(flows: Flows, opener: Opener) -> None:
     """A stock of old ones does not count as full."""
-    flows.restock()
-    await settled()
+    await filled(flows)
     opener.seconds += MOST_AGE_SECONDS + 1
     flows.restock()
 
@@ -201,8 +220,7 @@ async def test_old_are_replaced(flows: Flows, opener: Opener) -> None:
 async def test_failed(flows: Flows, opener: Opener) -> None:
     """One that could not be opened costs the next caller nothing."""
     opener.failing = {"1", "2"}
-    flows.restock()
-    await settled()
+    await filled(flows)
 
     assert "3" == (await flows.take()).id
 
@@ -211,7 +229,7 @@ async def test_fails(flows: Flows, opener: Opener) -> None:
     """Where the one that is waited for fails another is opened."""
     opener.failing = {"1", "2"}
     opener.going.clear()
-    flows.restock()
+    await filled(flows)
     taking = asyncio.create_task(flows.take())
     await settled()
     opener.going.set()
@@ -222,7 +240,7 @@ async def test_fails(flows: Flows, opener: Opener) -> None:
 async def test_nothing_can_be_opened(flows: Flows, opener: Opener) -> None:
     """A Kratos that opens none at all is told as it is, after one try more."""
     opener.failing = {"1", "2", "3"}
-    flows.restock()
+    await filled(flows)
 
     with pytest.raises(KratosUnavailable):
         await flows.take()
@@ -235,8 +253,7 @@ async def test_hangs(
     """One that hangs is not waited for long, and left off."""
     monkeypatch.setattr(module, "PATIENCE_SECONDS", 0.0)
     opener.going.clear()
-    flows.restock()
-    await settled()
+    await filled(flows)
     taking = asyncio.create_task(flows.take())
     await settled()
     opener.going.set()
@@ -246,8 +263,7 @@ async def test_hangs(
 
 async def test_discard(flows: Flows, opener: Opener) -> None:
     """What Kratos has forgotten is given to nobody."""
-    flows.restock()
-    await settled()
+    await filled(flows)
     flows.discard()
 
     assert "3" == (await flows.take()).id
@@ -270,8 +286,7 @@ async def test_close(flows: Flows, opener: Opener, *, dropped: bool) -> None:
 async def test_discarded_under_way(flows: Flows, opener: Opener) -> None:
     """What was being opened when it was discarded is left off too."""
     opener.going.clear()
-    flows.restock()
-    await settled()
+    await filled(flows)
     flows.discard()
     await settled()
 
@@ -285,8 +300,7 @@ async def test_nobody_asks(opener: Opener) -> None:
     loop.set_exception_handler(lambda _, context: complaints.append(context))
     flows = Flows(opener, AHEAD, opener.time)
     opener.failing = {"1", "2"}
-    flows.restock()
-    await settled()
+    await filled(flows)
     flows.discard()
     gc.collect()
 

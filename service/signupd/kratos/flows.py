@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 # A flow's life begins when it is opened. Those in stock may lose this much of it.
 MOST_AGE_SECONDS: Final = 10.0
+# As many are kept as were used in so long: with an even demand each is used in time.
+DEMAND_SECONDS: Final = MOST_AGE_SECONDS / 2
 # One that is being opened is waited for so long. It takes milliseconds, or something is
 # wrong with that call alone, and another is made.
 PATIENCE_SECONDS: Final = 0.1
@@ -55,7 +57,7 @@ class Flows:
 
     Args:
         open_flow: Has Kratos open one, and gives its id.
-        ahead: How many to have in stock; 0 for none.
+        ahead: How many to have in stock at most; 0 for none.
         clock: Monotonic seconds.
     """
 
@@ -66,9 +68,10 @@ class Flows:
         clock: Callable[[], float],
     ) -> None:
         self._open = open_flow
-        self._ahead = ahead
         self._clock = clock
         self._stock: deque[_Opening] = deque()
+        # When the last ones were used; no more than are to be in stock.
+        self._used: deque[float] = deque(maxlen=ahead)
         self._under_way: set[asyncio.Task[str]] = set()
         self._waiting = 0
         self._closed = False
@@ -106,15 +109,22 @@ class Flows:
             self._stock.appendleft(taken.opening)
 
     def restock(self) -> None:
-        """Have flows opened until the stock is full; nobody waits for them.
+        """Note that a flow was used, and have others opened; nobody waits for them.
 
-        Not while somebody does wait for one: with so many callers the stock would be
-        empty for most, and Kratos has enough to do.
+        As many as were used lately are kept in stock, so that a sign-up now and then
+        costs Kratos one flow more, and a crowd finds enough.
+
+        None are opened while somebody waits for one: with so many callers the stock
+        would be empty for most, and Kratos has enough to do.
         """
+        now = self._clock()
+        self._used.append(now)
+        while self._used and now - self._used[0] > DEMAND_SECONDS:
+            self._used.popleft()
         self._sort_out()
         if self._waiting:
             return
-        while len(self._stock) < self._ahead and not self._closed:
+        while len(self._stock) < len(self._used) and not self._closed:
             # In no caller's trace: whose call will use it is not known.
             opening = asyncio.create_task(self._open_soon(), context=Context())
             self._under_way.add(opening)
