@@ -64,7 +64,7 @@ class Crowd:
 
 CROWDS = (
     Crowd(abreast=False, concurrency=1, people=34),
-    Crowd(abreast=False, concurrency=16, people=128),
+    Crowd(abreast=False, concurrency=16, people=256),
     Crowd(abreast=True, concurrency=1, people=70),
     Crowd(abreast=True, concurrency=16, people=128),
 )
