@@ -60,7 +60,7 @@ def import_account(kratos: Kratos, address: str, **fields: Any) -> str:
     """
     body = {"schema_id": "user", "traits": {"email": address}, **fields}
     url = f"{kratos.admin_url}/admin/identities"
-    answer = httpx.post(url, json=body, trust_env=False).raise_for_status()
+    answer = httpx.post(url, json=body, trust_env=False, timeout=60).raise_for_status()
     return str(answer.json()["id"])
 
 
@@ -88,7 +88,9 @@ def password_hash(kratos: Kratos, identity_id: str) -> str:
     """Read the hash of an account's password."""
     url = f"{kratos.admin_url}/admin/identities/{identity_id}"
     query = {"include_credential": "password"}
-    answer = httpx.get(url, params=query, trust_env=False).raise_for_status()
+    answer = httpx.get(
+        url, params=query, trust_env=False, timeout=60
+    ).raise_for_status()
     config = answer.json()["credentials"]["password"]["config"]
     return str(config["hashed_password"])
 

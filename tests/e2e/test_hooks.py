@@ -184,7 +184,9 @@ class TestStrangers:
 
 def _post(stack: Stack, hook: str, body: bytes, key: str = "") -> httpx.Response:
     url = f"http://{LOOPBACK}:{stack.server.hook_port}/kratos/{hook}"
-    return httpx.post(url, content=body, headers={"X-Hook-Key": key}, trust_env=False)
+    return httpx.post(
+        url, content=body, headers={"X-Hook-Key": key}, trust_env=False, timeout=60
+    )
 
 
 def _message(body: dict[str, Any]) -> int:

@@ -109,7 +109,9 @@ def test_trojan_identifier(stack: Stack, attack: Attack) -> None:
 
 def test_unexpired_email_change(stack: Stack, attack: Attack) -> None:
     """No change of an address can be pending: to begin one takes a session."""
-    with httpx.Client(base_url=stack.kratos.public_url, trust_env=False) as client:
+    with httpx.Client(
+        base_url=stack.kratos.public_url, trust_env=False, timeout=60
+    ) as client:
         settings = client.get("/self-service/settings/api")
     victim = stack.registered(attack.address)
 

@@ -47,7 +47,9 @@ def nothing_stored(stack: Stack) -> Iterator[None]:
 def browser(stack: Stack) -> Iterator[httpx.Client]:
     """Open a browser without a window, at Kratos' public API."""
     url, headers = stack.kratos.public_url, {"Accept": "application/json"}
-    with httpx.Client(base_url=url, headers=headers, trust_env=False) as client:
+    with httpx.Client(
+        base_url=url, headers=headers, trust_env=False, timeout=60
+    ) as client:
         yield client
 
 
@@ -156,7 +158,9 @@ class TestOtherMethods:
     @pytest.mark.parametrize("kind", ["login", "recovery", "verification"])
     def test_other_flows(self, stack: Stack, address: str, kind: str) -> None:
         """Nor does another kind of flow, for an address that has no account."""
-        with httpx.Client(base_url=stack.kratos.public_url, trust_env=False) as client:
+        with httpx.Client(
+            base_url=stack.kratos.public_url, trust_env=False, timeout=60
+        ) as client:
             flow = client.get(f"/self-service/{kind}/api").json()
             body = {"method": "code", "identifier": address, "email": address}
             answer = client.post(
