@@ -37,7 +37,7 @@ EVENT_LOOP, GARBAGE, LOGGING, HOOK_PORT, HTTP, REST, SQLALCHEMY, DRIVER = (
     "event loop (asyncio)",
     "garbage collection",
     "log",
-    "hook port (aiohttp.web)",
+    "hook port",
     "HTTP client",
     "interpreter and system",
     "SQLAlchemy",
@@ -60,6 +60,7 @@ PARTS = tuple(
         r"aiohttp|multidict|yarl|propcache|frozenlist|aiosignal|attrs? ": HTTP,
         r"json/|_json\.": "JSON",
         r"sealing\.py|cryptography|_rust\.abi3|hmac\.py|libcrypto": "sealing",
+        r"signupd/httpd/": HOOK_PORT,
         r"signupd/": "ours",
         r"uvloop/|asyncio/|selectors\.py": EVENT_LOOP,
     }.items()
@@ -105,7 +106,7 @@ def part_of(frames: list[str]) -> str:
     if LOGGING in parts:
         return LOGGING  # its JSON too
     part = next(iter(parts), REST)
-    served = any("aiohttp/web" in frame for frame in frames)
+    served = any("signupd/httpd/" in frame for frame in frames)
     return HOOK_PORT if part == HTTP and served else part
 
 

@@ -17,6 +17,7 @@ from signupd.errors import (
 )
 from signupd.front import credentials_of, server_of
 from signupd.hooks import Hooks
+from signupd.httpd.server import HttpServer
 from signupd.kratos.identities import Identities
 from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import Database, steady_clock
@@ -79,7 +80,7 @@ class Service:
             log,
             secret(settings.hook_key),
         )
-        self._hooks = web.AppRunner(hooks.app(), access_log=None)
+        self._hooks = HttpServer(hooks.answer, log)
         identities = Identities(admin_of(settings, self._wire))
         self._server = server_of(settings, self.deps, identities, self._work, observer)
         self._telemetry = Telemetry(
@@ -104,7 +105,7 @@ class Service:
         self.port = self._server.listen(self._settings.listen, credentials)
         await self.open_ledger(alone=True)
         await self._name_unopened()
-        self.hook_port = await listen(self._hooks, self._settings.hook_listen)
+        self.hook_port = await self._hooks.listen(self._settings.hook_listen)
         if self._settings.metrics_listen:
             address = self._settings.metrics_listen
             self.metrics_port = await listen(self._metrics, address)
@@ -142,7 +143,7 @@ class Service:
             await self._server.stop(self._settings.drain_seconds)
         await self._work.drain()
         await self._chores.drain()
-        await self._hooks.cleanup()
+        await self._hooks.close()
         await self._metrics.cleanup()
         await self.deps.flows.close()
         await self._wire.close()

@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import hmac
 import json
+from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Final
 
-from aiohttp import web
-
 from signupd.errors import LedgerUnavailable
+from signupd.httpd.messages import Answer
 from signupd.kratos.outcomes import (
     MARK,
     NOT_NOW_ID,
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     import structlog
 
+    from signupd.httpd.messages import Question
     from signupd.ledger.ledger import Approval
 
     # Asked with a flow's id and an address: may its account be stored?
@@ -37,16 +38,14 @@ if TYPE_CHECKING:
 CODE_PATH: Final = "/kratos/code"
 PASSWORD_PATH: Final = "/kratos/password"  # noqa: S105 - a path
 KEY_HEADER: Final = "X-Hook-Key"
-# What our jsonnet sends has two short fields.
-MAX_BODY_BYTES: Final = 8 * 1024
+_KEY_HEADER: Final = KEY_HEADER.lower().encode()
 
 
-def _refusal(message_id: int, text: str) -> bytes:
-    """Make a body that Kratos passes on as a message of its own on the address."""
+def _refusal(message_id: int, text: str) -> Answer:
+    """Make an answer that Kratos passes on as a message of its own on the address."""
     message = {"id": message_id, "text": text, "type": "info"}
-    return json.dumps(
-        {"messages": [{"instance_ptr": "#/traits/email", "messages": [message]}]}
-    ).encode()
+    entry = {"instance_ptr": "#/traits/email", "messages": [message]}
+    return Answer(HTTPStatus.FORBIDDEN, json.dumps({"messages": [entry]}).encode())
 
 
 _PROVED: Final = _refusal(PROVED_ID, "proved")
@@ -76,53 +75,51 @@ class Hooks:
         self._log = log
         self._key = None if key is None else key.encode()
 
-    def app(self) -> web.Application:
-        """Make the web application."""
-        app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.router.add_post(CODE_PATH, self.code)
-        app.router.add_post(PASSWORD_PATH, self.password)
-        return app
+    def answer(self, question: Question) -> Answer | Awaitable[Answer]:
+        """Answer a request; nothing else is on the port."""
+        if question.path not in (CODE_PATH, PASSWORD_PATH):
+            return Answer(HTTPStatus.NOT_FOUND)
+        if question.method != "POST":
+            return Answer(HTTPStatus.METHOD_NOT_ALLOWED, allowed="POST")
+        if not self.has_key(question):
+            self._log.warning("hook_key_wrong", path=question.path)
+            return Answer(HTTPStatus.FORBIDDEN)
+        if question.path == CODE_PATH:
+            return self._code(question.body)
+        return self._password(question.body)
 
-    async def code(self, request: web.Request) -> web.Response:
+    def _code(self, body: bytes | None) -> Answer:
         """Say no to an account at the code: that alone tells that it was right."""
-        self._admit(request)
-        said = _texts(await _content(request), "flow_id")
+        said = _texts(body or b"", "flow_id")
         if said is not None:
             self._told(said[0])
-        return _json(403, _PROVED)
+        return _PROVED
 
-    async def password(self, request: web.Request) -> web.Response:
+    def _password(self, body: bytes | None) -> Answer | Awaitable[Answer]:
         """Say yes to the one account that a live SETTING lease asks for."""
-        self._admit(request)
-        asked = _texts(await request.read(), "flow_id", "email")
+        if body is None:
+            return Answer(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        asked = _texts(body, "flow_id", "email")
         if asked is None:
-            return _json(403, _UNKNOWN_FLOW)
-        flow_id, address = asked
+            return _UNKNOWN_FLOW
+        return self._judged(*asked)
+
+    async def _judged(self, flow_id: str, address: str) -> Answer:
         try:
             verdict = await self._judge(flow_id, address)
         except LedgerUnavailable as error:
             self._log.warning("hook_without_ledger", why=error.detail)
             verdict = Refusal.NOT_NOW
         if verdict is Refusal.NOT_NOW:
-            return _json(403, _NOT_NOW)
+            return _NOT_NOW
         if verdict is Refusal.UNKNOWN_FLOW:
-            return _json(403, _UNKNOWN_FLOW)
-        return _json(200, _yes(verdict, address))
+            return _UNKNOWN_FLOW
+        return _yes(verdict, address)
 
-    def _admit(self, request: web.Request) -> None:
-        header = request.headers.get(KEY_HEADER, "")
-        given = header.encode("utf-8", "surrogateescape")
-        if self._key is not None and not hmac.compare_digest(given, self._key):
-            self._log.warning("hook_key_wrong", path=request.path)
-            raise web.HTTPForbidden
-
-
-async def _content(request: web.Request) -> bytes:
-    """Read a body that nothing depends on."""
-    try:
-        return await request.read()
-    except web.HTTPRequestEntityTooLarge:
-        return b""
+    def has_key(self, question: Question) -> bool:
+        """Tell whether somebody brought the key, where there is one."""
+        given = question.headers.get(_KEY_HEADER, b"")
+        return self._key is None or hmac.compare_digest(given, self._key)
 
 
 def _texts(body: bytes, *names: str) -> list[str] | None:
@@ -143,7 +140,7 @@ def _is_text(value: object) -> bool:
         return False
 
 
-def _yes(approval: Approval, address: str) -> bytes:
+def _yes(approval: Approval, address: str) -> Answer:
     """Have Kratos store the address as verified, and our mark with the account."""
     verified: dict[str, Any] = {
         "value": address.lower(),  # in any other case Kratos drops the mark
@@ -153,8 +150,4 @@ def _yes(approval: Approval, address: str) -> bytes:
     }
     mark = {"signup_id": str(approval.signup_id), "attempt": approval.epoch}
     identity = {"verifiable_addresses": [verified], "metadata_admin": {MARK: mark}}
-    return json.dumps({"identity": identity}).encode()
-
-
-def _json(status: int, body: bytes) -> web.Response:
-    return web.Response(status=status, body=body, content_type="application/json")
+    return Answer(HTTPStatus.OK, json.dumps({"identity": identity}).encode())

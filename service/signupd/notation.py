@@ -56,11 +56,17 @@ def is_loopback(address: str) -> bool:
     """Tell whether only this machine can reach an address."""
     if address.startswith("unix:"):
         return True
-    host = address.rpartition(":")[0].strip("[]")
+    host, _ = endpoint(address)
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return host == "localhost"
+
+
+def endpoint(address: str) -> tuple[str, int]:
+    """Divide ``host:port``; an IPv6 address is in brackets there, and in none here."""
+    host, _, port = address.rpartition(":")
+    return host.strip("[]"), int(port)
 
 
 def dialled(address: str) -> str:

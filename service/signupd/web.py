@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from signupd.notation import endpoint
+
 
 async def listen(runner: web.AppRunner, address: str) -> int:
     """Serve a web application until its runner is cleaned up.
@@ -18,7 +20,6 @@ async def listen(runner: web.AppRunner, address: str) -> int:
     Raises:
         OSError: The address cannot be had.
     """
-    host, _, port = address.rpartition(":")
     await runner.setup()
-    await web.TCPSite(runner, host.strip("[]"), int(port)).start()
+    await web.TCPSite(runner, *endpoint(address)).start()
     return int(runner.addresses[0][1])

@@ -13,23 +13,22 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
 from signupd.check.findings import Check, Finding, error, ok
 from signupd.errors import SignupdError
 from signupd.hooks import KEY_HEADER, PASSWORD_PATH, Hooks
+from signupd.httpd.server import HttpServer
 from signupd.kratos.outcomes import NOT_NOW_ID, UNKNOWN_FLOW_ID
 from signupd.notation import dialled
 from signupd.signup.approve import Refusal
-from signupd.web import listen
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Awaitable, Callable
 
     import structlog
-    from aiohttp.typedefs import Handler
 
-    from signupd.kratos.wire import Answer, Wire
+    from signupd.httpd.messages import Answer, Question
+    from signupd.kratos.wire import Answer as KratosAnswer
+    from signupd.kratos.wire import Wire
     from signupd.settings import Settings
 
 LOOK_SECONDS: Final = 5.0
@@ -75,32 +74,27 @@ class Ear:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._hooks = Hooks(self._judge, _ignore, log, key)
+        self._log = log
         self._clock = clock
         self.heard = Heard()
 
-    def app(self) -> web.Application:
-        """Make the web application: the server's own, overheard."""
-        app = self._hooks.app()
-        app.middlewares.append(self._overhear)
-        return app
+    def server(self) -> HttpServer:
+        """Make what listens."""
+        return HttpServer(self._answer, self._log)
+
+    def _answer(self, question: Question) -> Answer | Awaitable[Answer]:
+        """Answer as the server does, and remember who asked."""
+        if len(self.heard.paths) < MAX_HEARD:
+            # As it came, percent-encoded: it may be shown on a terminal.
+            self.heard.paths.add(question.path)
+        if question.path == PASSWORD_PATH and not self._hooks.has_key(question):
+            self.heard.keyless = True
+        return self._hooks.answer(question)
 
     async def _judge(self, flow_id: str, address: str) -> Refusal:
         if len(self.heard.asked) < MAX_HEARD:
             self.heard.asked[flow_id, address] = self._clock()
         return Refusal.NOT_NOW
-
-    @web.middleware
-    async def _overhear(
-        self, request: web.Request, handler: Handler
-    ) -> web.StreamResponse:
-        if len(self.heard.paths) < MAX_HEARD:
-            # As it came, percent-encoded: it may be shown on a terminal.
-            self.heard.paths.add(request.rel_url.raw_path)
-        try:
-            return await handler(request)
-        except web.HTTPForbidden:
-            self.heard.keyless |= request.path == PASSWORD_PATH
-            raise
 
 
 @contextlib.asynccontextmanager
@@ -117,16 +111,16 @@ async def listening(ear: Ear, address: str) -> AsyncIterator[bool]:
     Raises:
         OSError: Nobody can listen there.
     """
-    runner = web.AppRunner(ear.app(), access_log=None)
+    server = ear.server()
     try:
-        yield await _take(runner, address)
+        yield await _take(server, address)
     finally:
-        await runner.cleanup()
+        await server.close()
 
 
-async def _take(runner: web.AppRunner, address: str) -> bool:
+async def _take(server: HttpServer, address: str) -> bool:
     try:
-        await listen(runner, address)
+        await server.listen(address)
     except OSError as fault:
         if fault.errno != errno.EADDRINUSE:
             raise
@@ -170,7 +164,7 @@ def unusable_finding(fault: OSError) -> Finding:
     )
 
 
-def _is_ours(answer: Answer) -> bool:
+def _is_ours(answer: KratosAnswer) -> bool:
     """Tell our hook's answer to somebody who asks about nothing."""
     try:
         ids = {

@@ -1,0 +1,1 @@
+"""The hook port's HTTP server."""
