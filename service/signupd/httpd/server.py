@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
+from itertools import chain
 from typing import TYPE_CHECKING, Final
 
-from signupd.httpd.connection import Connection
+from signupd.httpd.connection import Connection, Stage
 from signupd.httpd.messages import Answer
 from signupd.notation import endpoint
 
@@ -21,9 +22,9 @@ if TYPE_CHECKING:
     from signupd.httpd.messages import Answerer
 
 # More than Kratos has use for: it asks while it works for one of our calls, of which
-# there are 128 at the most. Beyond it whoever was idle longest has to go.
+# there are 128 at the most. Beyond it somebody has to go: a stranger before Kratos.
 MAX_CONNECTIONS: Final = 256
-# From a request's first byte to its last.
+# From a request's first byte to its last; and for what is left to send at the end.
 REQUEST_SECONDS: Final = 10.0
 # Go's client lets go of a connection after 90 s, before us: else a question might just
 # be on its way when we do.
@@ -60,8 +61,10 @@ class HttpServer:
         self.closing = False
         self._log = log
         self._listening: asyncio.Server | None = None
-        # Those that were used last are at the end.
-        self._connections: dict[Connection, None] = {}
+        # Those on which nothing was asked yet, the oldest first, and the others, those
+        # that were used last at the end.
+        self._fresh: dict[Connection, None] = {}
+        self._used: dict[Connection, None] = {}
         self._answering: set[asyncio.Task[None]] = set()
 
     async def listen(self, address: str) -> int:
@@ -87,28 +90,38 @@ class HttpServer:
         self.closing = True
         if self._listening is not None:
             self._listening.close()
+        for connection in [*self._fresh, *self._used]:
+            if connection.stage is not Stage.ANSWERING:
+                connection.close()
         if self._answering:
             await asyncio.wait(self._answering, timeout=CLOSE_SECONDS)
-        for connection in [*self._connections]:
+        for connection in [*self._fresh, *self._used]:
             connection.close()
 
     def came(self, connection: Connection) -> None:
         """Note a connection that was made, and let go of one where there are enough."""
-        self._connections[connection] = None
-        if len(self._connections) > MAX_CONNECTIONS:
-            oldest = next(one for one in self._connections if one.idle)
+        if self.closing:
+            connection.abort()
+            return
+        self._fresh[connection] = None
+        if len(self._fresh) + len(self._used) > MAX_CONNECTIONS:
+            oldest = next(
+                one
+                for one in chain(self._fresh, self._used)
+                if one.stage is not Stage.ANSWERING
+            )
             self.went(oldest)
-            oldest.close()
+            oldest.abort()
 
     def served(self, connection: Connection) -> None:
         """Note that a connection was used just now."""
-        if connection in self._connections:
-            del self._connections[connection]
-            self._connections[connection] = None
+        self.went(connection)
+        self._used[connection] = None
 
     def went(self, connection: Connection) -> None:
         """Note that a connection is over."""
-        self._connections.pop(connection, None)
+        self._fresh.pop(connection, None)
+        self._used.pop(connection, None)
 
     def later(self, answer: Awaitable[Answer], tell: Callable[[Answer], None]) -> None:
         """Wait for an answer, whether or not its asker does.
