@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
+    from signupd.kratos.http1 import Between
     from signupd.signup.deps import Deps
 
 T = TypeVar("T")
@@ -179,10 +180,17 @@ class MemoryKratos:
         await self._meet(work)
 
     async def submit_code(
-        self, flow_id: str, traits: Mapping[str, Any], code: str, *, again: bool = False
+        self,
+        flow_id: str,
+        traits: Mapping[str, Any],
+        code: str,
+        *,
+        first: Between | None = None,
     ) -> CodeResult:
         """Judge a code; the code hook always says no."""
         flow = self.flows[flow_id]
+        if first is not None and self.troubles[:1] != [Trouble.UNREACHED]:
+            await first()
 
         async def work(torn: bool) -> CodeResult:
             if flow.state not in (SENT_EMAIL, PASSED_CHALLENGE):

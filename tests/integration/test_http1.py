@@ -45,11 +45,19 @@ class Visit:
 
     async def request(self) -> bytes:
         """Read a request."""
-        head = await self._reader.readuntil(b"\r\n\r\n")
+        head = await self.head()
         length = re.search(rb"Content-Length: (\d+)", head)
         body = await self._reader.readexactly(int(length[1]) if length else 0)
         self.asked = head + body
         return self.asked
+
+    async def head(self) -> bytes:
+        """Read a request's head."""
+        return await self._reader.readuntil(b"\r\n\r\n")
+
+    async def exactly(self, count: int) -> bytes:
+        """Read so many bytes."""
+        return await self._reader.readexactly(count)
 
     async def left(self) -> bytes:
         """Wait until the client closes; give what it said before."""

@@ -39,6 +39,7 @@ from signupd.kratos.outcomes import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from signupd.kratos.http1 import Between
     from signupd.kratos.wire import Answer, Wire
 
 _REGISTRATION: Final = "/self-service/registration"
@@ -143,7 +144,12 @@ class Kratos:
         )
 
     async def submit_code(
-        self, flow_id: str, traits: Mapping[str, Any], code: str, *, again: bool = False
+        self,
+        flow_id: str,
+        traits: Mapping[str, Any],
+        code: str,
+        *,
+        first: Between | None = None,
     ) -> CodeResult:
         """Have Kratos check a code.
 
@@ -151,15 +157,17 @@ class Kratos:
             flow_id: The flow by which the code was sent.
             traits: The very traits it was sent with.
             code: As the person typed it.
-            again: This repeats a submission whose answer was lost. It waits no longer
-                than for any other call: a lease has to cover both.
+            first: Called and awaited before Kratos gets to see the code, if it can be
+                reached at all. What it raises is raised. Without it this repeats a
+                submission whose answer was lost, and waits no longer than any other
+                call: a lease has to cover both.
 
         Returns:
             What Kratos made of it. UNCLEAR where only the flow can tell.
         """
         payload = {"method": "code", "traits": traits, "code": code}
-        seconds = self._timeouts.call if again else self._timeouts.hooked
-        answer = await self._submit(flow_id, payload, seconds, Call.CODE)
+        seconds = self._timeouts.call if first is None else self._timeouts.hooked
+        answer = await self._submit(flow_id, payload, seconds, Call.CODE, first)
         if answer.status == HTTPStatus.OK:
             return CodeResult(CodeAnswer.HOOK_MISSING, _stored_id(answer.body))
         if answer.status in _GONE:
@@ -250,11 +258,16 @@ class Kratos:
         return await self._wire.request("GET", url, self._timeouts.call, call=call)
 
     async def _submit(
-        self, flow_id: str, payload: dict[str, Any], timeout_seconds: float, call: Call
+        self,
+        flow_id: str,
+        payload: dict[str, Any],
+        timeout_seconds: float,
+        call: Call,
+        between: Between | None = None,
     ) -> Answer:
         url = f"{self._public}{_REGISTRATION}?flow={flow_id}"
         return await self._wire.request(
-            "POST", url, timeout_seconds, payload, call=call
+            "POST", url, timeout_seconds, payload, call=call, between=between
         )
 
     def _flow_of(self, answer: Answer, hint: str) -> Flow:

@@ -74,7 +74,7 @@ class Connection(asyncio.Protocol):
         """Send a request.
 
         Args:
-            message: As it goes out.
+            message: As it goes out, or its beginning.
             end: When the answer is waited for no longer, by the loop's clock.
 
         Returns:
@@ -91,6 +91,11 @@ class Connection(asyncio.Protocol):
         else:
             self._transport.write(message)
         return waiter
+
+    def send_rest(self, rest: bytes) -> None:
+        """Send what the request under way lacks, unless that is over."""
+        if self._waiter is not None and self._transport is not None:
+            self._transport.write(rest)
 
     def abort(self) -> None:
         """Close it at once."""

@@ -14,7 +14,7 @@ import socket
 import ssl
 from collections import defaultdict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import unquote, urlsplit
 
 from aiohappyeyeballs import start_connection
@@ -22,9 +22,11 @@ from aiohappyeyeballs import start_connection
 from signupd.kratos.connection import Connection, ConnectionBroken
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from signupd.kratos.connection import Reply
+
+    Between = Callable[[], Awaitable[Any]]
 
 # In use at the same time; more would only queue up inside Kratos, whose pool to its
 # database is smaller.
@@ -107,12 +109,16 @@ class Request:
         target: Path and query, quoted.
         headers: All but Host and Content-Length.
         body: Where there is one.
+        between: Called and awaited when the head has been sent, before the body is. So
+            what must be done first is done while the server makes ready. What it raises
+            ends the request.
     """
 
     method: str
     target: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(repr=False)
+    between: Between | None = None
 
 
 class Client:
@@ -149,11 +155,14 @@ class Client:
             NotConnected, ConnectionBroken, AnswerTooLarge: As their names say.
             TimeoutError: The time is up.
         """
-        message = _message(server, request)
+        head, body = _head(server, request), request.body or b""
         end = asyncio.get_running_loop().time() + seconds
         await self._take_turn(end)
         try:
-            return await self._answer(server, request.method, message, end)
+            if request.between is not None:
+                between = request.between
+                return await self._answer_in_two(server, head, body, end, between)
+            return await self._answer(server, request.method, head + body, end)
         finally:
             self._turns.release()
 
@@ -168,6 +177,31 @@ class Client:
             if connection.heard or method not in _IDEMPOTENT:
                 raise
             return await self._ask_again(server, message, end, error)
+
+    async def _answer_in_two(
+        self, server: Server, head: bytes, body: bytes, end: float, between: Between
+    ) -> Reply:
+        """Send the head, and the body when that may be.
+
+        Until then nothing can have been done: where the connection does not last so
+        long, all of it goes on another.
+        """
+        connection = self._kept(server) or await self._connect(server, end)
+        answer = connection.ask(head, end)
+        try:
+            await between()
+        except BaseException:
+            answer.cancel()
+            connection.abort()
+            raise
+        if not answer.done():
+            connection.send_rest(body)
+            return await self._heard(server, connection, answer)
+        connection.abort()  # it is broken, or wants the body still
+        if answer.exception() is None:
+            return answer.result()
+        connection = await self._connect(server, end)
+        return await self._ask(server, connection, head + body, end)
 
     async def _take_turn(self, end: float) -> None:
         if self._turns.locked():
@@ -189,8 +223,13 @@ class Client:
     async def _ask(
         self, server: Server, connection: Connection, message: bytes, end: float
     ) -> Reply:
+        return await self._heard(server, connection, connection.ask(message, end))
+
+    async def _heard(
+        self, server: Server, connection: Connection, answer: asyncio.Future[Reply]
+    ) -> Reply:
         try:
-            reply = await connection.ask(message, end)
+            reply = await answer
         except BaseException:
             connection.abort()  # an answer may still come, to whoever asks next
             raise
@@ -247,8 +286,8 @@ class Client:
         return connection
 
 
-def _message(server: Server, request: Request) -> bytes:
-    """Write a request as it goes over the wire.
+def _head(server: Server, request: Request) -> bytes:
+    """Write all of a request but its body, as it goes over the wire.
 
     Raises:
         UrlInvalid: Something is in it that would end a line, or is no ASCII.
@@ -260,7 +299,7 @@ def _message(server: Server, request: Request) -> bytes:
     lines += [f"{name}: {value}" for name, value in headers.items()]
     if body is not None:
         lines.append(f"Content-Length: {len(body)}")
-    return "\r\n".join((*lines, "", "")).encode("ascii") + (body or b"")
+    return "\r\n".join((*lines, "", "")).encode("ascii")
 
 
 def _not_in_headers(values: Iterable[str]) -> bool:

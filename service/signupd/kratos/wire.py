@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from signupd.kratos.calls import Call
     from signupd.kratos.connection import Reply
+    from signupd.kratos.http1 import Between
     from signupd.observer import Observer
 
 _SERVER_ERROR: Final = 500
@@ -127,6 +128,7 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         *,
         call: Call | None = None,
+        between: Between | None = None,
     ) -> Answer:
         """Send one request and read its answer.
 
@@ -137,6 +139,8 @@ class Wire:
             payload: Sent as JSON, where given.
             headers: Further ones.
             call: What it is for; what the URL tells unless given.
+            between: Called and awaited before the payload is sent, if Kratos can be
+                reached. What it raises is raised: Kratos did nothing.
 
         Raises:
             KratosUnreached: No connection could be made, or was tried at all, since
@@ -157,7 +161,7 @@ class Wire:
             breakers = self._breakers[origin]
             for one in breakers.values():
                 one.refuse_resting()
-            request = Request(method, target, sent, content)
+            request = Request(method, target, sent, content, between)
             ask = partial(self._ask, origin, request, timeout_seconds)
             answer = await self._exchange(ask, breakers[method])
             outcome = str(answer.status)

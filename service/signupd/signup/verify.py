@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from signupd.kratos.looks import Look
     from signupd.ledger.ledger import Found
     from signupd.signup.deps import Deps
+    from signupd.signup.transitions import Changes
 
 MISSING_HOOK = (
     "Kratos stored an account at the code without asking: "
@@ -42,14 +43,26 @@ DEAD_HOOK = (
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Submitted:
-    """A code on its way to Kratos: the row before and under its lease, and its seal."""
+@dataclass(slots=True)
+class Submission:
+    """A code on its way to Kratos.
+
+    Args:
+        before: The row as it was found.
+        record: The row now: the same, or counted and under its lease.
+        contents: Of its seal.
+        code: As the person typed it.
+    """
 
     before: Record
     record: Record
     contents: Contents
     code: str = field(repr=False)
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether Kratos may have seen the code."""
+        return self.record is not self.before
 
 
 async def verify_code(deps: Deps, token: str, code: str) -> Answer:
@@ -76,13 +89,13 @@ async def verify_code(deps: Deps, token: str, code: str) -> Answer:
         if found.record.state is not State.CODE_REQUIRED:
             return await _repeat(deps, found.record, code)
         contents = open_contents(deps.keys, found.record)
-        record = await _grant(deps, found, contents, code)
-        submitted = Submitted(found.record, record, contents, code)
+        changes = _permitted(deps, found, contents, code)
+        submission = Submission(found.record, found.record, contents, code)
         async with deps.looks.prepare(contents.flow_id, contents.address) as look:
-            answer = await _ask_kratos(deps, submitted, look)
+            answer = await _ask_kratos(deps, submission, changes, look)
             if answer is CodeAnswer.PROVED:
-                return await _proved(deps, record, look)
-        return await _not_proved(deps, submitted, answer)
+                return await _proved(deps, submission.record, look)
+        return await _not_proved(deps, submission, answer)
 
 
 async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
@@ -100,7 +113,8 @@ async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
     return _proved_answer(deps, record)
 
 
-async def _grant(deps: Deps, found: Found, contents: Contents, code: str) -> Record:
+def _permitted(deps: Deps, found: Found, contents: Contents, code: str) -> Changes:
+    """Give the changes that let a code go to Kratos: it is counted, under a lease."""
     record, now = found.record, found.now
     last = record.code_digest
     if last is not None and last == refused_code_digest(deps.keys, record, code):
@@ -111,25 +125,16 @@ async def _grant(deps: Deps, found: Found, contents: Contents, code: str) -> Rec
         raise CodeAttemptsExhausted
     if not contents.flow_id:
         raise CodeExpired
-    return await deps.ledger.change(record, **changes)
+    return changes
 
 
-async def _ask_kratos(deps: Deps, submitted: Submitted, look: Look) -> CodeAnswer:
+async def _ask_kratos(
+    deps: Deps, submission: Submission, changes: Changes, look: Look
+) -> CodeAnswer:
     """Post the code under the row's lease, until it is known what it was."""
-    before, record = submitted.before, submitted.record
-    contents, code = submitted.contents, submitted.code
-    try:
-        result = await deps.kratos.submit_code(contents.flow_id, contents.traits, code)
-    except KratosUnreached:
-        await deps.ledger.change(record, **transitions.code_uncounted(before))
-        raise
-    except KratosUnavailable:
-        deps.log.warning("answer_lost", signup_id=str(record.signup_id))
-        await look.leave()  # what it saw may be long past when the code is proved
-        result = None
-    except SignupdError:
-        await deps.ledger.change(record, **transitions.undecided())
-        raise
+    before, contents, code = submission.before, submission.contents, submission.code
+    result = await _submit(deps, submission, changes, look)
+    record = submission.record
     try:
         if result is None:
             result = await _after_lost_answer(deps, contents, code)
@@ -146,6 +151,42 @@ async def _ask_kratos(deps: Deps, submitted: Submitted, look: Look) -> CodeAnswe
     return result.answer
 
 
+async def _submit(
+    deps: Deps, submission: Submission, changes: Changes, look: Look
+) -> CodeResult | None:
+    """Count the code, and post it; None where the answer was lost.
+
+    Kratos reads the flow while the ledger counts; the code itself, in the request's
+    body, goes there when it is counted. Where Kratos is not reached none is.
+    """
+    before, contents = submission.before, submission.contents
+
+    async def count() -> None:
+        submission.record = await deps.ledger.change(before, **changes)
+
+    try:
+        return await deps.kratos.submit_code(
+            contents.flow_id, contents.traits, submission.code, first=count
+        )
+    except KratosUnreached:
+        await _take_back(deps, submission, transitions.code_uncounted(before))
+        raise
+    except KratosUnavailable:
+        if not submission.is_counted:
+            raise
+        deps.log.warning("answer_lost", signup_id=str(before.signup_id))
+        await look.leave()  # what it saw may be long past when the code is proved
+        return None
+    except SignupdError:
+        await _take_back(deps, submission, transitions.undecided())
+        raise
+
+
+async def _take_back(deps: Deps, submission: Submission, changes: Changes) -> None:
+    if submission.is_counted:
+        await deps.ledger.change(submission.record, **changes)
+
+
 async def _unclear(deps: Deps, contents: Contents) -> CodeAnswer:
     if not await _passed(deps, contents):
         raise KratosIncompatible(DEAD_HOOK)
@@ -157,9 +198,7 @@ async def _after_lost_answer(deps: Deps, contents: Contents, code: str) -> CodeR
     """Ask the flow; if it does not say, the same code once more will tell."""
     if await _passed(deps, contents):
         return CodeResult(CodeAnswer.PROVED)
-    result = await deps.kratos.submit_code(
-        contents.flow_id, contents.traits, code, again=True
-    )
+    result = await deps.kratos.submit_code(contents.flow_id, contents.traits, code)
     if result.answer is CodeAnswer.USED:
         return CodeResult(CodeAnswer.PROVED)
     return result
@@ -183,14 +222,16 @@ async def _proved(deps: Deps, record: Record, look: Look) -> Answer:
     return _proved_answer(deps, record)
 
 
-async def _not_proved(deps: Deps, submitted: Submitted, answer: CodeAnswer) -> NoReturn:
-    record = submitted.record
+async def _not_proved(
+    deps: Deps, submission: Submission, answer: CodeAnswer
+) -> NoReturn:
+    record = submission.record
     if answer is CodeAnswer.INCORRECT:
         deps.tally.wrong_codes += 1
-        refused = refused_code_digest(deps.keys, record, submitted.code)
+        refused = refused_code_digest(deps.keys, record, submission.code)
         await deps.ledger.change(record, **transitions.code_refused(refused))
         raise CodeIncorrect
-    contents = replace(submitted.contents, flow_id="")
+    contents = replace(submission.contents, flow_id="")
     sealed = seal_contents(deps.keys, record.signup_id, contents)
     await deps.ledger.change(record, **transitions.flow_spent(sealed))
     if answer is CodeAnswer.HOOK_MISSING:
