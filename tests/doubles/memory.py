@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
-    from signupd.kratos.http1 import Between
+    from signupd.kratos.request import Between
     from signupd.signup.deps import Deps
 
 T = TypeVar("T")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 import pytest
 import uvloop
-from signupd.kratos.http1 import Client, Request, Server, UrlInvalid
+from signupd.kratos.http1 import Client
+from signupd.kratos.request import Request, Server, UrlInvalid
 
 if TYPE_CHECKING:
     import ssl
@@ -128,6 +129,12 @@ class Raw:
         """Wait for a connection, and read its first request."""
         visit = await self._fresh.get()
         await visit.request()
+        return visit
+
+    async def headed(self) -> Visit:
+        """Wait for a connection, and read its first request's head."""
+        visit = await self._fresh.get()
+        await visit.head()
         return visit
 
     async def answered(self, *parts: bytes) -> tuple[Visit, Reply]:

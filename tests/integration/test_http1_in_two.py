@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import pytest
-from signupd.kratos.http1 import NotConnected, Request, Server
+from signupd.kratos.http1 import MAX_WAITING, NotConnected, NotSent
+from signupd.kratos.request import Request, Server
 
 from tests.integration.test_http1 import OK, OTHER, PATIENCE, Raw, Visit, play
 
@@ -156,14 +157,16 @@ async def test_nonsense(raw: Raw, error: Exception | None) -> None:
 
 
 async def test_early_answer(raw: Raw) -> None:
-    """A server that does not want the body has answered; its connection ends."""
+    """Who answers before the body has come has not answered: all goes once more."""
     at = await waiting(raw)
     at.visit.say(OTHER)
     await raw.answered(OK)  # so it is read
     at.between.done.set()
+    (await raw.visit()).say(OK)
 
-    assert 201 == (await at.asking).status
+    assert b"ok" == (await at.asking).body
     assert b"" == await at.visit.left()
+    assert 1 == at.between.times
 
 
 async def test_nobody_there(raw: Raw) -> None:
@@ -185,8 +188,29 @@ async def test_takes_too_long(raw: Raw) -> None:
     await visit.left()
     between.done.set()
 
-    with pytest.raises(TimeoutError):
+    with pytest.raises(NotSent):
         await asking
+
+
+async def test_many_wait(raw: Raw) -> None:
+    """Where too many wait in between, others are sent whole, when all is done."""
+    betweens = [Between() for _ in range(MAX_WAITING + 1)]
+    asking = [ask(raw, between) for between in betweens[:-1]]
+    visits = [await raw.headed() for _ in asking]
+    last = ask(raw, betweens[-1])
+    await betweens[-1].begun.wait()
+    (_, other) = raw.ask(), await raw.visit()
+    for between in betweens:
+        between.done.set()
+    whole = await raw.visit()
+    for visit in visits:
+        await visit.exactly(len(BODY))
+    for visit in (*visits, other, whole):
+        visit.say(OK)
+
+    assert {b"ok"} == {(await one).body for one in (*asking, last)}
+    assert whole.asked.endswith(b"\r\n\r\n" + BODY)
+    assert MAX_WAITING + 2 == len(raw.accepted)
 
 
 @pytest.mark.parametrize(

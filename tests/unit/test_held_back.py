@@ -13,17 +13,21 @@ from signupd.errors import (
     KratosUnreached,
     SignupBusy,
     SignupdError,
+    SignupExpired,
 )
 from signupd.ledger.record import Lease
 from signupd.signup.start import StartRequest, start_signup
 from signupd.signup.verify import verify_code
 
+from tests.unit.samples import RULES
 from tests.unit.test_steps import World
 
 if TYPE_CHECKING:
     from signupd.ledger.record import Record
 
 First = Callable[[], Awaitable[Any]]
+# Until a code expires.
+CODE_SECONDS = RULES.code_ttl / 1e6
 Play = Callable[[First], Awaitable[None]]
 
 
@@ -112,6 +116,34 @@ async def test_counted_and_not_understood(world: World) -> None:
     _, after = await tried(world, play, KratosIncompatible)
 
     assert (1, 0) == (after.code_attempts, after.lease_until)
+
+
+async def test_expired_meanwhile(world: World) -> None:
+    """A sign-up that expires before its code is counted is expired, as it may show."""
+
+    async def play(first: First) -> None:
+        world.clock.move(CODE_SECONDS)
+        await first()
+        raise AssertionError
+
+    before, after = await tried(world, play, SignupExpired)
+
+    assert before == after
+
+
+async def test_lease_begins_late(world: World) -> None:
+    """The lease begins when the code is counted, however long the way to Kratos was."""
+    leased: list[Record] = []
+
+    async def play(first: First) -> None:
+        world.clock.move(60)
+        await first()
+        leased.extend(world.ledger.rows.values())
+        raise KratosUnreached
+
+    await tried(world, play, KratosUnreached)
+
+    assert world.clock() + RULES.lease == leased[0].lease_until
 
 
 async def test_somebody_was_first(world: World) -> None:

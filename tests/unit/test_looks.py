@@ -64,6 +64,7 @@ async def settled() -> None:
 async def test_no_hook(looks: Looks, finder: Finder) -> None:
     """Without a hook it is made when it is asked for."""
     async with looks.prepare(FLOW, ADDRESS) as look:
+        look.expect()
         await settled()
         before = [*finder.asked]
         found = await look.result()
@@ -77,6 +78,7 @@ async def test_hook(looks: Looks, finder: Finder) -> None:
     """It begins with the hook, in the trace of the call that prepared it, and once."""
     trace.set("the call's")
     async with looks.prepare(FLOW, ADDRESS) as look:
+        look.expect()
         trace.set("the hook's")
         looks.hook_came(FLOW)
         looks.hook_came(FLOW)
@@ -90,7 +92,8 @@ async def test_hook(looks: Looks, finder: Finder) -> None:
 
 async def test_other_hooks(looks: Looks, finder: Finder) -> None:
     """A hook for a flow that nobody submits a code by begins nothing, nor one late."""
-    async with looks.prepare(FLOW, ADDRESS):
+    async with looks.prepare(FLOW, ADDRESS) as look:
+        look.expect()
         looks.hook_came(OTHER)
         looks.hook_came("")
     looks.hook_came(FLOW)
@@ -99,10 +102,20 @@ async def test_other_hooks(looks: Looks, finder: Finder) -> None:
     assert [] == finder.asked
 
 
+async def test_not_expected(looks: Looks, finder: Finder) -> None:
+    """A hook begins nothing before it is expected: the code is not yet there."""
+    async with looks.prepare(FLOW, ADDRESS):
+        looks.hook_came(FLOW)
+        await settled()
+
+    assert [] == finder.asked
+
+
 async def test_never_early(finder: Finder) -> None:
     """Where Kratos is to be asked one thing at a time the hook begins nothing."""
     looks = Looks(finder, early=False)
     async with looks.prepare(FLOW, ADDRESS) as look:
+        look.expect()
         looks.hook_came(FLOW)
         await settled()
         early = [*finder.asked]
@@ -116,6 +129,7 @@ async def test_failed(looks: Looks, finder: Finder) -> None:
     """One that failed early is made again when it is asked for."""
     finder.failing = True
     async with looks.prepare(FLOW, ADDRESS) as look:
+        look.expect()
         looks.hook_came(FLOW)
         await settled()
         found = await look.result()
@@ -129,6 +143,7 @@ async def test_fails_late(looks: Looks, finder: Finder) -> None:
     finder.failing = True
     finder.going.clear()
     async with looks.prepare(FLOW, ADDRESS) as look:
+        look.expect()
         looks.hook_came(FLOW)
         waiting = asyncio.create_task(look.result())
         await settled()
@@ -143,6 +158,7 @@ async def test_left(looks: Looks, finder: Finder) -> None:
     """What was left is not what is told: it is made anew, by the next hook or later."""
     finder.going.clear()
     async with looks.prepare(FLOW, ADDRESS) as look:
+        look.expect()
         looks.hook_came(FLOW)
         await settled()
         await look.leave()
@@ -155,9 +171,10 @@ async def test_left(looks: Looks, finder: Finder) -> None:
 
 async def test_same_flow(looks: Looks, finder: Finder) -> None:
     """Of two for one flow the end of the first leaves the second its hook."""
-    async with looks.prepare(FLOW, ADDRESS):
+    async with looks.prepare(FLOW, ADDRESS) as look:
+        look.expect()
         second = looks.prepare(FLOW, ADDRESS)
-        await second.__aenter__()
+        second.expect()
     looks.hook_came(FLOW)
     await settled()
     asked = len(finder.asked)
@@ -179,7 +196,8 @@ async def test_not_asked_for(looks: Looks, finder: Finder, *, failing: bool) -> 
     """One that nobody asks for is left off, and nothing of it remains."""
     finder.going.clear()
     finder.failing = failing
-    async with looks.prepare(FLOW, ADDRESS):
+    async with looks.prepare(FLOW, ADDRESS) as look:
+        look.expect()
         looks.hook_came(FLOW)
         await settled()
         if failing:
@@ -195,6 +213,7 @@ async def test_cancelled(looks: Looks, finder: Finder) -> None:
 
     async def step() -> None:
         async with looks.prepare(FLOW, ADDRESS) as look:
+            look.expect()
             looks.hook_came(FLOW)
             await look.result()
 

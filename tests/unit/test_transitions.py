@@ -182,6 +182,7 @@ MOMENTS = [
 def test_every_rule_is_in_the_table() -> None:
     """The table of columns has all functions that change a row."""
     judges = {"at_work", "busy_until", "abandoned", "expired", "state_shown"}
+    judges |= {"attempts_with"}
     rules = {
         name
         for name, value in vars(transitions).items()

@@ -39,7 +39,7 @@ from signupd.kratos.outcomes import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from signupd.kratos.http1 import Between
+    from signupd.kratos.request import Between
     from signupd.kratos.wire import Answer, Wire
 
 _REGISTRATION: Final = "/self-service/registration"

@@ -7,30 +7,27 @@ for at each request; that took a third of a step's processor time.
 from __future__ import annotations
 
 import asyncio
-import base64
 import functools
-import re
 import socket
 import ssl
 from collections import defaultdict
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote, urlsplit
+from typing import TYPE_CHECKING, Final
 
 from aiohappyeyeballs import start_connection
 
 from signupd.kratos.connection import Connection, ConnectionBroken
+from signupd.kratos.request import head_of
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
-
     from signupd.kratos.connection import Reply
-
-    Between = Callable[[], Awaitable[Any]]
+    from signupd.kratos.request import Between, Request, Server
 
 # In use at the same time; more would only queue up inside Kratos, whose pool to its
 # database is smaller.
 MAX_CONNECTIONS: Final = 128
+# Of these, how many may wait between head and body, so that others still go: what they
+# wait for may hang.
+MAX_WAITING: Final = MAX_CONNECTIONS // 2
 # A connection is made at once, or after a second or three, when TCP has tried again.
 CONNECT_SECONDS: Final = 4.0
 # Of several addresses the next is tried after so long without a connection (RFC 8305).
@@ -41,84 +38,14 @@ IDLE_SECONDS: Final = 15.0
 # What is asked again, once, where a connection ends before any answer (RFC 9110,
 # section 9.2.2).
 _IDEMPOTENT: Final = frozenset({"GET", "DELETE"})
-_PORTS: Final = {"http": 80, "https": 443}
-_NOT_IN_TARGET: Final = re.compile(r"[^!-~]")
-_NOT_IN_HEADER: Final = re.compile(r"[^\t -~]")
-
-
-class UrlInvalid(ValueError):
-    """A URL that no request can be sent to. The text says nothing of it."""
 
 
 class NotConnected(Exception):
     """No connection could be made: nothing was sent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Server:
-    """Where requests go.
-
-    Args:
-        host: A name, or an IP address without brackets.
-        port: A TCP port.
-        secure: Whether over TLS.
-        authority: As the header Host has it.
-        basic: The URL's own credentials as the header Authorization has them (RFC
-            7617); empty where it has none.
-    """
-
-    host: str
-    port: int
-    secure: bool
-    authority: str
-    basic: str = field(repr=False)
-
-    @classmethod
-    def of(cls, url: str) -> Server:
-        """Read scheme, host, port and credentials of a URL.
-
-        Raises:
-            UrlInvalid: It is not an http or https URL with a host.
-        """
-        try:
-            parts = urlsplit(url)
-            host = (parts.hostname or "").encode("idna").decode()
-            usual = _PORTS[parts.scheme]
-            port = usual if parts.port is None else parts.port
-        except (KeyError, ValueError):
-            raise UrlInvalid("no URL of a server") from None
-        credentials, _, _ = parts.netloc.rpartition("@")
-        named = parts.netloc[len(credentials) :].lstrip("@").lower()
-        if not host or _NOT_IN_TARGET.search(host + (named if named.isascii() else "")):
-            raise UrlInvalid("no URL of a server")
-        return cls(
-            host,
-            port,
-            parts.scheme == "https",
-            named if named.isascii() else f"{host}:{port}",
-            _basic(credentials) if credentials else "",
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What to send.
-
-    Args:
-        method: Of HTTP.
-        target: Path and query, quoted.
-        headers: All but Host and Content-Length.
-        body: Where there is one.
-        between: Called and awaited when the head has been sent, before the body is. So
-            what must be done first is done while the server makes ready. What it raises
-            ends the request.
-    """
-
-    method: str
-    target: str = field(repr=False)
-    headers: Mapping[str, str] = field(repr=False)
-    body: bytes | None = field(repr=False)
-    between: Between | None = None
+class NotSent(Exception):
+    """The time was up, by no fault of the server's, before all of it was sent."""
 
 
 class Client:
@@ -132,6 +59,7 @@ class Client:
         self._given = trusted
         self._closed = False
         self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
+        self._waiting = 0  # between head and body
         # Those used last are at the end; they go first, and the others grow old.
         self._idle: defaultdict[Server, list[Connection]] = defaultdict(list)
 
@@ -152,15 +80,18 @@ class Client:
 
         Raises:
             UrlInvalid: The target, or a header, is not fit to be sent.
-            NotConnected, ConnectionBroken, AnswerTooLarge: As their names say.
+            NotConnected, NotSent, ConnectionBroken, AnswerTooLarge: As their names say.
             TimeoutError: The time is up.
         """
-        head, body = _head(server, request), request.body or b""
+        head, body = head_of(server, request), request.body or b""
         end = asyncio.get_running_loop().time() + seconds
+        between = request.between
+        if between is not None and self._waiting == MAX_WAITING:
+            await between()
+            between = None
         await self._take_turn(end)
         try:
-            if request.between is not None:
-                between = request.between
+            if between is not None:
                 return await self._answer_in_two(server, head, body, end, between)
             return await self._answer(server, request.method, head + body, end)
         finally:
@@ -183,32 +114,38 @@ class Client:
     ) -> Reply:
         """Send the head, and the body when that may be.
 
-        Until then nothing can have been done: where the connection does not last so
-        long, all of it goes on another.
+        Until then nothing can have been done, whatever the server says: where the
+        connection does not last so long, all of it goes on another.
         """
         connection = self._kept(server) or await self._connect(server, end)
         answer = connection.ask(head, end)
+        self._waiting += 1
         try:
             await between()
         except BaseException:
             answer.cancel()
             connection.abort()
             raise
+        finally:
+            self._waiting -= 1
         if not answer.done():
             connection.send_rest(body)
             return await self._heard(server, connection, answer)
-        connection.abort()  # it is broken, or wants the body still
-        if answer.exception() is None:
-            return answer.result()
+        connection.abort()
+        if isinstance(answer.exception(), TimeoutError):
+            raise NotSent("the time was up before the body")
         connection = await self._connect(server, end)
         return await self._ask(server, connection, head + body, end)
 
     async def _take_turn(self, end: float) -> None:
-        if self._turns.locked():
+        if not self._turns.locked():
+            await self._turns.acquire()  # at once
+            return
+        try:
             async with asyncio.timeout_at(end):
                 await self._turns.acquire()
-        else:
-            await self._turns.acquire()  # at once
+        except TimeoutError as error:
+            raise NotSent("the time was up before its turn came") from error
 
     async def _ask_again(
         self, server: Server, message: bytes, end: float, error: ConnectionBroken
@@ -262,8 +199,11 @@ class Client:
         return None
 
     async def _connect(self, server: Server, end: float) -> Connection:
-        async with asyncio.timeout_at(end):
-            return await self._connect_soon(server)
+        try:
+            async with asyncio.timeout_at(end):
+                return await self._connect_soon(server)
+        except TimeoutError as error:
+            raise NotConnected("the time was up") from error
 
     async def _connect_soon(self, server: Server) -> Connection:
         loop = asyncio.get_running_loop()
@@ -284,29 +224,3 @@ class Client:
         except OSError as error:  # time-outs and TLS' errors are OSErrors, too
             raise NotConnected(type(error).__name__) from error
         return connection
-
-
-def _head(server: Server, request: Request) -> bytes:
-    """Write all of a request but its body, as it goes over the wire.
-
-    Raises:
-        UrlInvalid: Something is in it that would end a line, or is no ASCII.
-    """
-    headers, body = request.headers, request.body
-    if _NOT_IN_TARGET.search(request.target) or _not_in_headers(headers.values()):
-        raise UrlInvalid("a request cannot have this in it")
-    lines = [f"{request.method} {request.target} HTTP/1.1", f"Host: {server.authority}"]
-    lines += [f"{name}: {value}" for name, value in headers.items()]
-    if body is not None:
-        lines.append(f"Content-Length: {len(body)}")
-    return "\r\n".join((*lines, "", "")).encode("ascii")
-
-
-def _not_in_headers(values: Iterable[str]) -> bool:
-    return any(map(_NOT_IN_HEADER.search, values))
-
-
-def _basic(credentials: str) -> str:
-    user, _, password = credentials.partition(":")
-    plain = f"{unquote(user)}:{unquote(password)}".encode()
-    return f"Basic {base64.b64encode(plain).decode()}"

@@ -27,11 +27,11 @@ if TYPE_CHECKING:
 class Look:
     """One look-up, which may begin before it is asked for.
 
-    A context manager: as long as it lasts the hook may begin it.
+    A context manager; after it nothing of it is under way.
 
     Args:
         find: Makes it.
-        waiting: Those that the hook may begin, by their flow; this one is added.
+        waiting: Those that the hook may begin, by their flow.
         flow_id: The flow by which a code is submitted meanwhile.
     """
 
@@ -46,8 +46,11 @@ class Look:
         self._begun: asyncio.Task[Identity | None] | None = None
 
     async def __aenter__(self) -> Self:
-        self._waiting[self._flow_id] = self
         return self
+
+    def expect(self) -> None:
+        """Let the hook begin it, from now on."""
+        self._waiting[self._flow_id] = self
 
     async def __aexit__(self, *_: object) -> None:
         if self._waiting.get(self._flow_id) is self:

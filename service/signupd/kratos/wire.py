@@ -22,8 +22,9 @@ from signupd.errors import (
 from signupd.kratos.breaker import Breaker
 from signupd.kratos.calls import call_of
 from signupd.kratos.connection import AnswerTooLarge, ConnectionBroken
-from signupd.kratos.http1 import Client, NotConnected, Request, Server, UrlInvalid
-from signupd.observer import LOST, UNREACHED, Silent
+from signupd.kratos.http1 import Client, NotConnected, NotSent
+from signupd.kratos.request import Request, Server, UrlInvalid
+from signupd.observer import HELD_BACK, LOST, UNREACHED, Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
     from signupd.kratos.calls import Call
     from signupd.kratos.connection import Reply
-    from signupd.kratos.http1 import Between
+    from signupd.kratos.request import Between
     from signupd.observer import Observer
 
 _SERVER_ERROR: Final = 500
@@ -50,14 +51,15 @@ _OUT_OF_ORDER: Final = frozenset(
 # The client's error -> ours; the first that fits.
 _TROUBLES: Final[tuple[tuple[type[Exception], type[SignupdError]], ...]] = (
     (NotConnected, KratosUnreached),
+    (NotSent, KratosUnreached),
     (UrlInvalid, KratosIncompatible),
     (AnswerTooLarge, KratosIncompatible),
     (ConnectionBroken, KratosUnavailable),
     (TimeoutError, KratosUnavailable),
     (OSError, KratosUnavailable),
 )
-# The trouble is the request's or the answer's own, and says nothing of the server.
-_NOT_ITS_FAULT: Final = UrlInvalid, AnswerTooLarge
+# The trouble is ours, the request's or the answer's: it says nothing of the server.
+_NOT_ITS_FAULT: Final = NotSent, UrlInvalid, AnswerTooLarge
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +142,11 @@ class Wire:
             headers: Further ones.
             call: What it is for; what the URL tells unless given.
             between: Called and awaited before the payload is sent, if Kratos can be
-                reached. What it raises is raised: Kratos did nothing.
+                reached. A SignupdError of its ends the request: Kratos did nothing.
 
         Raises:
             KratosUnreached: No connection could be made, or was tried at all, since
-                the last ones all failed; Kratos did nothing.
+                the last ones all failed, or the time was up before; Kratos did nothing.
             KratosUnavailable: No answer, or one that says "overloaded" (429, 5xx):
                 what Kratos did is not known.
             KratosIncompatible: The URL is not an HTTP one.
@@ -167,6 +169,11 @@ class Wire:
             outcome = str(answer.status)
         except KratosUnreached:
             outcome = UNREACHED
+            raise
+        except (KratosUnavailable, KratosIncompatible):
+            raise
+        except SignupdError:
+            outcome = HELD_BACK
             raise
         finally:
             watch.end(outcome)

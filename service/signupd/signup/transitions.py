@@ -125,13 +125,18 @@ def verifying(record: Record, now: int, rules: Rules, digest: bytes) -> Changes:
 
     A code that a dead holder left undecided was counted already.
     """
-    again = record.code_digest == digest
     return {
         "lease": Lease.VERIFYING,
         "lease_until": now + rules.lease,
         "code_digest": digest,
-        "code_attempts": record.code_attempts + (0 if again else 1),
+        "code_attempts": attempts_with(record, digest),
     }
+
+
+def attempts_with(record: Record, digest: bytes) -> int:
+    """Count a code among those submitted, unless it is the one that was the last."""
+    again = record.code_digest == digest
+    return record.code_attempts + (0 if again else 1)
 
 
 def code_refused(refused_digest: bytes) -> Changes:

@@ -23,11 +23,15 @@ from signupd.signup.attempts import code_digest, refused_code_digest
 from signupd.signup.contents import Contents, open_contents, seal_contents
 from signupd.signup.deps import Answer
 from signupd.signup.find import signup_of
-from signupd.signup.settle import conclude_code, delete_ghost, refuse_late
+from signupd.signup.settle import (
+    conclude_code,
+    delete_ghost,
+    refuse_late,
+    still_due,
+)
 
 if TYPE_CHECKING:
     from signupd.kratos.looks import Look
-    from signupd.ledger.ledger import Found
     from signupd.signup.deps import Deps
     from signupd.signup.transitions import Changes
 
@@ -52,12 +56,14 @@ class Submission:
         record: The row now: the same, or counted and under its lease.
         contents: Of its seal.
         code: As the person typed it.
+        digest: Of the code, as it is written down.
     """
 
     before: Record
     record: Record
     contents: Contents
     code: str = field(repr=False)
+    digest: bytes = field(repr=False)
 
     @property
     def is_counted(self) -> bool:
@@ -89,10 +95,10 @@ async def verify_code(deps: Deps, token: str, code: str) -> Answer:
         if found.record.state is not State.CODE_REQUIRED:
             return await _repeat(deps, found.record, code)
         contents = open_contents(deps.keys, found.record)
-        changes = _permitted(deps, found, contents, code)
-        submission = Submission(found.record, found.record, contents, code)
+        digest = _permitted(deps, found.record, contents, code)
+        submission = Submission(found.record, found.record, contents, code, digest)
         async with deps.looks.prepare(contents.flow_id, contents.address) as look:
-            answer = await _ask_kratos(deps, submission, changes, look)
+            answer = await _ask_kratos(deps, submission, look)
             if answer is CodeAnswer.PROVED:
                 return await _proved(deps, submission.record, look)
         return await _not_proved(deps, submission, answer)
@@ -113,27 +119,27 @@ async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
     return _proved_answer(deps, record)
 
 
-def _permitted(deps: Deps, found: Found, contents: Contents, code: str) -> Changes:
-    """Give the changes that let a code go to Kratos: it is counted, under a lease."""
-    record, now = found.record, found.now
+def _permitted(deps: Deps, record: Record, contents: Contents, code: str) -> bytes:
+    """Digest a code that may go to Kratos.
+
+    Raises:
+        CodeIncorrect, CodeAttemptsExhausted, CodeExpired: It may not.
+    """
     last = record.code_digest
     if last is not None and last == refused_code_digest(deps.keys, record, code):
         raise CodeIncorrect  # known; costs nothing
     digest = code_digest(deps.keys, record, code)
-    changes = transitions.verifying(record, now, deps.rules, digest)
-    if changes["code_attempts"] > deps.rules.code_attempts:
+    if transitions.attempts_with(record, digest) > deps.rules.code_attempts:
         raise CodeAttemptsExhausted
     if not contents.flow_id:
         raise CodeExpired
-    return changes
+    return digest
 
 
-async def _ask_kratos(
-    deps: Deps, submission: Submission, changes: Changes, look: Look
-) -> CodeAnswer:
+async def _ask_kratos(deps: Deps, submission: Submission, look: Look) -> CodeAnswer:
     """Post the code under the row's lease, until it is known what it was."""
     before, contents, code = submission.before, submission.contents, submission.code
-    result = await _submit(deps, submission, changes, look)
+    result = await _submit(deps, submission, look)
     record = submission.record
     try:
         if result is None:
@@ -151,18 +157,19 @@ async def _ask_kratos(
     return result.answer
 
 
-async def _submit(
-    deps: Deps, submission: Submission, changes: Changes, look: Look
-) -> CodeResult | None:
+async def _submit(deps: Deps, submission: Submission, look: Look) -> CodeResult | None:
     """Count the code, and post it; None where the answer was lost.
 
     Kratos reads the flow while the ledger counts; the code itself, in the request's
-    body, goes there when it is counted. Where Kratos is not reached none is.
+    body, goes there when it is counted. Where no connection is made none is.
     """
     before, contents = submission.before, submission.contents
 
     async def count() -> None:
+        now = still_due(deps, before)
+        changes = transitions.verifying(before, now, deps.rules, submission.digest)
         submission.record = await deps.ledger.change(before, **changes)
+        look.expect()
 
     try:
         return await deps.kratos.submit_code(
