@@ -118,9 +118,24 @@ def test_waiting() -> None:
     crowd = {(name, percent) for name in names[2:4] + names[6:] for percent in (50, 99)}
 
     assert names == whole.chart.labels == abreast.chart.labels
-    assert {(name, 50) for name in names[4:6]} == _longer(whole)
-    # Alone: StartSignup by 0.04 ms, VerifyCode with PostgreSQL by 0.3.
-    assert crowd | {(names[at], 50) for at in (0, 1, 5)} == _longer(abreast)
+    # By less than the measurement's own error, as the next test shows.
+    assert {(names[at], 99) for at in (2, 6)} == _longer(whole)
+    assert crowd - {(names[6], 99)} == _longer(abreast)
+
+
+def test_waiting_is_not_shown() -> None:
+    """Of nobody who signs up whole is it shown that he waits longer than he may.
+
+    Of 16 at once the longest waits differ from round to round by more than the bound.
+    """
+    whole, _, _ = tables(results.read(results.DIRECTORY, "byhand"))
+    columns = {50: whole.header.index("95 % of it"), 99: -2}
+    for line in whole.rows:
+        if line[0].startswith(tuple(step.name for step in BOUNDED)):
+            for percent, at in columns.items():
+                low, high = map(float, line[at].split(" to "))
+                assert low <= MOST_ADDED_MS[percent]
+                assert low < high
 
 
 def test_by_hand() -> None:
