@@ -30,7 +30,7 @@ PACES = {"without a pause": Way(concurrency=1, connections=1)} | {
     f"{rate} a second": Way(concurrency=1, connections=1, rate=float(rate))
     for rate in RATES
 }
-# No call is waited for longer than so many seconds' worth of them.
+# With pauses a round of an RPC takes no longer.
 SECONDS = 10
 ECHO = "the floor's echo"
 ROWS = (ECHO, START.name, VERIFY.name)

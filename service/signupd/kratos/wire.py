@@ -167,13 +167,8 @@ class Wire:
             ask = partial(self._ask, origin, request, timeout_seconds)
             answer = await self._exchange(ask, breakers[method])
             outcome = str(answer.status)
-        except KratosUnreached:
-            outcome = UNREACHED
-            raise
-        except (KratosUnavailable, KratosIncompatible):
-            raise
-        except SignupdError:
-            outcome = HELD_BACK
+        except SignupdError as error:
+            outcome = _outcome_of(error)
             raise
         finally:
             watch.end(outcome)
@@ -212,6 +207,14 @@ class Wire:
         else:
             breaker.answered()
         return Answer(reply.status, _json(reply.body), reply.headers)
+
+
+def _outcome_of(error: SignupdError) -> str:
+    """Tell an observer how a call without an answer ended."""
+    if isinstance(error, KratosUnreached):
+        return UNREACHED
+    asked = isinstance(error, KratosUnavailable | KratosIncompatible)
+    return LOST if asked else HELD_BACK
 
 
 def _usable(method: str, answer: Answer) -> Answer:
