@@ -10,9 +10,10 @@ import re
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-import uvloop
 from signupd.kratos.http1 import Client
 from signupd.kratos.request import Request, Server, UrlInvalid
+
+from tests.integration.on_uvloop import play
 
 if TYPE_CHECKING:
     import ssl
@@ -151,17 +152,6 @@ class Raw:
         await visit.request()
         visit.say(OTHER)
         return await asking
-
-
-def play(scenario: Scenario) -> None:
-    """Run a test on the loop that signupd runs on."""
-
-    async def played() -> None:
-        async with Raw() as raw:
-            await scenario(raw)
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(played())
 
 
 @pytest.fixture
@@ -355,4 +345,4 @@ def test_no_server(url: str) -> None:
 )
 def test_uvloop(scenario: Scenario) -> None:
     """All of it holds on the loop that signupd runs on."""
-    play(scenario)
+    play(Raw, scenario)

@@ -20,6 +20,7 @@ from signupd.kratos.connection import (
 from signupd.kratos.http1 import IDLE_SECONDS, NotConnected
 
 from tests.doubles.authority import LOOPBACK, Authority, Issued, dns
+from tests.integration.on_uvloop import play
 from tests.integration.test_http1 import (
     CHUNKED,
     CONTINUE,
@@ -27,7 +28,6 @@ from tests.integration.test_http1 import (
     OK,
     OTHER,
     Raw,
-    play,
 )
 
 if TYPE_CHECKING:
@@ -374,7 +374,7 @@ async def test_not_trusted(tmp_path: Path, issued: Issued) -> None:
 )
 def test_uvloop(scenario: Scenario) -> None:
     """All of it holds on the loop that signupd runs on."""
-    play(scenario)
+    play(Raw, scenario)
 
 
 def test_tls_on_uvloop(tmp_path: Path) -> None:

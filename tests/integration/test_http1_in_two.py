@@ -11,7 +11,8 @@ import pytest
 from signupd.kratos.http1 import MAX_WAITING, NotConnected, NotSent
 from signupd.kratos.request import Request, Server
 
-from tests.integration.test_http1 import OK, OTHER, PATIENCE, Raw, Visit, play
+from tests.integration.on_uvloop import play
+from tests.integration.test_http1 import OK, OTHER, PATIENCE, Raw, Visit
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -226,4 +227,4 @@ async def test_many_wait(raw: Raw) -> None:
 )
 def test_uvloop(scenario: Scenario) -> None:
     """All of it holds on the loop that signupd runs on."""
-    play(scenario)
+    play(Raw, scenario)

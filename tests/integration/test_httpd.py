@@ -9,7 +9,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any, Self
 
 import pytest
-import uvloop
 from signupd.httpd.connection import (
     MAX_BODY_BYTES,
     MAX_FORGOTTEN_BYTES,
@@ -20,6 +19,7 @@ from signupd.httpd.messages import Answer
 from signupd.httpd.server import MAX_CONNECTIONS, HttpServer
 
 from tests.doubles.log import LogDouble
+from tests.integration.on_uvloop import play
 
 if TYPE_CHECKING:
     from asyncio import StreamReader, StreamWriter
@@ -140,17 +140,6 @@ class Site:
         await self.released.wait()
         self.finished.set()
         return answer
-
-
-def play(scenario: Scenario) -> None:
-    """Run a test on the loop that signupd runs on."""
-
-    async def played() -> None:
-        async with Site() as site:
-            await scenario(site)
-
-    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(played())
 
 
 @pytest.fixture
@@ -595,4 +584,4 @@ async def test_close_unused() -> None:
 )
 def test_uvloop(scenario: Scenario) -> None:
     """All of it holds on the loop that signupd runs on."""
-    play(scenario)
+    play(Site, scenario)
