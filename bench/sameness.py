@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
-from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
@@ -13,18 +11,16 @@ import httpx
 from bench import people
 from bench.guessing import chance, deviation
 from bench.meter import MICROS
-from bench.site import SQLITE, Behind
+from bench.site import POSTGRESQL, Behind
 from bench.strangers import SETTINGS, timed
 from bench.table import Chart, Table
-from devstack.binary import kratos_binary
-from devstack.config import KratosConfig
-from devstack.kratos import Kratos
 from devstack.mailbox import Mailbox
-from devstack.ports import LOOPBACK, free_ports
+from devstack.ports import free_ports
 from devstack.server import NO_PROXY
 
 if TYPE_CHECKING:
     from bench.site import Site
+    from devstack.kratos import Kratos
 
 Json = dict[str, Any]
 
@@ -40,19 +36,15 @@ def measure(site: Site, *, smoke: bool) -> Json:
     """Time every RPC before the proof, for free and taken addresses in turns."""
     pairs = 5 if smoke else PAIRS
     (hook,) = free_ports(1)
-    with Mailbox() as mailbox, tempfile.TemporaryDirectory() as directory:
-        config = KratosConfig(
-            hook_url=f"http://{LOOPBACK}:{hook}", smtp_uri=mailbox.uri
-        )
-        with Kratos(kratos_binary(), config, Path(directory)) as kratos:
-            taken = people.addresses(pairs)
-            for start in range(0, pairs, AT_ONCE):
-                _import(kratos, taken[start : start + AT_ONCE])
-            behind = Behind(kratos.public_url, kratos.admin_url, [hook])
-            with site.signupd(behind, SQLITE, SETTINGS) as served:
-                (target,) = served.targets
-                with grpc.insecure_channel(target, NO_PROXY) as channel:
-                    times = timed(channel, taken)
+    with Mailbox() as mailbox, site.kratos(mailbox.uri, hook) as kratos:
+        taken = people.addresses(pairs)
+        for start in range(0, pairs, AT_ONCE):
+            _import(kratos, taken[start : start + AT_ONCE])
+        behind = Behind(kratos.public_url, kratos.admin_url, [hook])
+        with site.signupd(behind, POSTGRESQL, SETTINGS) as served:
+            (target,) = served.targets
+            with grpc.insecure_channel(target, NO_PROXY) as channel:
+                times = timed(channel, taken)
     return {
         "rows": [
             {"rpc": name, "free": _micros(one.free), "taken": _micros(one.taken)}

@@ -22,9 +22,8 @@ if TYPE_CHECKING:
 CALL_SECONDS = 30.0
 # What nobody is mailed but once in a million times.
 SOME_CODE = "000000"
-# The second mail must not be too soon; and a Kratos on SQLite is asked one thing at a
-# time, as kratos/README.md says.
-SETTINGS: Mapping[str, str] = {"RESEND_INTERVAL": "1ms", "FLOWS_AHEAD": "0"}
+# The second mail must not be too soon.
+SETTINGS: Mapping[str, str] = {"RESEND_INTERVAL": "1ms"}
 
 
 @dataclass(slots=True)
