@@ -22,6 +22,7 @@ from signupd.kratos.identities import Identities
 from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import Database, steady_clock
 from signupd.ledger.engine import open_engine
+from signupd.ledger.outbox import Outbox
 from signupd.ledger.schema import demand_newest, migrate
 from signupd.observer import Both
 from signupd.signup.approve import approve
@@ -71,6 +72,7 @@ class Service:
         )
         self.deps = deps_of(settings, self._wire, self._database, log)
         self.backlog = Backlog(self._database, settings.sweep_batch)
+        self._outbox = Outbox(self._database)
         self._work = Work()
         # Apart from the callers' work: it must not take of what they may have at once.
         self._chores = Work()
@@ -84,7 +86,7 @@ class Service:
         identities = Identities(admin_of(settings, self._wire))
         self._server = server_of(settings, self.deps, identities, self._work, observer)
         self._telemetry = Telemetry(
-            self.backlog, self.deps.tally, metrics, time.monotonic
+            self.backlog, self._outbox, self.deps.tally, metrics, time.monotonic
         )
         self._metrics = web.AppRunner(self._telemetry.app(), access_log=None)
         self._loops: list[asyncio.Task[None]] = []
@@ -178,6 +180,7 @@ class Service:
             lambda: sweep(
                 self.deps,
                 self.backlog,
+                self._outbox,
                 batch=self._settings.sweep_batch,
                 retention=micros(self._settings.retention),
             ),

@@ -1,13 +1,20 @@
-"""A row of the ledger, made up."""
+"""Rows of the ledger, made up."""
 
 from __future__ import annotations
 
+import random
 import uuid
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from signupd.ledger.record import Lease, Record, State
+from signupd.ledger.record import Event, Lease, Record, State
+from signupd.ledger.tables import events
+
+if TYPE_CHECKING:
+    import sqlalchemy as sa
+    from signupd.ledger.outbox import Outbox
 
 ADDRESS = b"a" * 32
+LONG_AGO = 1_000
 
 
 def record(**changed: Any) -> Record:
@@ -39,3 +46,36 @@ def record(**changed: Any) -> Record:
         request_digest=b"r" * 32,
     )
     return made._replace(**changed)
+
+
+def event(kind: Event = Event.STARTED) -> dict[str, Any]:
+    """Make a row of the outbox."""
+    return {
+        "kind": kind,
+        "signup_id": uuid.uuid4(),
+        "address_digest": ADDRESS,
+        "event_time": LONG_AGO,
+    }
+
+
+def add_events(engine: sa.Engine, count: int) -> None:
+    """Add old events of all kinds.
+
+    They are in no order, as they come: batches lock the totals each in another one.
+    """
+    kinds = random.Random(1).choices([*Event], k=count)  # noqa: S311 - no secret
+    with engine.connect() as connection:
+        connection.execute(events.insert(), [event(kind) for kind in kinds])
+
+
+async def added_up(outbox: Outbox) -> int:
+    """Have all events added up that were written until now.
+
+    Returns:
+        How many statements that took.
+    """
+    await outbox.look()
+    count = 1
+    while await outbox.add_up():
+        count += 1
+    return count

@@ -10,9 +10,9 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import Database, steady_clock
 from signupd.ledger.engine import open_engine, sqlite_file
+from signupd.ledger.outbox import Outbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -115,8 +115,10 @@ class Books:
 
     def _counts(self) -> dict[str, int]:
         """Count from the rows and the outbox; verified sign-ups are in progress."""
+        # Those up to the watermark are in the totals, be they still there or not.
         under_way = "SELECT count(*) FROM signups WHERE state IN (?, ?)"
-        totals = "SELECT kind, count(*) FROM events GROUP BY kind UNION ALL "
+        totals = "SELECT kind, count(*) FROM events WHERE event_id > "
+        totals += "(SELECT counted FROM event_watermark) GROUP BY kind UNION ALL "
         totals += "SELECT kind, count FROM event_totals"
         counts = dict.fromkeys(("started", *FINAL), 0)
         for kind, count in self.run(totals):
@@ -129,7 +131,7 @@ class Books:
         """Count as the service does, for its metrics."""
         database = Database(open_engine(self.url), steady_clock())
         try:
-            counts = await Backlog(database, 100).counts()
+            counts = await Outbox(database).counts()
         finally:
             await database.close()
         return {kind: counts[kind] for kind in (*FINAL, "in_progress")}
@@ -143,7 +145,7 @@ class Books:
 
     def _everything(self) -> bytes:
         """Read all that any column holds."""
-        tables = ("signups", "events", "event_totals")
+        tables = ("signups", "events", "event_totals", "event_watermark")
         rows = [row for t in tables for row in self.run(f"SELECT * FROM {t}")]  # noqa: S608
         values = [value for row in rows for value in row]
         return b"\n".join(

@@ -10,7 +10,8 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from signupd.errors import LedgerUnavailable
-from signupd.ledger.backlog import IN_PROGRESS, Backlog
+from signupd.ledger.backlog import Backlog
+from signupd.ledger.outbox import IN_PROGRESS, Outbox
 from signupd.signup.tally import Tally
 from signupd.telemetry.metrics import Metrics
 from signupd.telemetry.probes import COUNT_SECONDS, Telemetry
@@ -39,21 +40,28 @@ LINES = [
 ]
 
 
-class CountedBacklog(Backlog):
-    """A backlog that has counted already, if it answers at all."""
+class AnsweringBacklog(Backlog):
+    """A backlog that answers, or not."""
 
     def __init__(self) -> None:
         self.away = False
-        self.counted = 0
 
     async def ping(self) -> None:
         """Answer, or not."""
         if self.away:
             raise LedgerUnavailable("away")
 
+
+class CountedOutbox(Outbox):
+    """An outbox that has been counted already, if the ledger answers at all."""
+
+    def __init__(self, backlog: AnsweringBacklog) -> None:
+        self.counted = 0
+        self._backlog = backlog
+
     async def counts(self) -> dict[str, int]:
         """Give the counts."""
-        await self.ping()
+        await self._backlog.ping()
         self.counted += 1
         return dict(COUNTS)
 
@@ -63,11 +71,12 @@ class Scene:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.backlog = CountedBacklog()
+        self.backlog = AnsweringBacklog()
+        self.outbox = CountedOutbox(self.backlog)
         self.tally = Tally(wrong_codes=3)
         self.metrics = Metrics(lambda: self.now)
         self.telemetry = Telemetry(
-            self.backlog, self.tally, self.metrics, lambda: self.now
+            self.backlog, self.outbox, self.tally, self.metrics, lambda: self.now
         )
         self.telemetry.ready = True
 
@@ -135,10 +144,10 @@ async def test_scrapes_share_a_count(scene: Scene) -> None:
     scene.now += COUNT_SECONDS - 0.001
     await scene.get("/metrics")
 
-    assert 1 == scene.backlog.counted
+    assert 1 == scene.outbox.counted
     scene.now += 0.001
     await scene.get("/metrics")
-    assert 2 == scene.backlog.counted
+    assert 2 == scene.outbox.counted
 
 
 async def test_metrics_without_ledger(scene: Scene) -> None:
@@ -182,9 +191,10 @@ async def test_not_ready_while_draining(scene: Scene) -> None:
 
 async def test_not_ready_at_first() -> None:
     """Nobody is sent to a server before it says that it serves."""
-    metrics = Metrics(lambda: 0.0)
+    metrics, backlog = Metrics(lambda: 0.0), AnsweringBacklog()
+    outbox = CountedOutbox(backlog)
 
-    assert not Telemetry(CountedBacklog(), Tally(), metrics, lambda: 0.0).ready
+    assert not Telemetry(backlog, outbox, Tally(), metrics, lambda: 0.0).ready
 
 
 async def test_not_ready_without_ledger(scene: Scene) -> None:

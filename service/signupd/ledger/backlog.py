@@ -14,8 +14,9 @@ from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
 
-from signupd.ledger.record import Event, Lease, State
-from signupd.ledger.tables import LEASED, event_totals, events, send_buckets, signups
+from signupd.ledger.outbox import ADDED_UP
+from signupd.ledger.record import WAITING, Lease, State
+from signupd.ledger.tables import LEASED, events, send_buckets, signups
 
 if TYPE_CHECKING:
     import uuid
@@ -24,8 +25,6 @@ if TYPE_CHECKING:
     from signupd.ledger.database import Database
 
 _FINAL = [state for state in State if state.final]
-_WAITING = [State.CODE_REQUIRED, State.PASSWORD_REQUIRED]
-IN_PROGRESS = "in_progress"
 _PRUNING = 0x7369676E757065  # the number that replicas lock ("signupe")
 
 # By the ids alone SQLite would go through all rows in their order, for want of a few.
@@ -78,7 +77,7 @@ class Backlog:
         query = (
             sa.select(signups.c.signup_id)
             .where(
-                signups.c.state.in_([State.STARTING, *_WAITING]),
+                signups.c.state.in_([State.STARTING, *WAITING]),
                 head.not_in(sorted(heads)),
             )
             .limit(most)
@@ -115,7 +114,7 @@ class Backlog:
         """Write down that sign-ups have expired that nobody is at work on."""
         now = self._database.now()
         due = self._some(
-            signups.c.state.in_(_WAITING),
+            signups.c.state.in_(WAITING),
             signups.c.lease == Lease.NONE,
             signups.c.expire_time <= now,
         )
@@ -153,7 +152,7 @@ class Backlog:
         return await self._count(signups.delete().where(signups.c.signup_id.in_(due)))
 
     async def forget_events(self, before: int) -> int:
-        """Delete events from before a moment; a trigger adds them to the totals.
+        """Delete events from before a moment that are in the totals.
 
         One replica at a time: two would wait for each other's totals.
         """
@@ -163,7 +162,7 @@ class Backlog:
             alone = locked.scalar_subquery().is_(sa.true())
         due = (
             sa.select(events.c.event_id)
-            .where(events.c.event_time <= before, alone)
+            .where(events.c.event_time <= before, events.c.event_id <= ADDED_UP, alone)
             .order_by(events.c.event_time)  # as its index has them
             .limit(_MOST)
             .with_for_update(skip_locked=True)
@@ -181,25 +180,6 @@ class Backlog:
         return await self._count(
             send_buckets.delete().where(send_buckets.c.digest.in_(due))
         )
-
-    async def counts(self) -> dict[str, int]:
-        """Count the events of each kind since the ledger began, and what is under way.
-
-        Started is the sum of completed, already registered, expired, cancelled and in
-        progress, always: one statement counts them all.
-        """
-        pruned = sa.select(event_totals.c.kind, event_totals.c["count"])
-        kept = sa.select(events.c.kind, sa.func.count()).group_by(events.c.kind)
-        open_now = sa.select(sa.literal(IN_PROGRESS), sa.func.count()).where(
-            signups.c.state.in_(_WAITING)
-        )
-        rows: sa.CompoundSelect[Any] = sa.union_all(
-            _as_text(pruned), _as_text(kept), open_now
-        )
-        counts: dict[str, int] = {event.value: 0 for event in Event}
-        for kind, count in (await self._database.run(rows)).rows:
-            counts[kind] = counts.get(kind, 0) + count
-        return counts
 
     def _some(self, *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
         """Pick some rows, leaving out those that another replica holds."""
@@ -225,8 +205,3 @@ class Backlog:
             if met < most:
                 break
         return count
-
-
-def _as_text(query: sa.Select[Any]) -> sa.Select[Any]:
-    kind, count = query.selected_columns
-    return query.with_only_columns(sa.cast(kind, sa.String), count)

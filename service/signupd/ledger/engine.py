@@ -44,8 +44,13 @@ _VANISHED: Final = {
 }
 # Every statement wants a few rows by an index that is there for it. Statistics that are
 # behind would have PostgreSQL read a whole table, or all that is due to pick a batch,
-# and compile what seems to take long.
-_PLANNED_OFF: Final = ("enable_seqscan", "enable_bitmapscan", "jit")
+# and compile, or start other processes for, what seems to take long.
+_PLANNING: Final = {
+    "enable_seqscan": "off",
+    "enable_bitmapscan": "off",
+    "jit": "off",
+    "max_parallel_workers_per_gather": "0",
+}
 
 
 def sqlite_file(url: str) -> Path | None:
@@ -126,7 +131,7 @@ def _postgresql(url: sa.URL, options: dict[str, Any], *, read_only: bool) -> sa.
     if read_only:
         session += " -c default_transaction_read_only=on"
     else:
-        session += "".join(f" -c {name}=off" for name in _PLANNED_OFF)
+        session += "".join(f" -c {name}={value}" for name, value in _PLANNING.items())
     return sa.create_engine(
         url,
         pool_size=_POSTGRESQL_CONNECTIONS,

@@ -29,6 +29,8 @@ class State(enum.StrEnum):
 _FINAL = frozenset(
     {State.COMPLETED, State.ALREADY_REGISTERED, State.EXPIRED, State.CANCELLED}
 )
+# For somebody to hand in a code, or a password.
+WAITING = (State.CODE_REQUIRED, State.PASSWORD_REQUIRED)
 
 
 class Lease(enum.StrEnum):

@@ -91,12 +91,23 @@ events = sa.Table(
     sqlite_autoincrement=True,
 )
 
-# How many events of each kind were pruned: the counts outlive the rows.
+# How many events of each kind there were up to the watermark, kept or pruned.
 event_totals = sa.Table(
     "event_totals",
     metadata,
     sa.Column("kind", _words(Event), primary_key=True),
     sa.Column("count", sa.BigInteger, nullable=False),
+)
+
+# One row, with the id 1: up to which event_id they are added up, and up to which they
+# were seen, by which of PostgreSQL's transactions (outbox.py).
+event_watermark = sa.Table(
+    "event_watermark",
+    metadata,
+    sa.Column("id", sa.Integer, primary_key=True, autoincrement=False),
+    sa.Column("counted", sa.BigInteger, nullable=False),
+    sa.Column("seen", sa.BigInteger, nullable=False),
+    sa.Column("seen_by", sa.BigInteger, nullable=False),
 )
 
 # How many mails went out lately. A row is gone once its bucket is full again.

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from signupd.ledger.backlog import Backlog
+    from signupd.ledger.outbox import Outbox
     from signupd.signup.deps import Deps
 
 
@@ -33,7 +34,8 @@ class Swept:
         failed: Dead leases that could not be; the next round tries again.
         expired: Sign-ups whose step had lapsed.
         forgotten: Rows, password digests, events and buckets past their time.
-        more: Whether a batch was full, so that another round should follow at once.
+        more: Whether a batch was full, or events are left to be added up, so that
+            another round should follow at once.
     """
 
     settled: int
@@ -57,12 +59,15 @@ def pause(swept: Swept, seconds: float, interval: float) -> float:
     return min(interval, seconds) if swept.more else interval
 
 
-async def sweep(deps: Deps, backlog: Backlog, *, batch: int, retention: int) -> Swept:
+async def sweep(
+    deps: Deps, backlog: Backlog, outbox: Outbox, *, batch: int, retention: int
+) -> Swept:
     """Do one round: at most one batch of each kind.
 
     Args:
         deps: The neighbours.
         backlog: What has fallen due.
+        outbox: Events to be added up.
         batch: How many rows a batch has.
         retention: How long final rows and events are kept, in microseconds.
 
@@ -73,6 +78,8 @@ async def sweep(deps: Deps, backlog: Backlog, *, batch: int, retention: int) -> 
     settled, failed = await _settle_dead(deps, backlog)
     expired = await backlog.expire()
     now = deps.ledger.now()
+    await outbox.look()
+    more = await outbox.add_up()
     forgotten = [
         await backlog.forget_passwords(now - PASSWORDS_KEPT),
         await backlog.forget_signups(now - retention),
@@ -84,7 +91,7 @@ async def sweep(deps: Deps, backlog: Backlog, *, batch: int, retention: int) -> 
         failed,
         expired,
         sum(forgotten),
-        more=max(settled, expired, *forgotten) >= batch,
+        more=more or max(settled, expired, *forgotten) >= batch,
     )
     if settled or failed or expired:
         deps.log.info("swept", settled=settled, failed=failed, expired=expired)

@@ -10,7 +10,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from signupd.errors import LedgerUnavailable
-from signupd.ledger.backlog import IN_PROGRESS
+from signupd.ledger.outbox import IN_PROGRESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,10 +18,12 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from signupd.ledger.backlog import Backlog
+    from signupd.ledger.outbox import Outbox
     from signupd.signup.tally import Tally
     from signupd.telemetry.metrics import Metrics
 
-# Counting reads the whole outbox; scrapes closer together share one count.
+# Counting reads all events since the sweeper's last round; scrapes closer together
+# share one count.
 COUNT_SECONDS: Final = 5.0
 
 
@@ -33,7 +35,8 @@ class Telemetry:
     process' own.
 
     Args:
-        backlog: Where the counts of sign-ups come from.
+        backlog: Tells whether the ledger answers.
+        outbox: Where the counts of sign-ups come from.
         tally: What else was counted.
         metrics: What was measured.
         clock: Monotonic seconds.
@@ -42,11 +45,13 @@ class Telemetry:
     def __init__(
         self,
         backlog: Backlog,
+        outbox: Outbox,
         tally: Tally,
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
         self._backlog = backlog
+        self._outbox = outbox
         self._tally = tally
         self._metrics = metrics
         self._clock = clock
@@ -95,7 +100,7 @@ class Telemetry:
             return
         self._counts = self._counted_at = None
         with contextlib.suppress(LedgerUnavailable):
-            self._counts = await self._backlog.counts()
+            self._counts = await self._outbox.counts()
             self._counted_at = now
 
 

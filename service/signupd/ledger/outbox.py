@@ -1,0 +1,117 @@
+"""The outbox' counts: how many events there were of each kind since the ledger began.
+
+To count the rows takes the longer the more there are, and some replica is asked every
+few seconds. So the sweeper adds them up as they come, and what is left to count are
+those since its last round. A trigger on the watermark does the adding, in the
+transaction that moves it (migration 0005).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import sqlalchemy as sa
+
+from signupd.ledger.record import WAITING, Event
+from signupd.ledger.tables import event_totals, event_watermark, events, signups
+
+if TYPE_CHECKING:
+    from signupd.ledger.database import Database
+
+IN_PROGRESS: Final = "in_progress"
+# Events that one statement adds up at the most; it reads a fifth of a megabyte.
+MOST_AT_ONCE: Final = 1000
+
+_MARK: Final = event_watermark.c
+_THE_ROW: Final = _MARK.id == 1
+ADDED_UP: Final = sa.select(_MARK.counted).where(_THE_ROW).scalar_subquery()
+
+
+class Outbox:
+    """Counts events.
+
+    Every method raises ``LedgerUnavailable`` when the database does not answer.
+
+    Args:
+        database: Of the ledger.
+    """
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        # SQLite has one writer at a time, so no event comes before one that is there.
+        # In PostgreSQL one may: its id is given before it is committed.
+        self._writing: sa.ColumnElement[int] = sa.literal(0)
+        self._all_written: sa.ColumnElement[int] = sa.literal(0)
+        if database.shared:
+            self._writing = _number(sa.func.pg_current_xact_id())
+            snapshot = sa.func.pg_current_snapshot()
+            self._all_written = _number(sa.func.pg_snapshot_xmin(snapshot))
+
+    async def counts(self) -> dict[str, int]:
+        """Count the events of each kind since the ledger began, and what is under way.
+
+        Started is the sum of completed, already registered, expired, cancelled and in
+        progress, always: one statement counts them all.
+        """
+        added_up = sa.select(event_totals.c.kind, event_totals.c["count"])
+        since = (
+            sa.select(events.c.kind, sa.func.count())
+            .where(events.c.event_id > ADDED_UP)
+            .group_by(events.c.kind)
+        )
+        open_now = sa.select(sa.literal(IN_PROGRESS), sa.func.count()).where(
+            signups.c.state.in_(WAITING)
+        )
+        rows: sa.CompoundSelect[Any] = sa.union_all(
+            _as_text(added_up), _as_text(since), open_now
+        )
+        counts: dict[str, int] = {event.value: 0 for event in Event}
+        for kind, count in (await self._database.run(rows)).rows:
+            counts[kind] = counts.get(kind, 0) + count
+        return counts
+
+    async def look(self) -> None:
+        """Note the newest event, and which transaction is the newest that writes.
+
+        What was seen is added up when all transactions are over that were under way:
+        the ids of their events may be lower. Where they are not, it is looked again: a
+        ledger restored elsewhere has numbers of transactions that mean nothing there.
+        """
+        newest = sa.select(sa.func.max(events.c.event_id)).scalar_subquery()
+        waits = sa.or_(_MARK.counted == _MARK.seen, _MARK.seen_by > self._all_written)
+        await self._database.run(
+            event_watermark.update()
+            .where(_THE_ROW, newest > _MARK.seen, waits)
+            .values(seen=newest, seen_by=self._writing)
+        )
+
+    async def add_up(self) -> bool:
+        """Add some of the events that were seen to the totals.
+
+        Returns:
+            Whether there are more of them.
+        """
+        next_ones = _MARK.counted + MOST_AT_ONCE
+        statement = (
+            event_watermark.update()
+            .where(
+                _THE_ROW,
+                _MARK.counted < _MARK.seen,
+                _MARK.seen_by <= self._all_written,
+            )
+            .values(
+                counted=sa.case((next_ones < _MARK.seen, next_ones), else_=_MARK.seen)
+            )
+            .returning(_MARK.counted < _MARK.seen)
+        )
+        return any((await self._database.run(statement)).scalars)
+
+
+def _number(transaction: sa.Function[Any]) -> sa.ColumnElement[int]:
+    """Make a transaction's id, which PostgreSQL does not calculate with, a number."""
+    return sa.cast(sa.cast(transaction, sa.String), sa.BigInteger)
+
+
+def _as_text(query: sa.Select[Any]) -> sa.Select[Any]:
+    kind, count = query.selected_columns
+    return query.with_only_columns(sa.cast(kind, sa.String), count)

@@ -1,0 +1,337 @@
+"""The counts of events, and how the sweeper adds them up, on both databases."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import uuid
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+from alembic import command
+from signupd.ledger import schema
+from signupd.ledger.backlog import Backlog
+from signupd.ledger.database import Database
+from signupd.ledger.engine import open_engine
+from signupd.ledger.outbox import MOST_AT_ONCE, Outbox
+from signupd.ledger.record import Event
+from signupd.ledger.schema import migrate
+from signupd.ledger.tables import event_totals, event_watermark, events
+
+from tests.integration.rows import LONG_AGO, add_events, added_up, event
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from devstack.postgres import Postgres
+    from tests.doubles.clock import ClockDouble
+
+EVENTS = 2 * MOST_AT_ONCE + 500
+BATCH = 100
+ALL_EVENTS = re.compile(r"Seq Scan on events|SCAN events")
+BY_KEY = re.compile(
+    r"events_pkey on events|events USING INTEGER PRIMARY KEY \(rowid>\?\)"
+)
+# At no cost PostgreSQL takes other processes, as it does for what seems to be much.
+FOR_PARALLEL_WORK = (
+    "parallel_setup_cost",
+    "parallel_tuple_cost",
+    "min_parallel_index_scan_size",
+    "min_parallel_table_scan_size",
+)
+
+
+@pytest.fixture
+async def database(url: str, clock: ClockDouble) -> AsyncIterator[Database]:
+    """Give an empty ledger's database."""
+    await migrate(url)
+    opened = Database(open_engine(url), clock)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+def engine(url: str, database: Database) -> Iterator[sa.Engine]:
+    """Give a way into the ledger past the service."""
+    with _way_into(url) as engine:
+        yield engine
+
+
+@dataclass(frozen=True, slots=True)
+class Postgresql:
+    """A ledger on PostgreSQL, and ways into it past the service."""
+
+    database: Database
+    engine: sa.Engine
+    other: sa.Engine
+
+    @contextmanager
+    def transaction(self) -> Iterator[sa.Connection]:
+        """Write in a transaction that is committed at the end."""
+        with self.other.begin() as connection:
+            yield connection
+
+
+@pytest.fixture
+async def postgresql(
+    postgres: Postgres, clock: ClockDouble
+) -> AsyncIterator[Postgresql]:
+    """Give an empty ledger on PostgreSQL."""
+    url = postgres.create_database(f"outbox_{uuid.uuid4().hex}")
+    await migrate(url)
+    with _way_into(url) as engine, _way_into(url, transactions=True) as other:
+        database = Database(open_engine(url), clock)
+        yield Postgresql(database, engine, other)
+        await database.close()
+
+
+@contextmanager
+def _way_into(url: str, *, transactions: bool = False) -> Iterator[sa.Engine]:
+    engine = open_engine(url, transactions=transactions)
+    yield engine
+    engine.dispose()
+
+
+def _all(engine: sa.Engine, statement: Any) -> list[Any]:
+    with engine.connect() as connection:
+        result = connection.execute(statement)
+        return [*result] if result.returns_rows else []
+
+
+def _totals(engine: sa.Engine) -> int:
+    (row,) = _all(engine, sa.select(sa.func.sum(event_totals.c["count"])))
+    return int(row[0] or 0)
+
+
+async def test_added_up(database: Database, engine: sa.Engine) -> None:
+    """Events are added up some at a time, and what is told of them stays the same."""
+    outbox = Outbox(database)
+    add_events(engine, EVENTS)
+    before = await outbox.counts()
+    await outbox.look()
+    more, totals, told = [], [], []
+    for _ in range(4):
+        more.append(await outbox.add_up())
+        totals.append(_totals(engine))
+        told.append(await outbox.counts())
+
+    assert EVENTS == sum(before[kind] for kind in Event)
+    assert all(before[kind] > EVENTS / len(Event) / 2 for kind in Event)
+    assert [before] * 4 == told
+    assert [True, True, False, False] == more
+    assert [MOST_AT_ONCE, 2 * MOST_AT_ONCE, EVENTS, EVENTS] == totals
+
+
+async def test_counted_since(database: Database, engine: sa.Engine) -> None:
+    """What comes later is counted at once, and added up when its turn comes."""
+    outbox = Outbox(database)
+    add_events(engine, 7)
+    await added_up(outbox)
+    before = await outbox.counts()
+    _all(engine, events.insert().values(event(Event.EXPIRED)))
+    at_once, totals = await outbox.counts(), _totals(engine)
+    await added_up(outbox)
+
+    assert before | {Event.EXPIRED: before[Event.EXPIRED] + 1} == at_once
+    assert at_once == await outbox.counts()
+    assert [7, 8] == [totals, _totals(engine)]
+
+
+async def test_only_seen_ones_are_added_up(
+    database: Database, engine: sa.Engine
+) -> None:
+    """What was written after the last look waits for the next one."""
+    outbox = Outbox(database)
+    add_events(engine, 7)
+    await outbox.look()
+    add_events(engine, 5)
+
+    assert (False, 7) == (await outbox.add_up(), _totals(engine))
+
+
+async def test_replicas(url: str, clock: ClockDouble, engine: sa.Engine) -> None:
+    """Replicas that add up, prune and write at once count each event once."""
+    databases = [Database(open_engine(url), clock) for _ in range(4)]
+    written = 0
+
+    async def write() -> None:
+        nonlocal written
+        for _ in range(40):
+            await asyncio.to_thread(add_events, engine, 50)
+            written += 50
+
+    async def sweep(one: Database) -> None:
+        outbox, backlog = Outbox(one), Backlog(one, BATCH)
+        while writing or _totals(engine) < written:
+            await outbox.look()
+            await outbox.add_up()
+            await backlog.forget_events(LONG_AGO)
+
+    async def read(one: Database) -> None:
+        last = 0
+        while writing:
+            counts = await Outbox(one).counts()
+            now = sum(counts[kind] for kind in Event)
+            assert now >= last
+            last = now
+
+    writing = True
+    async with asyncio.TaskGroup() as group:
+        for one in databases:
+            group.create_task(sweep(one))
+        group.create_task(read(databases[0]))
+        await write()
+        writing = False
+    counts = await Outbox(databases[0]).counts()
+    while await Backlog(databases[0], BATCH).forget_events(LONG_AGO):
+        pass
+    left = _all(engine, sa.select(events))
+    for one in databases:
+        await one.close()
+
+    assert written == sum(counts[kind] for kind in Event) == _totals(engine)
+    assert [] == left
+
+
+async def test_event_committed_late(postgresql: Postgresql) -> None:
+    """An event whose id was given before others', and committed after, is counted."""
+    outbox = Outbox(postgresql.database)
+    with postgresql.transaction() as connection:
+        connection.execute(events.insert().values(event(Event.COMPLETED)))
+        add_events(postgresql.engine, 3)
+        await outbox.look()
+        before = await outbox.add_up(), _totals(postgresql.engine)
+    counts = await outbox.counts()
+    after = await outbox.add_up(), _totals(postgresql.engine)
+
+    assert [(False, 0), (False, 4)] == [before, after]
+    assert 4 == sum(counts[kind] for kind in Event)
+
+
+async def test_transaction_under_way_for_long(postgresql: Postgresql) -> None:
+    """While somebody writes for long nothing is added up, and all is after it."""
+    outbox = Outbox(postgresql.database)
+    with postgresql.transaction() as connection:
+        connection.exec_driver_sql("CREATE TABLE somebodys (anything integer)")
+        for _ in range(3):
+            add_events(postgresql.engine, 5)
+            await added_up(outbox)
+        before = _totals(postgresql.engine)
+    await added_up(outbox)
+
+    assert (0, 15) == (before, _totals(postgresql.engine))
+
+
+@pytest.mark.parametrize("seen_by", [1, 2**62])
+async def test_restored_elsewhere(postgresql: Postgresql, seen_by: int) -> None:
+    """The next event gets a watermark with another server's transaction going again."""
+    outbox, engine = Outbox(postgresql.database), postgresql.engine
+    add_events(engine, 5)
+    await outbox.look()
+    _all(engine, event_watermark.update().values(seen_by=seen_by))
+    add_events(engine, 1)
+    await added_up(outbox)
+    await added_up(outbox)
+
+    assert 6 == _totals(engine)
+
+
+@pytest.mark.parametrize("is_added_up", [True, False])
+async def test_deleted_by_hand(
+    database: Database, engine: sa.Engine, *, is_added_up: bool
+) -> None:
+    """Whoever deletes an event, and when: it has been counted once."""
+    outbox = Outbox(database)
+    add_events(engine, 60)
+    if is_added_up:
+        await added_up(outbox)
+    before = await outbox.counts()
+    _all(engine, events.delete().where(events.c.event_id % 3 == 0))
+    between = await outbox.counts()
+    await added_up(outbox)
+
+    assert [before, before] == [between, await outbox.counts()]
+    assert (60, 40) == (_totals(engine), len(_all(engine, sa.select(events))))
+
+
+async def test_not_pruned_before(database: Database, engine: sa.Engine) -> None:
+    """An event stays until it is added up, however old."""
+    backlog = Backlog(database, BATCH)
+    add_events(engine, 7)
+
+    assert 0 == await backlog.forget_events(LONG_AGO)
+    await added_up(Outbox(database))
+    assert 7 == await backlog.forget_events(LONG_AGO)
+
+
+async def test_idle(database: Database, engine: sa.Engine) -> None:
+    """Where nothing has happened a round writes nothing."""
+    outbox = Outbox(database)
+    add_events(engine, 7)
+    await added_up(outbox)
+    version = "PRAGMA data_version"
+    if database.shared:
+        version = "SELECT xmin::text FROM event_watermark"
+    with engine.connect() as connection:
+        before = connection.exec_driver_sql(version).all()
+        await added_up(outbox)
+        after = connection.exec_driver_sql(version).all()
+        add_events(engine, 1)
+        await added_up(outbox)
+        changed = connection.exec_driver_sql(version).all()
+
+    assert before == after
+    assert before != changed
+
+
+async def test_read_by_key(url: str, clock: ClockDouble, engine: sa.Engine) -> None:
+    """Counting goes through the events since the last round, and no others."""
+    asking = open_engine(url)
+    asked: list[tuple[str, Any]] = []
+
+    def hear(_connection: object, _cursor: object, *what: Any) -> None:
+        asked.append((what[0], what[1]))
+
+    sa.event.listen(asking, "before_cursor_execute", hear)
+    database = Database(asking, clock)
+    await Outbox(database).counts()
+    explain = "EXPLAIN" if database.shared else "EXPLAIN QUERY PLAN"
+    await database.close()
+    ((statement, values),) = asked
+    with engine.connect() as connection:
+        if database.shared:
+            for freely in FOR_PARALLEL_WORK:
+                connection.exec_driver_sql(f"SET {freely} = 0")
+        rows = connection.exec_driver_sql(f"{explain} {statement}", values).all()
+    plan = "\n".join(row[-1] for row in rows)
+
+    assert BY_KEY.search(plan), plan
+    assert not ALL_EVENTS.search(plan), plan
+    assert "Parallel" not in plan
+
+
+async def test_upgraded(url: str, clock: ClockDouble) -> None:
+    """A ledger of before the watermark tells the same counts as it did."""
+    with (
+        _way_into(url, transactions=True) as other,
+        other.begin() as connection,
+    ):
+        command.upgrade(schema._config(connection), "0004")  # noqa: SLF001
+    with _way_into(url) as engine:
+        add_events(engine, 60)
+        _all(engine, events.delete().where(events.c.event_id % 3 == 0))
+        before = _totals(engine)
+        await migrate(url)
+        database = Database(open_engine(url), clock)
+        outbox = Outbox(database)
+        counts = await outbox.counts()
+        await added_up(outbox)
+        after, totals = await outbox.counts(), _totals(engine)
+        await database.close()
+
+    assert (20, 60) == (before, totals)
+    assert counts == after
+    assert 60 == sum(counts[kind] for kind in Event)
