@@ -15,9 +15,11 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 from signupd.errors import LedgerUnavailable, SignupBusy
+from signupd.ledger import schema
 from signupd.ledger.database import Database
 from signupd.ledger.engine import CONNECTIONS, open_engine, sqlite_file
 from signupd.ledger.ledger import Approval, Ledger
@@ -322,6 +324,38 @@ async def test_migrations_at_once(url: str) -> None:
     outcomes = await asyncio.gather(migrate(url), migrate(url))
 
     assert {(None, newest), (newest, newest)} == set(outcomes)
+
+
+def test_migration_may_take_longer(postgres: Postgres) -> None:
+    """What goes through a large ledger has more time than a call's statement."""
+    url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
+    limits = []
+    for transactions in (True, False):
+        engine = open_engine(url, transactions=transactions)
+        with engine.connect() as connection:
+            shown = connection.exec_driver_sql("SHOW statement_timeout")
+            limits.append(shown.scalar_one())
+        engine.dispose()
+
+    assert ["10min", "5s"] == limits
+
+
+async def test_migration_does_not_queue(
+    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A migration gives up on a table that is not to be had: all others would wait."""
+    url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
+    engine = open_engine(url, transactions=True)
+    with engine.begin() as connection:
+        command.upgrade(schema._config(connection), "0003")  # noqa: SLF001
+    monkeypatch.setattr(schema, "WAIT_SECONDS", 0.1)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("LOCK TABLE signups IN EXCLUSIVE MODE")
+        with pytest.raises(LedgerUnavailable, match="lock timeout"):
+            await migrate(url)
+    engine.dispose()
+
+    assert ("0003", newest_revision()) == await migrate(url)
 
 
 @pytest.mark.parametrize("prepared", [True, False])

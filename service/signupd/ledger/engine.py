@@ -14,6 +14,9 @@ from sqlalchemy import event
 
 # A statement waits this long for another writer or a lock, or to be connected.
 WAIT_SECONDS: Final = 5
+# A migration's statement may go through the whole of a large ledger, or wait for
+# another migration that does.
+MIGRATE_SECONDS: Final = 600
 # For reads that may have to wait. One more makes all changes, and another reads what is
 # there at once (database.py).
 _SQLITE_CONNECTIONS: Final = 4
@@ -84,9 +87,10 @@ def open_engine(
 
     Args:
         url: As ``sqlite_file`` takes it.
-        transactions: For migrations. Otherwise every statement commits by itself: each
-            of the ledger's changes is one compare-and-set, and nothing may stay open
-            across a call to Kratos.
+        transactions: For migrations, whose statements may take MIGRATE_SECONDS.
+            Otherwise every statement commits by itself, and is over in WAIT_SECONDS:
+            each of the ledger's changes is one compare-and-set, and nothing may stay
+            open across a call to Kratos.
         read_only: To look at a ledger that others work on. The database itself then
             refuses changes, and makes no file.
     """
@@ -102,7 +106,8 @@ def open_engine(
         options["pool_reset_on_return"] = None  # there is nothing to roll back
     parsed = parsed.set(drivername=_DRIVERS[parsed.drivername])
     if parsed.get_backend_name() == "postgresql":
-        return _postgresql(parsed, options, read_only=read_only)
+        seconds = MIGRATE_SECONDS if transactions else WAIT_SECONDS
+        return _postgresql(parsed, options, seconds, read_only=read_only)
     if read_only:
         file = _read_only_file(parsed)
         return sa.create_engine(file, pool_size=_SQLITE_POOL, **options)
@@ -126,8 +131,10 @@ def let_go(connection: Any) -> None:
         connection.close()
 
 
-def _postgresql(url: sa.URL, options: dict[str, Any], *, read_only: bool) -> sa.Engine:
-    session = f"-c statement_timeout={WAIT_SECONDS}s -c timezone=UTC"
+def _postgresql(
+    url: sa.URL, options: dict[str, Any], seconds: int, *, read_only: bool
+) -> sa.Engine:
+    session = f"-c statement_timeout={seconds}s -c timezone=UTC"
     if read_only:
         session += " -c default_transaction_read_only=on"
     else:

@@ -13,7 +13,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from signupd.errors import LedgerUnavailable
-from signupd.ledger.engine import open_engine
+from signupd.ledger.engine import WAIT_SECONDS, open_engine
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -85,6 +85,10 @@ def _upgrade(url: str) -> str | None:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
+                # Who waits for a table is waited for by all that come after him.
+                connection.exec_driver_sql(
+                    f"SET LOCAL lock_timeout = '{WAIT_SECONDS}s'"
+                )
             before = _revision(connection)
             command.upgrade(_config(connection), "head")
             return before
