@@ -50,8 +50,9 @@ class Postgres:
     with this process.
 
     Args:
-        durable: Whether a commit is on disk when it is acknowledged. Tests need not
-            wait for that.
+        durable: Whether a commit is on disk when it is acknowledged, and tables are
+            kept in order. Tests need not wait for that, and want no transactions or
+            statistics but their own.
     """
 
     def __init__(self, *, durable: bool = False) -> None:
@@ -98,6 +99,7 @@ class Postgres:
             "unix_socket_directories": "",
             "max_connections": str(CONNECTIONS),
             "fsync": "on" if self._durable else "off",
+            "autovacuum": "on" if self._durable else "off",
             # A server that has been in use for a while writes its log over old
             # segments; a new one would stop for some 70 ms to fill each with zeros.
             "wal_init_zero": "off",

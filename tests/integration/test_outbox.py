@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import uuid
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,14 @@ from signupd.ledger.record import Event
 from signupd.ledger.schema import migrate
 from signupd.ledger.tables import event_totals, event_watermark, events
 
-from tests.integration.rows import LONG_AGO, add_events, added_up, event
+from tests.integration.rows import (
+    LONG_AGO,
+    add_events,
+    add_signups,
+    added_up,
+    event,
+    expire,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
@@ -31,6 +38,7 @@ if TYPE_CHECKING:
 
 EVENTS = 2 * MOST_AT_ONCE + 500
 BATCH = 100
+REPLICAS = 4
 ALL_EVENTS = re.compile(r"Seq Scan on events|SCAN events")
 BY_KEY = re.compile(
     r"events_pkey on events|events USING INTEGER PRIMARY KEY \(rowid>\?\)"
@@ -72,6 +80,7 @@ class Postgresql:
     def transaction(self) -> Iterator[sa.Connection]:
         """Write in a transaction that is committed at the end."""
         with self.other.begin() as connection:
+            connection.exec_driver_sql("SELECT pg_current_xact_id()")
             yield connection
 
 
@@ -153,47 +162,75 @@ async def test_only_seen_ones_are_added_up(
 
 
 async def test_replicas(url: str, clock: ClockDouble, engine: sa.Engine) -> None:
-    """Replicas that add up, prune and write at once count each event once."""
-    databases = [Database(open_engine(url), clock) for _ in range(4)]
-    written = 0
-
-    async def write() -> None:
-        nonlocal written
-        for _ in range(40):
-            await asyncio.to_thread(add_events, engine, 50)
-            written += 50
+    """Replicas that add up and prune at once, while events come, count each once."""
+    databases = [Database(open_engine(url), clock) for _ in range(REPLICAS)]
+    waiting = add_signups(engine, 300)
 
     async def sweep(one: Database) -> None:
         outbox, backlog = Outbox(one), Backlog(one, BATCH)
-        while writing or _totals(engine) < written:
-            await outbox.look()
-            await outbox.add_up()
+        while waiting:
+            await added_up(outbox)
             await backlog.forget_events(LONG_AGO)
 
-    async def read(one: Database) -> None:
-        last = 0
-        while writing:
-            counts = await Outbox(one).counts()
-            now = sum(counts[kind] for kind in Event)
-            assert now >= last
-            last = now
+    def write() -> None:
+        while waiting:
+            with engine.connect() as connection:
+                expire(connection, waiting[-1])
+            waiting.pop()
 
-    writing = True
+    told = []
     async with asyncio.TaskGroup() as group:
         for one in databases:
             group.create_task(sweep(one))
-        group.create_task(read(databases[0]))
-        await write()
-        writing = False
-    counts = await Outbox(databases[0]).counts()
-    while await Backlog(databases[0], BATCH).forget_events(LONG_AGO):
-        pass
-    left = _all(engine, sa.select(events))
+        writing = group.create_task(asyncio.to_thread(write))
+        while not writing.done():
+            told.append((await Outbox(databases[0]).counts())[Event.EXPIRED])
+    await added_up(Outbox(databases[0]))
+    await Backlog(databases[0], 300).forget_events(LONG_AGO)
     for one in databases:
         await one.close()
 
-    assert written == sum(counts[kind] for kind in Event) == _totals(engine)
-    assert [] == left
+    assert sorted(told) == told
+    assert 300 == _totals(engine)
+    assert [] == _all(engine, sa.select(events))
+
+
+async def test_transactions_that_cross(postgresql: Postgresql) -> None:
+    """Events are counted once, in whichever order they are committed, if they are."""
+    waiting = add_signups(postgresql.engine, 600)
+    writers = 3
+
+    async def sweep() -> None:
+        outbox, backlog = Outbox(postgresql.database), Backlog(postgresql.database, 9)
+        while writers:
+            await added_up(outbox)
+            await backlog.forget_events(LONG_AGO)
+
+    def write() -> None:
+        for round_ in range(100):
+            with (
+                postgresql.other.connect() as first,
+                postgresql.other.connect() as second,
+            ):
+                expire(first, waiting.pop())
+                expire(second, waiting.pop())
+                second.commit()
+                if round_ % 4:
+                    first.commit()
+                else:
+                    first.rollback()
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(REPLICAS):
+            group.create_task(sweep())
+        await asyncio.gather(*(asyncio.to_thread(write) for _ in range(writers)))
+        writers = 0
+    outbox = Outbox(postgresql.database)
+    for _ in range(2):
+        await added_up(outbox)
+    counts = await outbox.counts()
+
+    assert 600 - 3 * 25 == counts[Event.EXPIRED] == _totals(postgresql.engine)
 
 
 async def test_event_committed_late(postgresql: Postgresql) -> None:
@@ -214,15 +251,58 @@ async def test_event_committed_late(postgresql: Postgresql) -> None:
 async def test_transaction_under_way_for_long(postgresql: Postgresql) -> None:
     """While somebody writes for long nothing is added up, and all is after it."""
     outbox = Outbox(postgresql.database)
-    with postgresql.transaction() as connection:
-        connection.exec_driver_sql("CREATE TABLE somebodys (anything integer)")
+    with postgresql.transaction():
         for _ in range(3):
             add_events(postgresql.engine, 5)
             await added_up(outbox)
         before = _totals(postgresql.engine)
-    await added_up(outbox)
+    for _ in range(2):
+        await added_up(outbox)
 
     assert (0, 15) == (before, _totals(postgresql.engine))
+
+
+async def test_somebody_always_writes(postgresql: Postgresql) -> None:
+    """Those who write need not all be done at once: it is enough that each is some day.
+
+    They may be in another of the server's databases.
+    """
+    outbox, totals = Outbox(postgresql.database), []
+    with ExitStack() as last:
+        last.enter_context(postgresql.transaction())
+        for _ in range(4):
+            add_events(postgresql.engine, 5)
+            await added_up(outbox)
+            totals.append(_totals(postgresql.engine))
+            before = last.pop_all()
+            last.enter_context(postgresql.transaction())
+            await added_up(outbox)
+            before.close()
+
+    assert [0, 5, 5, 10] == totals
+
+
+async def test_deleted_while_it_is_added_up(postgresql: Postgresql) -> None:
+    """A server of before may delete an event just as the watermark passes it."""
+    outbox = Outbox(postgresql.database)
+    add_events(postgresql.engine, 5)
+    await outbox.look()
+    delete = events.delete().where(events.c.event_id == 3)
+    with postgresql.other.begin() as connection:
+        moved = event_watermark.update().values(counted=event_watermark.c.seen)
+        connection.execute(moved)
+        deleting = asyncio.create_task(
+            asyncio.to_thread(_all, postgresql.engine, delete)
+        )
+        waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
+        while not deleting.done():
+            if connection.exec_driver_sql(waits).all():
+                break
+            await asyncio.sleep(0)
+    await deleting
+    counts = await outbox.counts()
+
+    assert 5 == sum(counts[kind] for kind in Event) == _totals(postgresql.engine)
 
 
 @pytest.mark.parametrize("seen_by", [1, 2**62])

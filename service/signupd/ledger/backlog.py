@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from signupd.ledger.database import Database
 
 _FINAL = [state for state in State if state.final]
-_PRUNING = 0x7369676E757065  # the number that replicas lock ("signupe")
 
 # By the ids alone SQLite would go through all rows in their order, for want of a few.
 _BY_ID = sa.func.coalesce(signups.c.signup_id, signups.c.signup_id)
@@ -152,17 +151,10 @@ class Backlog:
         return await self._count(signups.delete().where(signups.c.signup_id.in_(due)))
 
     async def forget_events(self, before: int) -> int:
-        """Delete events from before a moment that are in the totals.
-
-        One replica at a time: two would wait for each other's totals.
-        """
-        alone: sa.ColumnElement[bool] = sa.true()
-        if self._database.shared:
-            locked = sa.select(sa.func.pg_try_advisory_xact_lock(_PRUNING))
-            alone = locked.scalar_subquery().is_(sa.true())
+        """Delete events from before a moment that are in the totals."""
         due = (
             sa.select(events.c.event_id)
-            .where(events.c.event_time <= before, events.c.event_id <= ADDED_UP, alone)
+            .where(events.c.event_time <= before, events.c.event_id <= ADDED_UP)
             .order_by(events.c.event_time)  # as its index has them
             .limit(_MOST)
             .with_for_update(skip_locked=True)

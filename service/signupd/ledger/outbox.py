@@ -39,13 +39,16 @@ class Outbox:
     def __init__(self, database: Database) -> None:
         self._database = database
         # SQLite has one writer at a time, so no event comes before one that is there.
-        # In PostgreSQL one may: its id is given before it is committed.
-        self._writing: sa.ColumnElement[int] = sa.literal(0)
-        self._all_written: sa.ColumnElement[int] = sa.literal(0)
+        # In PostgreSQL one may: its id is given before it is committed. But not before
+        # its transaction has a number, since a change of the sign-up comes first.
+        self._own: sa.ColumnElement[int] = sa.literal(0)
+        self._oldest: sa.ColumnElement[int] = sa.literal(1)
+        self._next: sa.ColumnElement[int] = sa.literal(1)
         if database.shared:
-            self._writing = _number(sa.func.pg_current_xact_id())
             snapshot = sa.func.pg_current_snapshot()
-            self._all_written = _number(sa.func.pg_snapshot_xmin(snapshot))
+            self._own = _number(sa.func.pg_current_xact_id())
+            self._oldest = _number(sa.func.pg_snapshot_xmin(snapshot))
+            self._next = _number(sa.func.pg_snapshot_xmax(snapshot))
 
     async def counts(self) -> dict[str, int]:
         """Count the events of each kind since the ledger began, and what is under way.
@@ -71,18 +74,19 @@ class Outbox:
         return counts
 
     async def look(self) -> None:
-        """Note the newest event, and which transaction is the newest that writes.
+        """Note the newest event, and the newest of the transactions that write.
 
-        What was seen is added up when all transactions are over that were under way:
-        the ids of their events may be lower. Where they are not, it is looked again: a
-        ledger restored elsewhere has numbers of transactions that mean nothing there.
+        What was seen is added up when those that were under way are over: the ids of
+        their events may be lower. Until then nothing else is noted, or there would be
+        others under way each time. A number that is yet to come is another server's,
+        from which this ledger was restored.
         """
         newest = sa.select(sa.func.max(events.c.event_id)).scalar_subquery()
-        waits = sa.or_(_MARK.counted == _MARK.seen, _MARK.seen_by > self._all_written)
+        is_due = sa.or_(_MARK.counted == _MARK.seen, _MARK.seen_by >= self._next)
         await self._database.run(
             event_watermark.update()
-            .where(_THE_ROW, newest > _MARK.seen, waits)
-            .values(seen=newest, seen_by=self._writing)
+            .where(_THE_ROW, newest > _MARK.seen, is_due)
+            .values(seen=newest, seen_by=self._own)
         )
 
     async def add_up(self) -> bool:
@@ -91,17 +95,18 @@ class Outbox:
         Returns:
             Whether there are more of them.
         """
-        next_ones = _MARK.counted + MOST_AT_ONCE
+        last_of_some = (
+            sa.select(events.c.event_id)
+            .where(events.c.event_id > _MARK.counted, events.c.event_id < _MARK.seen)
+            .order_by(events.c.event_id)
+            .offset(MOST_AT_ONCE - 1)
+            .limit(1)
+            .scalar_subquery()
+        )
         statement = (
             event_watermark.update()
-            .where(
-                _THE_ROW,
-                _MARK.counted < _MARK.seen,
-                _MARK.seen_by <= self._all_written,
-            )
-            .values(
-                counted=sa.case((next_ones < _MARK.seen, next_ones), else_=_MARK.seen)
-            )
+            .where(_THE_ROW, _MARK.counted < _MARK.seen, _MARK.seen_by < self._oldest)
+            .values(counted=sa.func.coalesce(last_of_some, _MARK.seen))
             .returning(_MARK.counted < _MARK.seen)
         )
         return any((await self._database.run(statement)).scalars)

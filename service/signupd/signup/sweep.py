@@ -78,14 +78,14 @@ async def sweep(
     settled, failed = await _settle_dead(deps, backlog)
     expired = await backlog.expire()
     now = deps.ledger.now()
-    await outbox.look()
-    more = await outbox.add_up()
     forgotten = [
         await backlog.forget_passwords(now - PASSWORDS_KEPT),
         await backlog.forget_signups(now - retention),
-        await backlog.forget_events(now - retention),
         await backlog.forget_buckets(),
     ]
+    await outbox.look()
+    more = await outbox.add_up()
+    forgotten.append(await backlog.forget_events(now - retention))
     done = Swept(
         settled,
         failed,
