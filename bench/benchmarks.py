@@ -9,6 +9,7 @@ from bench import (
     byhand,
     cost,
     growth,
+    loops,
     pace,
     parts,
     sameness,
@@ -39,6 +40,7 @@ class Benchmark(Protocol):
 
 BENCHMARKS: Final[dict[str, Benchmark]] = {
     "cost": cost,
+    "loops": loops,
     "parts": parts,
     "growth": growth,
     "abandoned": abandoned,

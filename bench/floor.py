@@ -1,7 +1,7 @@
 """The floor: the least that an RPC costs in Python, with the service's library.
 
-Run as a script it serves on the loopback port it is given. Its one method takes any
-bytes and answers as many as its name says: `/bench.Floor/175`.
+Run as a script it serves on the loopback port it is given, on one of LOOPS. Its one
+method takes any bytes and answers as many as its name says: `/bench.Floor/175`.
 """
 
 from __future__ import annotations
@@ -10,10 +10,13 @@ import asyncio
 import sys
 
 import grpc
+import uvloop
 
 from devstack.ports import LOOPBACK
 
 SERVICE = "/bench.Floor/"
+ASYNCIO, UVLOOP = "asyncio", "uvloop"
+LOOPS = {ASYNCIO: asyncio.run, UVLOOP: uvloop.run}
 # The service's own.
 OPTIONS = (
     ("grpc.so_reuseport", 0),
@@ -55,4 +58,4 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(serve(int(sys.argv[1])))
+    LOOPS[sys.argv[2]](serve(int(sys.argv[1])))

@@ -127,7 +127,7 @@ def _table(database: str, rows: list[Json]) -> Table:
                 for column, total in zip(columns, totals, strict=True)
             )
         ),
-        key=lambda name: -columns[0].get(name, 0.0),
+        key=lambda name: (-columns[0].get(name, 0.0), name),
     )
     lines = [(name, [column.get(name, 0.0) for column in columns]) for name in shown]
     rest = [

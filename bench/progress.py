@@ -44,7 +44,7 @@ def _table(database: str, before: Json, now: Json) -> Table:
         if micros >= totals[name] * SHOWN_PERCENT / 100
     }
     first = next(iter(columns.values()))
-    shown = sorted(worth, key=lambda part: -first.get(part, 0.0))
+    shown = sorted(worth, key=lambda part: (-first.get(part, 0.0), part))
     lines = [
         (part, [column.get(part, 0.0) for column in columns.values()]) for part in shown
     ]

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Self
 from signupd.ledger.schema import migrate
 
 from bench import cpu
+from bench.floor import ASYNCIO
 from bench.load import Load
 from bench.programs import ProgramFailedError, build, running
 from devstack.binary import KRATOS_DIRECTORY, kratos_binary
@@ -127,10 +128,14 @@ class Site:
         return self.directory / name
 
     @contextmanager
-    def floor(self) -> Iterator[Served]:
-        """Run the floor's server."""
+    def floor(self, loop: str = ASYNCIO) -> Iterator[Served]:
+        """Run the floor's server.
+
+        Args:
+            loop: One of its LOOPS.
+        """
         (port,) = free_ports(1)
-        command = [sys.executable, "-m", "bench.floor", str(port)]
+        command = [sys.executable, "-m", "bench.floor", str(port), loop]
         with ExitStack() as resources:
             with cpu.on_cores(self.measured):
                 pid = resources.enter_context(running(command, port))
