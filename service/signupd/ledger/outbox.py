@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from signupd.ledger.database import Database
 
 IN_PROGRESS: Final = "in_progress"
-# Events that one statement adds up at the most; it reads a fifth of a megabyte.
+# Events that one statement adds up at the most; that takes it a millisecond or two.
 MOST_AT_ONCE: Final = 1000
 
 _MARK: Final = event_watermark.c
