@@ -153,9 +153,8 @@ class Wire:
         """
         watch = self._observer.call(call or call_of(method, url), method)
         sent = {**self._usual, **watch.headers, **(headers or {})}
-        content = None
-        if payload is not None:
-            content = _dumped(payload)
+        content = None if payload is None else _dumped(payload)
+        if content is not None:
             sent["Content-Type"] = "application/json"
         outcome = LOST
         try:
