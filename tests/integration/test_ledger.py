@@ -340,19 +340,16 @@ def test_migration_may_take_longer(postgres: Postgres) -> None:
     assert ["10min", "5s"] == limits
 
 
-async def test_migration_does_not_queue(
-    postgres: Postgres, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_migration_does_not_queue(postgres: Postgres) -> None:
     """A migration gives up on a table that is not to be had: all others would wait."""
     url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
     engine = open_engine(url, transactions=True)
     with engine.begin() as connection:
         command.upgrade(schema._config(connection), "0003")  # noqa: SLF001
-    monkeypatch.setattr(schema, "WAIT_SECONDS", 0.1)
     with engine.begin() as connection:
         connection.exec_driver_sql("LOCK TABLE signups IN EXCLUSIVE MODE")
         with pytest.raises(LedgerUnavailable, match="lock timeout"):
-            await migrate(url)
+            await migrate(url, table_seconds=0.1)
     engine.dispose()
 
     assert ("0003", newest_revision()) == await migrate(url)

@@ -64,11 +64,14 @@ async def demand_newest(url: str) -> None:
         raise LedgerUnavailable("the ledger's schema is not ours: signupd migrate")
 
 
-async def migrate(url: str) -> tuple[str | None, str | None]:
+async def migrate(
+    url: str, table_seconds: float = WAIT_SECONDS
+) -> tuple[str | None, str | None]:
     """Bring the ledger's schema up to date; do nothing where it is.
 
     Args:
         url: The ledger's database, as in the LEDGER_URL setting.
+        table_seconds: How long it waits for a table that others use, with PostgreSQL.
 
     Returns:
         The revisions before (None for an empty database) and after.
@@ -76,10 +79,11 @@ async def migrate(url: str) -> tuple[str | None, str | None]:
     Raises:
         LedgerUnavailable: The database does not answer.
     """
-    return await asyncio.to_thread(_upgrade, url), newest_revision()
+    before = await asyncio.to_thread(_upgrade, url, table_seconds)
+    return before, newest_revision()
 
 
-def _upgrade(url: str) -> str | None:
+def _upgrade(url: str, table_seconds: float) -> str | None:
     engine = open_engine(url, transactions=True)
     try:
         with engine.begin() as connection:
@@ -87,7 +91,7 @@ def _upgrade(url: str) -> str | None:
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
                 # Who waits for a table is waited for by all that come after him.
                 connection.exec_driver_sql(
-                    f"SET LOCAL lock_timeout = '{WAIT_SECONDS}s'"
+                    f"SET LOCAL lock_timeout = '{table_seconds}s'"
                 )
             before = _revision(connection)
             command.upgrade(_config(connection), "head")
