@@ -12,7 +12,7 @@ from google.protobuf.json_format import MessageToJson
 from kratos_signup.v1 import account_service_pb2 as pb
 
 from tests.doubles.kratos_books import HASH
-from tests.integration.caller import refusal
+from tests.integration.caller import TRIES, refusal, refusal_in_time
 from tests.integration.world import PASSWORD, to_password
 
 if TYPE_CHECKING:
@@ -207,9 +207,9 @@ async def test_kratos_away(world: World, caller: Caller) -> None:
 
 async def test_kratos_slow(world: World, caller: Caller) -> None:
     """A Kratos that takes longer than the caller has is unavailable; nobody is busy."""
-    held = world.kratos.hold("find")
+    held = world.kratos.hold("find", times=TRIES)
     caller.deadline_seconds = 0.5
-    refused = await refusal(caller.account(email=ADDRESS))
+    refused = await refusal_in_time(lambda: caller.account(email=ADDRESS))
     held.released.set()
 
     assert (CODE.UNAVAILABLE, "KRATOS_UNAVAILABLE", []) == said(refused)
@@ -219,7 +219,7 @@ async def test_kratos_slow(world: World, caller: Caller) -> None:
 async def test_deadline_too_short(world: World, caller: Caller) -> None:
     """With too little time left nothing is begun."""
     caller.deadline_seconds = 0.2
-    refused = await refusal(caller.accounts([NOBODY]))
+    refused = await refusal_in_time(lambda: caller.accounts([NOBODY]))
 
     assert (CODE.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT", []) == said(refused)
     assert [] == asked(world)
