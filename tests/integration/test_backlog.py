@@ -75,7 +75,7 @@ async def test_events_pruned_by_replicas(database: Database) -> None:
 
     assert EVENTS == pruned
     assert before == await Outbox(database).counts()
-    assert EVENTS == sum(before[kind.value] for kind in Event)
+    assert EVENTS == sum(before.events[kind.value] for kind in Event)
 
 
 @pytest.mark.parametrize("batch", [1, AT_ONCE, 2 * AT_ONCE + 3])

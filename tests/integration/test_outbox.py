@@ -115,11 +115,15 @@ def _totals(engine: sa.Engine) -> int:
     return int(row[0] or 0)
 
 
+async def _counted(outbox: Outbox) -> dict[str, int]:
+    return (await outbox.counts()).events
+
+
 async def test_added_up(database: Database, engine: sa.Engine) -> None:
     """Events are added up some at a time, and what is told of them stays the same."""
     outbox = Outbox(database)
     add_events(engine, EVENTS)
-    before = await outbox.counts()
+    before = await _counted(outbox)
     await outbox.look()
     more, totals, told = [], [], []
     for _ in range(4):
@@ -129,7 +133,8 @@ async def test_added_up(database: Database, engine: sa.Engine) -> None:
 
     assert EVENTS == sum(before[kind] for kind in Event)
     assert all(before[kind] > EVENTS / len(Event) / 2 for kind in Event)
-    assert [before] * 4 == told
+    assert [before] * 4 == [counts.events for counts in told]
+    assert [EVENTS - total for total in totals] == [counts.pending for counts in told]
     assert [True, True, False, False] == more
     assert [MOST_AT_ONCE, 2 * MOST_AT_ONCE, EVENTS, EVENTS] == totals
 
@@ -139,13 +144,13 @@ async def test_counted_since(database: Database, engine: sa.Engine) -> None:
     outbox = Outbox(database)
     add_events(engine, 7)
     await added_up(outbox)
-    before = await outbox.counts()
+    before = await _counted(outbox)
     _all(engine, events.insert().values(event(Event.EXPIRED)))
-    at_once, totals = await outbox.counts(), _totals(engine)
+    at_once, totals = await _counted(outbox), _totals(engine)
     await added_up(outbox)
 
     assert before | {Event.EXPIRED: before[Event.EXPIRED] + 1} == at_once
-    assert at_once == await outbox.counts()
+    assert at_once == await _counted(outbox)
     assert [7, 8] == [totals, _totals(engine)]
 
 
@@ -184,7 +189,7 @@ async def test_replicas(url: str, clock: ClockDouble, engine: sa.Engine) -> None
             group.create_task(sweep(one))
         writing = group.create_task(asyncio.to_thread(write))
         while not writing.done():
-            told.append((await Outbox(databases[0]).counts())[Event.EXPIRED])
+            told.append((await _counted(Outbox(databases[0])))[Event.EXPIRED])
     await added_up(Outbox(databases[0]))
     await Backlog(databases[0], 300).forget_events(LONG_AGO)
     for one in databases:
@@ -228,7 +233,7 @@ async def test_transactions_that_cross(postgresql: Postgresql) -> None:
     outbox = Outbox(postgresql.database)
     for _ in range(2):
         await added_up(outbox)
-    counts = await outbox.counts()
+    counts = await _counted(outbox)
 
     assert 600 - 3 * 25 == counts[Event.EXPIRED] == _totals(postgresql.engine)
 
@@ -241,7 +246,7 @@ async def test_event_committed_late(postgresql: Postgresql) -> None:
         add_events(postgresql.engine, 3)
         await outbox.look()
         before = await outbox.add_up(), _totals(postgresql.engine)
-    counts = await outbox.counts()
+    counts = await _counted(outbox)
     after = await outbox.add_up(), _totals(postgresql.engine)
 
     assert [(False, 0), (False, 4)] == [before, after]
@@ -249,17 +254,20 @@ async def test_event_committed_late(postgresql: Postgresql) -> None:
 
 
 async def test_transaction_under_way_for_long(postgresql: Postgresql) -> None:
-    """While somebody writes for long nothing is added up, and all is after it."""
-    outbox = Outbox(postgresql.database)
+    """While somebody writes for long all is pending, and added up after it."""
+    outbox, pending = Outbox(postgresql.database), []
     with postgresql.transaction():
         for _ in range(3):
             add_events(postgresql.engine, 5)
             await added_up(outbox)
+            pending.append((await outbox.counts()).pending)
         before = _totals(postgresql.engine)
     for _ in range(2):
         await added_up(outbox)
+        pending.append((await outbox.counts()).pending)
 
     assert (0, 15) == (before, _totals(postgresql.engine))
+    assert [5, 10, 15, 10, 0] == pending
 
 
 async def test_somebody_always_writes(postgresql: Postgresql) -> None:
@@ -300,7 +308,7 @@ async def test_deleted_while_it_is_added_up(postgresql: Postgresql) -> None:
                 break
             await asyncio.sleep(0)
     await deleting
-    counts = await outbox.counts()
+    counts = await _counted(outbox)
 
     assert 5 == sum(counts[kind] for kind in Event) == _totals(postgresql.engine)
 
@@ -328,12 +336,12 @@ async def test_deleted_by_hand(
     add_events(engine, 60)
     if is_added_up:
         await added_up(outbox)
-    before = await outbox.counts()
+    before = await _counted(outbox)
     _all(engine, events.delete().where(events.c.event_id % 3 == 0))
-    between = await outbox.counts()
+    between = await _counted(outbox)
     await added_up(outbox)
 
-    assert [before, before] == [between, await outbox.counts()]
+    assert [before, before] == [between, await _counted(outbox)]
     assert (60, 40) == (_totals(engine), len(_all(engine, sa.select(events))))
 
 
@@ -407,9 +415,9 @@ async def test_upgraded(url: str, clock: ClockDouble) -> None:
         await migrate(url)
         database = Database(open_engine(url), clock)
         outbox = Outbox(database)
-        counts = await outbox.counts()
+        counts = await _counted(outbox)
         await added_up(outbox)
-        after, totals = await outbox.counts(), _totals(engine)
+        after, totals = await _counted(outbox), _totals(engine)
         await database.close()
 
     assert (20, 60) == (before, totals)

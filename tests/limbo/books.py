@@ -134,7 +134,8 @@ class Books:
             counts = await Outbox(database).counts()
         finally:
             await database.close()
-        return {kind: counts[kind] for kind in (*FINAL, "in_progress")}
+        told = {kind: counts.events[kind] for kind in FINAL}
+        return told | {"in_progress": counts.in_progress}
 
     def _columns(self, table: str) -> list[str]:
         if not self.shared:

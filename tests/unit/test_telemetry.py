@@ -11,21 +11,20 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.backlog import Backlog
-from signupd.ledger.outbox import IN_PROGRESS, Outbox
+from signupd.ledger.outbox import Counts, Outbox
 from signupd.signup.tally import Tally
 from signupd.telemetry.metrics import Metrics
 from signupd.telemetry.probes import COUNT_SECONDS, Telemetry
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
-COUNTS = {
+EVENTS = {
     "started": 10,
     "verified": 7,
     "completed": 4,
     "already_registered": 1,
     "expired": 2,
     "cancelled": 1,
-    IN_PROGRESS: 2,
 }
 LINES = [
     "signupd_ledger_up 1.0",
@@ -37,6 +36,7 @@ LINES = [
     'signupd_events_total{kind="expired"} 2.0',
     'signupd_events_total{kind="cancelled"} 1.0',
     "signupd_signups_in_progress 2.0",
+    "signupd_events_pending 5.0",
 ]
 
 
@@ -59,11 +59,11 @@ class CountedOutbox(Outbox):
         self.counted = 0
         self._backlog = backlog
 
-    async def counts(self) -> dict[str, int]:
+    async def counts(self) -> Counts:
         """Give the counts."""
         await self._backlog.ping()
         self.counted += 1
-        return dict(COUNTS)
+        return Counts(dict(EVENTS), in_progress=2, pending=5)
 
 
 class Scene:

@@ -8,6 +8,7 @@ transaction that moves it (migration 0005).
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 import sqlalchemy as sa
@@ -18,13 +19,35 @@ from signupd.ledger.tables import event_totals, event_watermark, events, signups
 if TYPE_CHECKING:
     from signupd.ledger.database import Database
 
-IN_PROGRESS: Final = "in_progress"
 # Events that one statement adds up at the most; that takes it a millisecond or two.
 MOST_AT_ONCE: Final = 1000
 
 _MARK: Final = event_watermark.c
 _THE_ROW: Final = _MARK.id == 1
 ADDED_UP: Final = sa.select(_MARK.counted).where(_THE_ROW).scalar_subquery()
+# In the place of an event's kind.
+_IN_PROGRESS: Final = "in_progress"
+# Whether a row's count is pending: yet to be added up.
+_PENDING: Final[sa.ColumnClause[int]] = sa.literal_column("1")
+_NOT_PENDING: Final[sa.ColumnClause[int]] = sa.literal_column("0")
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """What one look at the ledger counts.
+
+    Started is the sum of completed, already registered, expired, cancelled and in
+    progress, always.
+
+    Args:
+        events: How many events of each kind there were since the ledger began.
+        in_progress: How many sign-ups wait for a code or a password.
+        pending: How many of the events are not added up yet.
+    """
+
+    events: dict[str, int]
+    in_progress: int
+    pending: int
 
 
 class Outbox:
@@ -50,28 +73,26 @@ class Outbox:
             self._oldest = _number(sa.func.pg_snapshot_xmin(snapshot))
             self._next = _number(sa.func.pg_snapshot_xmax(snapshot))
 
-    async def counts(self) -> dict[str, int]:
-        """Count the events of each kind since the ledger began, and what is under way.
-
-        Started is the sum of completed, already registered, expired, cancelled and in
-        progress, always: one statement counts them all.
-        """
-        added_up = sa.select(event_totals.c.kind, event_totals.c["count"])
+    async def counts(self) -> Counts:
+        """Count all of it with one statement, so that the sum is right."""
+        added_up = sa.select(event_totals.c.kind, event_totals.c["count"], _NOT_PENDING)
         since = (
-            sa.select(events.c.kind, sa.func.count())
+            sa.select(events.c.kind, sa.func.count(), _PENDING)
             .where(events.c.event_id > ADDED_UP)
             .group_by(events.c.kind)
         )
-        open_now = sa.select(sa.literal(IN_PROGRESS), sa.func.count()).where(
-            signups.c.state.in_(WAITING)
-        )
+        open_now = sa.select(
+            sa.literal(_IN_PROGRESS), sa.func.count(), _NOT_PENDING
+        ).where(signups.c.state.in_(WAITING))
         rows: sa.CompoundSelect[Any] = sa.union_all(
             _as_text(added_up), _as_text(since), open_now
         )
         counts: dict[str, int] = {event.value: 0 for event in Event}
-        for kind, count in (await self._database.run(rows)).rows:
+        pending = 0
+        for kind, count, is_pending in (await self._database.run(rows)).rows:
             counts[kind] = counts.get(kind, 0) + count
-        return counts
+            pending += count if is_pending else 0
+        return Counts(counts, counts.pop(_IN_PROGRESS), pending)
 
     async def look(self) -> None:
         """Note the newest event, and the newest of the transactions that write.
@@ -118,5 +139,5 @@ def _number(transaction: sa.Function[Any]) -> sa.ColumnElement[int]:
 
 
 def _as_text(query: sa.Select[Any]) -> sa.Select[Any]:
-    kind, count = query.selected_columns
-    return query.with_only_columns(sa.cast(kind, sa.String), count)
+    kind, *others = query.selected_columns
+    return query.with_only_columns(sa.cast(kind, sa.String), *others)

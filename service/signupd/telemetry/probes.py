@@ -10,7 +10,6 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 
 from signupd.errors import LedgerUnavailable
-from signupd.ledger.outbox import IN_PROGRESS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from signupd.ledger.backlog import Backlog
-    from signupd.ledger.outbox import Outbox
+    from signupd.ledger.outbox import Counts, Outbox
     from signupd.signup.tally import Tally
     from signupd.telemetry.metrics import Metrics
 
@@ -55,7 +54,7 @@ class Telemetry:
         self._tally = tally
         self._metrics = metrics
         self._clock = clock
-        self._counts: dict[str, int] | None = None
+        self._counts: Counts | None = None
         self._counted_at: float | None = None
         self.ready = False
 
@@ -113,7 +112,7 @@ class _Counts:
         tally: This process' own counts.
     """
 
-    def __init__(self, counts: dict[str, int] | None, tally: Tally) -> None:
+    def __init__(self, counts: Counts | None, tally: Tally) -> None:
         self._counts = counts
         self._tally = tally
 
@@ -134,12 +133,16 @@ class _Counts:
         events = CounterMetricFamily(
             "signupd_events", "What happened to sign-ups.", labels=["kind"]
         )
-        for kind, count in self._counts.items():
-            if kind != IN_PROGRESS:
-                events.add_metric([kind], count)
+        for kind, count in self._counts.events.items():
+            events.add_metric([kind], count)
         yield events
         yield GaugeMetricFamily(
             "signupd_signups_in_progress",
             "Sign-ups waiting for a code or a password.",
-            value=self._counts[IN_PROGRESS],
+            value=self._counts.in_progress,
+        )
+        yield GaugeMetricFamily(
+            "signupd_events_pending",
+            "Events that the sweeper has not added up yet; they are not pruned either.",
+            value=self._counts.pending,
         )
