@@ -23,7 +23,7 @@ from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import Database, steady_clock
 from signupd.ledger.engine import open_engine
 from signupd.ledger.outbox import Outbox
-from signupd.ledger.schema import demand_newest, migrate
+from signupd.ledger.schema import demand_usable, migrate
 from signupd.observer import Both
 from signupd.signup.approve import approve
 from signupd.signup.gate import PROOF_INTERVAL_SECONDS
@@ -170,7 +170,7 @@ class Service:
             if alone:
                 await self.backlog.end_all_leases()
         else:
-            await demand_newest(url)
+            await demand_usable(url)
         await self._database.set_clock()
 
     async def sweep(self) -> Swept:

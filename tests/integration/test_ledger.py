@@ -326,20 +326,6 @@ async def test_migrations_at_once(url: str) -> None:
     assert {(None, newest), (newest, newest)} == set(outcomes)
 
 
-def test_migration_may_take_longer(postgres: Postgres) -> None:
-    """What goes through a large ledger has more time than a call's statement."""
-    url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
-    limits = []
-    for transactions in (True, False):
-        engine = open_engine(url, transactions=transactions)
-        with engine.connect() as connection:
-            shown = connection.exec_driver_sql("SHOW statement_timeout")
-            limits.append(shown.scalar_one())
-        engine.dispose()
-
-    assert ["10min", "5s"] == limits
-
-
 async def test_migration_does_not_queue(postgres: Postgres) -> None:
     """A migration gives up on a table that is not to be had: all others would wait."""
     url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")

@@ -346,7 +346,7 @@ class TestDeserted:
         address = stage.new_address()
         request = cancel_request(stage.proved(address))
         with stage.books.locked():
-            first = stage.caller.begin(request, 1.0).outcome()
+            first = stage.caller.ask_in_time(request, 1.0)
         again = stage.caller.persist(request)
 
         assert "SIGNUP_BUSY" == first.what

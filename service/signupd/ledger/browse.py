@@ -13,7 +13,7 @@ from signupd.errors import LedgerUnavailable
 from signupd.ledger.database import Database, steady_clock
 from signupd.ledger.engine import open_engine, sqlite_file
 from signupd.ledger.record import Event, Lease, State
-from signupd.ledger.schema import demand_newest
+from signupd.ledger.schema import demand_usable
 from signupd.ledger.tables import events, signups
 
 if TYPE_CHECKING:
@@ -154,7 +154,7 @@ async def browsing(url: str) -> AsyncIterator[Browser]:
     file = sqlite_file(url)
     if file is not None and not file.exists():
         raise LedgerUnavailable(f"there is no ledger {file}")
-    await demand_newest(url)
+    await demand_usable(url)
     database = Database(open_engine(url, read_only=True), steady_clock())
     try:
         await database.set_clock()

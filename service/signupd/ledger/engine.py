@@ -14,9 +14,6 @@ from sqlalchemy import event
 
 # A statement waits this long for another writer or a lock, or to be connected.
 WAIT_SECONDS: Final = 5
-# A migration's statement may go through the whole of a large ledger, or wait for
-# another migration that does.
-MIGRATE_SECONDS: Final = 600
 # For reads that may have to wait. One more makes all changes, and another reads what is
 # there at once (database.py).
 _SQLITE_CONNECTIONS: Final = 4
@@ -45,6 +42,7 @@ _VANISHED: Final = {
     "keepalives_count": WAIT_SECONDS,
     "tcp_user_timeout": WAIT_SECONDS * 1000,
 }
+_SESSION: Final = {"statement_timeout": f"{WAIT_SECONDS}s", "timezone": "UTC"}
 # Every statement wants a few rows by an index that is there for it. Statistics that are
 # behind would have PostgreSQL read a whole table, or all that is due to pick a batch,
 # and compile, or start other processes for, what seems to take long.
@@ -87,8 +85,7 @@ def open_engine(
 
     Args:
         url: As ``sqlite_file`` takes it.
-        transactions: For migrations, whose statements may take MIGRATE_SECONDS.
-            Otherwise every statement commits by itself, and is over in WAIT_SECONDS:
+        transactions: For migrations. Otherwise every statement commits by itself:
             each of the ledger's changes is one compare-and-set, and nothing may stay
             open across a call to Kratos.
         read_only: To look at a ledger that others work on. The database itself then
@@ -106,8 +103,7 @@ def open_engine(
         options["pool_reset_on_return"] = None  # there is nothing to roll back
     parsed = parsed.set(drivername=_DRIVERS[parsed.drivername])
     if parsed.get_backend_name() == "postgresql":
-        seconds = MIGRATE_SECONDS if transactions else WAIT_SECONDS
-        return _postgresql(parsed, options, seconds, read_only=read_only)
+        return _postgresql(parsed, options, read_only=read_only)
     if read_only:
         file = _read_only_file(parsed)
         return sa.create_engine(file, pool_size=_SQLITE_POOL, **options)
@@ -131,20 +127,16 @@ def let_go(connection: Any) -> None:
         connection.close()
 
 
-def _postgresql(
-    url: sa.URL, options: dict[str, Any], seconds: int, *, read_only: bool
-) -> sa.Engine:
-    session = f"-c statement_timeout={seconds}s -c timezone=UTC"
-    if read_only:
-        session += " -c default_transaction_read_only=on"
-    else:
-        session += "".join(f" -c {name}={value}" for name, value in _PLANNING.items())
+def _postgresql(url: sa.URL, options: dict[str, Any], *, read_only: bool) -> sa.Engine:
+    special = {"default_transaction_read_only": "on"} if read_only else _PLANNING
+    session = [f"-c {name}={value}" for name, value in {**_SESSION, **special}.items()]
+    session += url.normalized_query.get("options", ())
     return sa.create_engine(
         url,
         pool_size=_POSTGRESQL_CONNECTIONS,
         connect_args={
             "connect_timeout": WAIT_SECONDS,
-            "options": session,
+            "options": " ".join(session),
             # The URL's own win.
             **{
                 name: bound

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -16,8 +17,13 @@ from signupd.errors import LedgerUnavailable
 from signupd.ledger.engine import WAIT_SECONDS, open_engine
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from sqlalchemy import Connection
 
+# A migration's statement may go through the whole of a large ledger, or wait for
+# another migration that does.
+MIGRATE_SECONDS: Final = 600
 # Two migrations at once wait for each other in PostgreSQL by this number ("signupd").
 _LOCK: Final = 0x7369676E757064
 
@@ -44,24 +50,49 @@ async def revision(url: str) -> str | None:
 
 
 def _read_revision(url: str) -> str | None:
+    with _looked_at(url) as connection:
+        return _revision(connection)
+
+
+async def demand_usable(url: str) -> None:
+    """Demand a ledger that this version works with.
+
+    Raises:
+        LedgerUnavailable: Its schema is another, statements may take for ever, or the
+            database does not answer.
+    """
+    await asyncio.to_thread(_demand_usable, url)
+
+
+def _demand_usable(url: str) -> None:
+    with _looked_at(url) as connection:
+        if _revision(connection) != newest_revision():
+            raise LedgerUnavailable("the ledger's schema is not ours: signupd migrate")
+        if _waits_for_ever(connection):
+            raise LedgerUnavailable(
+                "the ledger's statements have no time limit, though one was asked for: "
+                "a pooler in between keeps the session's settings to itself; "
+                "docs/operations.md says where else to make them"
+            )
+
+
+def _waits_for_ever(connection: Connection) -> bool:
+    if connection.dialect.name != "postgresql":
+        return False  # SQLite has its bound at each connection, and nobody in between
+    limit: str = connection.exec_driver_sql("SHOW statement_timeout").scalar_one()
+    return limit == "0"
+
+
+@contextlib.contextmanager
+def _looked_at(url: str) -> Iterator[Connection]:
     engine = open_engine(url, read_only=True)
     try:
         with engine.connect() as connection:
-            return _revision(connection)
+            yield connection
     except (sa.exc.DBAPIError, OSError) as error:
         raise _unopened(error) from error
     finally:
         engine.dispose()
-
-
-async def demand_newest(url: str) -> None:
-    """Demand that a ledger's schema is the one this version works with.
-
-    Raises:
-        LedgerUnavailable: It is another, or the database does not answer.
-    """
-    if await revision(url) != newest_revision():
-        raise LedgerUnavailable("the ledger's schema is not ours: signupd migrate")
 
 
 async def migrate(
@@ -88,6 +119,9 @@ def _upgrade(url: str, table_seconds: float) -> str | None:
     try:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
+                connection.exec_driver_sql(
+                    f"SET LOCAL statement_timeout = '{MIGRATE_SECONDS}s'"
+                )
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
                 # Who waits for a table is waited for by all that come after him.
                 connection.exec_driver_sql(

@@ -1,0 +1,121 @@
+"""The ledger behind a pooler that keeps what a session is to have to itself."""
+
+from __future__ import annotations
+
+import asyncio
+import uuid
+from typing import TYPE_CHECKING
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from signupd.errors import LedgerUnavailable
+from signupd.ledger import schema
+from signupd.ledger.engine import WAIT_SECONDS, open_engine
+from signupd.ledger.schema import demand_usable, migrate, newest_revision
+
+from tests.doubles.pooler import Pooler
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Iterator
+
+    from devstack.postgres import Postgres
+
+LIMIT = "0.2s"
+POLL_SECONDS = 0.01
+WAITED_LONGER = """
+    SELECT true FROM pg_stat_activity WHERE datname = %s AND wait_event = 'advisory'
+    AND clock_timestamp() - query_start > %s::interval
+"""
+
+
+@pytest.fixture
+async def pooler(postgres: Postgres) -> AsyncIterator[Pooler]:
+    """Give a pooler in front of PostgreSQL."""
+    async with Pooler(postgres.port) as pooler:
+        yield pooler
+
+
+@pytest.fixture
+def name(postgres: Postgres) -> str:
+    """Name an empty database."""
+    name = f"pooled_{uuid.uuid4().hex}"
+    postgres.create_database(name)
+    return name
+
+
+@pytest.fixture
+def url(pooler: Pooler, name: str) -> str:
+    """Give its URL, by way of the pooler."""
+    return f"postgresql://signupd@127.0.0.1:{pooler.port}/{name}"
+
+
+@pytest.fixture
+def other(postgres: Postgres, name: str) -> Iterator[psycopg.Connection]:
+    """Give a connection to it past the pooler."""
+    with psycopg.connect(f"{postgres.url}/{name}", autocommit=True) as connection:
+        yield connection
+
+
+async def test_no_limit(url: str) -> None:
+    """Nobody works with a ledger at which a statement might never end."""
+    await migrate(url)
+    with pytest.raises(LedgerUnavailable, match="no time limit"):
+        await demand_usable(url)
+
+
+async def test_limit_of_the_database(
+    url: str, other: psycopg.Connection, name: str
+) -> None:
+    """The limit may be the role's or the database's own."""
+    await migrate(url)
+    other.execute(f'ALTER DATABASE "{name}" SET statement_timeout = "5s"')
+    await demand_usable(url)
+    other.execute(f'ALTER DATABASE "{name}" SET statement_timeout = 0')
+    with pytest.raises(LedgerUnavailable):
+        await demand_usable(url)
+
+
+async def test_migration_has_its_own(
+    url: str, other: psycopg.Connection, name: str
+) -> None:
+    """A migration may take longer than that, behind a pooler, too."""
+    other.execute(f'ALTER DATABASE "{name}" SET statement_timeout = "{LIMIT}"')
+    other.execute("SELECT pg_advisory_lock(%s)", [schema._LOCK])  # noqa: SLF001
+    migrating = asyncio.create_task(migrate(url))
+    while not migrating.done():
+        await asyncio.sleep(POLL_SECONDS)
+        if other.execute(WAITED_LONGER, [name, LIMIT]).fetchone():
+            break
+    other.execute("SELECT pg_advisory_unlock_all()")
+
+    assert (None, newest_revision()) == await migrating
+
+
+@pytest.mark.parametrize("read_only", [True, False])
+async def test_options_of_the_url(
+    postgres: Postgres, name: str, *, read_only: bool
+) -> None:
+    """Options in LEDGER_URL are kept beside ours, which they may replace."""
+    options = quote("-c statement_timeout=7s -c search_path=ledgers")
+    engine = open_engine(
+        f"{postgres.url}/{name}?options={options}", read_only=read_only
+    )
+    with engine.connect() as connection:
+        shown = [
+            connection.exec_driver_sql(f"SHOW {setting}").scalar_one()
+            for setting in ("statement_timeout", "search_path", "timezone")
+        ]
+    engine.dispose()
+
+    assert ["7s", "ledgers", "UTC"] == shown
+
+
+def test_limit(postgres: Postgres, name: str) -> None:
+    """Without a pooler a session has the limit that was asked for."""
+    engine = open_engine(f"{postgres.url}/{name}")
+    with engine.connect() as connection:
+        limit = connection.exec_driver_sql("SHOW statement_timeout").scalar_one()
+    engine.dispose()
+
+    assert f"{WAIT_SECONDS}s" == limit
