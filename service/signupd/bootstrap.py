@@ -162,7 +162,7 @@ class Service:
                 a lease there is dead.
 
         Raises:
-            LedgerUnavailable: It cannot be opened, or its schema is another's.
+            LedgerUnavailable: As ``demand_usable``.
         """
         url = self._settings.ledger_url
         if not self._database.shared:

@@ -1,7 +1,8 @@
-"""A pooler in front of PostgreSQL that keeps a session's settings to itself.
+"""A pooler in front of PostgreSQL that drops a session's options.
 
-So does PgBouncer with `ignore_startup_parameters = options`, which it needs; without
-it, it refuses the connection. All else is passed on.
+So does PgBouncer with `ignore_startup_parameters = options`, but for the few settings
+that it keeps track of. All else is passed on, each session on a connection of its own;
+requests to cancel are not understood.
 """
 
 from __future__ import annotations
@@ -83,7 +84,7 @@ async def _beginning(
         if code not in ENCRYPTION_REQUESTS:
             break
         writer.write(b"N")
-    words = rest.rstrip(b"\0").split(b"\0")
+    words = rest[:-2].split(b"\0")  # the last word's end, and the list's
     given = dict(zip(words[::2], words[1::2], strict=True))
     given.pop(b"options", None)
     kept = b"".join(b"%b\0%b\0" % one for one in given.items()) + b"\0"

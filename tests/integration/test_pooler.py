@@ -1,4 +1,4 @@
-"""The ledger behind a pooler that keeps what a session is to have to itself."""
+"""The ledger behind a pooler that drops the options of a session."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from devstack.postgres import Postgres
 
-LIMIT = "0.2s"
+LIMIT = "1s"
 POLL_SECONDS = 0.01
 WAITED_LONGER = """
     SELECT true FROM pg_stat_activity WHERE datname = %s AND wait_event = 'advisory'
@@ -72,7 +72,7 @@ async def test_limit_of_the_database(
     other.execute(f'ALTER DATABASE "{name}" SET statement_timeout = "5s"')
     await demand_usable(url)
     other.execute(f'ALTER DATABASE "{name}" SET statement_timeout = 0')
-    with pytest.raises(LedgerUnavailable):
+    with pytest.raises(LedgerUnavailable, match="no time limit"):
         await demand_usable(url)
 
 
@@ -96,19 +96,23 @@ async def test_migration_has_its_own(
 async def test_options_of_the_url(
     postgres: Postgres, name: str, *, read_only: bool
 ) -> None:
-    """Options in LEDGER_URL are kept beside ours, which they may replace."""
-    options = quote("-c statement_timeout=7s -c search_path=ledgers")
+    """Options in LEDGER_URL are kept beside ours; who may only look may no more."""
+    options = quote(" -c statement_timeout=7s -c default_transaction_read_only=off")
     engine = open_engine(
         f"{postgres.url}/{name}?options={options}", read_only=read_only
     )
     with engine.connect() as connection:
         shown = [
             connection.exec_driver_sql(f"SHOW {setting}").scalar_one()
-            for setting in ("statement_timeout", "search_path", "timezone")
+            for setting in (
+                "statement_timeout",
+                "timezone",
+                "default_transaction_read_only",
+            )
         ]
     engine.dispose()
 
-    assert ["7s", "ledgers", "UTC"] == shown
+    assert ["7s", "UTC", "on" if read_only else "off"] == shown
 
 
 def test_limit(postgres: Postgres, name: str) -> None:

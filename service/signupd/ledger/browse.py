@@ -149,7 +149,7 @@ async def browsing(url: str) -> AsyncIterator[Browser]:
         url: The ledger's database, as in the LEDGER_URL setting.
 
     Raises:
-        LedgerUnavailable: It cannot be opened, or its schema is another's.
+        LedgerUnavailable: There is none, and as ``demand_usable``.
     """
     file = sqlite_file(url)
     if file is not None and not file.exists():

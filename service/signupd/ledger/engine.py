@@ -128,9 +128,12 @@ def let_go(connection: Any) -> None:
 
 
 def _postgresql(url: sa.URL, options: dict[str, Any], *, read_only: bool) -> sa.Engine:
-    special = {"default_transaction_read_only": "on"} if read_only else _PLANNING
-    session = [f"-c {name}={value}" for name, value in {**_SESSION, **special}.items()]
-    session += url.normalized_query.get("options", ())
+    ours = _SESSION if read_only else {**_SESSION, **_PLANNING}
+    session = [f"-c {name}={value}" for name, value in ours.items()]
+    # The last one wins.
+    session += [given.strip() for given in url.normalized_query.get("options", ())]
+    if read_only:
+        session.append("-c default_transaction_read_only=on")
     return sa.create_engine(
         url,
         pool_size=_POSTGRESQL_CONNECTIONS,

@@ -58,8 +58,8 @@ async def demand_usable(url: str) -> None:
     """Demand a ledger that this version works with.
 
     Raises:
-        LedgerUnavailable: Its schema is another, statements may take for ever, or the
-            database does not answer.
+        LedgerUnavailable: It cannot be opened, its schema is another's, or its
+            statements have no time limit.
     """
     await asyncio.to_thread(_demand_usable, url)
 
@@ -70,9 +70,9 @@ def _demand_usable(url: str) -> None:
             raise LedgerUnavailable("the ledger's schema is not ours: signupd migrate")
         if _waits_for_ever(connection):
             raise LedgerUnavailable(
-                "the ledger's statements have no time limit, though one was asked for: "
-                "a pooler in between keeps the session's settings to itself; "
-                "docs/operations.md says where else to make them"
+                "the ledger's statements have no time limit (statement_timeout is 0): "
+                "LEDGER_URL says so, or a pooler in between drops what it says; see "
+                "Behind PgBouncer in docs/operations.md"
             )
 
 
