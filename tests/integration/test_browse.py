@@ -16,7 +16,7 @@ from signupd.ledger.database import Database
 from signupd.ledger.engine import open_engine
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import Event, Lease, State
-from signupd.ledger.schema import migrate, revision
+from signupd.ledger.schema import demand_usable, migrate
 from signupd.ledger.tables import signups
 from signupd.signup.transitions import state_shown
 
@@ -250,7 +250,7 @@ async def test_no_ledger(tmp_path: Path, clock: ClockDouble) -> None:
     with pytest.raises(LedgerUnavailable):
         await Browser(database).find(uuid.uuid4())
     with pytest.raises(LedgerUnavailable):
-        await revision(url)
+        await demand_usable(url)
     await database.close()
 
     assert not (tmp_path / "ledger.db").exists()

@@ -85,9 +85,10 @@ def open_engine(
 
     Args:
         url: As ``sqlite_file`` takes it.
-        transactions: For migrations. Otherwise every statement commits by itself:
-            each of the ledger's changes is one compare-and-set, and nothing may stay
-            open across a call to Kratos.
+        transactions: For migrations, which set limits of their own. Otherwise every
+            statement commits by itself, and is over in WAIT_SECONDS: each of the
+            ledger's changes is one compare-and-set, and nothing may stay open across a
+            call to Kratos.
         read_only: To look at a ledger that others work on. The database itself then
             refuses changes, and makes no file.
     """

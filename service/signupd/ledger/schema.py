@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -17,8 +16,6 @@ from signupd.errors import LedgerUnavailable
 from signupd.ledger.engine import WAIT_SECONDS, open_engine
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from sqlalchemy import Connection
 
 # A migration's statement may go through the whole of a large ledger, or wait for
@@ -40,20 +37,6 @@ def newest_revision() -> str | None:
     return ScriptDirectory.from_config(_config()).get_current_head()
 
 
-async def revision(url: str) -> str | None:
-    """Name the revision of a ledger; None for an empty database.
-
-    Raises:
-        LedgerUnavailable: The database does not answer, or there is no such file.
-    """
-    return await asyncio.to_thread(_read_revision, url)
-
-
-def _read_revision(url: str) -> str | None:
-    with _looked_at(url) as connection:
-        return _revision(connection)
-
-
 async def demand_usable(url: str) -> None:
     """Demand a ledger that this version works with.
 
@@ -65,34 +48,30 @@ async def demand_usable(url: str) -> None:
 
 
 def _demand_usable(url: str) -> None:
-    with _looked_at(url) as connection:
-        if _revision(connection) != newest_revision():
-            raise LedgerUnavailable("the ledger's schema is not ours: signupd migrate")
-        if _waits_for_ever(connection):
-            raise LedgerUnavailable(
-                "the ledger's statements have no time limit (statement_timeout is 0): "
-                "LEDGER_URL says so, or a pooler in between drops what it says; see "
-                "Behind PgBouncer in docs/operations.md"
-            )
-
-
-def _waits_for_ever(connection: Connection) -> bool:
-    if connection.dialect.name != "postgresql":
-        return False  # SQLite has its bound at each connection, and nobody in between
-    limit: str = connection.exec_driver_sql("SHOW statement_timeout").scalar_one()
-    return limit == "0"
-
-
-@contextlib.contextmanager
-def _looked_at(url: str) -> Iterator[Connection]:
     engine = open_engine(url, read_only=True)
     try:
         with engine.connect() as connection:
-            yield connection
+            found = _revision(connection)
+            limited = _has_time_limit(connection)
     except (sa.exc.DBAPIError, OSError) as error:
         raise _unopened(error) from error
     finally:
         engine.dispose()
+    if found != newest_revision():
+        raise LedgerUnavailable("the ledger's schema is not ours: signupd migrate")
+    if not limited:
+        raise LedgerUnavailable(
+            "the ledger's statements have no time limit (statement_timeout is 0): "
+            "LEDGER_URL says so, or a pooler in between drops the one asked for; "
+            "see Behind PgBouncer in docs/operations.md"
+        )
+
+
+def _has_time_limit(connection: Connection) -> bool:
+    if connection.dialect.name != "postgresql":
+        return True  # nobody is between SQLite and its settings
+    limit: str = connection.exec_driver_sql("SHOW statement_timeout").scalar_one()
+    return limit != "0"
 
 
 async def migrate(
