@@ -8,8 +8,8 @@ from typing import Any
 
 from devstack.config import Mutation
 from devstack.ports import free_ports
+from tests.doubles.forwarder import Forwarder
 from tests.e2e.broken import hook_at, hook_key
-from tests.e2e.forwarder import Forwarder
 from tests.e2e.site import Site
 from tests.e2e.stack import Stack
 

@@ -17,7 +17,7 @@ from signupd.ledger.schema import demand_usable, migrate, newest_revision
 from tests.doubles.pooler import Pooler
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
+    from collections.abc import Iterator
 
     from devstack.postgres import Postgres
 
@@ -27,12 +27,21 @@ WAITED_LONGER = """
     SELECT true FROM pg_stat_activity WHERE datname = %s AND wait_event = 'advisory'
     AND clock_timestamp() - query_start > %s::interval
 """
+# Whatever makes or changes a table notes the limits that it has.
+NOTE_LIMITS = """
+    CREATE TABLE noted (statements text, tables text);
+    CREATE FUNCTION note() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN
+        INSERT INTO noted SELECT
+            current_setting('statement_timeout'), current_setting('lock_timeout');
+    END $$;
+    CREATE EVENT TRIGGER note ON ddl_command_end EXECUTE FUNCTION note();
+"""
 
 
 @pytest.fixture
-async def pooler(postgres: Postgres) -> AsyncIterator[Pooler]:
+def pooler(postgres: Postgres) -> Iterator[Pooler]:
     """Give a pooler in front of PostgreSQL."""
-    async with Pooler(postgres.port) as pooler:
+    with Pooler(postgres.port) as pooler:
         yield pooler
 
 
@@ -90,6 +99,18 @@ async def test_migration_has_its_own(
     other.execute("SELECT pg_advisory_unlock_all()")
 
     assert (None, newest_revision()) == await migrating
+
+
+async def test_limits_of_a_migration(
+    url: str, other: psycopg.Connection, name: str
+) -> None:
+    """Its statements have ten minutes; for a table it waits five seconds."""
+    other.execute(f'ALTER DATABASE "{name}" SET statement_timeout = "5s"')
+    other.execute(NOTE_LIMITS)
+    await migrate(url)
+    noted = other.execute("SELECT DISTINCT statements, tables FROM noted").fetchall()
+
+    assert [("10min", "5s")] == noted
 
 
 @pytest.mark.parametrize("read_only", [True, False])

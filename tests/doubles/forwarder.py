@@ -95,11 +95,13 @@ class Forwarder:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Serve one connection until either side ends it, or the target is dead."""
-        with contextlib.suppress(OSError), contextlib.closing(writer):
+        with contextlib.suppress(OSError, EOFError), contextlib.closing(writer):
+            beginning = await self._begin(reader, writer)
             far_reader, far_writer = await asyncio.open_connection(
                 LOOPBACK, self._target_port
             )
             with contextlib.closing(far_writer):
+                far_writer.write(beginning)
                 there = asyncio.create_task(self._there(reader, far_writer))
                 back = asyncio.create_task(_pump(far_reader, writer))
                 pumps = (there, back)
@@ -109,6 +111,12 @@ class Forwarder:
                     for pump in pumps:
                         pump.cancel()
                     await asyncio.gather(*pumps, return_exceptions=True)
+
+    async def _begin(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> bytes:
+        """Meet a connection; give what is to be passed on before all else."""
+        return b""
 
     async def _there(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
