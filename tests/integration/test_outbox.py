@@ -296,7 +296,10 @@ async def test_deleted_while_it_is_added_up(postgresql: Postgresql) -> None:
     add_events(postgresql.engine, 5)
     await outbox.look()
     delete = events.delete().where(events.c.event_id == 3)
-    with postgresql.other.begin() as connection:
+    with (
+        postgresql.engine.connect() as watching,
+        postgresql.other.begin() as connection,
+    ):
         moved = event_watermark.update().values(counted=event_watermark.c.seen)
         connection.execute(moved)
         deleting = asyncio.create_task(
@@ -304,7 +307,7 @@ async def test_deleted_while_it_is_added_up(postgresql: Postgresql) -> None:
         )
         waits = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
         while not deleting.done():
-            if connection.exec_driver_sql(waits).all():
+            if watching.exec_driver_sql(waits).all():
                 break
             await asyncio.sleep(0)
     await deleting
