@@ -32,8 +32,6 @@ TROUBLE = (
     OSError,
 )
 
-# A Kratos on SQLite answers with an error now and then when it is asked two.
-ONE_THING_AT_A_TIME = {"FLOWS_AHEAD": "0"}
 HOOK_PORT_TAKEN = """\
 {listen} is in use, perhaps by another signupd. Kratos' hooks come in there.
 Stop what listens there, or point the hooks of your Kratos elsewhere and name that
@@ -115,7 +113,6 @@ def _from_nothing(
         hook_port=ports.hook,
         port=ports.rpc,
         directory=_made(directory / "signupd"),
-        settings=ONE_THING_AT_A_TIME,
     )
     _start(signupd, page, resources)
     return Stack(

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Final
 
 from signupd.keyfile import ring_beside
 from signupd.kratos.admin import AdminApi
 from signupd.kratos.client import Kratos, Timeouts
-from signupd.kratos.flows import Flows
-from signupd.kratos.looks import Looks
 from signupd.kratos.schemas import Schemas
 from signupd.kratos.wire import Wire
 from signupd.ledger.engine import sqlite_file
@@ -76,8 +73,6 @@ def deps_of(
         ledger=Ledger(database),
         buckets=Buckets(database),
         kratos=kratos,
-        flows=Flows(kratos.open_registration, settings.flows_ahead, time.monotonic),
-        looks=Looks(kratos.find_identity, early=settings.flows_ahead > 0),
         keys=key_ring(settings),
         rules=_rules(settings),
         gate=Gate(kratos, log),

@@ -76,12 +76,7 @@ class Service:
         self._work = Work()
         # Apart from the callers' work: it must not take of what they may have at once.
         self._chores = Work()
-        hooks = Hooks(
-            partial(approve, self.deps),
-            self.deps.looks.hook_came,
-            log,
-            secret(settings.hook_key),
-        )
+        hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
         self._hooks = HttpServer(hooks.answer, log)
         identities = Identities(admin_of(settings, self._wire))
         self._server = server_of(settings, self.deps, identities, self._work, observer)
@@ -147,7 +142,6 @@ class Service:
         await self._chores.drain()
         await self._hooks.close()
         await self._metrics.cleanup()
-        await self.deps.flows.close()
         await self._wire.close()
         await self._database.close()
         if self._tracing is not None:

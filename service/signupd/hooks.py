@@ -32,8 +32,6 @@ if TYPE_CHECKING:
 
     # Asked with a flow's id and an address: may its account be stored?
     Judge = Callable[[str, str], Awaitable[Approval | Refusal]]
-    # Told of a flow: its code was right, if it is Kratos who says so.
-    Told = Callable[[str], None]
 
 CODE_PATH: Final = "/kratos/code"
 PASSWORD_PATH: Final = "/kratos/password"  # noqa: S105 - a path
@@ -58,7 +56,6 @@ class Hooks:
 
     Args:
         judge: Says whether an account may be stored.
-        told: Hears whose code was right, where Kratos says so.
         log: Whoever comes without the key is noted there.
         key: Demanded in the header ``X-Hook-Key``, where given.
     """
@@ -66,12 +63,10 @@ class Hooks:
     def __init__(
         self,
         judge: Judge,
-        told: Told,
         log: structlog.typing.FilteringBoundLogger,
         key: str | None,
     ) -> None:
         self._judge = judge
-        self._told = told
         self._log = log
         self._key = None if key is None else key.encode()
 
@@ -85,15 +80,8 @@ class Hooks:
             self._log.warning("hook_key_wrong", path=question.path)
             return Answer(HTTPStatus.FORBIDDEN)
         if question.path == CODE_PATH:
-            return self._code(question.body)
+            return _PROVED
         return self._password(question.body)
-
-    def _code(self, body: bytes | None) -> Answer:
-        """Say no to an account at the code: that alone tells that it was right."""
-        said = _texts(body or b"", "flow_id")
-        if said is not None:
-            self._told(said[0])
-        return _PROVED
 
     def _password(self, body: bytes | None) -> Answer | Awaitable[Answer]:
         """Say yes to the one account that a live SETTING lease asks for."""

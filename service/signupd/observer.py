@@ -15,7 +15,6 @@ OK: Final = "OK"
 CALLER_GONE: Final = "CALLER_GONE"
 UNREACHED: Final = "unreached"
 LOST: Final = "lost"
-HELD_BACK: Final = "held_back"
 
 # Gives pairs of a name and a value, or None: gRPC's, whose types say otherwise.
 Metadata = Callable[[], Any]
@@ -45,7 +44,7 @@ class CallWatch(Protocol):
         """Note that it is over; called once.
 
         Args:
-            outcome: The HTTP status, unreached, held_back or lost.
+            outcome: The HTTP status, unreached or lost.
         """
 
 

@@ -67,7 +67,6 @@ class Settings(BaseModel):
     kratos_ca: ReadableFile | None = None
     kratos_admin_token: SecretStr | None = None
     kratos_timeout: Seconds = 10.0
-    flows_ahead: Annotated[int, Field(ge=0, le=100)] = 16
     identity_schema_id: Annotated[str, Field(min_length=1, max_length=256)] | None = (
         None
     )

@@ -139,7 +139,6 @@ class Setup:
     passwordless: bool = True
     password_method: bool = True
     code_hook: bool = True
-    code_hook_names_flow: bool = True
     password_hook: bool = True
     required_traits: frozenset[str] = frozenset({"email"})
     min_password_length: int = 8

@@ -132,8 +132,7 @@ class PublicApi:
         account = Identity(traits=body["traits"], verified=True)
         setup = self._books.setup
         if setup.code_hook:
-            asked = {"flow_id": flow.id} if setup.code_hook_names_flow else {}
-            account.patch(await self._ask("code", asked))
+            account.patch(await self._ask("code", {}))
         return self._store(flow, account)
 
     async def _password(self, flow: Flow, body: Json) -> web.Response:

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
-    from signupd.kratos.request import Between
     from signupd.signup.deps import Deps
 
 T = TypeVar("T")
@@ -185,12 +184,10 @@ class MemoryKratos:
         traits: Mapping[str, Any],
         code: str,
         *,
-        first: Between | None = None,
+        again: bool = False,
     ) -> CodeResult:
         """Judge a code; the code hook always says no."""
         flow = self.flows[flow_id]
-        if first is not None and self.troubles[:1] != [Trouble.UNREACHED]:
-            await first()
 
         async def work(torn: bool) -> CodeResult:
             if flow.state not in (SENT_EMAIL, PASSED_CHALLENGE):

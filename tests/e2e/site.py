@@ -11,7 +11,6 @@ from devstack.kratos import Kratos
 from devstack.mailbox import Mailbox
 from devstack.ports import LOOPBACK, free_ports
 from devstack.server import Signupd
-from devstack.stack import ONE_THING_AT_A_TIME
 from tests.e2e.holdings import DATABASE
 from tests.e2e.stack import Stack, attached
 
@@ -66,7 +65,7 @@ class Site:
             kratos.admin_url,
             hook_port=hook_port,
             directory=self._new_directory("signupd"),
-            settings=ONE_THING_AT_A_TIME | dict(settings or {}),
+            settings=dict(settings or {}),
             environment=environment,
         )
 

@@ -11,14 +11,12 @@ from __future__ import annotations
 import uuid
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from signupd.errors import (
     KratosFlowGone,
     KratosIncompatible,
-    SignupBusy,
     TraitsInvalid,
 )
 from signupd.kratos.identities import AccountState, PasswordStatus, StoredIdentity
@@ -438,30 +436,6 @@ async def test_right_code_again_after_a_cut(
     assert CodeResult(CodeAnswer.INCORRECT) == wrong
     assert CodeResult(CodeAnswer.USED) == right
     assert [USED] == await stage.messages(flow_id)
-
-
-async def test_code_held_back(open_stage: OpenStage, address: str) -> None:
-    """A code that may not be sent after all leaves its flow as it was."""
-    stage = await open_stage(REFERENCE)
-    flow_id, traits, code = await mailed(stage, address)
-    submit = partial(stage.adapter.submit_code, flow_id, traits)
-
-    async def fail() -> None:
-        raise SignupBusy
-
-    async def succeed() -> None:
-        pass
-
-    for held_back in (another(code), code):
-        with pytest.raises(SignupBusy):
-            await submit(held_back, first=fail)
-    state = await stage.adapter.flow_state(flow_id)
-    wrong = [await submit(another(code), first=succeed) for _ in range(4)]
-    right = await submit(code, first=succeed)
-
-    assert FlowState.SENT_EMAIL is state
-    assert [CodeAnswer.INCORRECT] * 4 == [result.answer for result in wrong]
-    assert CodeAnswer.PROVED is right.answer
 
 
 async def test_sixth_code(open_stage: OpenStage, address: str) -> None:

@@ -17,10 +17,6 @@ from signupd.errors import (
     KratosIncompatible,
     KratosUnavailable,
     KratosUnreached,
-    LedgerUnavailable,
-    SignupBusy,
-    SignupdError,
-    SignupExpired,
 )
 from signupd.kratos.admin import AdminApi
 from signupd.kratos.breaker import FAILURES
@@ -30,7 +26,6 @@ from signupd.kratos.http1 import MAX_CONNECTIONS
 from signupd.kratos.identities import Identities
 from signupd.kratos.outcomes import CodeAnswer, FlowState, PasswordAnswer
 from signupd.kratos.wire import Wire
-from signupd.observer import Silent
 
 from tests.doubles.certificate import certificate_file
 
@@ -434,30 +429,6 @@ async def test_no_more_connections(oddity: Oddity, tmp_path: Path) -> None:
 
     assert MAX_CONNECTIONS == asked
     assert {200} == {answer.status for answer in answers}
-
-
-@pytest.mark.parametrize("error", [SignupBusy, SignupExpired, LedgerUnavailable])
-async def test_held_back(
-    oddity: Oddity, tmp_path: Path, error: type[SignupdError]
-) -> None:
-    """What ends a request before its body is no fault of Kratos', and told as such."""
-    ended: list[str] = []
-
-    class Noting(Silent):
-        def end(self, outcome: str, _status: int = 0) -> None:
-            ended.append(outcome)
-
-    async def fail() -> None:
-        raise error
-
-    wire = Wire(admin_token=None, ca=certificate_file(tmp_path), observer=Noting())
-    for _ in range(FAILURES):
-        with pytest.raises(error):
-            await wire.request("POST", f"{oddity.url}/", 30, {}, between=fail)
-    await wire.request("POST", f"{oddity.url}/", 30, {})
-    await wire.close()
-
-    assert ["held_back"] * FAILURES + ["200"] == ended
 
 
 async def test_dropped_packets(tmp_path: Path) -> None:

@@ -56,6 +56,7 @@ async def test_busy_while_verifying(world: World) -> None:
         assert BUSY == (refused.code, refused.reason, refused.retry_seconds)
         assert "CODE_REQUIRED" == state_of(refused)
     assert "CODE_REQUIRED" == state_of(got)
+    assert 4 == got.signup.code_attempts_remaining  # counted before Kratos answers
     assert "PASSWORD_REQUIRED" == state_of(await call)
     assert 1 == world.kratos.calls.count("code")
 

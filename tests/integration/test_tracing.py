@@ -131,17 +131,6 @@ async def test_troubles_are_errors(scene: Scene) -> None:
         assert (None, ()) == (span.status.description, tuple(span.events))
 
 
-async def test_held_back(scene: Scene) -> None:
-    """A call that the ledger held back is no error of Kratos', and says so."""
-    tracing = scene.world.tracing
-    assert tracing is not None
-    tracing.call("code", "POST").end("held_back")
-
-    span = await scene.span("kratos code")
-    assert "held_back" == attributes(span)["signupd.outcome"]
-    assert StatusCode.UNSET is span.status.status_code
-
-
 async def test_callers_trace(scene: Scene) -> None:
     """An RPC is in its caller's trace, and so is what Kratos is asked for it."""
     before = len(scene.world.kratos.headers)

@@ -85,7 +85,6 @@ class World:
             "kratos_ca": certificate_file(self.directory),
             "ledger_url": f"sqlite:///{self.directory}/signupd.db",
             "metrics_listen": "",
-            "flows_ahead": 0,  # a test counts its own calls
             "drain_seconds": 1,
         }
         return Settings.model_validate(given | changed)

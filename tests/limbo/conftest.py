@@ -40,7 +40,7 @@ GetStage = Callable[[str], Stage]
 # Kratos' default pool reconnects all the time.
 KRATOS_POOL = "?sslmode=disable&max_conns=20&max_idle_conns=20"
 # Nobody here is to wait for a mail's turn, and every call is to be made in its place.
-SETTINGS = {"RESEND_INTERVAL": "1ms", "FLOWS_AHEAD": "0"}
+SETTINGS = {"RESEND_INTERVAL": "1ms"}
 
 
 @pytest.fixture(scope="session")

@@ -32,7 +32,6 @@ DEFAULTS = {
     "kratos_ca": None,
     "kratos_admin_token": None,
     "kratos_timeout": 10,
-    "flows_ahead": 16,
     "identity_schema_id": None,
     "ledger_url": "sqlite:///signupd.db",
     "token_keys": (),

@@ -14,8 +14,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from signupd.errors import SignupdError
-from signupd.kratos.flows import Flows
-from signupd.kratos.looks import Looks
 from signupd.ledger.record import State
 from signupd.signup.cancel import cancel_signup
 from signupd.signup.contents import open_contents
@@ -88,8 +86,6 @@ class World:
             ledger=cast("Any", self.ledger),
             buckets=cast("Any", self.buckets),
             kratos=cast("Any", self.kratos),
-            flows=Flows(self.kratos.open_registration, 0, self.clock),
-            looks=Looks(self.kratos.find_identity, early=False),
             keys=RING,
             rules=RULES,
             gate=cast("Gate", OpenGate()),

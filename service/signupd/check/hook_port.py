@@ -51,10 +51,6 @@ class Heard:
     asked: dict[tuple[str, str], float] = field(default_factory=dict, repr=False)
 
 
-def _ignore(_flow_id: str) -> None:
-    """Do nothing about a code: nobody waits for its proof here."""
-
-
 class Ear:
     """Answers in the server's place, and remembers who asked.
 
@@ -73,7 +69,7 @@ class Ear:
         key: str | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._hooks = Hooks(self._judge, _ignore, log, key)
+        self._hooks = Hooks(self._judge, log, key)
         self._log = log
         self._clock = clock
         self.heard = Heard()

@@ -39,7 +39,6 @@ from signupd.kratos.outcomes import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from signupd.kratos.request import Between
     from signupd.kratos.wire import Answer, Wire
 
 _REGISTRATION: Final = "/self-service/registration"
@@ -149,7 +148,7 @@ class Kratos:
         traits: Mapping[str, Any],
         code: str,
         *,
-        first: Between | None = None,
+        again: bool = False,
     ) -> CodeResult:
         """Have Kratos check a code.
 
@@ -157,17 +156,15 @@ class Kratos:
             flow_id: The flow by which the code was sent.
             traits: The very traits it was sent with.
             code: As the person typed it.
-            first: Called and awaited before Kratos gets to see the code, if it can be
-                reached at all. What it raises is raised. Without it this repeats a
-                submission whose answer was lost, and waits no longer than any other
-                call: a lease has to cover both.
+            again: Whether this repeats a submission whose answer was lost. It waits no
+                longer than any other call, since one lease covers both.
 
         Returns:
             What Kratos made of it. UNCLEAR where only the flow can tell.
         """
         payload = {"method": "code", "traits": traits, "code": code}
-        seconds = self._timeouts.call if first is None else self._timeouts.hooked
-        answer = await self._submit(flow_id, payload, seconds, Call.CODE, first)
+        seconds = self._timeouts.call if again else self._timeouts.hooked
+        answer = await self._submit(flow_id, payload, seconds, Call.CODE)
         if answer.status == HTTPStatus.OK:
             return CodeResult(CodeAnswer.HOOK_MISSING, _stored_id(answer.body))
         if answer.status in _GONE:
@@ -263,11 +260,10 @@ class Kratos:
         payload: dict[str, Any],
         timeout_seconds: float,
         call: Call,
-        between: Between | None = None,
     ) -> Answer:
         url = f"{self._public}{_REGISTRATION}?flow={flow_id}"
         return await self._wire.request(
-            "POST", url, timeout_seconds, payload, call=call, between=between
+            "POST", url, timeout_seconds, payload, call=call
         )
 
     def _flow_of(self, answer: Answer, hint: str) -> Flow:

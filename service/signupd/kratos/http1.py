@@ -20,14 +20,11 @@ from signupd.kratos.request import head_of
 
 if TYPE_CHECKING:
     from signupd.kratos.connection import Reply
-    from signupd.kratos.request import Between, Request, Server
+    from signupd.kratos.request import Request, Server
 
 # In use at the same time; more would only queue up inside Kratos, whose pool to its
 # database is smaller.
 MAX_CONNECTIONS: Final = 128
-# Of these, how many may wait between head and body, so that others still go: what they
-# wait for may hang.
-MAX_WAITING: Final = MAX_CONNECTIONS // 2
 # A connection is made at once, or after a second or three, when TCP has tried again.
 CONNECT_SECONDS: Final = 4.0
 # Of several addresses the next is tried after so long without a connection (RFC 8305).
@@ -59,7 +56,6 @@ class Client:
         self._given = trusted
         self._closed = False
         self._turns = asyncio.Semaphore(MAX_CONNECTIONS)
-        self._waiting = 0  # between head and body
         # Those used last are at the end; they go first, and the others grow old.
         self._idle: defaultdict[Server, list[Connection]] = defaultdict(list)
 
@@ -85,14 +81,8 @@ class Client:
         """
         head, body = head_of(server, request), request.body or b""
         end = asyncio.get_running_loop().time() + seconds
-        between = request.between
-        if between is not None and self._waiting == MAX_WAITING:
-            await between()
-            between = None
         await self._take_turn(end)
         try:
-            if between is not None:
-                return await self._answer_in_two(server, head, body, end, between)
             return await self._answer(server, request.method, head + body, end)
         finally:
             self._turns.release()
@@ -108,34 +98,6 @@ class Client:
             if connection.heard or method not in _IDEMPOTENT:
                 raise
             return await self._ask_again(server, message, end, error)
-
-    async def _answer_in_two(
-        self, server: Server, head: bytes, body: bytes, end: float, between: Between
-    ) -> Reply:
-        """Send the head, and the body when that may be.
-
-        Until then nothing can have been done, whatever the server says: where the
-        connection does not last so long, all of it goes on another.
-        """
-        connection = self._kept(server) or await self._connect(server, end)
-        answer = connection.ask(head, end)
-        self._waiting += 1
-        try:
-            await between()
-        except BaseException:
-            answer.cancel()
-            connection.abort()
-            raise
-        finally:
-            self._waiting -= 1
-        if not answer.done():
-            connection.send_rest(body)
-            return await self._heard(server, connection, answer)
-        connection.abort()
-        if isinstance(answer.exception(), TimeoutError):
-            raise NotSent("the time was up before the body")
-        connection = await self._connect(server, end)
-        return await self._ask(server, connection, head + body, end)
 
     async def _take_turn(self, end: float) -> None:
         if not self._turns.locked():

@@ -5,13 +5,11 @@ from __future__ import annotations
 import base64
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import unquote, urlsplit
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
-
-    Between = Callable[[], Awaitable[Any]]
+    from collections.abc import Iterable, Mapping
 
 _PORTS: Final = {"http": 80, "https": 443}
 _NOT_IN_TARGET: Final = re.compile(r"[^!-~]")
@@ -77,16 +75,12 @@ class Request:
         target: Path and query, quoted.
         headers: All but Host and Content-Length.
         body: Where there is one.
-        between: Called and awaited when the head has been sent, before the body is. So
-            what must be done first is done while the server makes ready. What it raises
-            ends the request.
     """
 
     method: str
     target: str = field(repr=False)
     headers: Mapping[str, str] = field(repr=False)
     body: bytes | None = field(repr=False)
-    between: Between | None = None
 
 
 def head_of(server: Server, request: Request) -> bytes:

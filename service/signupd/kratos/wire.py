@@ -24,7 +24,7 @@ from signupd.kratos.calls import call_of
 from signupd.kratos.connection import AnswerTooLarge, ConnectionBroken
 from signupd.kratos.http1 import Client, NotConnected, NotSent
 from signupd.kratos.request import Request, Server, UrlInvalid
-from signupd.observer import HELD_BACK, LOST, UNREACHED, Silent
+from signupd.observer import LOST, UNREACHED, Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Mapping
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 
     from signupd.kratos.calls import Call
     from signupd.kratos.connection import Reply
-    from signupd.kratos.request import Between
     from signupd.observer import Observer
 
 _SERVER_ERROR: Final = 500
@@ -130,7 +129,6 @@ class Wire:
         headers: Mapping[str, str] | None = None,
         *,
         call: Call | None = None,
-        between: Between | None = None,
     ) -> Answer:
         """Send one request and read its answer.
 
@@ -141,8 +139,6 @@ class Wire:
             payload: Sent as JSON, where given.
             headers: Further ones.
             call: What it is for; what the URL tells unless given.
-            between: Called and awaited before the payload is sent, if Kratos can be
-                reached. A SignupdError of its ends the request: Kratos did nothing.
 
         Raises:
             KratosUnreached: No connection could be made, or was tried at all, since
@@ -162,12 +158,12 @@ class Wire:
             breakers = self._breakers[origin]
             for one in breakers.values():
                 one.refuse_resting()
-            request = Request(method, target, sent, content, between)
+            request = Request(method, target, sent, content)
             ask = partial(self._ask, origin, request, timeout_seconds)
             answer = await self._exchange(ask, breakers[method])
             outcome = str(answer.status)
-        except SignupdError as error:
-            outcome = _outcome_of(error)
+        except KratosUnreached:
+            outcome = UNREACHED
             raise
         finally:
             watch.end(outcome)
@@ -206,14 +202,6 @@ class Wire:
         else:
             breaker.answered()
         return Answer(reply.status, _json(reply.body), reply.headers)
-
-
-def _outcome_of(error: SignupdError) -> str:
-    """Tell an observer how a call without an answer ended."""
-    if isinstance(error, KratosUnreached):
-        return UNREACHED
-    asked = isinstance(error, KratosUnavailable | KratosIncompatible)
-    return LOST if asked else HELD_BACK
 
 
 def _usable(method: str, answer: Answer) -> Answer:

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
     from signupd.address import Address
     from signupd.kratos.client import Kratos
-    from signupd.kratos.flows import Flows
-    from signupd.kratos.looks import Looks
     from signupd.kratos.outcomes import Delivery
     from signupd.ledger.ledger import Ledger
     from signupd.ledger.limits import Buckets
@@ -32,8 +30,6 @@ class Deps:
     ledger: Ledger
     buckets: Buckets
     kratos: Kratos
-    flows: Flows
-    looks: Looks
     keys: KeyRing
     rules: Rules
     gate: Gate

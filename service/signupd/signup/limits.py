@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from signupd.errors import LedgerUnavailable, SignupdError
 from signupd.ledger.limits import Draw, Drawn
 
 if TYPE_CHECKING:
-    from signupd.ledger.record import Record
+    from collections.abc import AsyncIterator
+
     from signupd.sealing import KeyRing
     from signupd.signup.contents import Contents
     from signupd.signup.deps import Deps
@@ -43,53 +44,27 @@ def client_of(keys: KeyRing, client_ip: str) -> str:
     return keys.digest(b"client", network).hex()
 
 
-class FirstMail:
-    """A mail that StartSignup asks for, to be counted while it is being prepared.
-
-    A context manager: what goes wrong inside, before the mail, gives it back.
-
-    Attributes:
-        counted: The mail, once it is.
+@contextlib.asynccontextmanager
+async def first_mail(
+    deps: Deps, address_digest: bytes, client: str
+) -> AsyncIterator[Counted]:
+    """Count a mail that StartSignup asks for; an error before it is sent gives it back.
 
     Args:
         deps: The neighbours.
         address_digest: Keyed digest of the canonical address.
         client: As ``client_of`` names it.
+
+    Raises:
+        SendLimitReached: Too many mails lately; with the time to wait.
     """
-
-    def __init__(self, deps: Deps, address_digest: bytes, client: str) -> None:
-        self.counted: Counted = []
-        self._deps = deps
-        self._draws = _draws(deps.rules, address_digest, client, refusable=True)
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, _kind: object, error: BaseException | None, _trace: object
-    ) -> None:
-        if isinstance(error, SignupdError):
-            await uncount(self._deps, self.counted)
-
-    async def count(self) -> None:
-        """Count it now.
-
-        Raises:
-            SendLimitReached: Too many mails lately; with the time to wait.
-        """
-        self.counted = await self._deps.buckets.take(self._draws)
-
-    async def begin(self, record: Record) -> None:
-        """Write the sign-up down, and count the mail with it if it is not counted yet.
-
-        Raises:
-            SendLimitReached: As ``count`` does; nothing is written.
-            SignupBusy: The caller used its request id before.
-        """
-        if self.counted:
-            await self._deps.ledger.add(record)
-        else:
-            self.counted = await self._deps.buckets.take(self._draws, record)
+    draws = _draws(deps.rules, address_digest, client, refusable=True)
+    counted = await deps.buckets.take(draws)
+    try:
+        yield counted
+    except SignupdError:
+        await uncount(deps, counted)
+        raise
 
 
 async def further_mail(

@@ -25,7 +25,7 @@ from signupd.signup import transitions
 from signupd.signup.contents import Contents, open_contents, seal_contents, seal_mask
 from signupd.signup.deps import Answer
 from signupd.signup.digests import address_digest
-from signupd.signup.limits import Counted, FirstMail, client_of, uncount
+from signupd.signup.limits import Counted, client_of, first_mail, uncount
 from signupd.signup.rules import SECOND
 from signupd.signup.settle import mail_went, settle
 from signupd.signup.traits import identity_traits
@@ -89,33 +89,18 @@ async def start_signup(deps: Deps, request: StartRequest) -> Answer:
 async def _begin(
     deps: Deps, request: StartRequest, address: Address, traits: dict[str, Any]
 ) -> Answer:
-    """Count the mail, write the sign-up down, and have the mail sent."""
+    """Count the mail before Kratos is asked for anything, insert the row, and send."""
     digest = address_digest(deps.keys, address.text)
     client = client_of(deps.keys, request.client_ip)
-    async with FirstMail(deps, digest, client) as mail:
-        if not (deps.gate.proved and deps.flows.in_stock):
-            await mail.count()  # before Kratos is asked for anything
+    async with first_mail(deps, digest, client) as counted:
         await deps.gate.prove(traits)
-        flow = await deps.flows.take()
+        flow_id = await deps.kratos.open_registration()
         contents = Contents(
-            address.text, traits, request.locale, flow.id, client=client
+            address.text, traits, request.locale, flow_id, client=client
         )
         record = _new_record(deps, request, address, contents, digest)
-        try:
-            await mail.begin(record)
-        except (SendLimitReached, SignupBusy):
-            deps.flows.give_back(flow)  # nothing is written that names it
-            raise
-    try:
-        answer = await _send(deps, record, contents, mail.counted)
-    except KratosFlowGone:
-        if not flow.ahead:
-            raise
-        # Kratos has a new database, perhaps, since it was opened.
-        deps.flows.discard()
-        return await _begin(deps, request, address, traits)
-    deps.flows.restock()
-    return answer
+        await deps.ledger.add(record)
+    return await _send(deps, record, contents, counted)
 
 
 async def _known(deps: Deps, request: StartRequest, address: Address) -> Answer | None:
@@ -159,15 +144,14 @@ async def _resume(deps: Deps, found: Found) -> Answer:
         # No token was ever told: when this sign-up is over the request may begin anew.
         wait = record.expire_time - found.now
         raise SendLimitReached(retry_after_seconds=wait / SECOND)
-    async with FirstMail(deps, record.address_digest, contents.client) as mail:
-        await mail.count()
+    async with first_mail(deps, record.address_digest, contents.client) as counted:
         contents = replace(contents, flow_id=await deps.kratos.open_registration())
         sealed = seal_contents(deps.keys, record.signup_id, contents)
         sends = record.sends + 1
         record = await deps.ledger.change(
             record, **transitions.sending(found.now, deps.rules, sealed, sends)
         )
-    return await _send(deps, record, contents, mail.counted)
+    return await _send(deps, record, contents, counted)
 
 
 async def _send(

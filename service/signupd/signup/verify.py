@@ -1,4 +1,4 @@
-"""VerifyCode: have Kratos check the code. Proved, the mailbox is; stored is nothing."""
+"""VerifyCode: Kratos checks the code. This proves the mailbox and stores nothing."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ from signupd.signup.settle import (
 )
 
 if TYPE_CHECKING:
-    from signupd.kratos.looks import Look
     from signupd.signup.deps import Deps
-    from signupd.signup.transitions import Changes
 
 MISSING_HOOK = (
     "Kratos stored an account at the code without asking: "
@@ -47,28 +45,21 @@ DEAD_HOOK = (
 )
 
 
-@dataclass(slots=True)
-class Submission:
+@dataclass(frozen=True, slots=True)
+class Attempt:
     """A code on its way to Kratos.
 
     Args:
         before: The row as it was found.
-        record: The row now: the same, or counted and under its lease.
-        contents: Of its seal.
+        record: The row with the attempt counted, under its lease.
+        contents: What the row's seal holds.
         code: As the person typed it.
-        digest: Of the code, as it is written down.
     """
 
     before: Record
     record: Record
     contents: Contents
     code: str = field(repr=False)
-    digest: bytes = field(repr=False)
-
-    @property
-    def is_counted(self) -> bool:
-        """Whether Kratos may have seen the code."""
-        return self.record is not self.before
 
 
 async def verify_code(deps: Deps, token: str, code: str) -> Answer:
@@ -94,14 +85,11 @@ async def verify_code(deps: Deps, token: str, code: str) -> Answer:
         refuse_late(found)
         if found.record.state is not State.CODE_REQUIRED:
             return await _repeat(deps, found.record, code)
-        contents = open_contents(deps.keys, found.record)
-        digest = _permitted(deps, found.record, contents, code)
-        submission = Submission(found.record, found.record, contents, code, digest)
-        async with deps.looks.prepare(contents.flow_id, contents.address) as look:
-            answer = await _ask_kratos(deps, submission, look)
-            if answer is CodeAnswer.PROVED:
-                return await _proved(deps, submission.record, look)
-        return await _not_proved(deps, submission, answer)
+        attempt = await _count(deps, found.record, code)
+        answer = await _ask_kratos(deps, attempt)
+        if answer is CodeAnswer.PROVED:
+            return await _proved(deps, attempt)
+        return await _not_proved(deps, attempt, answer)
 
 
 async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
@@ -136,15 +124,24 @@ def _permitted(deps: Deps, record: Record, contents: Contents, code: str) -> byt
     return digest
 
 
-async def _ask_kratos(deps: Deps, submission: Submission, look: Look) -> CodeAnswer:
+async def _count(deps: Deps, record: Record, code: str) -> Attempt:
+    """Count the attempt and take the lease, before Kratos sees the code."""
+    contents = open_contents(deps.keys, record)
+    digest = _permitted(deps, record, contents, code)
+    now = still_due(deps, record)
+    changes = transitions.verifying(record, now, deps.rules, digest)
+    leased = await deps.ledger.change(record, **changes)
+    return Attempt(record, leased, contents, code)
+
+
+async def _ask_kratos(deps: Deps, attempt: Attempt) -> CodeAnswer:
     """Post the code under the row's lease, until it is known what it was."""
-    before, contents, code = submission.before, submission.contents, submission.code
-    result = await _submit(deps, submission, look)
-    record = submission.record
+    result = await _submit(deps, attempt)
+    contents, record = attempt.contents, attempt.record
     try:
         if result is None:
-            result = await _after_lost_answer(deps, contents, code)
-        again = before.code_digest == record.code_digest
+            result = await _after_lost_answer(deps, contents, attempt.code)
+        again = attempt.before.code_digest == record.code_digest
         if again and result.answer is CodeAnswer.USED:
             return CodeAnswer.PROVED  # by the call that died over this very code
         if result.answer is CodeAnswer.UNCLEAR:
@@ -157,41 +154,26 @@ async def _ask_kratos(deps: Deps, submission: Submission, look: Look) -> CodeAns
     return result.answer
 
 
-async def _submit(deps: Deps, submission: Submission, look: Look) -> CodeResult | None:
-    """Count the code, and post it; None where the answer was lost.
+async def _submit(deps: Deps, attempt: Attempt) -> CodeResult | None:
+    """Post the code; None where the answer was lost.
 
-    Kratos reads the flow while the ledger counts; the code itself, in the request's
-    body, goes there when it is counted. Where no connection is made none is.
+    An attempt that never reached Kratos is given back.
     """
-    before, contents = submission.before, submission.contents
-
-    async def count() -> None:
-        now = still_due(deps, before)
-        changes = transitions.verifying(before, now, deps.rules, submission.digest)
-        submission.record = await deps.ledger.change(before, **changes)
-        look.expect()
-
+    contents, record = attempt.contents, attempt.record
     try:
         return await deps.kratos.submit_code(
-            contents.flow_id, contents.traits, submission.code, first=count
+            contents.flow_id, contents.traits, attempt.code
         )
     except KratosUnreached:
-        await _take_back(deps, submission, transitions.code_uncounted(before))
+        changes = transitions.code_uncounted(attempt.before)
+        await deps.ledger.change(record, **changes)
         raise
     except KratosUnavailable:
-        if not submission.is_counted:
-            raise
-        deps.log.warning("answer_lost", signup_id=str(before.signup_id))
-        await look.leave()  # what it saw may be long past when the code is proved
+        deps.log.warning("answer_lost", signup_id=str(record.signup_id))
         return None
     except SignupdError:
-        await _take_back(deps, submission, transitions.undecided())
+        await deps.ledger.change(record, **transitions.undecided())
         raise
-
-
-async def _take_back(deps: Deps, submission: Submission, changes: Changes) -> None:
-    if submission.is_counted:
-        await deps.ledger.change(submission.record, **changes)
 
 
 async def _unclear(deps: Deps, contents: Contents) -> CodeAnswer:
@@ -205,7 +187,9 @@ async def _after_lost_answer(deps: Deps, contents: Contents, code: str) -> CodeR
     """Ask the flow; if it does not say, the same code once more will tell."""
     if await _passed(deps, contents):
         return CodeResult(CodeAnswer.PROVED)
-    result = await deps.kratos.submit_code(contents.flow_id, contents.traits, code)
+    result = await deps.kratos.submit_code(
+        contents.flow_id, contents.traits, code, again=True
+    )
     if result.answer is CodeAnswer.USED:
         return CodeResult(CodeAnswer.PROVED)
     return result
@@ -216,9 +200,11 @@ async def _passed(deps: Deps, contents: Contents) -> bool:
     return state is FlowState.PASSED_CHALLENGE
 
 
-async def _proved(deps: Deps, record: Record, look: Look) -> Answer:
+async def _proved(deps: Deps, attempt: Attempt) -> Answer:
+    """Look the address up, which is not done before the proof."""
+    record = attempt.record
     try:
-        account = await look.result()
+        account = await deps.kratos.find_identity(attempt.contents.address)
         record = await conclude_code(deps, record, account)
     except SignupdError:
         await deps.ledger.change(record, **transitions.undecided())
@@ -229,16 +215,14 @@ async def _proved(deps: Deps, record: Record, look: Look) -> Answer:
     return _proved_answer(deps, record)
 
 
-async def _not_proved(
-    deps: Deps, submission: Submission, answer: CodeAnswer
-) -> NoReturn:
-    record = submission.record
+async def _not_proved(deps: Deps, attempt: Attempt, answer: CodeAnswer) -> NoReturn:
+    record = attempt.record
     if answer is CodeAnswer.INCORRECT:
         deps.tally.wrong_codes += 1
-        refused = refused_code_digest(deps.keys, record, submission.code)
+        refused = refused_code_digest(deps.keys, record, attempt.code)
         await deps.ledger.change(record, **transitions.code_refused(refused))
         raise CodeIncorrect
-    contents = replace(submission.contents, flow_id="")
+    contents = replace(attempt.contents, flow_id="")
     sealed = seal_contents(deps.keys, record.signup_id, contents)
     await deps.ledger.change(record, **transitions.flow_spent(sealed))
     if answer is CodeAnswer.HOOK_MISSING:

@@ -16,7 +16,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from signupd.observer import HELD_BACK, LOST, UNREACHED
+from signupd.observer import LOST, UNREACHED
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -116,10 +116,7 @@ class _CallSpan:
 
     def end(self, outcome: str) -> None:
         """End it. A 400 is no error: it is how Kratos answers with a flow."""
-        if outcome == HELD_BACK:
-            self._span.set_attribute("signupd.outcome", outcome)
-            failed = False
-        elif outcome in (UNREACHED, LOST):
+        if outcome in (UNREACHED, LOST):
             failed = True
         else:
             status = int(outcome)
