@@ -20,12 +20,11 @@ from signupd.hooks import Hooks
 from signupd.httpd.server import HttpServer
 from signupd.kratos.identities import Identities
 from signupd.ledger.backlog import Backlog
-from signupd.ledger.database import Database, steady_clock
-from signupd.ledger.engine import open_engine
-from signupd.ledger.outbox import Outbox
-from signupd.ledger.schema import demand_usable, migrate
+from signupd.ledger.database import make_database, steady_clock
+from signupd.ledger.schema import demand_usable, is_up_to_date, migrate
 from signupd.observer import Both
 from signupd.signup.approve import approve
+from signupd.signup.events import Events
 from signupd.signup.gate import PROOF_INTERVAL_SECONDS
 from signupd.signup.sweep import Swept, pause, sweep
 from signupd.signup.work import Work
@@ -67,12 +66,10 @@ class Service:
         metrics = Metrics(time.monotonic)
         observer = metrics if tracing is None else Both(metrics, tracing)
         self._wire = wire_of(settings, observer)
-        self._database = Database(
-            open_engine(settings.ledger_url), clock or steady_clock()
-        )
-        self.deps = deps_of(settings, self._wire, self._database, log)
+        self._database = make_database(settings.ledger_url, clock or steady_clock())
+        events = Events(log, metrics)
+        self.deps = deps_of(settings, self._wire, self._database, events, log)
         self.backlog = Backlog(self._database, settings.sweep_batch)
-        self._outbox = Outbox(self._database)
         self._work = Work()
         # Apart from the callers' work: it must not take of what they may have at once.
         self._chores = Work()
@@ -80,9 +77,7 @@ class Service:
         self._hooks = HttpServer(hooks.answer, log)
         identities = Identities(admin_of(settings, self._wire))
         self._server = server_of(settings, self.deps, identities, self._work, observer)
-        self._telemetry = Telemetry(
-            self.backlog, self._outbox, self.deps.tally, metrics, time.monotonic
-        )
+        self._telemetry = Telemetry(self.backlog, metrics, time.monotonic)
         self._metrics = web.AppRunner(self._telemetry.app(), access_log=None)
         self._loops: list[asyncio.Task[None]] = []
         self.port = 0
@@ -158,25 +153,21 @@ class Service:
         Raises:
             LedgerUnavailable: As ``demand_usable``.
         """
-        url = self._settings.ledger_url
-        if not self._database.shared:
-            await migrate(url)
-            if alone:
-                await self.backlog.end_all_leases()
-        else:
-            await demand_usable(url)
-        await self._database.set_clock()
+        await self._database.open()
+        if self._database.shared:
+            await demand_usable(self._database)
+        elif not await is_up_to_date(self._database):
+            await migrate(self._settings.ledger_url)
+        if alone and not self._database.shared:
+            await self.backlog.end_all_leases()
+        await self._database.read_clock()
 
     async def sweep(self) -> Swept:
         """Do one round of sweeping, to its end whatever becomes of the caller."""
         return await self._chores.run(
             None,
             lambda: sweep(
-                self.deps,
-                self.backlog,
-                self._outbox,
-                batch=self._settings.sweep_batch,
-                retention=micros(self._settings.retention),
+                self.deps, self.backlog, retention=micros(self._settings.retention)
             ),
         )
 
