@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from signupd.assembly import admin_of, deps_of, micros, secret, wire_of
+from signupd.assembly import admin_of, deps_of, http_of, micros, secret
 from signupd.errors import (
     KratosIncompatible,
     KratosUnavailable,
@@ -66,11 +66,11 @@ class Service:
         self._tracing = tracing
         metrics = Metrics(time.monotonic)
         observer = metrics if tracing is None else Both(metrics, tracing)
-        self._wire = wire_of(settings, observer)
+        self._http = http_of(settings, observer)
         self._database = Database(
             open_engine(settings.ledger_url), clock or steady_clock()
         )
-        self.deps = deps_of(settings, self._wire, self._database, log)
+        self.deps = deps_of(settings, self._http, self._database, log)
         self.backlog = Backlog(self._database, settings.sweep_batch)
         self._outbox = Outbox(self._database)
         self._work = Work()
@@ -78,7 +78,7 @@ class Service:
         self._chores = Work()
         hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
         self._hooks = HttpServer(hooks.answer, log)
-        identities = Identities(admin_of(settings, self._wire))
+        identities = Identities(admin_of(settings, self._http))
         self._server = server_of(settings, self.deps, identities, self._work, observer)
         self._telemetry = Telemetry(
             self.backlog, self._outbox, self.deps.tally, metrics, time.monotonic
@@ -142,7 +142,7 @@ class Service:
         await self._chores.drain()
         await self._hooks.close()
         await self._metrics.cleanup()
-        await self._wire.close()
+        await self._http.close()
         await self._database.close()
         if self._tracing is not None:
             self._tracing.close()

@@ -188,7 +188,7 @@ async def open_stage(
         async def opened(shape: Shape) -> Stage:
             set_up = with_double if request.param == "double" else with_real
             stage = await set_up(shape)
-            resources.push_async_callback(stage.wire.close)
+            resources.push_async_callback(stage.http.close)
             return stage
 
         yield opened
