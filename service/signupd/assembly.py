@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Final
 from signupd.keyfile import ring_beside
 from signupd.kratos.admin import AdminApi
 from signupd.kratos.client import Kratos, Timeouts
+from signupd.kratos.http import HttpClient
 from signupd.kratos.schemas import Schemas
-from signupd.kratos.wire import Wire
 from signupd.ledger.database import sqlite_file
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.limits import Buckets
@@ -38,23 +38,27 @@ _APPROVAL_SECONDS: Final = 45.0
 _HOUR_SECONDS: Final = 3600.0
 
 
-def wire_of(settings: Settings, observer: Observer | None = None) -> Wire:
-    """Make the wire to Kratos; whoever asks for it closes it."""
-    token = secret(settings.kratos_admin_token)
-    return Wire(admin_token=token, ca=settings.kratos_ca, observer=observer)
+def http_of(settings: Settings, observer: Observer | None = None) -> HttpClient:
+    """Make the HTTP client for Kratos; the caller closes it."""
+    return HttpClient(ca=settings.kratos_ca, observer=observer)
 
 
-def admin_of(settings: Settings, wire: Wire) -> AdminApi:
+def admin_of(settings: Settings, http: HttpClient) -> AdminApi:
     """Make the way to Kratos' admin API."""
-    return AdminApi(wire, settings.kratos_admin_url, settings.kratos_timeout)
+    return AdminApi(
+        http,
+        settings.kratos_admin_url,
+        settings.kratos_timeout,
+        secret(settings.kratos_admin_token),
+    )
 
 
-def kratos_of(settings: Settings, wire: Wire) -> Kratos:
+def kratos_of(settings: Settings, http: HttpClient) -> Kratos:
     """Make the adapter that sign-ups work with."""
     return Kratos(
-        wire,
+        http,
         public_url=settings.kratos_public_url,
-        admin_url=settings.kratos_admin_url,
+        admin=admin_of(settings, http),
         timeouts=Timeouts(
             call=settings.kratos_timeout,
             hooked=max(_HOOKED_TIMEOUT_SECONDS, settings.kratos_timeout),
@@ -64,13 +68,13 @@ def kratos_of(settings: Settings, wire: Wire) -> Kratos:
 
 def deps_of(
     settings: Settings,
-    wire: Wire,
+    http: HttpClient,
     database: Database,
     events: Events,
     log: structlog.typing.FilteringBoundLogger,
 ) -> Deps:
     """Make what the steps of a sign-up work with."""
-    kratos = kratos_of(settings, wire)
+    kratos = kratos_of(settings, http)
     return Deps(
         ledger=Ledger(database),
         buckets=Buckets(database),
@@ -78,16 +82,16 @@ def deps_of(
         keys=key_ring(settings),
         rules=_rules(settings),
         gate=Gate(kratos, log),
-        schema=_schema_rules(settings, wire, log),
+        schema=_schema_rules(settings, http, log),
         events=events,
         log=log,
     )
 
 
 def _schema_rules(
-    settings: Settings, wire: Wire, log: structlog.typing.FilteringBoundLogger
+    settings: Settings, http: HttpClient, log: structlog.typing.FilteringBoundLogger
 ) -> SchemaRules:
-    schemas = Schemas(wire, settings.kratos_public_url, settings.kratos_timeout)
+    schemas = Schemas(http, settings.kratos_public_url, settings.kratos_timeout)
     return SchemaRules(schemas, settings.identity_schema_id, log)
 
 

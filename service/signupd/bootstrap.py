@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from signupd.assembly import admin_of, deps_of, micros, secret, wire_of
+from signupd.assembly import admin_of, deps_of, http_of, micros, secret
 from signupd.errors import (
     KratosIncompatible,
     KratosUnavailable,
@@ -65,17 +65,17 @@ class Service:
         self._tracing = tracing
         metrics = Metrics(time.monotonic)
         observer = metrics if tracing is None else Both(metrics, tracing)
-        self._wire = wire_of(settings, observer)
+        self._http = http_of(settings, observer)
         self._database = make_database(settings.ledger_url, clock or steady_clock())
         events = Events(log, metrics)
-        self.deps = deps_of(settings, self._wire, self._database, events, log)
+        self.deps = deps_of(settings, self._http, self._database, events, log)
         self.backlog = Backlog(self._database, settings.sweep_batch)
         self._work = Work()
         # Apart from the callers' work: it must not take of what they may have at once.
         self._chores = Work()
         hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
         self._hooks = HttpServer(hooks.answer, log)
-        identities = Identities(admin_of(settings, self._wire))
+        identities = Identities(admin_of(settings, self._http))
         self._server = server_of(settings, self.deps, identities, self._work, observer)
         self._telemetry = Telemetry(self.backlog, metrics, time.monotonic)
         self._metrics = web.AppRunner(self._telemetry.app(), access_log=None)
@@ -137,7 +137,7 @@ class Service:
         await self._chores.drain()
         await self._hooks.close()
         await self._metrics.cleanup()
-        await self._wire.close()
+        await self._http.close()
         await self._database.close()
         if self._tracing is not None:
             self._tracing.close()

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from signupd.accounts.orphans import Orphans, Outcome
 from signupd.kratos.admin import AdminApi
+from signupd.kratos.http import HttpClient
 from signupd.kratos.listing import Listing
-from signupd.kratos.wire import Wire
 
 from devstack.kratos import Kratos
 from devstack.visitor import Visitor
@@ -197,14 +197,14 @@ def unlike(double: Any, real: Any, path: str = "") -> Iterator[str]:
 @asynccontextmanager
 async def searching(kratos: Kratos) -> AsyncIterator[Orphans]:
     """Search here in this process, untraced ones included."""
-    wire = Wire(admin_token=None, ca=None)
+    http = HttpClient(ca=None)
     since = datetime.now(UTC) - timedelta(days=30)
     try:
         yield Orphans(
-            Listing(AdminApi(wire, kratos.admin_url, CALL_SECONDS)),
+            Listing(AdminApi(http, kratos.admin_url, CALL_SECONDS)),
             lambda: datetime.now(UTC),
             since,
             untraced=True,
         )
     finally:
-        await wire.close()
+        await http.close()

@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 from signupd.kratos.admin import AdminApi
 from signupd.kratos.client import Kratos, Timeouts
+from signupd.kratos.http import HttpClient
 from signupd.kratos.identities import Identities
 from signupd.kratos.outcomes import read_flow
-from signupd.kratos.wire import Wire
 
 from devstack.binary import KRATOS_DIRECTORY, kratos_binary
 from devstack.config import KratosConfig
@@ -64,24 +64,25 @@ class Stage:
         self, public_url: str, admin_url: str, hooks: HookDouble, ca: Path
     ) -> None:
         self.hooks = hooks
-        self.wire = Wire(admin_token=None, ca=ca)
+        self.http = HttpClient(ca=ca)
+        admin = AdminApi(self.http, admin_url, TIMEOUTS.call)
         self.adapter = Kratos(
-            self.wire, public_url=public_url, admin_url=admin_url, timeouts=TIMEOUTS
+            self.http, public_url=public_url, admin=admin, timeouts=TIMEOUTS
         )
-        self.identities = Identities(AdminApi(self.wire, admin_url, TIMEOUTS.call))
+        self.identities = Identities(admin)
         self._public_url = public_url
         self._admin_url = admin_url
 
     async def messages(self, flow_id: str) -> list[tuple[str, int, str]]:
         """Read the messages that a flow shows: node, id and text."""
         url = f"{self._public_url}/self-service/registration/flows?id={flow_id}"
-        answer = await self.wire.request("GET", url, TIMEOUTS.call)
+        answer = await self.http.request("GET", url, TIMEOUTS.call)
         return [(m.node, m.id, m.text) for m in read_flow(answer.body).messages]
 
     async def session_count(self, identity_id: uuid.UUID) -> int:
         """Count an account's sessions."""
         url = f"{self._admin_url}/admin/identities/{identity_id}/sessions?active=true"
-        answer = await self.wire.request("GET", url, TIMEOUTS.call)
+        answer = await self.http.request("GET", url, TIMEOUTS.call)
         return len(answer.body) if answer.status == HTTPStatus.OK else 0
 
     async def add(self, traits: dict[str, Any], **fields: Any) -> uuid.UUID:
@@ -169,7 +170,7 @@ class RealStage(Stage):
         if fields.get("verified"):
             verified = {"via": "email", "verified": True, "status": "completed"}
             body["verifiable_addresses"] = [{"value": traits["email"], **verified}]
-        answer = await self.wire.request("POST", url, TIMEOUTS.call, body)
+        answer = await self.http.request("POST", url, TIMEOUTS.call, body)
         return uuid.UUID(answer.body["id"])
 
     async def code_for(self, address: str, count: int = 1) -> str:

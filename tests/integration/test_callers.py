@@ -12,7 +12,7 @@ import pytest
 from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
-from signupd.assembly import admin_of, wire_of
+from signupd.assembly import admin_of, http_of
 from signupd.front import server_of
 from signupd.grants import METHODS
 from signupd.kratos.identities import Identities
@@ -140,7 +140,7 @@ async def abroad(world: World) -> AsyncIterator[Caller]:
     """
     deps = (await world.serve()).service.deps
     settings = world.settings(listen="0.0.0.0:0", insecure=True)
-    wire = wire_of(settings)
+    wire = http_of(settings)
     identities = Identities(admin_of(settings, wire))
     server = server_of(settings, deps, identities, Work(), Silent())
     port = server.listen("127.0.0.1:0", None)

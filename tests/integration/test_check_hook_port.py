@@ -9,7 +9,7 @@ import aiohttp
 import pytest
 from signupd.check.findings import Severity
 from signupd.check.hook_port import Ear, listening, occupant_finding
-from signupd.kratos.wire import Wire
+from signupd.kratos.http import HttpClient
 from signupd.settings import Settings
 
 from devstack.ports import free_ports
@@ -35,9 +35,9 @@ def port() -> int:
 
 
 @pytest.fixture
-async def wire(tmp_path: Path) -> AsyncIterator[Wire]:
+async def http(tmp_path: Path) -> AsyncIterator[HttpClient]:
     """Give a way to a hook port."""
-    made = Wire(admin_token=None, ca=certificate_file(tmp_path))
+    made = HttpClient(ca=certificate_file(tmp_path))
     yield made
     await made.close()
 
@@ -129,23 +129,25 @@ class TestEar:
 class TestOccupant:
     """Who listens there already."""
 
-    async def test_server(self, world: World, wire: Wire) -> None:
+    async def test_server(self, world: World, http: HttpClient) -> None:
         """A running server is known by its answer, and asked about nothing."""
         replica = await world.serve()
         settings = Settings(hook_listen=f"127.0.0.1:{replica.service.hook_port}")
-        found = await occupant_finding(wire, settings)
+        found = await occupant_finding(http, settings)
 
         assert ("hook_port", Severity.OK) == (found.check, found.severity)
 
     @pytest.mark.parametrize("key", [None, "another-key-as-long-as-it"])
-    async def test_another_key(self, world: World, wire: Wire, key: str | None) -> None:
+    async def test_another_key(
+        self, world: World, http: HttpClient, key: str | None
+    ) -> None:
         """One with another key than ours is one whose settings we were not given."""
         replica = await world.serve(hook_key=KEY, proved=False)
         given = {
             "hook_listen": f"127.0.0.1:{replica.service.hook_port}",
             "hook_key": key,
         }
-        found = await occupant_finding(wire, Settings.model_validate(given))
+        found = await occupant_finding(http, Settings.model_validate(given))
 
         assert Severity.ERROR is found.severity
         assert "another key" in found.what
@@ -154,16 +156,16 @@ class TestOccupant:
     @pytest.mark.parametrize(
         "answer", [(200, {}), (404, "nothing here"), (403, {"messages": 3})]
     )
-    async def test_stranger(self, wire: Wire, answer: tuple[int, Any]) -> None:
+    async def test_stranger(self, http: HttpClient, answer: tuple[int, Any]) -> None:
         """Anybody else is a stranger."""
         async with HookDouble() as hooks:
             hooks.password = answer
             settings = Settings(hook_listen=f"127.0.0.1:{hooks.port}")
-            found = await occupant_finding(wire, settings)
+            found = await occupant_finding(http, settings)
 
         assert Severity.ERROR is found.severity
 
-    async def test_silent(self, wire: Wire) -> None:
+    async def test_silent(self, http: HttpClient) -> None:
         """So is one that speaks no HTTP."""
 
         async def hang_up(
@@ -175,6 +177,6 @@ class TestOccupant:
         async with server:
             port = server.sockets[0].getsockname()[1]
             settings = Settings(hook_listen=f"127.0.0.1:{port}")
-            found = await occupant_finding(wire, settings)
+            found = await occupant_finding(http, settings)
 
         assert "something else" in found.what

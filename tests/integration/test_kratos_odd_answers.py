@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import base64
-import contextlib
 import itertools
-import socket
 import uuid
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,13 +16,10 @@ from signupd.errors import (
     KratosUnreached,
 )
 from signupd.kratos.admin import AdminApi
-from signupd.kratos.breaker import FAILURES
 from signupd.kratos.client import Kratos, Timeouts
-from signupd.kratos.connection import MAX_BODY_BYTES
-from signupd.kratos.http1 import MAX_CONNECTIONS
+from signupd.kratos.http import HttpClient
 from signupd.kratos.identities import Identities
 from signupd.kratos.outcomes import CodeAnswer, FlowState, PasswordAnswer
-from signupd.kratos.wire import Wire
 
 from tests.doubles.certificate import certificate_file
 
@@ -52,7 +46,6 @@ class Oddity:
         headers: Of the answer, besides the usual.
         requests: What came: path, query and the authorization.
         silent: Set where nothing is to be answered until the test ends.
-        full: Happens when as many requests wait as there may be connections.
     """
 
     def __init__(self) -> None:
@@ -60,7 +53,6 @@ class Oddity:
         self.headers: dict[str, str] = {}
         self.requests: list[tuple[str, dict[str, str], str]] = []
         self.silent: asyncio.Event | None = None
-        self.full = asyncio.Event()
         self._runner: web.AppRunner | None = None
         self.url = ""
 
@@ -81,8 +73,6 @@ class Oddity:
     async def _answer(self, request: web.Request) -> web.Response:
         bearer = request.headers.get("Authorization", "")
         self.requests.append((request.path, dict(request.query), bearer))
-        if len(self.requests) == MAX_CONNECTIONS:
-            self.full.set()
         if self.silent is not None:
             await self.silent.wait()
         if isinstance(self.body, str):
@@ -105,22 +95,19 @@ async def oddity() -> AsyncIterator[Oddity]:
 async def kratos(oddity: Oddity, tmp_path: Path) -> AsyncIterator[Kratos]:
     """Give an adapter to it, whose calls are far enough apart for any breaker."""
     hours = itertools.count(step=3600.0)
-    wire = Wire(
-        admin_token="hunter2",
-        ca=certificate_file(tmp_path),
-        clock=lambda: next(hours),
-    )
+    http = HttpClient(ca=certificate_file(tmp_path), clock=lambda: next(hours))
+    admin = AdminApi(http, oddity.url, CALL_SECONDS, "hunter2")
     times = Timeouts(call=CALL_SECONDS, hooked=CALL_SECONDS)
-    yield Kratos(wire, public_url=oddity.url, admin_url=oddity.url, timeouts=times)
-    await wire.close()
+    yield Kratos(http, public_url=oddity.url, admin=admin, timeouts=times)
+    await http.close()
 
 
 @pytest.fixture
 async def identities(oddity: Oddity, tmp_path: Path) -> AsyncIterator[Identities]:
     """Give the part of the adapter that reads identities."""
-    wire = Wire(admin_token=None, ca=certificate_file(tmp_path))
-    yield Identities(AdminApi(wire, oddity.url, CALL_SECONDS))
-    await wire.close()
+    http = HttpClient(ca=certificate_file(tmp_path))
+    yield Identities(AdminApi(http, oddity.url, CALL_SECONDS))
+    await http.close()
 
 
 def calls(kratos: Kratos) -> dict[str, Any]:
@@ -259,8 +246,16 @@ async def test_odd_mails(kratos: Kratos, oddity: Oddity, mail: Any) -> None:
         await kratos.code_delivery("ann@example.com", SINCE)
 
 
+async def test_admin_token(kratos: Kratos, oddity: Oddity) -> None:
+    """The token goes to the admin API as bearer, and never to the public one."""
+    await outcomes(kratos)
+    given = {(path.split("/")[1], bearer) for path, _, bearer in oddity.requests}
+
+    assert {("admin", "Bearer hunter2"), ("self-service", "")} == given
+
+
 async def test_requests(kratos: Kratos, oddity: Oddity) -> None:
-    """Addresses are escaped in queries, and the token goes as bearer."""
+    """Addresses are escaped in queries."""
     oddity.body = []
     await kratos.find_identity("ann+1@example.com")
     await kratos.code_delivery("ann+1@example.com", SINCE)
@@ -272,7 +267,6 @@ async def test_requests(kratos: Kratos, oddity: Oddity) -> None:
             {"page_size": "10", "recipient": "ann+1@example.com"},
         ),
     ] == [(path, query) for path, query, _ in oddity.requests]
-    assert ["Bearer hunter2"] * 2 == [bearer for *_, bearer in oddity.requests]
 
 
 async def test_identities_asked_for(identities: Identities, oddity: Oddity) -> None:
@@ -349,102 +343,6 @@ async def test_refused_connections(kratos: Kratos, oddity: Oddity) -> None:
     await oddity.stop()
 
     assert {"KratosUnreached"} == {*(await outcomes(kratos)).values()}
-
-
-async def test_no_http(tmp_path: Path) -> None:
-    """An address that is none is a setting's mistake, not an outage."""
-    wire = Wire(admin_token=None, ca=certificate_file(tmp_path))
-    with pytest.raises(KratosIncompatible):
-        await wire.request("GET", "ftp://127.0.0.1/", 1)
-    await wire.close()
-
-
-@pytest.mark.parametrize("url", ["http://127.0.0.1:99999/", "http://127.0.0.1:x/"])
-async def test_no_port(tmp_path: Path, url: str) -> None:
-    """So is a port that is none."""
-    wire = Wire(admin_token=None, ca=certificate_file(tmp_path))
-    with pytest.raises(KratosIncompatible):
-        await wire.request("GET", url, 1)
-    await wire.close()
-
-
-async def test_credentials_in_the_url(oddity: Oddity, tmp_path: Path) -> None:
-    """A URL's own credentials go to its server, and the token to the others."""
-    wire = Wire(admin_token="hunter2", ca=certificate_file(tmp_path))
-    await wire.request("GET", oddity.url.replace("//", "//ann:secret@") + "/", 1)
-    await wire.request("GET", f"{oddity.url}/", 1)
-    await wire.close()
-    basic = base64.b64encode(b"ann:secret").decode()
-
-    assert [f"Basic {basic}", "Bearer hunter2"] == [
-        given for *_, given in oddity.requests
-    ]
-
-
-async def test_endless_answer(tmp_path: Path) -> None:
-    """An answer without an end is not kept until memory is."""
-    sent = 0
-
-    async def endless(request: web.Request) -> web.StreamResponse:
-        nonlocal sent
-        answer = web.StreamResponse()
-        await answer.prepare(request)
-        with contextlib.suppress(ConnectionError):
-            while sent < 8 * MAX_BODY_BYTES:
-                await answer.write(b"x" * 2**20)
-                sent += 2**20
-        return answer
-
-    app = web.Application()
-    app.router.add_get("/", endless)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0).start()
-    wire = Wire(admin_token=None, ca=certificate_file(tmp_path))
-    with pytest.raises(KratosIncompatible):
-        await wire.request("GET", f"http://127.0.0.1:{runner.addresses[0][1]}/", 30)
-    await wire.close()
-    await runner.cleanup()
-
-    assert 8 * MAX_BODY_BYTES > sent
-
-
-async def test_no_more_connections(oddity: Oddity, tmp_path: Path) -> None:
-    """A Kratos that is slow is asked so many things at once, and the others wait."""
-    oddity.silent = asyncio.Event()
-    wire = Wire(admin_token=None, ca=certificate_file(tmp_path))
-    calls = [
-        asyncio.ensure_future(wire.request("GET", f"{oddity.url}/", 30))
-        for _ in range(2 * MAX_CONNECTIONS)
-    ]
-    await oddity.full.wait()
-    for _ in range(FAILURES):
-        with pytest.raises(KratosUnreached):
-            await wire.request("GET", f"{oddity.url}/", 0.05)  # its turn never comes
-    asked = len(oddity.requests)
-    oddity.silent.set()
-    answers = await asyncio.gather(*calls)
-    answers.append(await wire.request("GET", f"{oddity.url}/", 30))
-    await wire.close()
-
-    assert MAX_CONNECTIONS == asked
-    assert {200} == {answer.status for answer in answers}
-
-
-async def test_dropped_packets(tmp_path: Path) -> None:
-    """Who makes no connection, though nobody refuses it, has not reached Kratos."""
-    with contextlib.ExitStack() as sockets:
-        deaf = sockets.enter_context(socket.socket())
-        deaf.bind(("127.0.0.1", 0))
-        deaf.listen(0)
-        for _ in range(4):  # until the queue of those to be accepted is full
-            waiting = sockets.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(deaf.getsockname())
-        wire = Wire(admin_token=None, ca=certificate_file(tmp_path))
-        with pytest.raises(KratosUnreached):
-            await wire.request("GET", f"http://127.0.0.1:{deaf.getsockname()[1]}/", 10)
-        await wire.close()
 
 
 def test_unreached_is_unavailable() -> None:

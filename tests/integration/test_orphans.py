@@ -13,8 +13,8 @@ from signupd.accounts.orphans import Orphans, Outcome
 from signupd.accounts.verdict import Sign, Verdict
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.kratos.admin import AdminApi
+from signupd.kratos.http import HttpClient
 from signupd.kratos.listing import MAX_SESSIONS, PAGE_IDENTITIES, Listing
-from signupd.kratos.wire import Wire
 
 from tests.doubles.certificate import certificate_file
 from tests.doubles.kratos_crowd import Crowd
@@ -37,9 +37,9 @@ MANY = 100_000
 class Search:
     """The search, the crowd it goes through, and what tests want of it."""
 
-    def __init__(self, crowd: Crowd, wire: Wire) -> None:
+    def __init__(self, crowd: Crowd, http: HttpClient) -> None:
         self.crowd = crowd
-        self._listing = Listing(AdminApi(wire, crowd.url, TIMEOUT_SECONDS))
+        self._listing = Listing(AdminApi(http, crowd.url, TIMEOUT_SECONDS))
 
     def orphans(self, *, untraced: bool = False) -> Orphans:
         """Make what is tested."""
@@ -59,17 +59,17 @@ class Search:
 @pytest.fixture
 async def search(tmp_path: Path) -> AsyncIterator[Search]:
     """Give a search of an empty crowd."""
-    async with Crowd() as crowd, _wire(tmp_path) as wire:
-        yield Search(crowd, wire)
+    async with Crowd() as crowd, _wire(tmp_path) as http:
+        yield Search(crowd, http)
 
 
 @asynccontextmanager
-async def _wire(directory: Path) -> AsyncIterator[Wire]:
-    wire = Wire(admin_token=None, ca=certificate_file(directory))
+async def _wire(directory: Path) -> AsyncIterator[HttpClient]:
+    http = HttpClient(ca=certificate_file(directory))
     try:
-        yield wire
+        yield http
     finally:
-        await wire.close()
+        await http.close()
 
 
 def spread(count: int) -> list[uuid.UUID]:

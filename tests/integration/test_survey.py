@@ -8,8 +8,8 @@ import pytest
 from aiohttp import web
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.kratos.admin import AdminApi
+from signupd.kratos.http import HttpClient
 from signupd.kratos.survey import FlowKind, Offer, Survey
-from signupd.kratos.wire import Wire
 
 from tests.doubles.certificate import certificate_file
 
@@ -94,9 +94,9 @@ async def server() -> AsyncIterator[Scripted]:
 async def survey(server: Scripted, tmp_path: Path) -> AsyncIterator[Survey]:
     """Give a survey of it."""
     url = await server.start()
-    wire = Wire(admin_token=None, ca=certificate_file(tmp_path))
-    yield Survey(wire, url, AdminApi(wire, url, 5.0), 5.0)
-    await wire.close()
+    http = HttpClient(ca=certificate_file(tmp_path))
+    yield Survey(http, url, AdminApi(http, url, 5.0), 5.0)
+    await http.close()
 
 
 OPEN = {kind: ("GET", f"/self-service/registration/{kind}") for kind in FlowKind}

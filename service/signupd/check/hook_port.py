@@ -27,8 +27,7 @@ if TYPE_CHECKING:
     import structlog
 
     from signupd.httpd.messages import Answer, Question
-    from signupd.kratos.wire import Answer as KratosAnswer
-    from signupd.kratos.wire import Wire
+    from signupd.kratos.http import HttpClient, Response
     from signupd.settings import Settings
 
 LOOK_SECONDS: Final = 5.0
@@ -124,18 +123,18 @@ async def _take(server: HttpServer, address: str) -> bool:
     return True
 
 
-async def occupant_finding(wire: Wire, settings: Settings) -> Finding:
+async def occupant_finding(http: HttpClient, settings: Settings) -> Finding:
     """Tell who listens at our hook port.
 
     Args:
-        wire: One that brings no token of Kratos along.
+        http: Sends the request; brings no token of Kratos along.
         settings: Where it is, and the key.
     """
     key = settings.hook_key
     headers = {} if key is None else {KEY_HEADER: key.get_secret_value()}
     url = f"http://{dialled(settings.hook_listen)}{PASSWORD_PATH}"
     try:
-        answer = await wire.request("POST", url, LOOK_SECONDS, {}, headers)
+        answer = await http.request("POST", url, LOOK_SECONDS, {}, headers)
     except SignupdError:
         return _stranger()
     if _is_ours(answer):
@@ -160,7 +159,7 @@ def unusable_finding(fault: OSError) -> Finding:
     )
 
 
-def _is_ours(answer: KratosAnswer) -> bool:
+def _is_ours(answer: Response) -> bool:
     """Tell our hook's answer to somebody who asks about nothing."""
     try:
         ids = {

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     import structlog
 
     from signupd.kratos.client import Kratos
-    from signupd.kratos.wire import Wire
+    from signupd.kratos.http import HttpClient
     from signupd.settings import Settings
     from signupd.signup.probe import Probed
 
@@ -42,7 +42,7 @@ function(ctx) {
 
 async def password_hook_findings(
     kratos: Kratos,
-    wire: Wire,
+    http: HttpClient,
     log: structlog.typing.FilteringBoundLogger,
     settings: Settings,
     traits: Mapping[str, Any],
@@ -51,7 +51,7 @@ async def password_hook_findings(
 
     Args:
         kratos: The adapter.
-        wire: To the hook port of a server that runs; without a token of Kratos.
+        http: To the hook port of a server that runs; without a token of Kratos.
         log: What the probe could not clean up is named there.
         settings: Where the hooks come in, and with which key.
         traits: What the schema demands besides the address.
@@ -60,7 +60,7 @@ async def password_hook_findings(
     ear = Ear(log, None if key is None else key.get_secret_value())
     try:
         async with listening(ear, settings.hook_listen) as ours:
-            findings = [] if ours else [await occupant_finding(wire, settings)]
+            findings = [] if ours else [await occupant_finding(http, settings)]
             begun = time.monotonic()
             probed = await probe(kratos, log, traits)
     except OSError as fault:

@@ -23,9 +23,9 @@ if TYPE_CHECKING:
 
     from signupd.check.kratos_file import KratosFile
     from signupd.kratos.client import Kratos
+    from signupd.kratos.http import HttpClient
     from signupd.kratos.identities import Identities
     from signupd.kratos.survey import Survey
-    from signupd.kratos.wire import Wire
     from signupd.settings import Settings
 
 # Without these the probe of the password hook would tell nothing new.
@@ -40,7 +40,7 @@ class Look:
         survey: Asks Kratos what no sign-up asks.
         kratos: The adapter that sign-ups work with.
         identities: Tells how an account stands.
-        hook_wire: To the hook port of a running server; without a token of Kratos.
+        hook_http: To the hook port of a running server; without a token of Kratos.
         log: What could not be cleaned up is named there.
         settings: What Kratos has to agree with.
     """
@@ -48,7 +48,7 @@ class Look:
     survey: Survey
     kratos: Kratos
     identities: Identities
-    hook_wire: Wire
+    hook_http: HttpClient
     log: structlog.typing.FilteringBoundLogger
     settings: Settings
 
@@ -97,7 +97,7 @@ async def _registration(
     if wrong & _NEEDED:
         return findings
     return findings + await password_hook_findings(
-        look.kratos, look.hook_wire, look.log, look.settings, traits
+        look.kratos, look.hook_http, look.log, look.settings, traits
     )
 
 

@@ -11,7 +11,7 @@ import typer
 
 from signupd import logs
 from signupd.address import Address, parse_address
-from signupd.assembly import admin_of, kratos_of, wire_of
+from signupd.assembly import admin_of, http_of, kratos_of
 from signupd.check.canary import Cage, canary
 from signupd.check.findings import Severity
 from signupd.check.kratos_file import FileUnreadableError, KratosFile, read_files
@@ -35,9 +35,9 @@ from signupd.cli.page import console
 from signupd.client.calls import Signups
 from signupd.client.channel import Tls, open_channel
 from signupd.errors import EmailInvalid
+from signupd.kratos.http import HttpClient
 from signupd.kratos.identities import Identities
 from signupd.kratos.survey import Survey
-from signupd.kratos.wire import Wire
 from signupd.notation import dialled
 
 if TYPE_CHECKING:
@@ -138,20 +138,20 @@ def _file(paths: list[Path] | None) -> KratosFile | None:
 async def _look(settings: Settings) -> AsyncIterator[Look]:
     """Make what the preflight looks with."""
     log = logs.configure(json=False, level="warning")
-    wire, hook_wire = wire_of(settings), Wire(admin_token=None, ca=None)
+    http, hook_http = http_of(settings), HttpClient()
     try:
-        admin = admin_of(settings, wire)
+        admin = admin_of(settings, http)
         yield Look(
-            Survey(wire, settings.kratos_public_url, admin, settings.kratos_timeout),
-            kratos_of(settings, wire),
+            Survey(http, settings.kratos_public_url, admin, settings.kratos_timeout),
+            kratos_of(settings, http),
             Identities(admin),
-            hook_wire,
+            hook_http,
             log,
             settings,
         )
     finally:
-        await wire.close()
-        await hook_wire.close()
+        await http.close()
+        await hook_http.close()
 
 
 def _cage(look: Look, signups: Signups, asking: Callable[[], Awaitable[str]]) -> Cage:

@@ -11,7 +11,7 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from signupd.accounts.orphans import Orphans
-from signupd.assembly import admin_of, wire_of
+from signupd.assembly import admin_of, http_of
 from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, settings_of
 from signupd.cli.orphan_report import Findings, Removals
 from signupd.kratos.listing import Listing
@@ -105,16 +105,16 @@ async def _remove(opened: Opened, ids: list[UUID], *, as_json: bool) -> None:
 async def _opened(
     settings: Settings, since: datetime, *, untraced: bool
 ) -> AsyncIterator[Orphans]:
-    wire = wire_of(settings)
+    http = http_of(settings)
     try:
         yield Orphans(
-            Listing(admin_of(settings, wire)),
+            Listing(admin_of(settings, http)),
             lambda: datetime.now(UTC),
             since,
             untraced=untraced,
         )
     finally:
-        await wire.close()
+        await http.close()
 
 
 def _duration(text: str) -> timedelta:

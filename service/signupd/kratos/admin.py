@@ -12,7 +12,7 @@ from signupd.errors import KratosIncompatible, KratosUnavailable
 
 if TYPE_CHECKING:
     from signupd.kratos.calls import Call
-    from signupd.kratos.wire import Answer, Wire
+    from signupd.kratos.http import HttpClient, Response
 
 # A deletion that is lost would leave what must not stay.
 _TRIES: Final = 3
@@ -21,28 +21,35 @@ _NEXT_PAGE: Final = re.compile(r'<([^>]*)>;\s*rel="?next"?')
 
 
 class AdminApi:
-    """Asks the admin API. Every method raises what ``Wire.request`` raises.
+    """Asks the admin API. Every method raises what ``HttpClient.request`` raises.
 
     Args:
-        wire: Where requests go out.
+        http: Where requests go out.
         url: Of the admin API, without a trailing slash.
         timeout_seconds: For each request.
+        token: Sent as a bearer token, where given.
     """
 
-    def __init__(self, wire: Wire, url: str, timeout_seconds: float) -> None:
-        self._wire = wire
+    def __init__(
+        self,
+        http: HttpClient,
+        url: str,
+        timeout_seconds: float,
+        token: str | None = None,
+    ) -> None:
+        self._http = http
         self._url = url
         self._timeout = timeout_seconds
+        self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
-    async def get(self, path: str, call: Call | None = None) -> Answer:
+    async def get(self, path: str, call: Call | None = None) -> Response:
         """Ask for something, whatever the answer's status.
 
         Args:
             path: From ``/admin`` on, with its query.
             call: What it is for; what the path tells unless given.
         """
-        url = self._url + path
-        return await self._wire.request("GET", url, self._timeout, call=call)
+        return await self._request("GET", path, call)
 
     async def listed(self, path: str, call: Call | None = None) -> list[Any]:
         """Ask for a list.
@@ -66,7 +73,7 @@ class AdminApi:
             KratosIncompatible: The answer is no list, or its next page has no token.
         """
         answer = await self.get(path)
-        return _items(answer), _next_token(", ".join(answer.headers.getall("Link", ())))
+        return _items(answer), _next_token(", ".join(answer.headers.get_list("Link")))
 
     async def delete(self, path: str, *, tries: int = _TRIES) -> None:
         """Delete something; it may be gone already.
@@ -82,15 +89,22 @@ class AdminApi:
         if answer.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
             raise KratosIncompatible(fault_of(answer))
 
-    async def _persist(self, method: str, path: str, tries: int) -> Answer:
-        url = self._url + path
+    async def _persist(self, method: str, path: str, tries: int) -> Response:
         for _ in range(tries - 1):
             with contextlib.suppress(KratosUnavailable):
-                return await self._wire.request(method, url, self._timeout)
-        return await self._wire.request(method, url, self._timeout)
+                return await self._request(method, path)
+        return await self._request(method, path)
+
+    async def _request(
+        self, method: str, path: str, call: Call | None = None
+    ) -> Response:
+        url = self._url + path
+        return await self._http.request(
+            method, url, self._timeout, headers=self._headers, call=call
+        )
 
 
-def _items(answer: Answer) -> list[Any]:
+def _items(answer: Response) -> list[Any]:
     if answer.status != HTTPStatus.OK or not isinstance(answer.body, list):
         raise KratosIncompatible(fault_of(answer))
     return answer.body
@@ -107,7 +121,7 @@ def _next_token(link: str) -> str | None:
     return tokens[0]
 
 
-def fault_of(answer: Answer) -> str:
+def fault_of(answer: Response) -> str:
     """Say what an unwanted answer may come from."""
     return (
         f"Kratos' admin API answered with HTTP status {answer.status}: is "

@@ -15,7 +15,6 @@ from signupd.errors import (
     KratosUnavailable,
     TraitsInvalid,
 )
-from signupd.kratos.admin import AdminApi
 from signupd.kratos.calls import Call
 from signupd.kratos.outcomes import (
     CODE_SENT_ID,
@@ -39,7 +38,8 @@ from signupd.kratos.outcomes import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from signupd.kratos.wire import Answer, Wire
+    from signupd.kratos.admin import AdminApi
+    from signupd.kratos.http import HttpClient, Response
 
 _REGISTRATION: Final = "/self-service/registration"
 _CODE_MAIL: Final = "registration_code_valid"
@@ -67,21 +67,21 @@ class Timeouts:
 
 
 class Kratos:
-    """Calls Kratos. Every method raises what ``Wire.request`` raises.
+    """Calls Kratos. Every method raises what ``HttpClient.request`` raises.
 
     Args:
-        wire: Where requests go out.
+        http: Where requests go out.
         public_url: Kratos' public API, without a trailing slash.
-        admin_url: Kratos' admin API, likewise.
+        admin: Kratos' admin API.
         timeouts: How long to wait.
     """
 
     def __init__(
-        self, wire: Wire, *, public_url: str, admin_url: str, timeouts: Timeouts
+        self, http: HttpClient, *, public_url: str, admin: AdminApi, timeouts: Timeouts
     ) -> None:
-        self._wire = wire
+        self._http = http
         self._public = public_url
-        self._admin = AdminApi(wire, admin_url, timeouts.call)
+        self._admin = admin
         self._timeouts = timeouts
 
     async def open_registration(self) -> str:
@@ -251,8 +251,8 @@ class Kratos:
         except (KeyError, TypeError) as error:
             raise KratosIncompatible("the courier's answer is unknown here") from error
 
-    async def _get(self, url: str, call: Call) -> Answer:
-        return await self._wire.request("GET", url, self._timeouts.call, call=call)
+    async def _get(self, url: str, call: Call) -> Response:
+        return await self._http.request("GET", url, self._timeouts.call, call=call)
 
     async def _submit(
         self,
@@ -260,13 +260,13 @@ class Kratos:
         payload: dict[str, Any],
         timeout_seconds: float,
         call: Call,
-    ) -> Answer:
+    ) -> Response:
         url = f"{self._public}{_REGISTRATION}?flow={flow_id}"
-        return await self._wire.request(
+        return await self._http.request(
             "POST", url, timeout_seconds, payload, call=call
         )
 
-    def _flow_of(self, answer: Answer, hint: str) -> Flow:
+    def _flow_of(self, answer: Response, hint: str) -> Flow:
         if not _is_flow(answer.body):
             raise KratosIncompatible(
                 f"Kratos answered a flow with HTTP status {answer.status}: {hint}"

@@ -9,22 +9,24 @@ from signupd.errors import KratosIncompatible
 from signupd.kratos.schema import IdentitySchema, read_schema
 
 if TYPE_CHECKING:
-    from signupd.kratos.wire import Wire
+    from signupd.kratos.http import HttpClient
 
 _PATH: Final = "/schemas"
 
 
 class Schemas:
-    """Reads schemas. Every method raises what ``Wire.request`` raises.
+    """Reads schemas. Every method raises what ``HttpClient.request`` raises.
 
     Args:
-        wire: Where requests go out.
+        http: Where requests go out.
         public_url: Kratos' public API, without a trailing slash.
         timeout_seconds: For each request.
     """
 
-    def __init__(self, wire: Wire, public_url: str, timeout_seconds: float) -> None:
-        self._wire = wire
+    def __init__(
+        self, http: HttpClient, public_url: str, timeout_seconds: float
+    ) -> None:
+        self._http = http
         self._url = public_url + _PATH
         self._timeout = timeout_seconds
 
@@ -34,7 +36,7 @@ class Schemas:
         Raises:
             KratosIncompatible: They cannot be read.
         """
-        answer = await self._wire.request("GET", self._url, self._timeout)
+        answer = await self._http.request("GET", self._url, self._timeout)
         if answer.status != HTTPStatus.OK or not isinstance(answer.body, list):
             raise KratosIncompatible(
                 f"Kratos' public API shows no schemas (HTTP status {answer.status}): "

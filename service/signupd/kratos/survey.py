@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from signupd.kratos.admin import AdminApi
+    from signupd.kratos.http import HttpClient, Response
     from signupd.kratos.schema import IdentitySchema
-    from signupd.kratos.wire import Answer, Wire
 
 _REGISTRATION: Final = "/self-service/registration"
 _CODE_MAIL: Final = "registration_code_valid"
@@ -61,23 +61,23 @@ class Offer:
 
 
 class Survey:
-    """Asks. Every method raises what ``Wire.request`` raises.
+    """Asks. Every method raises what ``HttpClient.request`` raises.
 
     Args:
-        wire: Where requests go out.
+        http: Where requests go out.
         public_url: Kratos' public API, without a trailing slash.
         admin: Its admin API.
         timeout_seconds: For each request.
     """
 
     def __init__(
-        self, wire: Wire, public_url: str, admin: AdminApi, timeout_seconds: float
+        self, http: HttpClient, public_url: str, admin: AdminApi, timeout_seconds: float
     ) -> None:
-        self._wire = wire
+        self._http = http
         self._url = public_url
         self._admin = admin
         self._timeout = timeout_seconds
-        self._schemas = Schemas(wire, public_url, timeout_seconds)
+        self._schemas = Schemas(http, public_url, timeout_seconds)
 
     async def version(self) -> str:
         """Ask the admin API for Kratos' version, such as ``v1.3.1``; may be empty."""
@@ -150,8 +150,8 @@ class Survey:
         return "" if newest is None else newest.group()
 
     async def _step_on(
-        self, kind: FlowKind, opened: Answer, traits: Mapping[str, Any]
-    ) -> Answer:
+        self, kind: FlowKind, opened: Response, traits: Mapping[str, Any]
+    ) -> Response:
         """Go to the second step of a flow, as a person who has filled in the first.
 
         A browser's cookie and its token go together; a program's cookie is refused.
@@ -171,13 +171,13 @@ class Survey:
         path: str,
         payload: Any = None,
         headers: Mapping[str, str] | None = None,
-    ) -> Answer:
-        return await self._wire.request(
+    ) -> Response:
+        return await self._http.request(
             method, self._url + path, self._timeout, payload, headers
         )
 
 
-def _nodes(answer: Answer) -> frozenset[_Node]:
+def _nodes(answer: Response) -> frozenset[_Node]:
     """Read the nodes of a flow.
 
     Raises:

@@ -1,0 +1,300 @@
+"""HTTP to Kratos: one bounded request, its JSON response, and errors as ours.
+
+httpx is the interface and aiohttp carries it. Both are known here alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import ssl
+import time
+from collections import defaultdict
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from http.cookiejar import CookieJar, DefaultCookiePolicy
+from typing import TYPE_CHECKING, Any, Final
+
+import aiohttp
+import httpx
+from httpx_aiohttp import AiohttpTransport
+
+from signupd.errors import (
+    KratosIncompatible,
+    KratosUnavailable,
+    KratosUnreached,
+    SignupdError,
+)
+from signupd.kratos.breaker import Breaker
+from signupd.kratos.calls import call_of
+from signupd.observer import LOST, UNREACHED, Silent
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from pathlib import Path
+
+    from signupd.kratos.calls import Call
+    from signupd.observer import Observer
+
+# More would only queue up inside Kratos, whose pool to its database is smaller.
+MAX_CONNECTIONS: Final = 128
+# TCP tries again after one second and after three.
+CONNECT_SECONDS: Final = 4.0
+# Kratos closes idle connections after two minutes, a proxy often after one.
+KEEPALIVE_SECONDS: Final = 15.0
+# A page of identities has a few hundred KiB.
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+# Kratos repeats the query in each reference of Link; one with 100 ids has 4 KiB.
+MAX_HEADER_BYTES: Final = 64 * 1024
+_HEADERS: Final = {
+    "Accept": "application/json",
+    "Accept-Encoding": "identity",  # a compressed body has no bound
+    "User-Agent": "signupd",
+}
+_SERVER_ERROR: Final = 500
+# A server, or the proxy in front of it, says that it cannot answer for now. Any other
+# status is an answer: one odd request must not stop all others.
+_OUT_OF_ORDER: Final = frozenset(
+    {
+        HTTPStatus.TOO_MANY_REQUESTS,
+        HTTPStatus.SERVICE_UNAVAILABLE,
+        HTTPStatus.GATEWAY_TIMEOUT,
+    }
+)
+
+
+class ResponseTooLarge(Exception):
+    """The body of a response has more than MAX_BODY_BYTES."""
+
+
+# The first entry that fits. httpx-aiohttp gives errors of very different moments one
+# class (a lost answer is a ConnectTimeout there), so aiohttp's own class decides: see
+# docs/rationale.md.
+_ERRORS: Final[tuple[tuple[type[Exception], type[SignupdError]], ...]] = (
+    # No connection was made: none was free in time, or DNS, TCP or TLS failed.
+    (aiohttp.ConnectionTimeoutError, KratosUnreached),
+    (aiohttp.ClientConnectorError, KratosUnreached),
+    # The request cannot be sent: its URL is not an HTTP one, or a header is unfit.
+    (httpx.InvalidURL, KratosIncompatible),
+    (httpx.UnsupportedProtocol, KratosIncompatible),
+    (ValueError, KratosIncompatible),
+    (ResponseTooLarge, KratosIncompatible),
+    # Anything else happened after the request may have been sent.
+    (httpx.HTTPError, KratosUnavailable),
+    (aiohttp.ClientError, KratosUnavailable),
+    (OSError, KratosUnavailable),  # TimeoutError among them
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """An HTTP response of Kratos.
+
+    Args:
+        status: The status code.
+        body: The body's JSON; None where it is not JSON.
+        headers: By name, in any letter case.
+    """
+
+    status: int
+    body: Any = field(repr=False)
+    headers: httpx.Headers = field(repr=False)
+
+    @property
+    def cookies(self) -> str:
+        """The cookies it sets, as the header Cookie of a request."""
+        given = self.headers.get_list("Set-Cookie")
+        return "; ".join(one.partition(";")[0] for one in given)
+
+
+class HttpClient:
+    """Sends requests to Kratos over a pool of connections.
+
+    No POST is sent twice. aiohttp sends a GET or DELETE once more if its connection
+    ends before the response begins.
+
+    Args:
+        ca: A file of certificates to trust instead of the system's.
+        clock: Monotonic seconds, for the breakers.
+        observer: Told of every request, also of one that a breaker refuses.
+
+    Raises:
+        OSError, ssl.SSLError: The CA file cannot be read.
+    """
+
+    def __init__(
+        self,
+        *,
+        ca: Path | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        observer: Observer | None = None,
+    ) -> None:
+        self._observer = observer or Silent()
+        # One for each API and method: a Kratos that opens flows may still be too slow
+        # to go on with them.
+        self._breakers: defaultdict[bytes, defaultdict[str, Breaker]] = defaultdict(
+            lambda: defaultdict(lambda: Breaker(clock))
+        )
+        trusted = ssl.create_default_context(cafile=ca)
+        transport = AiohttpTransport(verify=trusted, client=lambda: _session(trusted))
+        self._http = httpx.AsyncClient(
+            transport=transport,
+            headers=_HEADERS,
+            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
+            trust_env=False,
+        )
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self._http.aclose()
+
+    async def request(  # noqa: PLR0913 - the parts of an HTTP request
+        self,
+        method: str,
+        url: str,
+        timeout_seconds: float,
+        payload: Any = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        call: Call | None = None,
+    ) -> Response:
+        """Send one request and read its response.
+
+        Args:
+            method: The HTTP method.
+            url: Absolute, with its query. Credentials in it are sent as Basic.
+            timeout_seconds: For connecting, sending and reading together.
+            payload: Sent as JSON, where given.
+            headers: Further headers.
+            call: What it is for; by default what the URL tells.
+
+        Raises:
+            KratosUnreached: No connection could be made, or the breaker let none be
+                tried; Kratos did nothing.
+            KratosUnavailable: The answer was lost, or it says "overloaded" (429, 5xx);
+                what Kratos did is not known.
+            KratosIncompatible: The URL is not an HTTP one, or the response too large.
+        """
+        watch = self._observer.call(call or call_of(method, url), method)
+        given = {**watch.headers, **(headers or {})}
+        outcome = LOST
+        try:
+            response = await self._send(method, url, timeout_seconds, payload, given)
+            outcome = str(response.status)
+        except KratosUnreached:
+            outcome = UNREACHED
+            raise
+        finally:
+            watch.end(outcome)
+        return _usable(method, response)
+
+    async def _send(
+        self,
+        method: str,
+        url: str,
+        seconds: float,
+        payload: Any,
+        headers: dict[str, str],
+    ) -> Response:
+        """Send a request if the breakers of its API let it pass."""
+        try:
+            target = httpx.URL(url)
+        except httpx.InvalidURL as error:
+            raise _translated(error) from None
+        breakers = self._breakers[target.netloc]
+        for breaker in breakers.values():
+            breaker.refuse_resting()
+        breaker = breakers[method]
+        breaker.admit()
+        try:
+            async with asyncio.timeout(seconds):
+                response = await self._exchange(
+                    method, target, seconds, payload, headers
+                )
+        except tuple(theirs for theirs, _ in _ERRORS) as error:
+            ours = _translated(error)
+            if isinstance(ours, KratosUnavailable):
+                breaker.failed()
+            raise ours from None  # theirs has the URL in its text, addresses in that
+        if response.status in _OUT_OF_ORDER:
+            breaker.failed()
+        else:
+            breaker.answered()
+        return response
+
+    async def _exchange(
+        self,
+        method: str,
+        url: httpx.URL,
+        seconds: float,
+        payload: Any,
+        headers: dict[str, str],
+    ) -> Response:
+        """Send a request, and read its response up to the bound as it comes."""
+        content, auth = None, None
+        if payload is not None:
+            content = json.dumps(payload).encode()
+            headers["Content-Type"] = "application/json"
+        if url.userinfo:  # aiohttp takes no credentials in a URL beside a header
+            auth = httpx.BasicAuth(url.username, url.password)
+            url = url.copy_with(userinfo=b"")
+        # What waits for longer would have too little time left for the response.
+        wait = seconds / 2
+        timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, wait), pool=wait)
+        request = self._http.build_request(
+            method, url, content=content, headers=headers, timeout=timeout
+        )
+        response = await self._http.send(request, auth=auth, stream=True)
+        body = bytearray()
+        try:
+            async for part in response.aiter_raw():
+                body += part
+                if len(body) > MAX_BODY_BYTES:
+                    raise ResponseTooLarge
+        finally:
+            await response.aclose()
+        return Response(response.status_code, _json(bytes(body)), response.headers)
+
+
+def _session(trusted: ssl.SSLContext) -> aiohttp.ClientSession:
+    """Make what httpx-aiohttp sends with; its own would keep cookies."""
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            limit=MAX_CONNECTIONS, keepalive_timeout=KEEPALIVE_SECONDS, ssl=trusted
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        max_line_size=MAX_HEADER_BYTES,
+        max_field_size=MAX_HEADER_BYTES,
+    )
+
+
+def _translated(error: Exception) -> SignupdError:
+    """Choose our error for one of httpx or aiohttp."""
+    cause = error.__cause__
+    origin = cause if isinstance(cause, aiohttp.ClientConnectionError) else error
+    ours = next(ours for theirs, ours in _ERRORS if isinstance(origin, theirs))
+    return ours(f"a request to Kratos failed: {type(origin).__name__}")
+
+
+def _usable(method: str, response: Response) -> Response:
+    """Let a response pass that says something.
+
+    Raises:
+        KratosUnavailable: It says that Kratos cannot answer.
+    """
+    status = response.status
+    if status == HTTPStatus.BAD_GATEWAY and isinstance(response.body, dict):
+        # Kratos' own words about a hook that it cannot parse, not a proxy's.
+        return response
+    if status >= _SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
+        raise KratosUnavailable(
+            f"{method} to Kratos was answered with HTTP status {status}"
+        )
+    return response
+
+
+def _json(content: bytes) -> Any:
+    try:
+        return json.loads(content)
+    except (ValueError, RecursionError):
+        return None
