@@ -7,8 +7,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
 from signupd.assembly import admin_of, deps_of, http_of, micros, secret
 from signupd.errors import (
     KratosIncompatible,
@@ -17,7 +15,6 @@ from signupd.errors import (
 )
 from signupd.front import credentials_of, server_of
 from signupd.hooks import Hooks
-from signupd.httpd.server import HttpServer
 from signupd.kratos.identities import Identities
 from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import make_database, steady_clock
@@ -30,7 +27,7 @@ from signupd.signup.sweep import Swept, pause, sweep
 from signupd.signup.work import Work
 from signupd.telemetry.metrics import Metrics
 from signupd.telemetry.probes import Telemetry
-from signupd.web import listen
+from signupd.web import listen, runner_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -74,11 +71,11 @@ class Service:
         # Apart from the callers' work: it must not take of what they may have at once.
         self._chores = Work()
         hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
-        self._hooks = HttpServer(hooks.answer, log)
+        self._hooks = runner_of(hooks.app(), log, "hook port")
         identities = Identities(admin_of(settings, self._http))
         self._server = server_of(settings, self.deps, identities, self._work, observer)
         self._telemetry = Telemetry(self.backlog, metrics, time.monotonic)
-        self._metrics = web.AppRunner(self._telemetry.app(), access_log=None)
+        self._metrics = runner_of(self._telemetry.app(), log, "metrics port")
         self._loops: list[asyncio.Task[None]] = []
         self.port = 0
         self.hook_port = 0
@@ -97,7 +94,7 @@ class Service:
         self.port = self._server.listen(self._settings.listen, credentials)
         await self.open_ledger(alone=True)
         await self._name_unopened()
-        self.hook_port = await self._hooks.listen(self._settings.hook_listen)
+        self.hook_port = await listen(self._hooks, self._settings.hook_listen)
         if self._settings.metrics_listen:
             address = self._settings.metrics_listen
             self.metrics_port = await listen(self._metrics, address)
@@ -135,7 +132,7 @@ class Service:
             await self._server.stop(self._settings.drain_seconds)
         await self._work.drain()
         await self._chores.drain()
-        await self._hooks.close()
+        await self._hooks.cleanup()
         await self._metrics.cleanup()
         await self._http.close()
         await self._database.close()

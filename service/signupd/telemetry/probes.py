@@ -6,7 +6,11 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    generate_latest,
+)
 from prometheus_client.core import GaugeMetricFamily
 
 from signupd.errors import LedgerUnavailable
@@ -82,7 +86,7 @@ class Telemetry:
         registry = CollectorRegistry()
         registry.register(_Counts(self._counts))
         body = generate_latest(registry) + generate_latest(self._metrics.registry)
-        return web.Response(body=body, content_type="text/plain")
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _count(self) -> None:
         """Count anew where it is time; old counts do not stand for new ones."""
