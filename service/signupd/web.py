@@ -147,12 +147,12 @@ async def _hide_software(_request: web.Request, response: web.StreamResponse) ->
 def _library_log() -> logging.Logger:
     """Make the log of aiohttp's own complaints, without those about clients."""
     log = logging.getLogger(__name__)
-    log.addFilter(_is_no_clients_fault)  # has no effect the second time
+    log.addFilter(_drop_malformed)  # has no effect the second time
     return log
 
 
-def _is_no_clients_fault(record: logging.LogRecord) -> bool:
-    """Drop what malformed requests cause: anybody could fill the log with it."""
+def _drop_malformed(record: logging.LogRecord) -> bool:
+    """Drop the records of malformed requests: any client could fill the log."""
     error = record.exc_info[1] if record.exc_info else None
     malformed = http_exceptions.HttpProcessingError, web.RequestPayloadError
     return not isinstance(error, malformed)
