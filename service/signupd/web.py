@@ -37,9 +37,9 @@ class Limits:
             calls to Kratos are under way, and each calls at most one hook. As many
             again are left for other replicas' calls and for strangers at Kratos'
             public API. Kratos retries twice, a second or two apart.
-        request_seconds: For one request, its body's arrival included. The ledger gives
-            up after 15 s, and its refusal says more than a 503. The client of Kratos'
-            hooks waits for 30 s.
+        request_seconds: For one request, its body's arrival included. A ledger that is
+            away ends both calls of an approval after 10 s each, and "not now" says more
+            than a 503. The client of Kratos' hooks waits for 30 s.
         idle_seconds: How long a connection is kept without a complete head. Go's
             clients close an idle connection after 90 s. If we closed it first, a
             request could be on its way to us just then.
