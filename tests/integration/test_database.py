@@ -9,6 +9,7 @@ import signal
 import socket
 import sqlite3
 import stat
+import sys
 import time
 import uuid
 from contextlib import closing
@@ -205,6 +206,33 @@ async def test_locked_by_another_process(tmp_path: Path, clock: ClockDouble) -> 
     assert (0, False) == (read, waited)
     assert 2 == await buckets(database)
     await database.close()
+
+
+COUNT = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute(sys.argv[2]))"
+
+
+async def test_read_by_other_processes(tmp_path: Path, clock: ClockDouble) -> None:
+    """Another process sees each change, also after one before it has come and gone.
+
+    It would delete the write-ahead log if the server had lost its locks.
+    """
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    await migrate(url)
+    database = make_database(url, clock)
+    seen = []
+    for digest in (b"a", b"b", b"c"):
+        await fill(database, digest)
+        await buckets(database)
+        counted = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-c", COUNT, str(tmp_path / "ledger.db")),
+            "SELECT count(*) FROM send_buckets",
+            stdout=asyncio.subprocess.PIPE,
+        )
+        seen.append((await counted.communicate())[0].decode().strip())
+    await database.close()
+
+    assert ["(1,)", "(2,)", "(3,)"] == seen
 
 
 @pytest.fixture

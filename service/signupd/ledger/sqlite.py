@@ -53,7 +53,10 @@ def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
         sqlite3.Error, OSError: The file cannot be opened.
     """
     if not read_only:
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        # O_EXCL: SQLite's locks end when this process closes any descriptor of the file
+        # (https://sqlite.org/howtocorrupt.html, 2.2), so one that exists is not opened.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     # https://sqlite.org/uri.html
     mode = "ro" if read_only else "rw"
     connection = sqlite3.connect(
