@@ -56,7 +56,7 @@ PARTS = tuple(
         r"sqlalchemy|greenlet": SQLALCHEMY,
         r"aiosqlite/|sqlite3|psycopg|libpq": DRIVER,
         r"httpx": "httpx",
-        r"kratos/http\.py|httpx|aiohttp|httptools": HTTP,
+        r"kratos/http\.py|httptools": HTTP,
         r"aiohttp|multidict|yarl|propcache|frozenlist|aiosignal|attrs? ": HTTP,
         r"json/|_json\.": "JSON",
         r"sealing\.py|cryptography|_rust\.abi3|hmac\.py|libcrypto": "sealing",

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
-from signupd.assembly import admin_of, deps_of, http_of, micros, secret
+from signupd.assembly import deps_of, kratos_of, micros, secret
 from signupd.errors import (
     KratosIncompatible,
     KratosUnavailable,
@@ -18,7 +18,6 @@ from signupd.errors import (
 from signupd.front import credentials_of, server_of
 from signupd.hooks import Hooks
 from signupd.httpd.server import HttpServer
-from signupd.kratos.identities import Identities
 from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import Database, steady_clock
 from signupd.ledger.engine import open_engine
@@ -66,11 +65,11 @@ class Service:
         self._tracing = tracing
         metrics = Metrics(time.monotonic)
         observer = metrics if tracing is None else Both(metrics, tracing)
-        self._http = http_of(settings, observer)
+        self._kratos = kratos_of(settings, observer)
         self._database = Database(
             open_engine(settings.ledger_url), clock or steady_clock()
         )
-        self.deps = deps_of(settings, self._http, self._database, log)
+        self.deps = deps_of(settings, self._kratos, self._database, log)
         self.backlog = Backlog(self._database, settings.sweep_batch)
         self._outbox = Outbox(self._database)
         self._work = Work()
@@ -78,8 +77,9 @@ class Service:
         self._chores = Work()
         hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
         self._hooks = HttpServer(hooks.answer, log)
-        identities = Identities(admin_of(settings, self._http))
-        self._server = server_of(settings, self.deps, identities, self._work, observer)
+        self._server = server_of(
+            settings, self.deps, self._kratos.admin, self._work, observer
+        )
         self._telemetry = Telemetry(
             self.backlog, self._outbox, self.deps.tally, metrics, time.monotonic
         )
@@ -142,7 +142,7 @@ class Service:
         await self._chores.drain()
         await self._hooks.close()
         await self._metrics.cleanup()
-        await self._http.close()
+        await self._kratos.close()
         await self._database.close()
         if self._tracing is not None:
             self._tracing.close()
