@@ -8,7 +8,7 @@ from signupd.keyfile import ring_beside
 from signupd.kratos.admin import AdminApi
 from signupd.kratos.client import Kratos, Timeouts
 from signupd.kratos.http import HttpClient
-from signupd.kratos.schemas import Schemas
+from signupd.kratos.public import PublicApi
 from signupd.ledger.database import sqlite_file
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.limits import Buckets
@@ -38,43 +38,27 @@ _APPROVAL_SECONDS: Final = 45.0
 _HOUR_SECONDS: Final = 3600.0
 
 
-def http_of(settings: Settings, observer: Observer | None = None) -> HttpClient:
-    """Make the HTTP client for Kratos; the caller closes it."""
-    return HttpClient(ca=settings.kratos_ca, observer=observer)
-
-
-def admin_of(settings: Settings, http: HttpClient) -> AdminApi:
-    """Make the way to Kratos' admin API."""
-    return AdminApi(
-        http,
-        settings.kratos_admin_url,
-        settings.kratos_timeout,
-        secret(settings.kratos_admin_token),
-    )
-
-
-def kratos_of(settings: Settings, http: HttpClient) -> Kratos:
-    """Make the adapter that sign-ups work with."""
+def kratos_of(settings: Settings, observer: Observer | None = None) -> Kratos:
+    """Make the way to Kratos; the caller closes it."""
+    http = HttpClient(ca=settings.kratos_ca, observer=observer)
+    seconds = settings.kratos_timeout
+    timeouts = Timeouts(call=seconds, hooked=max(_HOOKED_TIMEOUT_SECONDS, seconds))
+    token = secret(settings.kratos_admin_token)
     return Kratos(
         http,
-        public_url=settings.kratos_public_url,
-        admin=admin_of(settings, http),
-        timeouts=Timeouts(
-            call=settings.kratos_timeout,
-            hooked=max(_HOOKED_TIMEOUT_SECONDS, settings.kratos_timeout),
-        ),
+        PublicApi(http, settings.kratos_public_url, timeouts),
+        AdminApi(http, settings.kratos_admin_url, seconds, token),
     )
 
 
 def deps_of(
     settings: Settings,
-    http: HttpClient,
+    kratos: Kratos,
     database: Database,
     events: Events,
     log: structlog.typing.FilteringBoundLogger,
 ) -> Deps:
     """Make what the steps of a sign-up work with."""
-    kratos = kratos_of(settings, http)
     return Deps(
         ledger=Ledger(database),
         buckets=Buckets(database),
@@ -82,17 +66,10 @@ def deps_of(
         keys=key_ring(settings),
         rules=_rules(settings),
         gate=Gate(kratos, log),
-        schema=_schema_rules(settings, http, log),
+        schema=SchemaRules(kratos.public, settings.identity_schema_id, log),
         events=events,
         log=log,
     )
-
-
-def _schema_rules(
-    settings: Settings, http: HttpClient, log: structlog.typing.FilteringBoundLogger
-) -> SchemaRules:
-    schemas = Schemas(http, settings.kratos_public_url, settings.kratos_timeout)
-    return SchemaRules(schemas, settings.identity_schema_id, log)
 
 
 def key_ring(settings: Settings, *, make: bool = True) -> KeyRing:

@@ -7,7 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from signupd.assembly import admin_of, deps_of, http_of, micros, secret
+from signupd.assembly import deps_of, kratos_of, micros, secret
 from signupd.errors import (
     KratosIncompatible,
     KratosUnavailable,
@@ -15,7 +15,6 @@ from signupd.errors import (
 )
 from signupd.front import credentials_of, server_of
 from signupd.hooks import Hooks
-from signupd.kratos.identities import Identities
 from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import make_database, steady_clock
 from signupd.ledger.schema import demand_usable, is_up_to_date, migrate
@@ -62,18 +61,19 @@ class Service:
         self._tracing = tracing
         metrics = Metrics(time.monotonic)
         observer = metrics if tracing is None else Both(metrics, tracing)
-        self._http = http_of(settings, observer)
+        self._kratos = kratos_of(settings, observer)
         self._database = make_database(settings.ledger_url, clock or steady_clock())
         events = Events(log, metrics)
-        self.deps = deps_of(settings, self._http, self._database, events, log)
+        self.deps = deps_of(settings, self._kratos, self._database, events, log)
         self.backlog = Backlog(self._database, settings.sweep_batch)
         self._work = Work()
         # Apart from the callers' work: it must not take of what they may have at once.
         self._chores = Work()
         hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
         self._hooks = runner_of(hooks.app(), log, "hook port")
-        identities = Identities(admin_of(settings, self._http))
-        self._server = server_of(settings, self.deps, identities, self._work, observer)
+        self._server = server_of(
+            settings, self.deps, self._kratos.admin, self._work, observer
+        )
         self._telemetry = Telemetry(self.backlog, metrics, time.monotonic)
         self._metrics = runner_of(self._telemetry.app(), log, "metrics port")
         self._loops: list[asyncio.Task[None]] = []
@@ -134,7 +134,7 @@ class Service:
         await self._chores.drain()
         await self._hooks.cleanup()
         await self._metrics.cleanup()
-        await self._http.close()
+        await self._kratos.close()
         await self._database.close()
         if self._tracing is not None:
             self._tracing.close()

@@ -14,7 +14,7 @@ from signupd.rpc.signups import SignupServicer
 if TYPE_CHECKING:
     import structlog
 
-    from signupd.kratos.identities import Identities
+    from signupd.kratos.admin import AdminApi
     from signupd.observer import Observer
     from signupd.settings import Settings
     from signupd.signup.deps import Deps
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def server_of(
     settings: Settings,
     deps: Deps,
-    identities: Identities,
+    admin: AdminApi,
     work: Work,
     observer: Observer,
 ) -> Server:
@@ -34,7 +34,7 @@ def server_of(
     return Server(
         ErrorInterceptor(deps.log, callers, work, most, observer),
         SignupServicer(deps, work, callers),
-        AccountServicer(identities, work),
+        AccountServicer(admin, work),
         callers,
         reflect=settings.reflects,
     )

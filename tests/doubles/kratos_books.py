@@ -18,6 +18,8 @@ Json = dict[str, Any]
 
 # What its password credentials hold; no password has it.
 HASH = "$2a$12$d0ubled0ubled0ubled0uOhashhashhashhashhashhashhashhash"
+# When it was stored, and when a part of it was changed.
+TIMES = {"created_at": "2030-01-01T00:00:00Z", "updated_at": "2030-01-01T00:00:00Z"}
 # Traits to sign in by: the reference schema's, and a user name where one has it.
 IDENTIFIERS = ("email", "username")
 
@@ -72,6 +74,7 @@ class Identity:
             "state": self.state,
             "traits": self.traits,
             "verifiable_addresses": self._addresses(),
+            **TIMES,
         }
         if admin:
             shown["metadata_admin"] = self.metadata_admin
@@ -88,6 +91,7 @@ class Identity:
                 "via": "email",
                 "verified": self.verified,
                 "status": "completed" if self.verified else "sent",
+                **TIMES,
             }
         ]
 
@@ -96,8 +100,9 @@ class Identity:
         config: Json = {"hashed_password": HASH} if self.password else {}
         if self.migrating:
             config = {"hashed_password": "", "use_password_migration_hook": True}
-        password = {"identifiers": self.identifiers, "config": config}
-        social: Json = {"oidc": {"identifiers": ["google:1"]}} if self.social else {}
+        password = {"identifiers": self.identifiers, "config": config, **TIMES}
+        oidc: Json = {"identifiers": ["google:1"], **TIMES}
+        social: Json = {"oidc": oidc} if self.social else {}
         return {"password": password, **social}
 
 

@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import dataclasses
 import enum
-import uuid
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from signupd.errors import KratosUnavailable, KratosUnreached, SignupBusy
+from signupd.kratos.identity import Identity, Mark
 from signupd.kratos.outcomes import (
     CodeAnswer,
     CodeResult,
     FlowState,
-    Identity,
-    Mark,
     PasswordAnswer,
     PasswordResult,
     read_flow,
@@ -27,9 +25,11 @@ from signupd.ledger.ledger import Approval, Found
 from signupd.ledger.record import Lease, Record
 from signupd.signup.approve import approve
 
+from tests.doubles.identities import an_identity
 from tests.doubles.kratos_flow import PASSED_CHALLENGE, SENT_EMAIL, Flow, Message
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
@@ -136,7 +136,9 @@ class Account:
 
 
 class MemoryKratos:
-    """A Kratos in this process. Set ``deps`` before the first password.
+    """A Kratos in this process, both APIs in one.
+
+    Set ``deps`` before the first password.
 
     Attributes:
         troubles: What befalls the next calls, the first of them first.
@@ -146,6 +148,7 @@ class MemoryKratos:
 
     def __init__(self) -> None:
         self.deps: Deps | None = None
+        self.public = self.admin = self
         self.flows: dict[str, Flow] = {}
         self.accounts: dict[str, Account] = {}
         self.troubles: list[Trouble] = []
@@ -250,7 +253,7 @@ class MemoryKratos:
         if address in self.accounts:
             return PasswordResult(PasswordAnswer.UNCLEAR)
         mark = Mark(approval.signup_id, approval.epoch)
-        identity = Identity(uuid.uuid4(), mark, frozenset({address}))
+        identity = an_identity(address, mark=mark)
         self.accounts[address] = Account(identity, password)
         self.on_account()
         return PasswordResult(PasswordAnswer.CREATED, identity.id)

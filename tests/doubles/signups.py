@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from signupd.check.client import CallRefusedError, Step
 from signupd.errors import KratosUnavailable
-from signupd.kratos.identities import AccountState, PasswordStatus, StoredIdentity
-from signupd.kratos.outcomes import Identity, Mark
+from signupd.kratos.identity import AccountState, Identity, Mark, PasswordStatus
+
+from tests.doubles.identities import an_identity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -19,7 +20,7 @@ CODE = "123456"
 
 @dataclass(slots=True)
 class SignupsDouble:
-    """The double: client, adapter and survey in one. It has a memory.
+    """The double: the client, and Kratos' two APIs, in one. It has a memory.
 
     Attributes:
         refusing: Reasons, by the name of the call that is refused.
@@ -56,6 +57,16 @@ class SignupsDouble:
     slept: float = 0.0
     signup_id: uuid.UUID = field(default_factory=uuid.uuid4)
     address: str = ""
+
+    @property
+    def public(self) -> Self:
+        """Kratos' public API."""
+        return self
+
+    @property
+    def admin(self) -> Self:
+        """Kratos' admin API."""
+        return self
 
     async def start(self, email: str, traits: Mapping[str, Any]) -> Step:
         """Begin the sign-up."""
@@ -106,14 +117,9 @@ class SignupsDouble:
         self.calls.append("delete")
         self.accounts = {a: i for a, i in self.accounts.items() if i.id != identity_id}
 
-    async def find(self, address: str) -> StoredIdentity | None:
+    async def find_account(self, address: str) -> Identity | None:
         """See how an account stands."""
-        found = await self.find_identity(address)
-        if found is None:
-            return None
-        return StoredIdentity(
-            found.id, self.account_state, self.password, address, found.verified
-        )
+        return await self.find_identity(address)
 
     async def newest_code(self, address: str) -> str:
         """Read the code in the newest mail."""
@@ -131,7 +137,13 @@ class SignupsDouble:
         """Have an account stored, with a sign-up's mark or without."""
         mark = None if signup_id is None else Mark(signup_id, 1)
         verified = frozenset({address} if self.verified else ())
-        self.accounts[address] = Identity(uuid.uuid4(), mark, verified)
+        self.accounts[address] = an_identity(
+            address,
+            mark=mark,
+            verified=verified,
+            state=self.account_state,
+            password=self.password,
+        )
 
     def _called(self, name: str) -> None:
         self.calls.append(name)

@@ -14,7 +14,6 @@ import pytest
 from signupd.accounts.orphans import Orphans, Outcome
 from signupd.kratos.admin import AdminApi
 from signupd.kratos.http import HttpClient
-from signupd.kratos.listing import Listing
 
 from devstack.kratos import Kratos
 from devstack.visitor import Visitor
@@ -201,7 +200,7 @@ async def searching(kratos: Kratos) -> AsyncIterator[Orphans]:
     since = datetime.now(UTC) - timedelta(days=30)
     try:
         yield Orphans(
-            Listing(AdminApi(http, kratos.admin_url, CALL_SECONDS)),
+            AdminApi(http, kratos.admin_url, CALL_SECONDS),
             lambda: datetime.now(UTC),
             since,
             untraced=True,

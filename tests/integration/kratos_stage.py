@@ -13,10 +13,10 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from signupd.kratos.admin import AdminApi
-from signupd.kratos.client import Kratos, Timeouts
+from signupd.kratos.client import Timeouts
 from signupd.kratos.http import HttpClient
-from signupd.kratos.identities import Identities
 from signupd.kratos.outcomes import read_flow
+from signupd.kratos.public import PublicApi
 
 from devstack.binary import KRATOS_DIRECTORY, kratos_binary
 from devstack.config import KratosConfig
@@ -65,11 +65,8 @@ class Stage:
     ) -> None:
         self.hooks = hooks
         self.http = HttpClient(ca=ca)
-        admin = AdminApi(self.http, admin_url, TIMEOUTS.call)
-        self.adapter = Kratos(
-            self.http, public_url=public_url, admin=admin, timeouts=TIMEOUTS
-        )
-        self.identities = Identities(admin)
+        self.public = PublicApi(self.http, public_url, TIMEOUTS)
+        self.admin = AdminApi(self.http, admin_url, TIMEOUTS.call)
         self._public_url = public_url
         self._admin_url = admin_url
 

@@ -18,10 +18,11 @@ from signupd.errors import (
 from signupd.kratos.admin import AdminApi
 from signupd.kratos.client import Kratos, Timeouts
 from signupd.kratos.http import HttpClient
-from signupd.kratos.identities import Identities
 from signupd.kratos.outcomes import CodeAnswer, FlowState, PasswordAnswer
+from signupd.kratos.public import PublicApi
 
 from tests.doubles.certificate import certificate_file
+from tests.doubles.kratos_books import TIMES
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -98,30 +99,22 @@ async def kratos(oddity: Oddity, tmp_path: Path) -> AsyncIterator[Kratos]:
     http = HttpClient(ca=certificate_file(tmp_path), clock=lambda: next(hours))
     admin = AdminApi(http, oddity.url, CALL_SECONDS, "hunter2")
     times = Timeouts(call=CALL_SECONDS, hooked=CALL_SECONDS)
-    yield Kratos(http, public_url=oddity.url, admin=admin, timeouts=times)
-    await http.close()
-
-
-@pytest.fixture
-async def identities(oddity: Oddity, tmp_path: Path) -> AsyncIterator[Identities]:
-    """Give the part of the adapter that reads identities."""
-    http = HttpClient(ca=certificate_file(tmp_path))
-    yield Identities(AdminApi(http, oddity.url, CALL_SECONDS))
+    yield Kratos(http, PublicApi(http, oddity.url, times), admin)
     await http.close()
 
 
 def calls(kratos: Kratos) -> dict[str, Any]:
     """Make one call of each kind."""
     return {
-        "open": kratos.open_registration,
-        "send": lambda: kratos.send_code("flow-1", TRAITS, ""),
-        "code": lambda: kratos.submit_code("flow-1", TRAITS, "123456"),
-        "flow": lambda: kratos.flow_state("flow-1"),
-        "password": lambda: kratos.submit_password("flow-1", TRAITS, "secret"),
-        "find": lambda: kratos.find_identity("ann+1@example.com"),
-        "sessions": lambda: kratos.end_sessions(ID),
-        "delete": lambda: kratos.delete_identity(ID),
-        "courier": lambda: kratos.code_delivery("ann@example.com", SINCE),
+        "open": kratos.public.open_registration,
+        "send": lambda: kratos.public.send_code("flow-1", TRAITS, ""),
+        "code": lambda: kratos.public.submit_code("flow-1", TRAITS, "123456"),
+        "flow": lambda: kratos.public.flow_state("flow-1"),
+        "password": lambda: kratos.public.submit_password("flow-1", TRAITS, "secret"),
+        "find": lambda: kratos.admin.find_identity("ann+1@example.com"),
+        "sessions": lambda: kratos.admin.end_sessions(ID),
+        "delete": lambda: kratos.admin.delete_identity(ID),
+        "courier": lambda: kratos.admin.code_delivery("ann@example.com", SINCE),
     }
 
 
@@ -145,7 +138,7 @@ async def test_overloaded(kratos: Kratos, oddity: Oddity, status: int) -> None:
     """What says "overloaded" may have done anything; it says when to come back."""
     oddity.status = status
     with pytest.raises(KratosUnavailable) as caught:
-        await kratos.open_registration()
+        await kratos.public.open_registration()
 
     assert {"KratosUnavailable"} == {*(await outcomes(kratos)).values()}
     assert caught.value.retry_after_seconds
@@ -186,7 +179,17 @@ async def test_unknown_state(kratos: Kratos, oddity: Oddity) -> None:
     """A flow in a state unknown here is told as such."""
     oddity.body = FLOW
     with pytest.raises(KratosIncompatible, match="state unknown"):
-        await kratos.flow_state("flow-1")
+        await kratos.public.flow_state("flow-1")
+
+
+async def test_another_flow(kratos: Kratos, oddity: Oddity) -> None:
+    """A flow that was not asked about is the answer to somebody else."""
+    oddity.status, oddity.body = 400, FLOW | {"id": "flow-2"}
+    found = await outcomes(kratos)
+
+    assert {"KratosUnavailable"} == {
+        found[name] for name in ("send", "code", "flow", "password")
+    }
 
 
 @pytest.mark.parametrize("status", [404, 410])
@@ -194,10 +197,10 @@ async def test_gone(kratos: Kratos, oddity: Oddity, status: int) -> None:
     """404 and 410 are a flow that is gone."""
     oddity.status = status
 
-    assert FlowState.GONE is await kratos.flow_state("flow-1")
+    assert FlowState.GONE is await kratos.public.flow_state("flow-1")
     assert (
         CodeAnswer.LAPSED
-        is (await kratos.submit_code("flow-1", TRAITS, "123456")).answer
+        is (await kratos.public.submit_code("flow-1", TRAITS, "123456")).answer
     )
 
 
@@ -208,16 +211,17 @@ async def test_registered_nobody(kratos: Kratos, oddity: Oddity, body: Any) -> N
     """A registration that names no account leaves open whom it made."""
     oddity.body = body
     with pytest.raises(KratosUnavailable):
-        await kratos.submit_code("flow-1", TRAITS, "123456")
+        await kratos.public.submit_code("flow-1", TRAITS, "123456")
     with pytest.raises(KratosUnavailable):
-        await kratos.submit_password("flow-1", TRAITS, "secret")
+        await kratos.public.submit_password("flow-1", TRAITS, "secret")
 
 
 @pytest.mark.parametrize("status", [401, 403, 404])
 async def test_admin_refuses(kratos: Kratos, oddity: Oddity, status: int) -> None:
     """An admin API that does not let us in is set up wrongly."""
     oddity.status, oddity.body = status, {"error": {}}
-    for call in (kratos.find_identity, lambda a: kratos.code_delivery(a, SINCE)):
+    admin = kratos.admin
+    for call in (admin.find_identity, lambda a: admin.code_delivery(a, SINCE)):
         with pytest.raises(KratosIncompatible, match="KRATOS_ADMIN_TOKEN"):
             await call("ann@example.com")
 
@@ -243,7 +247,7 @@ async def test_odd_mails(kratos: Kratos, oddity: Oddity, mail: Any) -> None:
     """A courier that speaks otherwise is told as such."""
     oddity.body = [mail]
     with pytest.raises(KratosIncompatible, match="courier"):
-        await kratos.code_delivery("ann@example.com", SINCE)
+        await kratos.admin.code_delivery("ann@example.com", SINCE)
 
 
 async def test_admin_token(kratos: Kratos, oddity: Oddity) -> None:
@@ -257,8 +261,8 @@ async def test_admin_token(kratos: Kratos, oddity: Oddity) -> None:
 async def test_requests(kratos: Kratos, oddity: Oddity) -> None:
     """Addresses are escaped in queries."""
     oddity.body = []
-    await kratos.find_identity("ann+1@example.com")
-    await kratos.code_delivery("ann+1@example.com", SINCE)
+    await kratos.admin.find_identity("ann+1@example.com")
+    await kratos.admin.code_delivery("ann+1@example.com", SINCE)
 
     assert [
         ("/admin/identities", {"credentials_identifier": "ann+1@example.com"}),
@@ -269,11 +273,11 @@ async def test_requests(kratos: Kratos, oddity: Oddity) -> None:
     ] == [(path, query) for path, query, _ in oddity.requests]
 
 
-async def test_identities_asked_for(identities: Identities, oddity: Oddity) -> None:
+async def test_identities_asked_for(kratos: Kratos, oddity: Oddity) -> None:
     """Ids go once each, on one page, and addresses are escaped."""
     oddity.body = []
-    await identities.read([ID, ID])
-    await identities.find("ann+1@example.com")
+    await kratos.admin.accounts([ID, ID])
+    await kratos.admin.find_account("ann+1@example.com")
 
     assert [
         {"page_size": "1", "ids": str(ID), "include_credential": "password"},
@@ -300,40 +304,40 @@ async def test_identities_asked_for(identities: Identities, oddity: Oddity) -> N
     ],
 )
 async def test_no_identities(
-    identities: Identities, oddity: Oddity, status: int, body: Any, error: type
+    kratos: Kratos, oddity: Oddity, status: int, body: Any, error: type
 ) -> None:
     """Nothing but a list of identities is taken for an answer; 404 is not "nobody"."""
     oddity.status, oddity.body = status, body
     with pytest.raises(error):
-        await identities.read([ID])
+        await kratos.admin.accounts([ID])
     with pytest.raises(error):
-        await identities.find("ann@example.com")
+        await kratos.admin.find_account("ann@example.com")
 
 
-async def test_ids_lost(identities: Identities, oddity: Oddity) -> None:
+async def test_ids_lost(kratos: Kratos, oddity: Oddity) -> None:
     """Who nobody asked for is not taken for all there is."""
     oddity.body = [
-        {"id": str(uuid.uuid4()), "state": "active", "traits": {}},
-        {"id": str(ID), "state": "active", "traits": {}},
+        {"id": str(one), "state": "active", "traits": {}, **TIMES}
+        for one in (uuid.uuid4(), ID)
     ]
     with pytest.raises(KratosIncompatible, match="nobody asked for"):
-        await identities.read([ID])
+        await kratos.admin.accounts([ID])
 
 
-async def test_long_header(identities: Identities, oddity: Oddity) -> None:
+async def test_long_header(kratos: Kratos, oddity: Oddity) -> None:
     """An answer may repeat the longest query in its header, twice."""
     ids = "".join(f"ids={uuid.UUID(int=number)}&" for number in range(100))
     link = f"</admin/identities?{ids}>; rel="
     oddity.headers, oddity.body = {"Link": f"{link}first,{link}next"}, []
 
-    assert {} == await identities.read([ID])
+    assert {} == await kratos.admin.accounts([ID])
 
 
 async def test_redirects_are_not_followed(kratos: Kratos, oddity: Oddity) -> None:
     """A redirect is no answer, and nobody goes where it points."""
     oddity.status, oddity.body = 302, HTML
     with pytest.raises(KratosIncompatible):
-        await kratos.open_registration()
+        await kratos.public.open_registration()
 
     assert 1 == len(oddity.requests)
 

@@ -12,9 +12,8 @@ import pytest
 from signupd.accounts.orphans import Orphans, Outcome
 from signupd.accounts.verdict import Sign, Verdict
 from signupd.errors import KratosIncompatible, KratosUnavailable
-from signupd.kratos.admin import AdminApi
+from signupd.kratos.admin import MAX_SESSIONS, PAGE_IDENTITIES, AdminApi
 from signupd.kratos.http import HttpClient
-from signupd.kratos.listing import MAX_SESSIONS, PAGE_IDENTITIES, Listing
 
 from tests.doubles.certificate import certificate_file
 from tests.doubles.kratos_crowd import Crowd
@@ -39,12 +38,12 @@ class Search:
 
     def __init__(self, crowd: Crowd, http: HttpClient) -> None:
         self.crowd = crowd
-        self._listing = Listing(AdminApi(http, crowd.url, TIMEOUT_SECONDS))
+        self._admin = AdminApi(http, crowd.url, TIMEOUT_SECONDS)
 
     def orphans(self, *, untraced: bool = False) -> Orphans:
         """Make what is tested."""
         since = NOW - 30 * DAY
-        return Orphans(self._listing, lambda: NOW, since, untraced=untraced)
+        return Orphans(self._admin, lambda: NOW, since, untraced=untraced)
 
     async def pages(self, *, untraced: bool = False) -> list[Page]:
         """Find all there is."""
@@ -59,12 +58,12 @@ class Search:
 @pytest.fixture
 async def search(tmp_path: Path) -> AsyncIterator[Search]:
     """Give a search of an empty crowd."""
-    async with Crowd() as crowd, _wire(tmp_path) as http:
+    async with Crowd() as crowd, _http(tmp_path) as http:
         yield Search(crowd, http)
 
 
 @asynccontextmanager
-async def _wire(directory: Path) -> AsyncIterator[HttpClient]:
+async def _http(directory: Path) -> AsyncIterator[HttpClient]:
     http = HttpClient(ca=certificate_file(directory))
     try:
         yield http

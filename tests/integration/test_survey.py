@@ -8,8 +8,10 @@ import pytest
 from aiohttp import web
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.kratos.admin import AdminApi
+from signupd.kratos.client import Kratos, Timeouts
 from signupd.kratos.http import HttpClient
-from signupd.kratos.survey import FlowKind, Offer, Survey
+from signupd.kratos.offer import FlowKind, Offer
+from signupd.kratos.public import PublicApi
 
 from tests.doubles.certificate import certificate_file
 
@@ -91,11 +93,12 @@ async def server() -> AsyncIterator[Scripted]:
 
 
 @pytest.fixture
-async def survey(server: Scripted, tmp_path: Path) -> AsyncIterator[Survey]:
-    """Give a survey of it."""
+async def kratos(server: Scripted, tmp_path: Path) -> AsyncIterator[Kratos]:
+    """Give its two APIs."""
     url = await server.start()
     http = HttpClient(ca=certificate_file(tmp_path))
-    yield Survey(http, url, AdminApi(http, url, 5.0), 5.0)
+    public = PublicApi(http, url, Timeouts(call=5.0, hooked=5.0))
+    yield Kratos(http, public, AdminApi(http, url, 5.0))
     await http.close()
 
 
@@ -103,24 +106,24 @@ OPEN = {kind: ("GET", f"/self-service/registration/{kind}") for kind in FlowKind
 SUBMIT = ("POST", "/self-service/registration")
 
 
-async def offered(survey: Survey, kind: FlowKind = FlowKind.API) -> Offer | None:
+async def offered(kratos: Kratos, kind: FlowKind = FlowKind.API) -> Offer | None:
     """See what a flow offers."""
-    return await survey.offer(kind, {"email": ADDRESS})
+    return await kratos.public.offer(kind, {"email": ADDRESS})
 
 
 class TestOffer:
     """The ways to register."""
 
-    async def test_one_step(self, server: Scripted, survey: Survey) -> None:
+    async def test_one_step(self, server: Scripted, kratos: Kratos) -> None:
         """A flow of one step shows all, and is not submitted to."""
         server.script[OPEN[FlowKind.API]] = 200, flow(TOKEN, TRAIT, CODE, PASSWORD)
 
         assert Offer(frozenset({"code", "password"}), whole=True) == await offered(
-            survey
+            kratos
         )
         assert 1 == len(server.requests)
 
-    async def test_two_steps(self, server: Scripted, survey: Survey) -> None:
+    async def test_two_steps(self, server: Scripted, kratos: Kratos) -> None:
         """Of one of two steps both are looked at."""
         oidc = node("oidc", "provider", "elsewhere")
         server.script[OPEN[FlowKind.API]] = 200, flow(TOKEN, TRAIT, oidc, ONWARD)
@@ -129,90 +132,92 @@ class TestOffer:
             flow(TRAIT, CODE, node("profile", "screen", "previous")),
         )
 
-        assert Offer(frozenset({"oidc", "code"}), whole=True) == await offered(survey)
+        assert Offer(frozenset({"oidc", "code"}), whole=True) == await offered(kratos)
         assert {
             "method": "profile",
             "traits": {"email": ADDRESS},
             "csrf_token": "the-token",
         } == server.requests[-1][3]
 
-    async def test_closed(self, server: Scripted, survey: Survey) -> None:
+    async def test_closed(self, server: Scripted, kratos: Kratos) -> None:
         """One whose second step stays closed is not the whole."""
         server.script[OPEN[FlowKind.API]] = 200, flow(TOKEN, TRAIT, ONWARD)
         server.script[SUBMIT] = 400, flow(TOKEN, TRAIT, ONWARD)
 
-        assert Offer(frozenset(), whole=False) == await offered(survey)
+        assert Offer(frozenset(), whole=False) == await offered(kratos)
 
-    async def test_scripts(self, server: Scripted, survey: Survey) -> None:
+    async def test_scripts(self, server: Scripted, kratos: Kratos) -> None:
         """A script is no way to register: several share one."""
         script = node("webauthn", None)
         passkey = node("passkey", "passkey_register")
         server.script[OPEN[FlowKind.API]] = 200, flow(TOKEN, passkey, script)
 
-        assert Offer(frozenset({"passkey"}), whole=True) == await offered(survey)
+        assert Offer(frozenset({"passkey"}), whole=True) == await offered(kratos)
 
     @pytest.mark.parametrize(
         ("kind", "cookies"),
         [(FlowKind.BROWSER, "csrf=abc; sticky=7"), (FlowKind.API, "")],
     )
     async def test_cookies(
-        self, server: Scripted, survey: Survey, kind: FlowKind, cookies: str
+        self, server: Scripted, kratos: Kratos, kind: FlowKind, cookies: str
     ) -> None:
         """A browser's cookies come back with its flow; a program has none, ever."""
         for one in FlowKind:
             server.script[OPEN[one]] = 200, flow(TOKEN, ONWARD)
         server.script[SUBMIT] = 400, flow(CODE)
-        await offered(survey, FlowKind.BROWSER)
-        await offered(survey, kind)
+        await offered(kratos, FlowKind.BROWSER)
+        await offered(kratos, kind)
 
         assert ["", cookies] == [request[2] for request in server.requests[-2:]]
 
     @pytest.mark.parametrize("kind", FlowKind)
-    async def test_off(self, server: Scripted, survey: Survey, kind: FlowKind) -> None:
+    async def test_off(self, server: Scripted, kratos: Kratos, kind: FlowKind) -> None:
         """Where registration is off nothing is offered."""
         server.script[OPEN[kind]] = 400, OFF
 
-        assert await offered(survey, kind) is None
+        assert await offered(kratos, kind) is None
 
     @pytest.mark.parametrize(
         "answer", [(200, HTML), (404, {}), (200, []), (200, {"ui": {"nodes": [3]}})]
     )
     async def test_no_flow(
-        self, server: Scripted, survey: Survey, answer: tuple[int, Any]
+        self, server: Scripted, kratos: Kratos, answer: tuple[int, Any]
     ) -> None:
         """What is no flow is refused."""
         server.script[OPEN[FlowKind.API]] = answer
         with pytest.raises(KratosIncompatible):
-            await offered(survey)
+            await offered(kratos)
 
-    async def test_failing(self, server: Scripted, survey: Survey) -> None:
+    async def test_failing(self, server: Scripted, kratos: Kratos) -> None:
         """A server error is told as one."""
         server.script[OPEN[FlowKind.BROWSER]] = 500, {}
         with pytest.raises(KratosUnavailable):
-            await offered(survey, FlowKind.BROWSER)
+            await offered(kratos, FlowKind.BROWSER)
 
 
 class TestSchemas:
     """Identity schemas."""
 
-    async def test_all(self, server: Scripted, survey: Survey) -> None:
+    async def test_all(self, server: Scripted, kratos: Kratos) -> None:
         """All of them are read."""
         document: Json = {"properties": {"traits": {}}}
         listed = [{"id": name, "schema": document} for name in ("user", "staff")]
         server.script["GET", "/schemas"] = 200, listed
 
-        assert ["user", "staff"] == [schema.id for schema in await survey.schemas()]
+        schemas = await kratos.public.schemas()
+
+        assert ["user", "staff"] == [schema.id for schema in schemas]
 
     @pytest.mark.parametrize(
         "answer", [(200, HTML), (404, {}), (200, {}), (200, [3]), (200, [{"id": "x"}])]
     )
     async def test_odd(
-        self, server: Scripted, survey: Survey, answer: tuple[int, Any]
+        self, server: Scripted, kratos: Kratos, answer: tuple[int, Any]
     ) -> None:
         """What is no list of them is refused."""
         server.script["GET", "/schemas"] = answer
         with pytest.raises(KratosIncompatible):
-            await survey.schemas()
+            await kratos.public.schemas()
 
 
 COURIER = ("GET", "/admin/courier/messages")
@@ -240,36 +245,36 @@ class TestNewestCode:
         ],
     )
     async def test_code(
-        self, server: Scripted, survey: Survey, mails: list[Json], code: str
+        self, server: Scripted, kratos: Kratos, mails: list[Json], code: str
     ) -> None:
         """It is six digits by themselves, of the newest code mail."""
         server.script[COURIER] = 200, mails
 
-        assert code == await survey.newest_code(ADDRESS)
+        assert code == await kratos.admin.newest_code(ADDRESS)
 
     @pytest.mark.parametrize("answer", [(401, {}), (200, {}), (200, [3]), (200, [{}])])
     async def test_odd(
-        self, server: Scripted, survey: Survey, answer: tuple[int, Any]
+        self, server: Scripted, kratos: Kratos, answer: tuple[int, Any]
     ) -> None:
         """What is no list of mails is refused."""
         server.script[COURIER] = answer
         with pytest.raises(KratosIncompatible):
-            await survey.newest_code(ADDRESS)
+            await kratos.admin.newest_code(ADDRESS)
 
 
-async def test_version(server: Scripted, survey: Survey) -> None:
+async def test_version(server: Scripted, kratos: Kratos) -> None:
     """The version is what Kratos calls itself; nothing where it does not."""
-    silent = await survey.version()
+    silent = await kratos.admin.version()
     server.script["GET", "/admin/version"] = 200, {"version": "v1.3.1"}
 
-    assert ("", "v1.3.1") == (silent, await survey.version())
+    assert ("", "v1.3.1") == (silent, await kratos.admin.version())
 
 
 @pytest.mark.parametrize("answer", [(401, {}), (200, {}), (200, HTML)])
 async def test_not_let_in(
-    server: Scripted, survey: Survey, answer: tuple[int, Any]
+    server: Scripted, kratos: Kratos, answer: tuple[int, Any]
 ) -> None:
     """An admin API that does not let us in is refused."""
     server.script["GET", "/admin/identities"] = answer
     with pytest.raises(KratosIncompatible, match="KRATOS_ADMIN_TOKEN"):
-        await survey.enter(ADDRESS)
+        await kratos.admin.find_identity(ADDRESS)

@@ -8,8 +8,10 @@ import uuid
 import pytest
 from kratos_signup.v1 import account_service_pb2 as pb
 from signupd.accounts.account import Account, account_of
-from signupd.kratos.identities import AccountState, PasswordStatus, StoredIdentity
+from signupd.kratos.identity import AccountState, PasswordStatus
 from signupd.rpc.responses import account_message
+
+from tests.doubles.identities import an_identity
 
 ID = uuid.UUID("22222222-2222-4222-8222-222222222222")
 EVERYTHING = [*itertools.product(AccountState, PasswordStatus, [True, False])]
@@ -66,8 +68,6 @@ def test_message(state: AccountState, password: PasswordStatus, verified: bool) 
 )
 def test_verified(address: str | None, verified: set[str], expected: bool) -> None:
     """The account's own address counts, no other that happens to be verified."""
-    identity = StoredIdentity(
-        ID, AccountState.ACTIVE, PasswordStatus.SET, address, frozenset(verified)
-    )
+    identity = an_identity(address, verified=frozenset(verified))
 
     assert expected is account_of(identity).email_verified

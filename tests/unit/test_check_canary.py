@@ -9,7 +9,7 @@ import pytest
 from signupd.address import Address
 from signupd.check.canary import CODE_TRIES, MAIL_SECONDS, Cage, canary
 from signupd.check.findings import Finding, Severity
-from signupd.kratos.identities import AccountState, PasswordStatus
+from signupd.kratos.identity import AccountState, PasswordStatus
 from signupd.settings import Settings
 
 from tests.doubles.signups import CODE, SignupsDouble
@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable
 
     from signupd.kratos.client import Kratos
-    from signupd.kratos.identities import Identities
-    from signupd.kratos.survey import Survey
 
 ADDRESS = Address("canary@example.com")
 NOTHING_STORED = "the canary's sign-up is over, nothing was stored"
@@ -38,8 +36,6 @@ async def flown(
     cage = Cage(
         double,
         cast("Kratos", double),
-        cast("Identities", double),
-        cast("Survey", double),
         ask,
         Settings(),
         double.sleep,

@@ -6,7 +6,7 @@ import pytest
 import yaml
 from signupd.check.findings import Finding, Severity
 from signupd.check.methods import Offers, method_findings
-from signupd.kratos.survey import Offer
+from signupd.kratos.offer import Offer
 from signupd.settings import Settings
 
 OURS = frozenset({"code", "password"})

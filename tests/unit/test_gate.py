@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
-from signupd.kratos.outcomes import Identity, PasswordAnswer, PasswordResult
+from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
 from signupd.signup.gate import AWAY_SECONDS, FAULTS, PROOF_INTERVAL_SECONDS, Gate
 
+from tests.doubles.identities import an_identity
 from tests.doubles.log import LogDouble
 
 if TYPE_CHECKING:
+    import uuid
     from collections.abc import Mapping
 
     from signupd.kratos.client import Kratos
+    from signupd.kratos.identity import Identity
 
 FAULTY = [PasswordAnswer.CREATED, PasswordAnswer.UNCLEAR, PasswordAnswer.METHOD_OFF]
 PASSING = [
@@ -31,6 +33,7 @@ class SmallKratos:
     """Answers password registrations as told; keeps what it was asked and stores."""
 
     def __init__(self) -> None:
+        self.public = self.admin = self
         self.answer = PasswordAnswer.HOOK_UNKNOWN_FLOW
         self.opening: SignupdError | None = None
         self.submitting: SignupdError | None = None
@@ -56,8 +59,7 @@ class SmallKratos:
         self.passwords.append(password)
         await self.go.wait()
         if self.answer is PasswordAnswer.CREATED or self.stores:
-            account = Identity(uuid.uuid4(), None, frozenset())
-            self.accounts[traits["email"]] = account
+            self.accounts[traits["email"]] = an_identity(traits["email"])
         if self.submitting is not None:
             raise self.submitting
         return PasswordResult(self.answer)

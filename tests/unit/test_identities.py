@@ -4,35 +4,43 @@ from __future__ import annotations
 
 import traceback
 import uuid
+from datetime import datetime
 from typing import Any
 
 import pytest
 from signupd.errors import KratosIncompatible
-from signupd.kratos.identities import (
+from signupd.kratos.identity import (
     AccountState,
+    Identity,
+    Mark,
     PasswordStatus,
-    StoredIdentity,
-    read_stored,
+    read_identity,
 )
 
+SIGNUP_ID = uuid.UUID("11111111-1111-4111-8111-111111111111")
 IDENTITY_ID = uuid.UUID("22222222-2222-4222-8222-222222222222")
 ADDRESS = "ann@example.com"
 HASH = "$2a$12$canarycanarycanarycanaO.canarycanarycanarycanarycanary"
 HASHED = {"hashed_password": HASH}
 MIGRATING = {"use_password_migration_hook": True}
+TIMES = {"created_at": "2030-01-01T00:00:00Z", "updated_at": "2030-01-02T00:00:00Z"}
+CREATED, UPDATED = (datetime.fromisoformat(time) for time in TIMES.values())
 
 
 def identity(**changed: Any) -> dict[str, Any]:
     """Make an identity as JSON, as 1.3.1 writes it: complete, but for the changes."""
     password = {"type": "password", "identifiers": [ADDRESS], "config": HASHED}
     code = {"type": "code", "identifiers": [ADDRESS], "version": 1}
+    mark = {"signup_id": str(SIGNUP_ID), "attempt": 3}
     return {
         "id": str(IDENTITY_ID),
-        "credentials": {"code": code, "password": password},
+        "credentials": {"code": code | TIMES, "password": password | TIMES},
         "schema_id": "user",
         "state": "active",
         "traits": {"email": ADDRESS, "name": "Ann"},
         "verifiable_addresses": [mailbox(ADDRESS)],
+        "metadata_admin": {"signupd": mark, "other": 1},
+        **TIMES,
         **changed,
     }
 
@@ -40,12 +48,18 @@ def identity(**changed: Any) -> dict[str, Any]:
 def mailbox(value: Any, **changed: Any) -> dict[str, Any]:
     """Make a verifiable address as JSON: verified, but for the changes."""
     found = {"value": value, "verified": True, "via": "email", "status": "completed"}
-    return {**found, **changed}
+    return {**found, **TIMES, **changed}
 
 
 def with_config(config: Any) -> dict[str, Any]:
     """Make an identity whose password credential has this configuration."""
-    return identity(credentials={"password": {"type": "password", "config": config}})
+    password = {"type": "password", "config": config, **TIMES}
+    return identity(credentials={"password": password})
+
+
+def read_stored(body: Any) -> Identity:
+    """Read an identity whose password Kratos was asked to show."""
+    return read_identity(body, ("password",))
 
 
 def test_read() -> None:
@@ -54,12 +68,19 @@ def test_read() -> None:
         traits={"email": "Ann@Example.COM"},
         verifiable_addresses=[mailbox("Ann@example.com")],
     )
-    expected = StoredIdentity(
-        IDENTITY_ID,
-        AccountState.ACTIVE,
-        PasswordStatus.SET,
-        ADDRESS,
-        frozenset({ADDRESS}),
+    expected = Identity(
+        id=IDENTITY_ID,
+        state=AccountState.ACTIVE,
+        address=ADDRESS,
+        verified=frozenset({ADDRESS}),
+        mark=Mark(SIGNUP_ID, 3),
+        password=PasswordStatus.SET,
+        credentials=frozenset({"code", "password"}),
+        empty=frozenset(),
+        proved_at=None,
+        proved_address="",
+        created_at=CREATED,
+        changed_at=UPDATED,
     )
 
     assert expected == read_stored(identity()) == read_stored(capitals)
@@ -76,7 +97,10 @@ def test_read() -> None:
         (with_config({"hashed_password": ""}), PasswordStatus.UNSET),
         (with_config({"hashed_password": None}), PasswordStatus.UNSET),
         (with_config({"use_password_migration_hook": False}), PasswordStatus.UNSET),
-        (identity(credentials={"oidc": {"type": "oidc"}}), PasswordStatus.UNSET),
+        (
+            identity(credentials={"oidc": {"type": "oidc", **TIMES}}),
+            PasswordStatus.UNSET,
+        ),
         (identity(credentials={"password": None}), PasswordStatus.UNSET),
         (identity(credentials={}), PasswordStatus.UNSET),
         (identity(credentials=None), PasswordStatus.UNSET),
@@ -85,6 +109,37 @@ def test_read() -> None:
 def test_password(body: Any, status: PasswordStatus) -> None:
     """A hash is a password; without one, the migration hook alone leaves it open."""
     assert status is read_stored(body).password
+
+
+def test_password_not_shown() -> None:
+    """Unless Kratos was asked to show it, a password is neither set nor unset."""
+    body = identity(credentials={"password": {"type": "password", **TIMES}})
+
+    assert PasswordStatus.UNKNOWN is read_identity(body).password
+    assert PasswordStatus.UNKNOWN is read_identity(identity()).password
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        None,
+        {},
+        [],
+        "signupd",
+        {"signupd": None},
+        {"signupd": "x"},
+        {"signupd": []},
+        {"signupd": {}},
+        {"signupd": {"signup_id": str(SIGNUP_ID)}},
+        {"signupd": {"signup_id": "x", "attempt": 1}},
+        {"signupd": {"signup_id": 1, "attempt": 1}},
+        {"signupd": {"signup_id": str(SIGNUP_ID), "attempt": "x"}},
+        {"signupd": {"signup_id": str(SIGNUP_ID), "attempt": None}},
+    ],
+)
+def test_no_mark(metadata: Any) -> None:
+    """An operator's own metadata is no mark of ours, and no trouble."""
+    assert None is read_identity(identity(metadata_admin=metadata)).mark
 
 
 def test_no_credentials_at_all() -> None:
@@ -144,7 +199,7 @@ NO_IDENTITIES: list[Any] = [
     identity(credentials=[HASH]),
     identity(credentials={"password": HASH}),
     identity(credentials={"password": [HASH]}),
-    identity(credentials={"password": {"type": "password"}}),
+    identity(credentials={"password": {"type": "password", **TIMES}}),
     with_config(None),
     with_config(HASH),
     with_config([HASH]),
@@ -152,7 +207,9 @@ NO_IDENTITIES: list[Any] = [
     identity(verifiable_addresses=[None]),
     identity(verifiable_addresses=[{}]),
     identity(verifiable_addresses=[mailbox(None)]),
-    identity(verifiable_addresses=[{"value": ADDRESS, "verified": True}]),
+    identity(verifiable_addresses=[{"value": ADDRESS, "verified": True, **TIMES}]),
+    identity(created_at=None),
+    identity(updated_at="yesterday"),
 ]
 
 

@@ -10,8 +10,6 @@ from signupd.errors import KratosIncompatible, KratosUnavailable, Violation
 from signupd.kratos.outcomes import (
     CodeAnswer,
     Flow,
-    Identity,
-    Mark,
     Message,
     PasswordAnswer,
     PasswordResult,
@@ -19,7 +17,6 @@ from signupd.kratos.outcomes import (
     code_answer,
     password_result,
     read_flow,
-    read_identity,
     trait_violations,
 )
 
@@ -200,71 +197,3 @@ def test_no_flow(answer: Any) -> None:
     """What is no flow is told as a Kratos that speaks otherwise."""
     with pytest.raises(KratosIncompatible):
         read_flow(answer)
-
-
-def identity(**changed: Any) -> dict[str, Any]:
-    """Make an identity as JSON."""
-    addresses = [
-        {"value": "ann@example.com", "verified": True},
-        {"value": "bob@example.com", "verified": False},
-    ]
-    mark = {"signup_id": str(SIGNUP_ID), "attempt": 3}
-    return {
-        "id": str(IDENTITY_ID),
-        "verifiable_addresses": addresses,
-        "metadata_admin": {"signupd": mark, "other": 1},
-        **changed,
-    }
-
-
-def test_read_identity() -> None:
-    """An identity's verified addresses and our mark are read."""
-    expected = Identity(IDENTITY_ID, Mark(SIGNUP_ID, 3), frozenset({"ann@example.com"}))
-
-    assert expected == read_identity(identity())
-
-
-@pytest.mark.parametrize(
-    "metadata",
-    [
-        None,
-        {},
-        [],
-        "signupd",
-        {"signupd": None},
-        {"signupd": "x"},
-        {"signupd": []},
-        {"signupd": {}},
-        {"signupd": {"signup_id": str(SIGNUP_ID)}},
-        {"signupd": {"signup_id": "x", "attempt": 1}},
-        {"signupd": {"signup_id": 1, "attempt": 1}},
-        {"signupd": {"signup_id": str(SIGNUP_ID), "attempt": "x"}},
-        {"signupd": {"signup_id": str(SIGNUP_ID), "attempt": None}},
-    ],
-)
-def test_no_mark(metadata: Any) -> None:
-    """An operator's own metadata is no mark of ours, and no trouble."""
-    assert None is read_identity(identity(metadata_admin=metadata)).mark
-
-
-def test_identity_without_addresses() -> None:
-    """An identity may have no addresses, or none that is verified."""
-    assert frozenset() == read_identity(identity(verifiable_addresses=None)).verified
-
-
-@pytest.mark.parametrize(
-    "answer",
-    [
-        None,
-        [],
-        {},
-        identity(id="x"),
-        identity(id=None),
-        identity(verifiable_addresses=[{}]),
-        identity(verifiable_addresses=["x"]),
-    ],
-)
-def test_no_identity(answer: Any) -> None:
-    """What is no identity is told as a Kratos that speaks otherwise."""
-    with pytest.raises(KratosIncompatible):
-        read_identity(answer)

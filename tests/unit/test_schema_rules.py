@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, TraitsInvalid
@@ -15,6 +15,8 @@ from tests.doubles.log import LogDouble
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from signupd.kratos.public import PublicApi
 
 Json = dict[str, Any]
 
@@ -49,12 +51,12 @@ class SchemasDouble:
     def __init__(self, document: Json) -> None:
         self.document, self.reads, self.away = document, 0, False
 
-    async def of_registration(self, wanted: str | None) -> IdentitySchema:
+    async def schemas(self) -> tuple[IdentitySchema, ...]:
         """Read the only one."""
         self.reads += 1
         if self.away:
             raise KratosUnavailable
-        return read_schema(wanted or "user", self.document)
+        return (read_schema("user", self.document),)
 
 
 class Scene:
@@ -63,9 +65,8 @@ class Scene:
     def __init__(self, document: Json) -> None:
         self.seconds = 100.0
         self.log, self.schemas = LogDouble(), SchemasDouble(document)
-        self.rules = SchemaRules(
-            self.schemas, None, self.log.logger, lambda: self.seconds
-        )
+        public = cast("PublicApi", self.schemas)
+        self.rules = SchemaRules(public, None, self.log.logger, lambda: self.seconds)
 
     async def faults(self, traits: Json) -> list[str]:
         """Name the traits that a caller may not set."""

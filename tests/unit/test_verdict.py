@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from signupd.accounts.verdict import Life, Sign, Verdict, judge, judge_alone, last_life
 from signupd.errors import KratosIncompatible
-from signupd.kratos.listing import MAX_SESSIONS, read_listed, read_session
+from signupd.kratos.admin import MAX_SESSIONS
+from signupd.kratos.identity import read_identity, read_session
 
 from tests.doubles.people import APART, NOW, person, session
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from signupd.kratos.identity import Identity
 
 Json = dict[str, Any]
 
@@ -59,6 +62,11 @@ OTHERS: dict[str, Json] = {
 }
 
 
+def read_listed(body: Any) -> Identity:
+    """Read an identity as a listing shows it."""
+    return read_identity(body, ("password", "webauthn"))
+
+
 def verdict(body: Json, sessions: Sequence[Json]) -> Verdict:
     """Judge what Kratos would show."""
     read = [read_session(one) for one in sessions]
@@ -87,7 +95,7 @@ def test_other_addresses() -> None:
 
     assert Verdict.OTHER == verdict(by_phone, [BIRTH])
     assert Verdict.ORPHAN == verdict(second, [BIRTH])
-    assert "ann@example.com" == read_listed(second).address
+    assert "ann@example.com" == read_listed(second).proved_address
 
 
 def test_no_credentials_at_all() -> None:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from signupd.kratos.identities import AccountState, PasswordStatus
+from signupd.kratos.identity import AccountState, PasswordStatus
 
 if TYPE_CHECKING:
     import uuid
 
-    from signupd.kratos.identities import StoredIdentity
+    from signupd.kratos.identity import Identity
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +40,7 @@ class Account:
         )
 
 
-def account_of(identity: StoredIdentity) -> Account:
+def account_of(identity: Identity) -> Account:
     """Tell of an identity what others may know."""
     return Account(
         identity.id,

@@ -15,17 +15,17 @@ if TYPE_CHECKING:
     import uuid
     from collections.abc import Sequence
 
-    from signupd.kratos.identities import Identities
+    from signupd.kratos.admin import AdminApi
 
 # One URL of 4 KiB, half of what servers and proxies commonly take.
 MAX_ACCOUNTS: Final = 100
 
 
-async def get_account(identities: Identities, key: uuid.UUID | Address) -> Account:
+async def get_account(admin: AdminApi, key: uuid.UUID | Address) -> Account:
     """Look up one account.
 
     Args:
-        identities: Kratos' identities.
+        admin: Kratos' admin API.
         key: The identity's id, or the account's address.
 
     Raises:
@@ -33,21 +33,21 @@ async def get_account(identities: Identities, key: uuid.UUID | Address) -> Accou
         KratosUnavailable, KratosIncompatible: Kratos cannot say.
     """
     if isinstance(key, Address):
-        found = await identities.find(key.text)
+        found = await admin.find_account(key.text)
     else:
-        found = (await identities.read([key])).get(key)
+        found = (await admin.accounts([key])).get(key)
     if found is None:
         raise AccountNotFound
     return account_of(found)
 
 
 async def batch_get_accounts(
-    identities: Identities, ids: Sequence[uuid.UUID]
+    admin: AdminApi, ids: Sequence[uuid.UUID]
 ) -> list[Account]:
     """Look up accounts by their identities' ids.
 
     Args:
-        identities: Kratos' identities.
+        admin: Kratos' admin API.
         ids: 1 to ``MAX_ACCOUNTS``; the same may come twice.
 
     Returns:
@@ -56,5 +56,5 @@ async def batch_get_accounts(
     Raises:
         KratosUnavailable, KratosIncompatible: Kratos cannot say.
     """
-    found = await identities.read(ids)
+    found = await admin.accounts(ids)
     return [account_of(found[id_]) if id_ in found else Account(id_) for id_ in ids]

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from signupd.accounts.verdict import Life
-    from signupd.kratos.listing import ListedIdentity, Listing
+    from signupd.kratos.admin import AdminApi
+    from signupd.kratos.identity import Identity
 
 _ALL_IDS: Final = 1 << 128
 
@@ -68,7 +69,7 @@ class Orphans:
     can only cease to be an orphan meanwhile: what is removed was listed.
 
     Args:
-        listing: Where identities are.
+        admin: Kratos' admin API.
         clock: The time now, with a zone.
         since: Whoever gave a sign of life since then is left alone.
         untraced: Whether to take those too of whose registration no session is kept.
@@ -76,13 +77,13 @@ class Orphans:
 
     def __init__(
         self,
-        listing: Listing,
+        admin: AdminApi,
         clock: Callable[[], datetime],
         since: datetime,
         *,
         untraced: bool,
     ) -> None:
-        self._listing = listing
+        self._admin = admin
         self._clock = clock
         self._since = since
         wanted = {Verdict.ORPHAN, Verdict.UNTRACED} if untraced else {Verdict.ORPHAN}
@@ -94,7 +95,7 @@ class Orphans:
         Raises:
             KratosUnavailable, KratosIncompatible: They cannot be listed to the end.
         """
-        async for identities in self._listing.pages():
+        async for identities in self._admin.pages():
             judged = [await self._judge(identity) for identity in identities]
             yield Page(
                 tuple(orphan for _, orphan in judged if orphan is not None),
@@ -115,32 +116,32 @@ class Orphans:
             KratosUnavailable: It may be removed, or not.
             KratosIncompatible: Kratos refuses.
         """
-        identity = await self._listing.read(identity_id)
+        identity = await self._admin.identity(identity_id)
         if identity is None:
             return Outcome.GONE
         _, orphan = await self._judge(identity)
         if orphan is None:
             return Outcome.CHANGED
-        await self._listing.remove(identity_id)
+        await self._admin.delete_identity(identity_id, tries=1)
         return Outcome.REMOVED
 
-    async def _judge(self, identity: ListedIdentity) -> tuple[Verdict, Orphan | None]:
+    async def _judge(self, identity: Identity) -> tuple[Verdict, Orphan | None]:
         early = judge_alone(identity, self._since)
         if early is not None:
             return early, None
-        sessions = await self._listing.sessions(identity.id)
+        sessions = await self._admin.sessions(identity.id)
         verdict = judge(identity, sessions, self._since, self._clock())
         if verdict not in self._wanted:
             return verdict, None
         return verdict, Orphan(
             identity.id,
-            Address(identity.address).masked,
+            Address(identity.proved_address).masked,
             identity.created_at,
             last_life(identity, sessions),
         )
 
 
-def _share(identities: list[ListedIdentity]) -> float:
+def _share(identities: list[Identity]) -> float:
     """Guess from the last id how far a listing has come.
 
     Kratos does not say how many there are, but its ids are random, and in order.

@@ -14,12 +14,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
 
-from signupd.kratos.listing import MAX_SESSIONS
+from signupd.kratos.admin import MAX_SESSIONS
+from signupd.kratos.identity import AccountState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from signupd.kratos.listing import ListedIdentity, Session
+    from signupd.kratos.identity import Identity, Session
 
 # A registration by code stores the identity, its proof and its session in one request,
 # a few milliseconds apart, unless an operator's hooks take long in between.
@@ -57,7 +58,7 @@ class Life:
 
 
 def judge(
-    identity: ListedIdentity,
+    identity: Identity,
     sessions: Sequence[Session],
     since: datetime,
     now: datetime,
@@ -84,7 +85,7 @@ def judge(
     return Verdict.ORPHAN
 
 
-def judge_alone(identity: ListedIdentity, since: datetime) -> Verdict | None:
+def judge_alone(identity: Identity, since: datetime) -> Verdict | None:
     """Judge an identity without its sessions.
 
     Returns:
@@ -92,14 +93,14 @@ def judge_alone(identity: ListedIdentity, since: datetime) -> Verdict | None:
     """
     if not _is_unfinished(identity):
         return Verdict.OTHER
-    if not identity.enabled:
+    if identity.state is not AccountState.ACTIVE:
         return Verdict.DISABLED
     if identity.changed_at > since:
         return Verdict.ALIVE
     return None
 
 
-def last_life(identity: ListedIdentity, sessions: Sequence[Session]) -> Life:
+def last_life(identity: Identity, sessions: Sequence[Session]) -> Life:
     """Find the last sign of life.
 
     Kratos notes a sign-in in the session alone, and its clean-up forgets that.
@@ -112,7 +113,7 @@ def last_life(identity: ListedIdentity, sessions: Sequence[Session]) -> Life:
     return max([created, *later], key=lambda life: life.at)
 
 
-def _is_unfinished(identity: ListedIdentity) -> bool:
+def _is_unfinished(identity: Identity) -> bool:
     """Tell whether there is only a code, an empty password, and a proof at birth.
 
     The proof of a provisioned account comes later, at its owner's first code, or never.
@@ -129,5 +130,5 @@ def _works(session: Session, now: datetime) -> bool:
     return session.works_until is not None and session.works_until + SETTLED > now
 
 
-def _is_birth(session: Session, identity: ListedIdentity) -> bool:
+def _is_birth(session: Session, identity: Identity) -> bool:
     return session.by_code and abs(session.begun_at - identity.created_at) <= BIRTH

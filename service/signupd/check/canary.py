@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from signupd.address import Address
     from signupd.check.client import SignupClient, Step
     from signupd.kratos.client import Kratos
-    from signupd.kratos.identities import Identities
-    from signupd.kratos.survey import Survey
     from signupd.settings import Settings
 
 # The courier's default wait is 1 s, and it tries a failed mail again a while later.
@@ -47,8 +45,6 @@ class Cage:
     Args:
         client: Calls the running server.
         kratos: The adapter, to see what is stored.
-        identities: Tells how the account stands.
-        survey: Reads the courier.
         ask: Asks a person for the code in the mail; empty when nobody can be asked.
         settings: For the cures.
         sleep: Waits so many seconds.
@@ -57,8 +53,6 @@ class Cage:
 
     client: SignupClient
     kratos: Kratos
-    identities: Identities
-    survey: Survey
     ask: Callable[[], Awaitable[str]]
     settings: Settings
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
@@ -112,7 +106,7 @@ class Canary:
             CanaryDiedError: It cannot be gone to the end.
             SignupdError: Kratos cannot be asked.
         """
-        if await self._cage.kratos.find_identity(self._address.text) is not None:
+        if await self._cage.kratos.admin.find_identity(self._address.text) is not None:
             raise CanaryDiedError(says.taken(self._address))
         await self._start(traits)
         await self._wait_for_mail()
@@ -142,7 +136,7 @@ class Canary:
         step = await self._submit_code()
         if step.state != "PASSWORD_REQUIRED":
             raise CanaryDiedError(says.at_state("VerifyCode", step.state))
-        if await self._cage.kratos.find_identity(self._text) is not None:
+        if await self._cage.kratos.admin.find_identity(self._text) is not None:
             raise CanaryDiedError(says.stored_at_the_code(self._cage.settings))
         self._found(
             Check.CANARY_CODE_HOOK,
@@ -163,7 +157,7 @@ class Canary:
 
     async def _read_code(self) -> str:
         """Read the code from the courier, or have a person read the mail."""
-        code = await self._cage.survey.newest_code(self._text)
+        code = await self._cage.kratos.admin.newest_code(self._text)
         if code:
             self.findings.append(says.mails_shown())
             return code
@@ -186,7 +180,7 @@ class Canary:
         )
 
     async def _see_account(self) -> None:
-        stored = await self._cage.identities.find(self._text)
+        stored = await self._cage.kratos.admin.find_account(self._text)
         if stored is None or await self.traces.own_account() is None:
             raise CanaryDiedError(says.unmarked(self._cage.settings))
         account = account_of(stored)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from signupd.check.cures import hook_lines
 from signupd.check.findings import Check, Finding, error, warning
-from signupd.kratos.identities import AccountState, PasswordStatus
+from signupd.kratos.identity import AccountState, PasswordStatus
 
 if TYPE_CHECKING:
     from signupd.accounts.account import Account

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any, Final
 from signupd.check.cures import hook_lines, lines
 from signupd.check.findings import Check, Finding, error, ok, warning
 from signupd.errors import SignupdError
-from signupd.kratos.survey import FlowKind
+from signupd.kratos.offer import FlowKind
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
-    from signupd.kratos.survey import Offer, Survey
+    from signupd.kratos.offer import Offer
+    from signupd.kratos.public import PublicApi
     from signupd.settings import Settings
 
 _METHODS: Final = "selfservice.methods"
@@ -50,19 +51,19 @@ class Offers:
         return frozenset().union(*(offer.methods for offer in offers))
 
 
-async def offers(survey: Survey, traits: Mapping[str, Any]) -> Offers:
+async def offers(public: PublicApi, traits: Mapping[str, Any]) -> Offers:
     """Open a flow of each kind, and look at what it offers.
 
     Args:
-        survey: Kratos.
+        public: Kratos' public API.
         traits: Such as fit the schema.
 
     Raises:
         SignupdError: No flow could be opened for a program.
     """
-    api = await survey.offer(FlowKind.API, traits)
+    api = await public.offer(FlowKind.API, traits)
     try:
-        browser = await survey.offer(FlowKind.BROWSER, traits)
+        browser = await public.offer(FlowKind.BROWSER, traits)
     except SignupdError:
         browser = None
     return Offers(api, browser)

@@ -13,7 +13,7 @@ from signupd.check.password_hook import password_hook_findings
 from signupd.check.reach import reach
 from signupd.check.schema import schema_findings
 from signupd.errors import SignupdError
-from signupd.kratos.identities import ADDRESS_TRAIT
+from signupd.kratos.identity import ADDRESS_TRAIT
 from signupd.signup.probe import probe_address
 
 if TYPE_CHECKING:
@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from signupd.check.kratos_file import KratosFile
     from signupd.kratos.client import Kratos
     from signupd.kratos.http import HttpClient
-    from signupd.kratos.identities import Identities
-    from signupd.kratos.survey import Survey
     from signupd.settings import Settings
 
 # Without these the probe of the password hook would tell nothing new.
@@ -37,17 +35,13 @@ class Look:
     """What a preflight looks with.
 
     Args:
-        survey: Asks Kratos what no sign-up asks.
-        kratos: The adapter that sign-ups work with.
-        identities: Tells how an account stands.
+        kratos: Kratos' two APIs.
         hook_http: To the hook port of a running server; without a token of Kratos.
         log: What could not be cleaned up is named there.
         settings: What Kratos has to agree with.
     """
 
-    survey: Survey
     kratos: Kratos
-    identities: Identities
     hook_http: HttpClient
     log: structlog.typing.FilteringBoundLogger
     settings: Settings
@@ -68,7 +62,7 @@ async def preflight(
         traits: What the identity schema demands besides the address.
         canary_follows: Whether the code hook will be tried afterwards.
     """
-    reached = await reach(look.survey)
+    reached = await reach(look.kratos)
     findings = [*reached.findings]
     if reached.well:
         default = (
@@ -88,8 +82,9 @@ async def _registration(
 ) -> list[Finding]:
     """Look at the ways to register, then try ours."""
     hooked = frozenset() if file is None else file.hooked()
+    probed = {**traits, ADDRESS_TRAIT: probe_address()}
     try:
-        seen = await offers(look.survey, {**traits, ADDRESS_TRAIT: probe_address()})
+        seen = await offers(look.kratos.public, probed)
     except SignupdError as fault:
         return [_closed(fault)]
     findings = method_findings(seen, look.settings, hooked)

@@ -11,8 +11,8 @@ from signupd.errors import SignupdError
 from signupd.signup.probe import probe_address
 
 if TYPE_CHECKING:
+    from signupd.kratos.client import Kratos
     from signupd.kratos.schema import IdentitySchema
-    from signupd.kratos.survey import Survey
 
 # What this service was tried on.
 KNOWN_GOOD: Final = re.compile(r"v?(1\.3\.1|26\.2\.[0-9]+)")
@@ -31,19 +31,19 @@ class Reached:
         return all(one.severity is not Severity.ERROR for one in self.findings)
 
 
-async def reach(survey: Survey) -> Reached:
+async def reach(kratos: Kratos) -> Reached:
     """Ask both APIs, and for the version."""
     findings: list[Finding] = []
     schemas: tuple[IdentitySchema, ...] = ()
     try:
-        schemas = await survey.schemas()
+        schemas = await kratos.public.schemas()
         findings.append(ok(Check.PUBLIC_API, "Kratos' public API answers"))
     except SignupdError as fault:
         findings.append(_unreached("public", fault))
     try:
-        await survey.enter(probe_address())
+        await kratos.admin.find_identity(probe_address())
         findings.append(ok(Check.ADMIN_API, "Kratos' admin API answers and lets us in"))
-        findings.append(version_finding(await survey.version()))
+        findings.append(version_finding(await kratos.admin.version()))
     except SignupdError as fault:
         findings.append(_unreached("admin", fault))
     return Reached(tuple(findings), schemas)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from signupd.check.cures import lines
 from signupd.check.findings import Check, Finding, error, ok, warning
-from signupd.kratos.identities import ADDRESS_TRAIT
+from signupd.kratos.identity import ADDRESS_TRAIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from signupd.address import Address
     from signupd.check.client import SignupClient, Step
     from signupd.kratos.client import Kratos
-    from signupd.kratos.outcomes import Identity
+    from signupd.kratos.identity import Identity
 
 _FINAL: Final = frozenset({"COMPLETED", "ALREADY_REGISTERED", "EXPIRED", "CANCELLED"})
 # Refusals of CancelSignup that say that the sign-up is final already.
@@ -64,7 +64,7 @@ class Traces:
 
     async def own_account(self) -> Identity | None:
         """Find the account that the sign-up made; nobody else's."""
-        found = await self._kratos.find_identity(self._address.text)
+        found = await self._kratos.admin.find_identity(self._address.text)
         if found is None or found.mark is None or self._step is None:
             return None
         return found if found.mark.signup_id == self._step.signup_id else None
@@ -82,7 +82,7 @@ class Traces:
         try:
             account = await self.own_account()
             if account is not None:
-                await self._kratos.delete_identity(account.id)
+                await self._kratos.admin.delete_identity(account.id)
         except SignupdError as fault:
             faults.append(fault.detail)
         if faults:

@@ -11,7 +11,7 @@ import typer
 
 from signupd import logs
 from signupd.address import Address, parse_address
-from signupd.assembly import admin_of, http_of, kratos_of
+from signupd.assembly import kratos_of
 from signupd.check.canary import Cage, canary
 from signupd.check.findings import Severity
 from signupd.check.kratos_file import FileUnreadableError, KratosFile, read_files
@@ -36,8 +36,6 @@ from signupd.client.calls import Signups
 from signupd.client.channel import Tls, open_channel
 from signupd.errors import EmailInvalid
 from signupd.kratos.http import HttpClient
-from signupd.kratos.identities import Identities
-from signupd.kratos.survey import Survey
 from signupd.notation import dialled
 
 if TYPE_CHECKING:
@@ -138,19 +136,11 @@ def _file(paths: list[Path] | None) -> KratosFile | None:
 async def _look(settings: Settings) -> AsyncIterator[Look]:
     """Make what the preflight looks with."""
     log = logs.configure(json=False, level="warning")
-    http, hook_http = http_of(settings), HttpClient()
+    kratos, hook_http = kratos_of(settings), HttpClient()
     try:
-        admin = admin_of(settings, http)
-        yield Look(
-            Survey(http, settings.kratos_public_url, admin, settings.kratos_timeout),
-            kratos_of(settings, http),
-            Identities(admin),
-            hook_http,
-            log,
-            settings,
-        )
+        yield Look(kratos, hook_http, log, settings)
     finally:
-        await http.close()
+        await kratos.close()
         await hook_http.close()
 
 
@@ -159,8 +149,6 @@ def _cage(look: Look, signups: Signups, asking: Callable[[], Awaitable[str]]) ->
     return Cage(
         CanaryClient(signups),
         look.kratos,
-        look.identities,
-        look.survey,
         asking,
         look.settings,
     )

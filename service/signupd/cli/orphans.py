@@ -11,10 +11,9 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from signupd.accounts.orphans import Orphans
-from signupd.assembly import admin_of, http_of
+from signupd.assembly import kratos_of
 from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, settings_of
 from signupd.cli.orphan_report import Findings, Removals
-from signupd.kratos.listing import Listing
 from signupd.notation import Seconds
 
 if TYPE_CHECKING:
@@ -105,16 +104,11 @@ async def _remove(opened: Opened, ids: list[UUID], *, as_json: bool) -> None:
 async def _opened(
     settings: Settings, since: datetime, *, untraced: bool
 ) -> AsyncIterator[Orphans]:
-    http = http_of(settings)
+    kratos = kratos_of(settings)
     try:
-        yield Orphans(
-            Listing(admin_of(settings, http)),
-            lambda: datetime.now(UTC),
-            since,
-            untraced=untraced,
-        )
+        yield Orphans(kratos.admin, lambda: datetime.now(UTC), since, untraced=untraced)
     finally:
-        await http.close()
+        await kratos.close()
 
 
 def _duration(text: str) -> timedelta:

@@ -7,8 +7,6 @@ addresses in it.
 from __future__ import annotations
 
 import enum
-from typing import Final
-from urllib.parse import urlsplit
 
 
 class Call(enum.StrEnum):
@@ -28,29 +26,3 @@ class Call(enum.StrEnum):
     VERSION = "version"
     HEALTH = "health"
     OTHER = "other"
-
-
-# The last of a path's segments that is one of these tells what it is about.
-_SEGMENTS: Final = {
-    "identities": Call.ACCOUNTS,
-    "sessions": Call.SESSIONS,
-    "courier": Call.COURIER,
-    "schemas": Call.SCHEMAS,
-    "version": Call.VERSION,
-    "health": Call.HEALTH,
-    "flows": Call.FLOW,
-}
-
-
-def call_of(method: str, url: str) -> Call:
-    """Name a call that its caller gave no name to.
-
-    Args:
-        method: The HTTP method.
-        url: With or without server and query.
-    """
-    for segment in reversed(urlsplit(url).path.split("/")):
-        if call := _SEGMENTS.get(segment):
-            deletes = method == "DELETE" and call is Call.ACCOUNTS
-            return Call.DELETE if deletes else call
-    return Call.OTHER

@@ -6,6 +6,7 @@ httpx is the interface and aiohttp carries it. Both are known here alone.
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import ssl
 import time
@@ -26,14 +27,13 @@ from signupd.errors import (
     SignupdError,
 )
 from signupd.kratos.breaker import Breaker
-from signupd.kratos.calls import call_of
+from signupd.kratos.calls import Call
 from signupd.observer import LOST, UNREACHED, Silent
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from signupd.kratos.calls import Call
     from signupd.observer import Observer
 
 # More would only queue up inside Kratos, whose pool to its database is smaller.
@@ -156,7 +156,7 @@ class HttpClient:
         payload: Any = None,
         headers: Mapping[str, str] | None = None,
         *,
-        call: Call | None = None,
+        call: Call = Call.OTHER,
     ) -> Response:
         """Send one request and read its response.
 
@@ -166,7 +166,7 @@ class HttpClient:
             timeout_seconds: For connecting, sending and reading together.
             payload: Sent as JSON, where given.
             headers: Further headers.
-            call: What it is for; by default what the URL tells.
+            call: What it is for, as observers are told.
 
         Raises:
             KratosUnreached: No connection could be made, or the breaker let none be
@@ -175,11 +175,12 @@ class HttpClient:
                 what Kratos did is not known.
             KratosIncompatible: The URL is not an HTTP one, or the response too large.
         """
-        watch = self._observer.call(call or call_of(method, url), method)
-        given = {**watch.headers, **(headers or {})}
+        watch = self._observer.call(call, method)
+        sent = {**watch.headers, **(headers or {})}
         outcome = LOST
         try:
-            response = await self._send(method, url, timeout_seconds, payload, given)
+            request = self._request(method, url, timeout_seconds, payload, sent)
+            response = await self._send(request, timeout_seconds)
             outcome = str(response.status)
         except KratosUnreached:
             outcome = UNREACHED
@@ -188,29 +189,47 @@ class HttpClient:
             watch.end(outcome)
         return _usable(method, response)
 
-    async def _send(
+    def _request(
         self,
         method: str,
         url: str,
         seconds: float,
         payload: Any,
         headers: dict[str, str],
-    ) -> Response:
-        """Send a request if the breakers of its API let it pass."""
+    ) -> httpx.Request:
         try:
-            target = httpx.URL(url)
-        except httpx.InvalidURL as error:
+            target, content = httpx.URL(url), None
+            if target.userinfo:  # aiohttp takes none in a URL beside a header
+                basic = f"{target.username}:{target.password}".encode()
+                headers["Authorization"] = f"Basic {base64.b64encode(basic).decode()}"
+                target = target.copy_with(userinfo=b"")
+            if payload is not None:
+                headers["Content-Type"] = "application/json"
+                content = json.dumps(payload).encode()
+            # What waits for longer would have too little time left for the response.
+            wait = seconds / 2
+            return self._http.build_request(
+                method,
+                target,
+                content=content,
+                headers=headers,
+                timeout=httpx.Timeout(
+                    seconds, connect=min(CONNECT_SECONDS, wait), pool=wait
+                ),
+            )
+        except (httpx.InvalidURL, ValueError) as error:
             raise _translated(error) from None
-        breakers = self._breakers[target.netloc]
+
+    async def _send(self, request: httpx.Request, seconds: float) -> Response:
+        """Send a request if the breakers of its API let it pass."""
+        breakers = self._breakers[request.url.netloc]
         for breaker in breakers.values():
             breaker.refuse_resting()
-        breaker = breakers[method]
+        breaker = breakers[request.method]
         breaker.admit()
         try:
             async with asyncio.timeout(seconds):
-                response = await self._exchange(
-                    method, target, seconds, payload, headers
-                )
+                response = await self._receive(request)
         except tuple(theirs for theirs, _ in _ERRORS) as error:
             ours = _translated(error)
             if isinstance(ours, KratosUnavailable):
@@ -222,29 +241,9 @@ class HttpClient:
             breaker.answered()
         return response
 
-    async def _exchange(
-        self,
-        method: str,
-        url: httpx.URL,
-        seconds: float,
-        payload: Any,
-        headers: dict[str, str],
-    ) -> Response:
+    async def _receive(self, request: httpx.Request) -> Response:
         """Send a request, and read its response up to the bound as it comes."""
-        content, auth = None, None
-        if payload is not None:
-            content = json.dumps(payload).encode()
-            headers["Content-Type"] = "application/json"
-        if url.userinfo:  # aiohttp takes no credentials in a URL beside a header
-            auth = httpx.BasicAuth(url.username, url.password)
-            url = url.copy_with(userinfo=b"")
-        # What waits for longer would have too little time left for the response.
-        wait = seconds / 2
-        timeout = httpx.Timeout(seconds, connect=min(CONNECT_SECONDS, wait), pool=wait)
-        request = self._http.build_request(
-            method, url, content=content, headers=headers, timeout=timeout
-        )
-        response = await self._http.send(request, auth=auth, stream=True)
+        response = await self._http.send(request, stream=True)
         body = bytearray()
         try:
             async for part in response.aiter_raw():

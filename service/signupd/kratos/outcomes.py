@@ -8,11 +8,13 @@ leaves this room.
 from __future__ import annotations
 
 import enum
-import uuid
-from dataclasses import dataclass, field
-from typing import Any, Final
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
 
 from signupd.errors import KratosIncompatible, KratosUnavailable, Violation
+
+if TYPE_CHECKING:
+    import uuid
 
 # Ours: what our hooks have Kratos pass on.
 PROVED_ID: Final = 9999001
@@ -120,23 +122,6 @@ class Flow:
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """Our mark on an account: which sign-up made it, by which attempt."""
-
-    signup_id: uuid.UUID
-    attempt: int
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """An account as Kratos has it, as far as a sign-up is concerned."""
-
-    id: uuid.UUID
-    mark: Mark | None
-    verified: frozenset[str] = field(repr=False)
-
-
-@dataclass(frozen=True, slots=True)
 class CodeResult:
     """The answer to a code; ``identity_id`` of the account that a missing hook let be.
 
@@ -175,6 +160,11 @@ def error_id(body: Any) -> str:
     return str(error.get("id", "")) if isinstance(error, dict) else ""
 
 
+def is_flow(body: Any) -> bool:
+    """Tell a flow from other JSON, such as that of an error."""
+    return isinstance(body, dict) and "ui" in body
+
+
 def read_flow(body: Any) -> Flow:
     """Read a flow from the JSON of an answer.
 
@@ -197,35 +187,6 @@ def read_flow(body: Any) -> Flow:
         return Flow(str(body["id"]), str(body["state"]), tuple(messages))
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise KratosIncompatible("an answer of Kratos is not a flow") from error
-
-
-def read_identity(body: Any) -> Identity:
-    """Read an identity from the JSON of an admin answer.
-
-    Raises:
-        KratosIncompatible: It is none.
-    """
-    try:
-        verified = frozenset(
-            str(address["value"])
-            for address in body.get("verifiable_addresses") or ()
-            if address["verified"]
-        )
-        return Identity(
-            uuid.UUID(body["id"]), _read_mark(body.get("metadata_admin")), verified
-        )
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise KratosIncompatible("an answer of Kratos is not an identity") from error
-
-
-def _read_mark(metadata: Any) -> Mark | None:
-    mark = metadata.get(MARK) if isinstance(metadata, dict) else None
-    if not isinstance(mark, dict):
-        return None
-    try:
-        return Mark(uuid.UUID(mark["signup_id"]), int(mark["attempt"]))
-    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
-        return None  # an operator's own entry under our name; not ours
 
 
 def trait_violations(flow: Flow) -> tuple[Violation, ...]:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 from signupd.errors import KratosIncompatible
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 _EXTENSION: Final = "ory.sh/kratos"
 _IN_PLACE: Final = ("if", "then", "else", "allOf", "anyOf", "oneOf")
@@ -96,6 +96,33 @@ def read_schema(schema_id: str, document: Any) -> IdentitySchema:
         tuple(sorted(reader.unread)),
         tuple(sorted(reader.unknown)),
     )
+
+
+def registration_schema(
+    schemas: Iterable[IdentitySchema], wanted: str | None
+) -> IdentitySchema:
+    """Choose the schema that registration uses.
+
+    Args:
+        schemas: All that Kratos has.
+        wanted: Its name; None for the only one.
+
+    Raises:
+        KratosIncompatible: There is no such schema, or several and none is named.
+    """
+    found = {schema.id: schema for schema in schemas}
+    if wanted is None and len(found) == 1:
+        (wanted,) = found
+    if wanted is None:
+        raise KratosIncompatible(
+            f"Kratos has {len(found)} identity schemas, and which of them "
+            "registration uses only IDENTITY_SCHEMA_ID can tell"
+        )
+    if wanted not in found:
+        raise KratosIncompatible(
+            "Kratos has no identity schema of the name that IDENTITY_SCHEMA_ID has"
+        )
+    return found[wanted]
 
 
 class _Reader:

@@ -145,11 +145,13 @@ END_ALL_LEASES: Final = """
     UPDATE signups SET lease_until = 0 WHERE lease <> 'none'
 """
 
+# A first mail whose outcome is unknown is left to its caller until it has expired.
 DEAD_LEASES: Final = """
     SELECT signup_id, lease_until FROM signups
     WHERE lease <> 'none'
         AND lease_until <= {now}
         AND approved_until <= {now}
+        AND (state <> 'starting' OR expire_time <= {now})
         AND (lease_until, signup_id) > (:after_until, :after_id)
     ORDER BY lease_until, signup_id
     LIMIT :batch

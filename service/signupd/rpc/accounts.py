@@ -15,7 +15,7 @@ from signupd.rpc.deadline import within_deadline
 from signupd.rpc.responses import account_message
 
 if TYPE_CHECKING:
-    from signupd.kratos.identities import Identities
+    from signupd.kratos.admin import AdminApi
     from signupd.rpc.interceptor import Context
     from signupd.signup.work import Work
 
@@ -24,20 +24,20 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
     """Serves AccountService.
 
     Args:
-        identities: Kratos' identities.
+        admin: Kratos' admin API.
         work: Where look-ups run. No two share a run: the second might be told what
             was true before it was asked.
     """
 
-    def __init__(self, identities: Identities, work: Work) -> None:
-        self._identities = identities
+    def __init__(self, admin: AdminApi, work: Work) -> None:
+        self._admin = admin
         self._work = work
 
     async def GetAccount(
         self, request: pb.GetAccountRequest, context: Context
     ) -> pb.GetAccountResponse:
         """Look up one account."""
-        job = partial(get_account, self._identities, requests.account_key(request))
+        job = partial(get_account, self._admin, requests.account_key(request))
         account = await within_deadline(
             context, partial(self._work.begin, None, job), late=KratosUnavailable
         )
@@ -48,7 +48,7 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
     ) -> pb.BatchGetAccountsResponse:
         """Look up many accounts."""
         ids = requests.identity_ids_of(request)
-        job = partial(batch_get_accounts, self._identities, ids)
+        job = partial(batch_get_accounts, self._admin, ids)
         accounts = await within_deadline(
             context, partial(self._work.begin, None, job), late=KratosUnavailable
         )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 from kratos_signup.v1 import account_service_pb2 as accounts_pb
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from signupd.kratos.identities import AccountState, PasswordStatus
+from signupd.kratos.identity import AccountState, PasswordStatus
 from signupd.kratos.outcomes import Delivery
 from signupd.ledger.record import State
 

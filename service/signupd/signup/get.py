@@ -53,7 +53,7 @@ async def _delivery(deps: Deps, record: Record) -> Delivery | None:
     address = open_contents(deps.keys, record).address
     sent = datetime.fromtimestamp(record.send_time / SECOND, UTC)
     try:
-        return await deps.kratos.code_delivery(address, sent - CLOCK_SKEW)
+        return await deps.kratos.admin.code_delivery(address, sent - CLOCK_SKEW)
     except (KratosUnavailable, KratosIncompatible) as error:
         deps.log.warning("courier_not_asked", why=error.detail)
         return None

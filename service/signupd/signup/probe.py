@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from signupd.errors import KratosUnavailable, SignupdError
-from signupd.kratos.identities import ADDRESS_TRAIT
+from signupd.kratos.identity import ADDRESS_TRAIT
 from signupd.kratos.outcomes import PasswordAnswer
 
 if TYPE_CHECKING:
@@ -61,9 +61,9 @@ async def probe(
         KratosUnavailable: It did not answer; what it may have stored is deleted.
     """
     address = probe_address()
-    flow_id = await kratos.open_registration()
+    flow_id = await kratos.public.open_registration()
     try:
-        result = await kratos.submit_password(
+        result = await kratos.public.submit_password(
             flow_id, {**traits, ADDRESS_TRAIT: address}, secrets.token_urlsafe(24)
         )
     except KratosUnavailable:
@@ -90,9 +90,9 @@ async def _clean_up(
     """
     left = None
     try:
-        left = await kratos.find_identity(address)
+        left = await kratos.admin.find_identity(address)
         if left is not None:
-            await kratos.delete_identity(left.id)
+            await kratos.admin.delete_identity(left.id)
     except SignupdError as error:
         log.warning("probe_left_behind", probe=address, why=error.detail)
     return left is not None

@@ -81,7 +81,7 @@ async def _grant(
     asked = "" if request_id is None else str(request_id)
     contents = replace(
         contents,
-        pending_flow_id=await deps.kratos.open_registration(),
+        pending_flow_id=await deps.kratos.public.open_registration(),
         resends=(*contents.resends, asked),
     )
     now = still_due(deps, found.record)
@@ -97,7 +97,7 @@ async def _send(
     flow_id = contents.pending_flow_id
     counted = await further_mail(deps, record.address_digest, contents)
     try:
-        await deps.kratos.send_code(flow_id, contents.traits, contents.locale)
+        await deps.kratos.public.send_code(flow_id, contents.traits, contents.locale)
     except (TraitsInvalid, KratosUnreached, KratosFlowGone) as error:
         await uncount(deps, counted)
         await deps.ledger.change(record, **transitions.resend_uncounted(before))

@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from signupd.errors import KratosIncompatible, TraitsInvalid, Violation
-from signupd.kratos.identities import ADDRESS_TRAIT
+from signupd.kratos.identity import ADDRESS_TRAIT
+from signupd.kratos.schema import registration_schema
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     import structlog
 
+    from signupd.kratos.public import PublicApi
     from signupd.kratos.schema import IdentitySchema
 
 # A schema changes with a deployment of Kratos; one request so often finds out.
@@ -31,18 +33,11 @@ _NOT_YOURS: Final = (
 )
 
 
-class Source(Protocol):
-    """Where schemas come from."""
-
-    async def of_registration(self, wanted: str | None) -> IdentitySchema:
-        """Read the one that registration uses."""
-
-
 class SchemaRules:
     """Holds sign-ups against the identity schema, read anew once a minute.
 
     Args:
-        source: Kratos' schemas.
+        public: Kratos' public API.
         wanted: The name of the one that registration uses; None for the only one.
         log: Faults go there.
         clock: Monotonic seconds.
@@ -50,12 +45,12 @@ class SchemaRules:
 
     def __init__(
         self,
-        source: Source,
+        public: PublicApi,
         wanted: str | None,
         log: structlog.typing.FilteringBoundLogger,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._source = source
+        self._public = public
         self._wanted = wanted
         self._log = log
         self._clock = clock
@@ -94,7 +89,8 @@ class SchemaRules:
 
     async def _read(self) -> None:
         try:
-            schema = await self._source.of_registration(self._wanted)
+            schemas = await self._public.schemas()
+            schema = registration_schema(schemas, self._wanted)
             _demand_fit(schema)
         except KratosIncompatible as error:
             self._log.error("kratos_incompatible", why=error.detail)

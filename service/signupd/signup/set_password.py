@@ -41,7 +41,7 @@ from signupd.signup.settle import (
 if TYPE_CHECKING:
     import uuid
 
-    from signupd.kratos.outcomes import Identity
+    from signupd.kratos.identity import Identity
     from signupd.ledger.ledger import Found
     from signupd.signup.deps import Deps
 
@@ -94,7 +94,7 @@ async def set_password(deps: Deps, token: str, password: str) -> Answer:
             raise PasswordAttemptsExhausted
         contents = open_contents(deps.keys, record)
         check_password(password, Address(contents.address), deps.rules)
-        flow_id = await deps.kratos.open_registration()
+        flow_id = await deps.kratos.public.open_registration()
         leased = await _grant(deps, record, flow_id, password)
         attempt = Attempt(record, leased, contents)
         return await _submit(deps, attempt, flow_id, password)
@@ -130,7 +130,7 @@ async def _submit(deps: Deps, attempt: Attempt, flow_id: str, password: str) -> 
     """Post the password under the row's lease, and write down what came of it."""
     traits = attempt.contents.traits
     try:
-        result = await deps.kratos.submit_password(flow_id, traits, password)
+        result = await deps.kratos.public.submit_password(flow_id, traits, password)
     except KratosUnreached:
         await _give_back(deps, attempt)
         raise
@@ -168,7 +168,7 @@ async def _created(deps: Deps, attempt: Attempt, result: PasswordResult) -> Answ
     if stored is None:
         raise AssertionError("an account is stored, and it has an id")
     try:
-        account = await deps.kratos.find_identity(attempt.contents.address)
+        account = await deps.kratos.admin.find_identity(attempt.contents.address)
     except SignupdError:
         await note_stored(deps, attempt.record, stored)
         raise
@@ -216,7 +216,7 @@ async def _look(deps: Deps, attempt: Attempt, trouble: SignupdError) -> Answer:
 async def _look_up(deps: Deps, attempt: Attempt) -> Identity | None:
     """Look the address up; leave the row to be settled where Kratos cannot say."""
     try:
-        return await deps.kratos.find_identity(attempt.contents.address)
+        return await deps.kratos.admin.find_identity(attempt.contents.address)
     except SignupdError:
         await deps.ledger.change(attempt.record, **transitions.undecided())
         raise
@@ -232,6 +232,6 @@ async def _finish(deps: Deps, record: Record, account: Identity) -> Answer:
 async def _end_sessions(deps: Deps, identity_id: uuid.UUID) -> None:
     """End the session that Kratos stores with the account; nobody holds its token."""
     try:
-        await deps.kratos.end_sessions(identity_id)
+        await deps.kratos.admin.end_sessions(identity_id)
     except SignupdError as error:
         deps.log.warning("session_left", identity_id=str(identity_id), why=error.detail)

@@ -23,7 +23,7 @@ from signupd.signup.contents import Contents, open_contents, seal_contents
 from signupd.signup.events import Event
 
 if TYPE_CHECKING:
-    from signupd.kratos.outcomes import Identity
+    from signupd.kratos.identity import Identity
     from signupd.signup.deps import Deps
 
 
@@ -60,7 +60,7 @@ async def delete_ghost(deps: Deps, record: Record, identity_id: uuid.UUID) -> No
     It is the one account that may be deleted: an answer to our own POST named it.
     """
     try:
-        await deps.kratos.delete_identity(identity_id)
+        await deps.kratos.admin.delete_identity(identity_id)
     except SignupdError:
         await note_stored(deps, record, identity_id)
         raise
@@ -80,11 +80,11 @@ async def _lay_ghost(deps: Deps, record: Record) -> Record | None:
     if not contents.stored_id:
         return None
     stored = uuid.UUID(contents.stored_id)
-    account = await deps.kratos.find_identity(contents.address)
+    account = await deps.kratos.admin.find_identity(contents.address)
     named = account is not None and account.id == stored
     if account is not None and named and is_whole(record, contents.address, account):
         return None
-    await deps.kratos.delete_identity(stored)
+    await deps.kratos.admin.delete_identity(stored)
     # The flow that made it is used up.
     laid = replace(contents, stored_id="", flow_id="")
     sealed = seal_contents(deps.keys, record.signup_id, laid)
@@ -144,7 +144,7 @@ async def sent_again(deps: Deps, record: Record, contents: Contents) -> Record:
 async def mail_went(deps: Deps, flow_id: str) -> bool:
     """After a lost answer, ask the flow whether its mail went."""
     try:
-        state = await deps.kratos.flow_state(flow_id)
+        state = await deps.kratos.public.flow_state(flow_id)
     except (KratosUnavailable, KratosIncompatible):
         return False
     return state is FlowState.SENT_EMAIL
@@ -152,16 +152,16 @@ async def mail_went(deps: Deps, flow_id: str) -> bool:
 
 async def _settle_code(deps: Deps, record: Record) -> Record:
     contents = open_contents(deps.keys, record)
-    state = await deps.kratos.flow_state(contents.flow_id)
+    state = await deps.kratos.public.flow_state(contents.flow_id)
     if state is FlowState.PASSED_CHALLENGE:
-        account = await deps.kratos.find_identity(contents.address)
+        account = await deps.kratos.admin.find_identity(contents.address)
         return await conclude_code(deps, record, account)
     return await deps.ledger.change(record, **transitions.lease_ended())
 
 
 async def _settle_password(deps: Deps, record: Record) -> Record:
     contents = open_contents(deps.keys, record)
-    account = await deps.kratos.find_identity(contents.address)
+    account = await deps.kratos.admin.find_identity(contents.address)
     if account is not None:
         return await conclude_password(deps, record, account)
     if transitions.at_work(record, deps.ledger.now()):
@@ -173,7 +173,8 @@ async def _settle_password(deps: Deps, record: Record) -> Record:
 async def _settle_mail(deps: Deps, record: Record) -> Record:
     """Find out whether a resend went; a first mail is StartSignup's own affair."""
     contents = open_contents(deps.keys, record)
-    if await deps.kratos.flow_state(contents.pending_flow_id) is FlowState.SENT_EMAIL:
+    state = await deps.kratos.public.flow_state(contents.pending_flow_id)
+    if state is FlowState.SENT_EMAIL:
         return await sent_again(deps, record, contents)
     # As far as Kratos knows it never went; so a repeat with its request id must send.
     contents = replace(contents, pending_flow_id="", resends=contents.resends[:-1])

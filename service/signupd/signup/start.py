@@ -95,7 +95,7 @@ async def _begin(
     client = client_of(deps.keys, request.client_ip)
     async with first_mail(deps, digest, client) as counted:
         await deps.gate.prove(traits)
-        flow_id = await deps.kratos.open_registration()
+        flow_id = await deps.kratos.public.open_registration()
         contents = Contents(
             address.text, traits, request.locale, flow_id, client=client
         )
@@ -139,14 +139,15 @@ async def _outcome(deps: Deps, found: Found) -> Answer | None:
 async def _resume(deps: Deps, found: Found) -> Answer:
     """Carry on where a call died, or lost Kratos' answer, before it knew of a mail."""
     record, contents = found.record, open_contents(deps.keys, found.record)
-    if await deps.kratos.flow_state(contents.flow_id) is FlowState.SENT_EMAIL:
+    if await deps.kratos.public.flow_state(contents.flow_id) is FlowState.SENT_EMAIL:
         return await _sent(deps, record, contents)
     if record.sends >= min(MAX_FIRST_MAILS, deps.rules.sends):
         # No token was ever told: when this sign-up is over the request may begin anew.
         wait = record.expire_time - found.now
         raise SendLimitReached(retry_after_seconds=wait / SECOND)
     async with first_mail(deps, record.address_digest, contents.client) as counted:
-        contents = replace(contents, flow_id=await deps.kratos.open_registration())
+        flow_id = await deps.kratos.public.open_registration()
+        contents = replace(contents, flow_id=flow_id)
         sealed = seal_contents(deps.keys, record.signup_id, contents)
         sends = record.sends + 1
         record = await deps.ledger.change(
@@ -160,7 +161,9 @@ async def _send(
 ) -> Answer:
     """Have the mail sent under the row's lease, and write down what came of it."""
     try:
-        await deps.kratos.send_code(contents.flow_id, contents.traits, contents.locale)
+        await deps.kratos.public.send_code(
+            contents.flow_id, contents.traits, contents.locale
+        )
     except (TraitsInvalid, KratosUnreached, KratosFlowGone):
         await uncount(deps, counted)  # no mail went: as if never asked for
         await _take_back(deps, record, record.sends - 1)

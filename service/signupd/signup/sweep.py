@@ -107,11 +107,7 @@ async def _settle_dead(deps: Deps, backlog: Backlog) -> tuple[int, int]:
 
 
 async def _settle_one(deps: Deps, signup_id: uuid.UUID) -> bool:
-    """Move one row on, and tell whether it moved.
-
-    What did not must not count: it would hide that a batch brought nothing, and keep
-    the sweeper at it without a pause.
-    """
+    """Move one row on, and return whether it moved."""
     found = await deps.ledger.find(signup_id)
     if found is None:
         return False

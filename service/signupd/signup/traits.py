@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Final
 
 from signupd.errors import TraitsInvalid, Violation
-from signupd.kratos.identities import ADDRESS_TRAIT
+from signupd.kratos.identity import ADDRESS_TRAIT
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

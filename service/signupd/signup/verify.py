@@ -161,7 +161,7 @@ async def _submit(deps: Deps, attempt: Attempt) -> CodeResult | None:
     """
     contents, record = attempt.contents, attempt.record
     try:
-        return await deps.kratos.submit_code(
+        return await deps.kratos.public.submit_code(
             contents.flow_id, contents.traits, attempt.code
         )
     except KratosUnreached:
@@ -187,7 +187,7 @@ async def _after_lost_answer(deps: Deps, contents: Contents, code: str) -> CodeR
     """Ask the flow; if it does not say, the same code once more will tell."""
     if await _passed(deps, contents):
         return CodeResult(CodeAnswer.PROVED)
-    result = await deps.kratos.submit_code(
+    result = await deps.kratos.public.submit_code(
         contents.flow_id, contents.traits, code, again=True
     )
     if result.answer is CodeAnswer.USED:
@@ -196,7 +196,7 @@ async def _after_lost_answer(deps: Deps, contents: Contents, code: str) -> CodeR
 
 
 async def _passed(deps: Deps, contents: Contents) -> bool:
-    state = await deps.kratos.flow_state(contents.flow_id)
+    state = await deps.kratos.public.flow_state(contents.flow_id)
     return state is FlowState.PASSED_CHALLENGE
 
 
@@ -204,7 +204,7 @@ async def _proved(deps: Deps, attempt: Attempt) -> Answer:
     """Look the address up, which is not done before the proof."""
     record = attempt.record
     try:
-        account = await deps.kratos.find_identity(attempt.contents.address)
+        account = await deps.kratos.admin.find_identity(attempt.contents.address)
         record = await conclude_code(deps, record, account)
     except SignupdError:
         await deps.ledger.change(record, **transitions.undecided())

@@ -1,0 +1,229 @@
+"""Identities and sessions, read from Kratos' JSON. No hash leaves this module."""
+
+from __future__ import annotations
+
+import enum
+import uuid
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from signupd.errors import KratosIncompatible
+from signupd.kratos.outcomes import MARK
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterator
+
+# The trait that holds an identity's address.
+ADDRESS_TRAIT: Final = "email"
+_EMAIL: Final = "email"
+_CODE: Final = "code"
+_PASSWORD: Final = "password"  # noqa: S105 - a credential's name
+# An empty webauthn credential names its owner, and no key.
+_INERT: Final = frozenset({"user_handle"})
+_ODD: Final = KeyError, TypeError, ValueError, AttributeError
+
+
+class PasswordStatus(enum.Enum):
+    """Whether an identity has a password."""
+
+    SET = enum.auto()
+    UNSET = enum.auto()
+    UNKNOWN = enum.auto()  # a migration hook tells at the first login, or not shown
+
+
+class AccountState(enum.StrEnum):
+    """Whether an identity may be used, in Kratos' words."""
+
+    ACTIVE = "active"
+    DISABLED = "inactive"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """Our mark on an identity: which sign-up made it, by which attempt."""
+
+    signup_id: uuid.UUID
+    attempt: int
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """An identity as Kratos has it.
+
+    Args:
+        id: Its UUID.
+        state: Whether it may be used.
+        address: Its address trait in lower case; None where there is none.
+        verified: Its verified e-mail addresses, in lower case.
+        mark: Ours, if a sign-up made it.
+        password: Whether it has a password; UNKNOWN unless Kratos was asked to show it.
+        credentials: The kinds that hold something, or may.
+        empty: The kinds that were shown and hold nothing.
+        proved_at: When its first e-mail address was verified; None if not noted.
+        proved_address: That address; empty likewise.
+        created_at: When it was stored.
+        changed_at: The newest time that Kratos notes on it or on a part of it.
+    """
+
+    id: uuid.UUID
+    state: AccountState
+    address: str | None = field(repr=False)
+    verified: frozenset[str] = field(repr=False)
+    mark: Mark | None
+    password: PasswordStatus
+    credentials: frozenset[str]
+    empty: frozenset[str]
+    proved_at: datetime | None
+    proved_address: str = field(repr=False)
+    created_at: datetime
+    changed_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """A session of an identity.
+
+    Args:
+        begun_at: When its owner last signed in.
+        works_until: When it lapses or has lapsed; None if it was ended before.
+        by_code: Whether the sign-in was by a code in the mail.
+    """
+
+    begun_at: datetime
+    works_until: datetime | None
+    by_code: bool
+
+
+def read_identity(body: Any, shown: Collection[str] = ()) -> Identity:
+    """Read an identity from the JSON of the admin API.
+
+    Args:
+        body: The JSON.
+        shown: The kinds of credentials whose configuration Kratos was asked to show.
+
+    Raises:
+        KratosIncompatible: It is not an identity, or lacks what it was to show.
+    """
+    try:
+        credentials = body.get("credentials") or {}
+        empty = frozenset(kind for kind in shown if _is_empty(credentials.get(kind)))
+        proved_at, proved_address = min(_proofs(body), default=(None, ""))
+        return Identity(
+            id=uuid.UUID(body["id"]),
+            state=AccountState(body["state"]),
+            address=_address(body["traits"]),
+            verified=frozenset(
+                one["value"].lower() for one in _verified_addresses(body)
+            ),
+            mark=_mark(body.get("metadata_admin")),
+            password=(
+                _password(credentials.get(_PASSWORD))
+                if _PASSWORD in shown
+                else PasswordStatus.UNKNOWN
+            ),
+            credentials=frozenset(credentials) - empty,
+            empty=empty,
+            proved_at=proved_at,
+            proved_address=proved_address,
+            created_at=_moment(body["created_at"]),
+            changed_at=max(_changes(body)),
+        )
+    except _ODD as error:
+        raise KratosIncompatible("an answer of Kratos is not an identity") from error
+
+
+def read_session(body: Any) -> Session:
+    """Read a session from the JSON of the admin API.
+
+    Raises:
+        KratosIncompatible: It is not a session.
+    """
+    try:
+        return Session(
+            begun_at=max(_moment(body["authenticated_at"]), _moment(body["issued_at"])),
+            works_until=_moment(body["expires_at"]) if body["active"] else None,
+            by_code=any(
+                method["method"] == _CODE
+                for method in body["authentication_methods"] or ()
+            ),
+        )
+    except _ODD as error:
+        raise KratosIncompatible("an answer of Kratos is not a session") from error
+
+
+def _mark(metadata: Any) -> Mark | None:
+    mark = metadata.get(MARK) if isinstance(metadata, dict) else None
+    if not isinstance(mark, dict):
+        return None
+    try:
+        return Mark(uuid.UUID(mark["signup_id"]), int(mark["attempt"]))
+    except (*_ODD, OverflowError):
+        return None  # an operator's own entry under our name
+
+
+def _password(credential: Any) -> PasswordStatus:
+    """Tell whether a password credential has a password.
+
+    Kratos makes an empty one for every identity with an identifier.
+    """
+    if credential is None:
+        return PasswordStatus.UNSET
+    config = credential["config"]
+    if config.get("hashed_password"):
+        return PasswordStatus.SET
+    # Kratos asks the migration hook only where there is no hash.
+    if config.get("use_password_migration_hook"):
+        return PasswordStatus.UNKNOWN
+    return PasswordStatus.UNSET
+
+
+def _is_empty(credential: Any) -> bool:
+    """Tell whether a credential is there and holds nothing at all.
+
+    Anything set in it that is not known here counts as something.
+    """
+    if credential is None:
+        return False
+    config = credential["config"]
+    return not any(value for name, value in config.items() if name not in _INERT)
+
+
+def _address(traits: dict[str, Any]) -> str | None:
+    """Read the address trait, which an operator's schema need not have."""
+    address = traits.get(ADDRESS_TRAIT)
+    return address.lower() if isinstance(address, str) else None
+
+
+def _verified_addresses(body: Any) -> Iterator[Any]:
+    for address in body.get("verifiable_addresses") or ():
+        if address["verified"] is True and address["via"] == _EMAIL:
+            yield address
+
+
+def _proofs(body: Any) -> Iterator[tuple[datetime, str]]:
+    """Give the verified addresses of which Kratos notes when they were verified."""
+    for address in _verified_addresses(body):
+        if address.get("verified_at"):
+            yield _moment(address["verified_at"]), str(address["value"])
+
+
+def _changes(body: Any) -> Iterator[datetime]:
+    """Give every time at which Kratos has changed the identity, or a part of it."""
+    yield _moment(body["updated_at"])
+    if body.get("state_changed_at"):
+        yield _moment(body["state_changed_at"])
+    parts = [
+        *(body.get("credentials") or {}).values(),
+        *(body.get("verifiable_addresses") or ()),
+        *(body.get("recovery_addresses") or ()),
+    ]
+    yield from (_moment(part["updated_at"]) for part in parts if part is not None)
+    yield from (at for at, _ in _proofs(body))
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without a zone")
+    return moment
