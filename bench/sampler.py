@@ -56,11 +56,11 @@ PARTS = tuple(
         r"sqlalchemy|greenlet": SQLALCHEMY,
         r"aiosqlite/|sqlite3|psycopg|libpq": DRIVER,
         r"httpx": "httpx",
-        r"kratos/http\.py|httptools": HTTP,
+        r"aiohttp/web": HOOK_PORT,
+        r"kratos/http\.py|httpx|aiohttp": HTTP,
         r"aiohttp|multidict|yarl|propcache|frozenlist|aiosignal|attrs? ": HTTP,
         r"json/|_json\.": "JSON",
         r"sealing\.py|cryptography|_rust\.abi3|hmac\.py|libcrypto": "sealing",
-        r"signupd/httpd/": HOOK_PORT,
         r"signupd/": "ours",
         r"uvloop/|asyncio/|selectors\.py": EVENT_LOOP,
     }.items()
@@ -106,7 +106,7 @@ def part_of(frames: list[str]) -> str:
     if LOGGING in parts:
         return LOGGING  # its JSON too
     part = next(iter(parts), REST)
-    served = any("signupd/httpd/" in frame for frame in frames)
+    served = any("aiohttp/web" in frame for frame in frames)
     return HOOK_PORT if part == HTTP and served else part
 
 

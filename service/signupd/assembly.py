@@ -9,7 +9,7 @@ from signupd.kratos.admin import AdminApi
 from signupd.kratos.client import Kratos, Timeouts
 from signupd.kratos.http import HttpClient
 from signupd.kratos.public import PublicApi
-from signupd.ledger.engine import sqlite_file
+from signupd.ledger.database import sqlite_file
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.limits import Buckets
 from signupd.sealing import KeyRing
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from signupd.ledger.database import Database
     from signupd.observer import Observer
     from signupd.settings import Settings
+    from signupd.signup.events import Events
 
 # Where Kratos calls a hook: a dead one costs it three tries and 3 s, a slow one more.
 _HOOKED_TIMEOUT_SECONDS: Final = 30.0
@@ -54,6 +55,7 @@ def deps_of(
     settings: Settings,
     kratos: Kratos,
     database: Database,
+    events: Events,
     log: structlog.typing.FilteringBoundLogger,
 ) -> Deps:
     """Make what the steps of a sign-up work with."""
@@ -65,6 +67,7 @@ def deps_of(
         rules=_rules(settings),
         gate=Gate(kratos, log),
         schema=SchemaRules(kratos.public, settings.identity_schema_id, log),
+        events=events,
         log=log,
     )
 

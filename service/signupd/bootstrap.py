@@ -7,8 +7,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Final
 
-from aiohttp import web
-
 from signupd.assembly import deps_of, kratos_of, micros, secret
 from signupd.errors import (
     KratosIncompatible,
@@ -17,20 +15,18 @@ from signupd.errors import (
 )
 from signupd.front import credentials_of, server_of
 from signupd.hooks import Hooks
-from signupd.httpd.server import HttpServer
 from signupd.ledger.backlog import Backlog
-from signupd.ledger.database import Database, steady_clock
-from signupd.ledger.engine import open_engine
-from signupd.ledger.outbox import Outbox
-from signupd.ledger.schema import demand_usable, migrate
+from signupd.ledger.database import make_database, steady_clock
+from signupd.ledger.schema import demand_usable, is_up_to_date, migrate
 from signupd.observer import Both
 from signupd.signup.approve import approve
+from signupd.signup.events import Events
 from signupd.signup.gate import PROOF_INTERVAL_SECONDS
 from signupd.signup.sweep import Swept, pause, sweep
 from signupd.signup.work import Work
 from signupd.telemetry.metrics import Metrics
 from signupd.telemetry.probes import Telemetry
-from signupd.web import listen
+from signupd.web import listen, runner_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -66,24 +62,20 @@ class Service:
         metrics = Metrics(time.monotonic)
         observer = metrics if tracing is None else Both(metrics, tracing)
         self._kratos = kratos_of(settings, observer)
-        self._database = Database(
-            open_engine(settings.ledger_url), clock or steady_clock()
-        )
-        self.deps = deps_of(settings, self._kratos, self._database, log)
+        self._database = make_database(settings.ledger_url, clock or steady_clock())
+        events = Events(log, metrics)
+        self.deps = deps_of(settings, self._kratos, self._database, events, log)
         self.backlog = Backlog(self._database, settings.sweep_batch)
-        self._outbox = Outbox(self._database)
         self._work = Work()
         # Apart from the callers' work: it must not take of what they may have at once.
         self._chores = Work()
         hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
-        self._hooks = HttpServer(hooks.answer, log)
+        self._hooks = runner_of(hooks.app(), log, "hook port")
         self._server = server_of(
             settings, self.deps, self._kratos.admin, self._work, observer
         )
-        self._telemetry = Telemetry(
-            self.backlog, self._outbox, self.deps.tally, metrics, time.monotonic
-        )
-        self._metrics = web.AppRunner(self._telemetry.app(), access_log=None)
+        self._telemetry = Telemetry(self.backlog, metrics, time.monotonic)
+        self._metrics = runner_of(self._telemetry.app(), log, "metrics port")
         self._loops: list[asyncio.Task[None]] = []
         self.port = 0
         self.hook_port = 0
@@ -102,7 +94,7 @@ class Service:
         self.port = self._server.listen(self._settings.listen, credentials)
         await self.open_ledger(alone=True)
         await self._name_unopened()
-        self.hook_port = await self._hooks.listen(self._settings.hook_listen)
+        self.hook_port = await listen(self._hooks, self._settings.hook_listen)
         if self._settings.metrics_listen:
             address = self._settings.metrics_listen
             self.metrics_port = await listen(self._metrics, address)
@@ -140,7 +132,7 @@ class Service:
             await self._server.stop(self._settings.drain_seconds)
         await self._work.drain()
         await self._chores.drain()
-        await self._hooks.close()
+        await self._hooks.cleanup()
         await self._metrics.cleanup()
         await self._kratos.close()
         await self._database.close()
@@ -158,25 +150,21 @@ class Service:
         Raises:
             LedgerUnavailable: As ``demand_usable``.
         """
-        url = self._settings.ledger_url
-        if not self._database.shared:
-            await migrate(url)
-            if alone:
-                await self.backlog.end_all_leases()
-        else:
-            await demand_usable(url)
-        await self._database.set_clock()
+        await self._database.open()
+        if self._database.shared:
+            await demand_usable(self._database)
+        elif not await is_up_to_date(self._database):
+            await migrate(self._settings.ledger_url)
+        if alone and not self._database.shared:
+            await self.backlog.end_all_leases()
+        await self._database.read_clock()
 
     async def sweep(self) -> Swept:
         """Do one round of sweeping, to its end whatever becomes of the caller."""
         return await self._chores.run(
             None,
             lambda: sweep(
-                self.deps,
-                self.backlog,
-                self._outbox,
-                batch=self._settings.sweep_batch,
-                retention=micros(self._settings.retention),
+                self.deps, self.backlog, retention=micros(self._settings.retention)
             ),
         )
 

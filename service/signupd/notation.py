@@ -23,7 +23,7 @@ from pydantic import (
 from yarl import URL
 
 from signupd.grants import read_grants
-from signupd.ledger.engine import sqlite_file
+from signupd.ledger.database import sqlite_file
 from signupd.sealing import KEY_BYTES
 
 MIN_HOOK_KEY_CHARS: Final = 16

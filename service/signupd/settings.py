@@ -19,7 +19,7 @@ from signupd.certificates import (
     CertificatesUnusable,
     read_certificates,
 )
-from signupd.ledger.engine import sqlite_file
+from signupd.ledger.database import sqlite_file
 from signupd.notation import (
     Address,
     Grants,

@@ -1,25 +1,158 @@
-"""Serving a small web application on an address of ours."""
+"""Serving a small web application on a port of ours, within limits."""
 
 from __future__ import annotations
 
-from aiohttp import web
+import asyncio
+import logging
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import hdrs, http_exceptions, web
 
 from signupd.notation import endpoint
+
+if TYPE_CHECKING:
+    import structlog
+    from aiohttp.typedefs import Handler, Middleware
+
+# What is left of a refused body is read and dropped for so long: a connection closed
+# with unread data would be reset, and the refusal lost with it.
+LINGER_SECONDS: Final = 1.0
+# The server's own work has ended by then. An answer to another replica's call takes
+# milliseconds, and Kratos retries if there is none.
+SHUTDOWN_SECONDS: Final = 5.0
+# Of a head: our paths are short, Kratos sends ten header fields, a mesh adds as many.
+MAX_LINE_BYTES: Final = 1024
+MAX_FIELD_BYTES: Final = 8 * 1024
+MAX_FIELDS: Final = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much clients can take of a port.
+
+    Args:
+        max_requests: Requests at work at once; others get a 503. At most 128 of our
+            calls to Kratos are under way, and each calls at most one hook. As many
+            again are left for other replicas' calls and for strangers at Kratos'
+            public API. Kratos retries twice, a second or two apart.
+        request_seconds: For one request, its body's arrival included. A ledger that is
+            away ends both calls of an approval after 10 s each, and "not now" says more
+            than a 503. The client of Kratos' hooks waits for 30 s.
+        idle_seconds: How long a connection is kept without a complete head. Go's
+            clients close an idle connection after 90 s. If we closed it first, a
+            request could be on its way to us just then.
+    """
+
+    max_requests: int = 256
+    request_seconds: float = 20.0
+    idle_seconds: float = 120.0
+
+
+LIMITS: Final = Limits()
+
+
+def runner_of(
+    app: web.Application,
+    log: structlog.typing.FilteringBoundLogger,
+    port: str,
+    limits: Limits = LIMITS,
+) -> web.AppRunner:
+    """Prepare to serve a web application.
+
+    Args:
+        app: The application, not started yet.
+        log: Defects and timeouts are written there.
+        port: What the log calls this port.
+        limits: How much clients can take of it.
+
+    Returns:
+        What serves it from ``listen`` until its ``cleanup``. Work on a request goes on
+        even if its client goes away.
+    """
+    app.middlewares.insert(0, _limited(log, port, limits))
+    app.on_response_prepare.append(_hide_software)
+    return web.AppRunner(
+        app,
+        access_log=None,
+        logger=_library_log(),
+        handler_cancellation=False,
+        keepalive_timeout=limits.idle_seconds,
+        lingering_time=LINGER_SECONDS,
+        shutdown_timeout=SHUTDOWN_SECONDS,
+        max_line_size=MAX_LINE_BYTES,
+        max_field_size=MAX_FIELD_BYTES,
+        max_headers=MAX_FIELDS,
+        auto_decompress=False,
+    )
 
 
 async def listen(runner: web.AppRunner, address: str) -> int:
     """Serve a web application until its runner is cleaned up.
 
     Args:
-        runner: Of the application.
+        runner: By ``runner_of``.
         address: ``host:port``; port 0 takes a free one.
 
     Returns:
         The port.
 
     Raises:
-        OSError: The address cannot be had.
+        OSError: The address cannot be used.
     """
     await runner.setup()
     await web.TCPSite(runner, *endpoint(address)).start()
     return int(runner.addresses[0][1])
+
+
+def _limited(
+    log: structlog.typing.FilteringBoundLogger, port: str, limits: Limits
+) -> Middleware:
+    """Bound the number of requests at work and the time of each; hide defects."""
+    at_work = 0
+
+    @web.middleware
+    async def limited(request: web.Request, handler: Handler) -> web.StreamResponse:
+        nonlocal at_work
+        if at_work >= limits.max_requests:
+            return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
+        at_work += 1
+        try:
+            async with asyncio.timeout(limits.request_seconds):
+                return await handler(request)
+        except web.HTTPException:
+            raise
+        except TimeoutError:
+            log.warning("request_timed_out", where=port)
+            return web.Response(status=HTTPStatus.SERVICE_UNAVAILABLE)
+        except (web.RequestPayloadError, ConnectionError):
+            # The body is broken, or its client has gone away.
+            return web.Response(status=HTTPStatus.BAD_REQUEST)
+        except Exception:
+            # The last resort: nothing may leak.
+            log.exception("defect", where=port)
+            return web.Response(status=HTTPStatus.INTERNAL_SERVER_ERROR)
+        finally:
+            at_work -= 1
+
+    return limited
+
+
+async def _hide_software(_request: web.Request, response: web.StreamResponse) -> None:
+    """Do not tell versions to strangers."""
+    response.headers.popall(hdrs.SERVER, None)
+
+
+def _library_log() -> logging.Logger:
+    """Make the log of aiohttp's own complaints, without those about clients."""
+    log = logging.getLogger(__name__)
+    log.addFilter(_drop_malformed)  # has no effect the second time
+    return log
+
+
+def _drop_malformed(record: logging.LogRecord) -> bool:
+    """Drop the records of malformed requests: any client could fill the log."""
+    error = record.exc_info[1] if record.exc_info else None
+    malformed = http_exceptions.HttpProcessingError, web.RequestPayloadError
+    return not isinstance(error, malformed)

@@ -92,7 +92,7 @@ def test_log(stack: Stack, canary: Canary) -> None:
     """Nor does the log, at any level; it does not hold tokens either."""
     log = "\n".join(_without_time(line) for line in Log(stack.server).lines())
 
-    assert "signup_finished" in log
+    assert "signup_completed" in log
     assert [] == _found(canary.person.values(), log)
     assert [] == _found(canary.tokens, log)
     assert [] == _found(canary.flows, log)

@@ -6,6 +6,8 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from signupd.ledger.database import make_database
+from signupd.ledger.schema import migrate
 
 from devstack.postgres import Postgres
 from tests.doubles.clock import ClockDouble
@@ -14,6 +16,8 @@ from tests.integration.world import World
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Iterator
     from pathlib import Path
+
+    from signupd.ledger.database import Database
 
     from tests.integration.caller import Caller
 
@@ -38,6 +42,16 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 def clock() -> ClockDouble:
     """Give a clock that stands."""
     return ClockDouble()
+
+
+@pytest.fixture
+async def database(url: str, clock: ClockDouble) -> AsyncIterator[Database]:
+    """Give a ledger's database with its schema."""
+    await migrate(url)
+    made = make_database(url, clock)
+    await made.open()
+    yield made
+    await made.close()
 
 
 @pytest.fixture

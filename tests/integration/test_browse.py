@@ -9,15 +9,13 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-import sqlalchemy as sa
 from signupd.errors import LedgerUnavailable
-from signupd.ledger.browse import Browser, Entry, Happening, Wanted
-from signupd.ledger.database import Database
-from signupd.ledger.engine import open_engine
+from signupd.ledger import statements
+from signupd.ledger.browse import Browser, Entry, Wanted, browsing
+from signupd.ledger.database import make_database
 from signupd.ledger.ledger import Ledger
-from signupd.ledger.record import Event, Lease, State
-from signupd.ledger.schema import demand_usable, migrate
-from signupd.ledger.tables import signups
+from signupd.ledger.record import Lease, Record, State
+from signupd.ledger.schema import migrate
 from signupd.signup.transitions import state_shown
 
 from tests.unit.rows import record
@@ -26,7 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
 
-    from signupd.ledger.record import Record
+    from signupd.ledger.database import Database
 
     from tests.doubles.clock import ClockDouble
 
@@ -34,20 +32,18 @@ ALL = 1000
 
 
 @pytest.fixture
-async def ledger(url: str, clock: ClockDouble) -> AsyncIterator[Ledger]:
-    """Give a ledger that somebody works on."""
-    await migrate(url)
-    database = Database(open_engine(url), clock)
-    yield Ledger(database)
-    await database.close()
+def ledger(database: Database) -> Ledger:
+    """Give a ledger that a server works on."""
+    return Ledger(database)
 
 
 @pytest.fixture
-async def database(
-    ledger: Ledger, url: str, clock: ClockDouble
+async def looked_at(
+    database: Database, url: str, clock: ClockDouble
 ) -> AsyncIterator[Database]:
-    """Give the same ledger's database, to be looked at."""
-    opened = Database(open_engine(url, read_only=True), clock)
+    """Open the same ledger to look at it."""
+    opened = make_database(url, clock, read_only=True)
+    await opened.open()
     yield opened
     await opened.close()
 
@@ -71,7 +67,7 @@ async def seen(browser: Browser, wanted: Wanted, limit: int = ALL) -> list[list[
     return [[entry.signup_id.int for entry in page] async for page in pages]
 
 
-async def test_entry(ledger: Ledger, database: Database) -> None:
+async def test_entry(ledger: Ledger, looked_at: Database) -> None:
     """An entry is the row, as far as it may be looked at."""
     full = row(
         7,
@@ -89,18 +85,18 @@ async def test_entry(ledger: Ledger, database: Database) -> None:
         caller="spiffe://somebody",
     )
     await added(ledger, full, row(8))
-    entry = await Browser(database).find(full.signup_id)
+    entry = await Browser(looked_at).find(full.signup_id)
 
     assert entry is not None
     names = [field.name for field in dataclasses.fields(Entry)]
     assert {name: getattr(full, name) for name in names} == dataclasses.asdict(entry)
-    assert None is await Browser(database).find(uuid.uuid4())
+    assert None is await Browser(looked_at).find(uuid.uuid4())
 
 
 def test_nothing_secret() -> None:
     """Neither contents nor digests nor a request's id are ever read."""
     readable = {field.name for field in dataclasses.fields(Entry)}
-    columns = {column.name for column in signups.columns}
+    columns = set(Record._fields)
 
     assert {
         "epoch",
@@ -114,7 +110,7 @@ def test_nothing_secret() -> None:
     } == columns - readable
 
 
-async def test_states(ledger: Ledger, database: Database, clock: ClockDouble) -> None:
+async def test_states(ledger: Ledger, looked_at: Database, clock: ClockDouble) -> None:
     """A row's state is the one that callers are told, at every moment of its life."""
     moments = [clock() - 1, clock(), clock() + 1]
     cases = itertools.product(State, (Lease.NONE, Lease.VERIFYING), moments, moments)
@@ -125,7 +121,7 @@ async def test_states(ledger: Ledger, database: Database, clock: ClockDouble) ->
             for n, (state, lease, expire, until) in enumerate(cases)
         ),
     )
-    browser = Browser(database)
+    browser = Browser(looked_at)
     entries = [entry async for page in browser.pages(Wanted(), ALL) for entry in page]
     told = {one.signup_id: state_shown(one, clock()) for one in rows}
 
@@ -140,11 +136,11 @@ async def test_states(ledger: Ledger, database: Database, clock: ClockDouble) ->
         }
 
 
-async def test_newest_first(ledger: Ledger, database: Database) -> None:
+async def test_newest_first(ledger: Ledger, looked_at: Database) -> None:
     """Pages go on where the one before ended, also between rows of one moment."""
     rows = [row(n, create_time=n // 4) for n in (3, 9, 1, 7, 5, 0, 8, 2, 6, 4)]
     await added(ledger, *rows)
-    browser = Browser(database, page_rows=3)
+    browser = Browser(looked_at, page_rows=3)
 
     assert [[9, 8, 7], [6, 5, 4], [3, 2, 1], [0]] == await seen(browser, Wanted())
     assert [[9, 8, 7], [6, 5, 4], [3]] == await seen(browser, Wanted(), limit=7)
@@ -152,9 +148,9 @@ async def test_newest_first(ledger: Ledger, database: Database) -> None:
     assert [[9]] == await seen(browser, Wanted(), limit=1)
 
 
-async def test_exact_pages(ledger: Ledger, database: Database) -> None:
+async def test_exact_pages(ledger: Ledger, looked_at: Database) -> None:
     """No empty page comes, neither after a full one nor where nothing is."""
-    browser = Browser(database, page_rows=2)
+    browser = Browser(looked_at, page_rows=2)
     nothing = await seen(browser, Wanted())
     await added(ledger, *map(row, range(4)))
 
@@ -162,10 +158,10 @@ async def test_exact_pages(ledger: Ledger, database: Database) -> None:
     assert [[3, 2], [1, 0]] == await seen(browser, Wanted())
 
 
-async def test_new_rows_between_pages(ledger: Ledger, database: Database) -> None:
+async def test_new_rows_between_pages(ledger: Ledger, looked_at: Database) -> None:
     """A sign-up that begins meanwhile neither repeats nor hides another."""
     await added(ledger, *map(row, range(4)))
-    pages = Browser(database, page_rows=2).pages(Wanted(), ALL)
+    pages = Browser(looked_at, page_rows=2).pages(Wanted(), ALL)
     first = await anext(pages)
     await added(ledger, row(9))
     rest = [page async for page in pages]
@@ -174,7 +170,7 @@ async def test_new_rows_between_pages(ledger: Ledger, database: Database) -> Non
     assert [[3, 2], [1, 0]] == numbers
 
 
-async def test_filters(ledger: Ledger, database: Database, clock: ClockDouble) -> None:
+async def test_filters(ledger: Ledger, looked_at: Database, clock: ClockDouble) -> None:
     """By state, by address, by both."""
     ann, bob = {"address_digest": b"a" * 32}, {"address_digest": b"b" * 32}
     waiting, done = {"expire_time": clock() + 1}, {"state": State.COMPLETED}
@@ -185,7 +181,7 @@ async def test_filters(ledger: Ledger, database: Database, clock: ClockDouble) -
         row(3, **bob, **done),
         row(4, **bob, state=State.CANCELLED),
     )
-    browser = Browser(database)
+    browser = Browser(looked_at)
     completed, open_or_done = (State.COMPLETED,), (State.COMPLETED, State.CODE_REQUIRED)
 
     assert [[3, 2]] == await seen(browser, Wanted(states=completed))
@@ -195,63 +191,41 @@ async def test_filters(ledger: Ledger, database: Database, clock: ClockDouble) -
     assert [] == await seen(browser, Wanted(address_digest=b"c" * 32))
 
 
-async def test_happenings(ledger: Ledger, database: Database) -> None:
-    """A sign-up's own events, the oldest first."""
-    one, other = await added(
-        ledger, row(1, state=State.STARTING), row(2, state=State.STARTING)
-    )
-    browser = Browser(database)
-    before = await browser.happenings(one.signup_id)
-    one = await ledger.change(one, state=State.CODE_REQUIRED, state_time=30)
-    await ledger.change(other, state=State.CODE_REQUIRED, state_time=35)
-    one = await ledger.change(one, state=State.PASSWORD_REQUIRED, state_time=20)
-    await ledger.change(one, state=State.COMPLETED, state_time=40)
-
-    assert [] == before
-    assert [
-        Happening(Event.STARTED, 30),
-        Happening(Event.VERIFIED, 20),
-        Happening(Event.COMPLETED, 40),
-    ] == await browser.happenings(one.signup_id)
-
-
-async def test_read_only(ledger: Ledger, database: Database) -> None:
+async def test_read_only(ledger: Ledger, looked_at: Database) -> None:
     """The database itself refuses changes from who only looks."""
     (one,) = await added(ledger, row(1))
     with pytest.raises(LedgerUnavailable):
-        await Ledger(database).change(one, sends=9)
+        await Ledger(looked_at).change(one, sends=9)
     with pytest.raises(LedgerUnavailable):
-        await Ledger(database).add(row(2))
+        await Ledger(looked_at).add(row(2))
 
-    assert [[1]] == await seen(Browser(database), Wanted())
+    assert [[1]] == await seen(Browser(looked_at), Wanted())
     found = await ledger.find(one.signup_id)
     assert found is not None
     assert one == found.record
 
 
-async def test_beside_a_writer(ledger: Ledger, database: Database, url: str) -> None:
+async def test_beside_a_writer(
+    ledger: Ledger, database: Database, looked_at: Database
+) -> None:
     """Who looks does not wait for a change that is under way."""
-    await added(ledger, row(1))
-    engine = open_engine(url, transactions=True)
-    with engine.begin() as connection:
-        connection.execute(signups.update().values(sends=9))
-        entry = await Browser(database).find(uuid.UUID(int=1))
-        connection.rollback()
-    engine.dispose()
+    (one,) = await added(ledger, row(1))
+    change = statements.change(frozenset({"sends"}), unapproved=False)
+    async with database.transaction() as connection:
+        await connection.execute(
+            change, to_sends=9, is_signup_id=one.signup_id, is_epoch=one.epoch
+        )
+        entry = await Browser(looked_at).find(one.signup_id)
 
     assert entry is not None
-    assert 1 == entry.sends
+    assert one.sends == entry.sends
 
 
-async def test_no_ledger(tmp_path: Path, clock: ClockDouble) -> None:
+async def test_no_ledger(tmp_path: Path) -> None:
     """Looking for a ledger that is not there makes none."""
-    url = f"sqlite:///{tmp_path}/ledger.db"
-    database = Database(open_engine(url, read_only=True), clock)
-    with pytest.raises(LedgerUnavailable):
-        await Browser(database).find(uuid.uuid4())
-    with pytest.raises(LedgerUnavailable):
-        await demand_usable(url)
-    await database.close()
+    with pytest.raises(LedgerUnavailable, match="there is no ledger"):
+        async with browsing(f"sqlite:///{tmp_path}/ledger.db"):
+            raise AssertionError("opened")
 
     assert not (tmp_path / "ledger.db").exists()
 
@@ -261,13 +235,13 @@ async def test_after_a_crash(tmp_path: Path, clock: ClockDouble) -> None:
     (tmp_path / "left").mkdir()
     url = f"sqlite:///{tmp_path}/ledger.db"
     await migrate(url)
-    database = Database(open_engine(url), clock)
+    database = make_database(url, clock)
     await added(Ledger(database), row(1))
     for name in ("ledger.db", "ledger.db-wal"):
         shutil.copy(tmp_path / name, tmp_path / "left" / name)
     await database.close()
-    engine = open_engine(f"sqlite:///{tmp_path}/left/ledger.db", read_only=True)
-    left = Database(engine, clock)
+    url = f"sqlite:///{tmp_path}/left/ledger.db"
+    left = make_database(url, clock, read_only=True)
     found = await seen(Browser(left), Wanted())
     await left.close()
 
@@ -277,9 +251,9 @@ async def test_after_a_crash(tmp_path: Path, clock: ClockDouble) -> None:
 @pytest.mark.parametrize("name", ["a b.db", "50%.db", "a#b.db", "ä%20.db", "-.db"])
 async def test_odd_names(tmp_path: Path, clock: ClockDouble, name: str) -> None:
     """A file's name may hold what a URI's may not."""
-    url = sa.URL.create("sqlite", database=str(tmp_path / name)).render_as_string()
+    url = f"sqlite:///{tmp_path / name}"
     await migrate(url)
-    database = Database(open_engine(url, read_only=True), clock)
+    database = make_database(url, clock, read_only=True)
     found = await Browser(database).find(uuid.uuid4())
     await database.close()
 

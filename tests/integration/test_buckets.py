@@ -8,28 +8,23 @@ from typing import TYPE_CHECKING
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from signupd.errors import SendLimitReached, SignupBusy
+from signupd.errors import SendLimitReached
 from signupd.ledger.backlog import Backlog
-from signupd.ledger.database import Database
-from signupd.ledger.engine import open_engine
-from signupd.ledger.ledger import Ledger
+from signupd.ledger.database import make_database
 from signupd.ledger.limits import Buckets, Draw, Drawn
 from signupd.ledger.schema import migrate
-from signupd.ledger.tables import send_buckets
 from signupd.signup.rules import Limit
 
 from tests.doubles.buckets import MemoryBuckets
 from tests.doubles.clock import ClockDouble
-from tests.integration.rows import record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Iterator
     from pathlib import Path
 
-    from signupd.ledger.record import Record
+    from signupd.ledger.database import Database
 
     from devstack.postgres import Postgres
 
@@ -49,7 +44,9 @@ SLACK_SECONDS = 60.0
 async def databases(url: str, clock: ClockDouble) -> AsyncIterator[list[Database]]:
     """Open one ledger twice, as two servers do."""
     await migrate(url)
-    opened = [Database(open_engine(url), clock) for _ in range(2)]
+    opened = [make_database(url, clock) for _ in range(2)]
+    for database in opened:
+        await database.open()
     yield opened
     for database in opened:
         await database.close()
@@ -83,10 +80,7 @@ async def taken(buckets: Buckets, *draws: Draw) -> float | None:
 
 async def rows(database: Database) -> dict[bytes, int]:
     """Read the buckets that are not known to be full."""
-    return {row[0]: row[1] for row in (await database.run(_everything)).rows}
-
-
-_everything = sa.select(send_buckets.c.digest, send_buckets.c.full_time)
+    return dict(await database.fetch_all("SELECT digest, full_time FROM send_buckets"))
 
 
 async def test_take(buckets: Buckets) -> None:
@@ -162,7 +156,8 @@ async def test_take_at_one_moment(postgres: Postgres, clock: ClockDouble) -> Non
     """Of several that see the last mail at the same moment one gets it."""
     url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
     await migrate(url)
-    database = Database(open_engine(url), clock)
+    database = make_database(url, clock)
+    await database.open()
     buckets = Buckets(database)
     for _ in range(4):
         await taken(buckets, on(b"a"), on(b"b", OTHER_LIMIT))
@@ -219,57 +214,6 @@ async def test_draw_on_each(buckets: Buckets) -> None:
     assert pair[1:] == [one.draw for one in await buckets.draw(pair)]
 
 
-async def known(database: Database, *records: Record) -> list[bool]:
-    """Tell which rows are there."""
-    ledger = Ledger(database)
-    return [await ledger.find(one.signup_id) is not None for one in records]
-
-
-@pytest.mark.parametrize("draws", [[on(b"a")], [on(b"a"), on(b"b")]])
-async def test_beginning(
-    databases: list[Database], buckets: Buckets, draws: list[Draw]
-) -> None:
-    """A row comes with its draws, and where a bucket is empty not at all."""
-    records = [record() for _ in range(6)]
-    outcomes = [await outcome_of(buckets.take(draws, one)) for one in records]
-    found = await Ledger(databases[0]).find(records[0].signup_id)
-
-    assert [len(draws)] * 5 == [len(one) for one in outcomes[:5]]  # type: ignore[arg-type]
-    assert outcomes[5] == pytest.approx(30 * 60, abs=SLACK_SECONDS)
-    assert [True] * 5 + [False] == await known(databases[0], *records)
-    assert found is not None
-    assert records[0] == found.record
-
-
-async def test_beginning_again(databases: list[Database], buckets: Buckets) -> None:
-    """A request id that was used before draws on nothing, and adds nothing."""
-    first = record()
-    await buckets.take([on(b"a")], first)
-    before = await rows(databases[0])
-    again = record(request_id=first.request_id)
-    with pytest.raises(SignupBusy):
-        await buckets.take([on(b"a"), on(b"b")], again)
-
-    assert before == await rows(databases[0])
-    assert [True, False] == await known(databases[0], first, again)
-
-
-async def test_beginnings_raced(databases: list[Database]) -> None:
-    """Of many at once, on two servers, as many rows come as there are mails."""
-    servers = [Buckets(database) for database in databases]
-    records = [record() for _ in range(CALLS)]
-    outcomes = await asyncio.gather(
-        *[
-            outcome_of(servers[n % 2].take([on(b"a"), on(b"b")], one))
-            for n, one in enumerate(records)
-        ]
-    )
-    drawn = [isinstance(one, list) for one in outcomes]
-
-    assert 5 == sum(drawn)
-    assert drawn == await known(databases[0], *records)
-
-
 async def test_give_back(databases: list[Database], buckets: Buckets) -> None:
     """What is given back can be had again at once, by one; nobody gains by it."""
     for _ in range(4):
@@ -288,7 +232,7 @@ async def test_give_back_what_is_gone(
 ) -> None:
     """A bucket that was forgotten is full: there is nothing to give."""
     drawn = await buckets.take([on(b"a")])
-    await databases[0].run(send_buckets.delete())
+    await databases[0].execute("DELETE FROM send_buckets")
     await buckets.give_back(drawn)
 
     assert {} == await rows(databases[0])
@@ -314,7 +258,8 @@ async def test_clock_of_the_server(postgres: Postgres) -> None:
     url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
     await migrate(url)
     clock = ClockDouble()
-    database = Database(open_engine(url), clock)
+    database = make_database(url, clock)
+    await database.open()
     buckets = Buckets(database)
     before = [await taken(buckets, on(b"a")) for _ in range(6)]
     clock.move(86400)
@@ -335,7 +280,7 @@ class Exact:
         self.runner = asyncio.Runner()
         url = f"sqlite:///{directory}/ledger.db"
         self.runner.run(migrate(url))
-        self.database = Database(open_engine(url), self.clock)
+        self.database = make_database(url, self.clock)
         self.buckets = Buckets(self.database)
 
     def close(self) -> None:

@@ -4,28 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import contextlib
 import json
-import os
-import signal
 import stat
 import uuid
+from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-import sqlalchemy as sa
-from alembic import command
-from alembic.autogenerate import compare_metadata
-from alembic.runtime.migration import MigrationContext
+from alembic.script import ScriptDirectory
 from signupd.errors import LedgerUnavailable, SignupBusy
 from signupd.ledger import schema
-from signupd.ledger.database import Database
-from signupd.ledger.engine import CONNECTIONS, open_engine, sqlite_file
+from signupd.ledger.database import make_database, sqlite_file
 from signupd.ledger.ledger import Approval, Ledger
 from signupd.ledger.record import Lease, Record
-from signupd.ledger.schema import migrate, newest_revision
-from signupd.ledger.tables import metadata
+from signupd.ledger.schema import REVISION, demand_usable, migrate
 
 from tests.doubles.clock import ClockDouble
 from tests.integration.rows import ADDRESS, record
@@ -34,6 +27,8 @@ from tests.integration.world import PASSWORD, state_of, to_code, to_password
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
     from pathlib import Path
+
+    from signupd.ledger.database import Database
 
     from devstack.postgres import Postgres
     from tests.integration.caller import Caller
@@ -44,52 +39,53 @@ MINUTE = 60_000_000
 FLOW = b"f" * 32
 
 
-@pytest.fixture
-async def ledger(url: str, clock: ClockDouble) -> AsyncIterator[Ledger]:
-    """Give a ledger with its schema."""
-    await migrate(url)
-    database = Database(open_engine(url), clock)
-    yield Ledger(database)
+@asynccontextmanager
+async def opened(url: str, clock: ClockDouble) -> AsyncIterator[Database]:
+    """Open a ledger's database, as a further server does."""
+    database = make_database(url, clock)
+    await database.open()
+    await database.read_clock()
+    yield database
     await database.close()
+
+
+@pytest.fixture
+def ledger(database: Database) -> Ledger:
+    """Give a ledger with its schema."""
+    return Ledger(database)
 
 
 async def test_migrations(url: str) -> None:
     """Migrations bring an empty database up to date, and leave one that is so."""
     first, second = await migrate(url), await migrate(url)
 
-    newest = newest_revision()
-    assert newest
-    assert ((None, newest), (newest, newest)) == (first, second)
+    assert ((None, REVISION), (REVISION, REVISION)) == (first, second)
 
 
-async def test_schema_is_the_tables(url: str) -> None:
-    """What the migrations make is what the queries are written for."""
-    await migrate(url)
+def test_newest_revision() -> None:
+    """The revision that this version needs is the newest migration's."""
+    scripts = ScriptDirectory.from_config(schema._config())  # noqa: SLF001
 
-    def compare(connection: sa.Connection) -> list[Any]:
-        options = {"compare_type": True, "compare_server_default": True}
-        context = MigrationContext.configure(connection, opts=options)
-        return list(compare_metadata(context, metadata))
-
-    engine = open_engine(url)
-    with engine.connect() as connection:
-        differences = compare(connection)
-    engine.dispose()
-
-    assert [] == differences
+    assert scripts.get_current_head() == REVISION
 
 
-async def test_durable(tmp_path: Path) -> None:
-    """With SQLite each connection waits, and a commit survives a power cut."""
-    engine = open_engine(f"sqlite:///{tmp_path}/ledger.db")
-    with engine.connect() as connection:
-        found = [
-            connection.execute(sa.text(f"PRAGMA {name}")).scalar()
-            for name in ("journal_mode", "synchronous", "busy_timeout")
-        ]
-    engine.dispose()
-
-    assert ["wal", 2, 5000] == found
+@pytest.mark.parametrize(
+    ("revision", "said"),
+    [("0000", "run `signupd migrate`"), ("0999", "Going back in docs/operations.md")],
+)
+async def test_other_revisions(
+    database: Database, url: str, revision: str, said: str
+) -> None:
+    """A ledger of an older version is to be migrated; a newer one is refused."""
+    async with database.transaction() as connection:
+        await connection.execute(
+            "UPDATE alembic_version SET version_num = :revision", revision=revision
+        )
+    with pytest.raises(LedgerUnavailable, match=said):
+        await demand_usable(database)
+    if revision > REVISION:
+        with pytest.raises(LedgerUnavailable, match=said):
+            await migrate(url)
 
 
 async def test_round_trip(ledger: Ledger, clock: ClockDouble) -> None:
@@ -163,13 +159,12 @@ async def test_changes_raced(url: str, ledger: Ledger, clock: ClockDouble) -> No
     """Of twenty changes at once, on two servers, one is made."""
     added = record()
     await ledger.add(added)
-    database = Database(open_engine(url), clock)
-    other = Ledger(database)
-    outcomes = await asyncio.gather(
-        *[(ledger, other)[n % 2].change(added, sends=n) for n in range(20)],
-        return_exceptions=True,
-    )
-    await database.close()
+    async with opened(url, clock) as database:
+        other = Ledger(database)
+        outcomes = await asyncio.gather(
+            *[(ledger, other)[n % 2].change(added, sends=n) for n in range(20)],
+            return_exceptions=True,
+        )
 
     assert 19 == sum(isinstance(outcome, SignupBusy) for outcome in outcomes)
     assert 1 == sum(isinstance(outcome, Record) for outcome in outcomes)
@@ -253,13 +248,11 @@ async def test_approval_by_the_servers_clock(
     """A machine whose clock was set back does not bring a dead lease to life."""
     url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
     await migrate(url)
-    database = Database(open_engine(url), clock)
-    await database.set_clock()
-    dead = {"lease": Lease.SETTING, "lease_until": clock() - 5_000_000}
-    await Ledger(database).add(record(**dead, password_flow_digest=FLOW))
-    clock.move(-60)
-    approval = await Ledger(database).approve(FLOW, ADDRESS, span=SPAN)
-    await database.close()
+    async with opened(url, clock) as database:
+        dead = {"lease": Lease.SETTING, "lease_until": clock() - 5_000_000}
+        await Ledger(database).add(record(**dead, password_flow_digest=FLOW))
+        clock.move(-60)
+        approval = await Ledger(database).approve(FLOW, ADDRESS, span=SPAN)
 
     assert None is approval
 
@@ -284,7 +277,9 @@ async def test_approval_stops_who_read_before(
 
 async def test_no_database(tmp_path: Path, clock: ClockDouble) -> None:
     """A folder that is not there is a ledger that is away."""
-    database = Database(open_engine(f"sqlite:///{tmp_path}/none/ledger.db"), clock)
+    database = make_database(f"sqlite:///{tmp_path}/none/ledger.db", clock)
+    with pytest.raises(LedgerUnavailable, match="cannot be opened"):
+        await database.open()
     with pytest.raises(LedgerUnavailable) as caught:
         await Ledger(database).find(uuid.uuid4())
     await database.close()
@@ -294,9 +289,10 @@ async def test_no_database(tmp_path: Path, clock: ClockDouble) -> None:
 
 async def test_postgresql_away(postgres: Postgres, clock: ClockDouble) -> None:
     """So is a server that nobody answers at, and a database that is not there."""
-    urls = ["postgresql://u@127.0.0.1:1/none", f"{postgres.url}/none"]
-    for url in urls:
-        database = Database(open_engine(url), clock)
+    for url in ("postgresql://u@127.0.0.1:1/none", f"{postgres.url}/none"):
+        database = make_database(url, clock)
+        with pytest.raises(LedgerUnavailable, match="cannot be opened"):
+            await database.open()
         with pytest.raises(LedgerUnavailable):
             await Ledger(database).find(uuid.uuid4())
         with pytest.raises(LedgerUnavailable):
@@ -310,84 +306,38 @@ async def test_clock_of_the_server(postgres: Postgres) -> None:
     await migrate(url)
     clock = ClockDouble()
     clock.move(-86400)
-    database = Database(open_engine(url), clock)
-    await database.set_clock()
-    told = database.now()
-    await database.close()
+    async with opened(url, clock) as database:
+        told = database.now()
 
     assert abs(told - ClockDouble()()) < MINUTE
 
 
 async def test_migrations_at_once(url: str) -> None:
     """Two migrations at once wait for each other."""
-    newest = newest_revision()
     outcomes = await asyncio.gather(migrate(url), migrate(url))
 
-    assert {(None, newest), (newest, newest)} == set(outcomes)
+    assert {(None, REVISION), (REVISION, REVISION)} == set(outcomes)
 
 
 async def test_migration_does_not_queue(postgres: Postgres) -> None:
-    """A migration gives up on a table that is not to be had: all others would wait."""
+    """A migration gives up on a table that is in use: all others would wait for it."""
     url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
-    engine = open_engine(url, transactions=True)
-    with engine.begin() as connection:
-        command.upgrade(schema._config(connection), "0003")  # noqa: SLF001
-    with engine.begin() as connection:
-        connection.exec_driver_sql("LOCK TABLE signups IN EXCLUSIVE MODE")
+    await migrate(url)
+    with psycopg.connect(url) as connection:
+        connection.execute("LOCK TABLE alembic_version")
         with pytest.raises(LedgerUnavailable, match="lock timeout"):
             await migrate(url, table_seconds=0.1)
-    engine.dispose()
 
-    assert ("0003", newest_revision()) == await migrate(url)
-
-
-@pytest.mark.parametrize("prepared", [True, False])
-async def test_connections_cut(
-    postgres: Postgres, clock: ClockDouble, prepared: bool
-) -> None:
-    """When the server has ended all connections one statement fails at the most."""
-    database = Database(
-        open_engine(postgres.create_database(f"cut_{prepared}".lower())), clock
-    )
-    name = sa.select(sa.func.current_database(), sa.func.pg_sleep(0.05))
-    statement = database.prepare(name) if prepared else name
-    at_once = [statement] * CONNECTIONS["postgresql"]
-    await asyncio.gather(*map(database.run, at_once))  # so many connections
-    with psycopg.connect(f"{postgres.url}/postgres", autocommit=True) as other:
-        cut = (
-            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s"
-        )
-        other.execute(cut, [f"cut_{prepared}".lower()])
-    with contextlib.suppress(LedgerUnavailable):
-        await database.run(statement)
-    found = await asyncio.gather(*map(database.run, at_once))
-    await database.close()
-
-    assert CONNECTIONS["postgresql"] == len(found)
-
-
-async def test_stopped_database(postgres: Postgres, clock: ClockDouble) -> None:
-    """A server that neither answers nor lets go is not waited for without end."""
-    database = Database(open_engine(postgres.create_database("stopped")), clock)
-    (pid,) = (await database.run(sa.select(sa.func.pg_backend_pid()))).scalars
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        with pytest.raises(LedgerUnavailable):
-            await database.run(sa.select(sa.literal(1)))
-    finally:
-        os.kill(pid, signal.SIGCONT)
-        await database.close()
+    assert (REVISION, REVISION) == await migrate(url)
 
 
 async def test_spoiled_database(tmp_path: Path, clock: ClockDouble) -> None:
     """So is a file that is no database."""
     (tmp_path / "ledger.db").write_bytes(b"spoiled " * 1000)
-    database = Database(open_engine(f"sqlite:///{tmp_path}/ledger.db"), clock)
-    try:
-        with pytest.raises(LedgerUnavailable):
-            await Ledger(database).find(uuid.uuid4())
-    finally:
-        await database.close()
+    database = make_database(f"sqlite:///{tmp_path}/ledger.db", clock)
+    with pytest.raises(LedgerUnavailable):
+        await Ledger(database).find(uuid.uuid4())
+    await database.close()
 
 
 async def test_migrate_without_a_folder(tmp_path: Path) -> None:
@@ -398,9 +348,10 @@ async def test_migrate_without_a_folder(tmp_path: Path) -> None:
 
 def test_sqlite_file(tmp_path: Path) -> None:
     """A SQLite URL names its file, PostgreSQL's none; no other holds a ledger."""
-    urls = ["sqlite:///ledger.db", f"sqlite:///{tmp_path}/x.db", "postgresql://u@h/d"]
+    urls = ["sqlite:///ledger.db", f"sqlite:///{tmp_path}/x.db"]
+    urls += ["postgresql://u@h/d", "postgres://u@h1,h2:2/d"]
 
-    assert ["ledger.db", f"{tmp_path}/x.db", "None"] == [
+    assert ["ledger.db", f"{tmp_path}/x.db", "None", "None"] == [
         str(sqlite_file(url)) for url in urls
     ]
     for url in ("sqlite://", "sqlite:///:memory:", "mysql://u@h/d", "postgresql://h"):

@@ -6,6 +6,7 @@ import asyncio
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import grpc
 import pytest
 
@@ -395,7 +396,7 @@ async def test_swept(world: World) -> None:
 
 async def test_wrong_codes_are_counted(world: World) -> None:
     """Wrong codes over all sign-ups can be watched; one known to be wrong is none."""
-    replica = await world.serve()
+    replica = await world.serve(metrics_listen="127.0.0.1:0")
     for address in (ADDRESS, BYSTANDER):
         token, code = await to_code(world, replica.caller, address)
         for n in (1, 1, 2):
@@ -403,7 +404,9 @@ async def test_wrong_codes_are_counted(world: World) -> None:
     await replica.caller.verify(token, code)
     await refusal(replica.caller.verify(token, another(code)))
 
-    assert 5 == replica.service.deps.tally.wrong_codes
+    url = f"http://127.0.0.1:{replica.service.metrics_port}/metrics"
+    async with aiohttp.ClientSession() as http, http.get(url) as page:
+        assert "signupd_wrong_codes_total 5.0" in (await page.text()).splitlines()
 
 
 async def test_no_address_readable(world: World, caller: Caller) -> None:

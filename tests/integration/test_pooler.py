@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from signupd.errors import LedgerUnavailable
 from signupd.ledger import schema
-from signupd.ledger.engine import WAIT_SECONDS, open_engine
-from signupd.ledger.schema import demand_usable, migrate, newest_revision
+from signupd.ledger.database import WAIT_SECONDS, make_database, steady_clock
+from signupd.ledger.schema import REVISION, demand_usable, migrate
 
 from tests.doubles.pooler import Pooler
 
@@ -66,11 +66,21 @@ def other(postgres: Postgres, name: str) -> Iterator[psycopg.Connection]:
         yield connection
 
 
+async def use(url: str) -> None:
+    """Begin to use a ledger, as a server does."""
+    database = make_database(url, steady_clock())
+    try:
+        await database.open()
+        await demand_usable(database)
+    finally:
+        await database.close()
+
+
 async def test_no_limit(url: str) -> None:
     """Nobody works with a ledger at which a statement might never end."""
     await migrate(url)
     with pytest.raises(LedgerUnavailable, match="no time limit"):
-        await demand_usable(url)
+        await use(url)
 
 
 async def test_limit_of_the_database(
@@ -79,10 +89,10 @@ async def test_limit_of_the_database(
     """The limit may be the role's or the database's own."""
     await migrate(url)
     other.execute(f'ALTER DATABASE "{name}" SET statement_timeout = "5s"')
-    await demand_usable(url)
+    await use(url)
     other.execute(f'ALTER DATABASE "{name}" SET statement_timeout = 0')
     with pytest.raises(LedgerUnavailable, match="no time limit"):
-        await demand_usable(url)
+        await use(url)
 
 
 async def test_migration_has_its_own(
@@ -98,7 +108,7 @@ async def test_migration_has_its_own(
             break
     other.execute("SELECT pg_advisory_unlock_all()")
 
-    assert (None, newest_revision()) == await migrating
+    assert (None, REVISION) == await migrating
 
 
 async def test_limits_of_a_migration(
@@ -119,28 +129,28 @@ async def test_options_of_the_url(
 ) -> None:
     """Options in LEDGER_URL are kept beside ours; who may only look may no more."""
     options = quote(" -c statement_timeout=7s -c default_transaction_read_only=off")
-    engine = open_engine(
-        f"{postgres.url}/{name}?options={options}", read_only=read_only
+    database = make_database(
+        f"{postgres.url}/{name}?options={options}", steady_clock(), read_only=read_only
     )
-    with engine.connect() as connection:
-        shown = [
-            connection.exec_driver_sql(f"SHOW {setting}").scalar_one()
-            for setting in (
-                "statement_timeout",
-                "timezone",
-                "default_transaction_read_only",
-            )
-        ]
-    engine.dispose()
+    await database.open()
+    shown = [
+        await database.fetch_one(f"SHOW {setting}")
+        for setting in (
+            "statement_timeout",
+            "timezone",
+            "default_transaction_read_only",
+        )
+    ]
+    await database.close()
 
-    assert ["7s", "UTC", "on" if read_only else "off"] == shown
+    assert [("7s",), ("UTC",), ("on" if read_only else "off",)] == shown
 
 
-def test_limit(postgres: Postgres, name: str) -> None:
+async def test_limit(postgres: Postgres, name: str) -> None:
     """Without a pooler a session has the limit that was asked for."""
-    engine = open_engine(f"{postgres.url}/{name}")
-    with engine.connect() as connection:
-        limit = connection.exec_driver_sql("SHOW statement_timeout").scalar_one()
-    engine.dispose()
+    database = make_database(f"{postgres.url}/{name}", steady_clock())
+    await database.open()
+    limit = await database.fetch_one("SHOW statement_timeout")
+    await database.close()
 
-    assert f"{WAIT_SECONDS}s" == limit
+    assert (f"{WAIT_SECONDS}s",) == limit

@@ -459,8 +459,10 @@ async def test_defect(world: World, caller: Caller) -> None:
 
     assert (CODE.INTERNAL, "INTERNAL") == said(refused)
     assert "Something is wrong in this service." == refused.message
-    assert [] == [w for w in ("Lookup", "tampered", "Traceback") if w in refused.wire]
-    assert "LookupError" in repr(world.log.entry("defect")["exception"])
+    assert [] == [
+        w for w in ("ValueError", "tampered", "Traceback") if w in refused.wire
+    ]
+    assert "ValueError" in repr(world.log.entry("defect")["exception"])
 
 
 @pytest.mark.parametrize("column", ["sealed", "sealed_mask"])

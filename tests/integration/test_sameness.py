@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, Any
 
 import grpc
 import pytest
-import sqlalchemy as sa
 from google.protobuf.struct_pb2 import Struct
 from kratos_signup.v1 import signup_service_pb2 as pb
-from sqlalchemy import event
+from signupd.ledger import sqlite
+from signupd.ledger.sqlite import connect
 
 from tests.integration.world import PASSWORD, another
 
 if TYPE_CHECKING:
     import sqlite3
-    from collections.abc import Iterator
+    from pathlib import Path
 
     from google.protobuf.message import Message
 
@@ -54,7 +54,7 @@ class Traces:
 
 
 @pytest.fixture
-def statements() -> Iterator[list[str]]:
+def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """Listen to what every ledger of this process is told for the calls' sake.
 
     Pragmas set a connection up, and one may be opened a little later than needed.
@@ -65,12 +65,13 @@ def statements() -> Iterator[list[str]]:
         if not told.startswith("PRAGMA"):
             heard.append(VALUE.sub("?", told))
 
-    def connected(connection: sqlite3.Connection, _record: object) -> None:
+    def traced(file: Path, **options: Any) -> sqlite3.Connection:
+        connection = connect(file, **options)
         connection.set_trace_callback(note)
+        return connection
 
-    event.listen(sa.Pool, "connect", connected)
-    yield heard
-    event.remove(sa.Pool, "connect", connected)
+    monkeypatch.setattr(sqlite, "connect", traced)
+    return heard
 
 
 class Stranger:

@@ -7,6 +7,7 @@ import contextlib
 import socket
 from typing import TYPE_CHECKING, Any
 
+import aiohttp
 import grpc
 import pytest
 from google.protobuf import descriptor_pb2
@@ -16,6 +17,7 @@ from signupd.assembly import key_ring
 from signupd.bootstrap import Service
 from signupd.keyfile import KeyFileError
 from signupd.settings import Settings
+from signupd.web import MAX_LINE_BYTES
 
 from tests.integration.caller import reflected, refusal
 from tests.integration.world import to_code
@@ -138,6 +140,20 @@ async def test_port_taken(world: World, caller: Caller) -> None:
         with pytest.raises(OSError, match="in use"):
             await service.start()
         await service.stop()
+
+
+async def test_metrics_port_limits(world: World) -> None:
+    """The metrics port has the limits of the hook port, and hides what serves it."""
+    replica = await world.serve(metrics_listen="127.0.0.1:0")
+    url = f"http://127.0.0.1:{replica.service.metrics_port}/livez"
+    async with aiohttp.ClientSession() as http:
+        async with http.get(url) as alive:
+            served = alive.status, alive.headers.get("Server")
+        async with http.get(f"{url}?{MAX_LINE_BYTES * 'a'}") as long:
+            refused = long.status
+
+    assert (200, None) == served
+    assert 400 == refused
 
 
 async def test_stop_before_start(world: World) -> None:

@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from signupd.cli import app
-from signupd.ledger.database import Database
-from signupd.ledger.engine import open_engine, sqlite_file
+from signupd.ledger.database import make_database, sqlite_file
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import Lease, State
 from signupd.ledger.schema import migrate
@@ -112,7 +111,8 @@ def prompt(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prompt:
 
     async def fill() -> None:
         await migrate(url)
-        database = Database(open_engine(url), clock)
+        database = make_database(url, clock)
+        await database.open()
         ledger = Ledger(database)
         done = {"state": State.COMPLETED, "identity_id": uuid.UUID(int=70)}
         for one in (
@@ -255,10 +255,10 @@ class TestShow:
     """``signupd signups show``."""
 
     def test_fields(self, prompt: Prompt) -> None:
-        """All that may be told, with the lease and the events."""
+        """All that may be told, with the lease."""
         dot = prompt.json("show", str(IDS[DOT]))
 
-        assert [*FIELDS, "events"] == list(dot)
+        assert FIELDS == list(dot)
         assert "d***@example.com" == dot["masked_email"]
         assert [2, 3, "front"] == [
             dot[name] for name in ("sends", "code_attempts", "caller")
@@ -266,10 +266,6 @@ class TestShow:
         assert ["setting", True] == [dot["lease"]["kind"], dot["lease"]["live"]]
         begun = moment(dot["create_time"])
         assert timedelta(minutes=70) == moment(dot["lease"]["until"]) - begun
-        assert [("started", 2), ("verified", 3)] == [
-            (one["kind"], (moment(one["time"]) - begun) / timedelta(minutes=1))
-            for one in dot["events"]
-        ]
 
     def test_page(self, prompt: Prompt) -> None:
         """Without --json it is a page of facts, those that there are."""
@@ -278,14 +274,14 @@ class TestShow:
 
         assert ["sign-up", "state", "address", "begun", "last", "lapses"] == facts[:6]
         assert "SETTING, until" in done.stdout
-        assert ["event:", "event:"] == facts[-2:]
         assert "identity" not in facts
 
     def test_dead_lease(self, prompt: Prompt) -> None:
         """A lease that ran out is told from a live one."""
 
         async def kill() -> None:
-            database = Database(open_engine(prompt.url), ClockDouble())
+            database = make_database(prompt.url, ClockDouble())
+            await database.open()
             found = await Ledger(database).find(IDS[DOT])
             assert found is not None
             await Ledger(database).change(found.record, lease_until=prompt.now)

@@ -60,7 +60,7 @@ async def test_setter_gone(world: World, caller: Caller) -> None:
     await held.arrived.wait()
     call.cancel()
     held.released.set()
-    await world.log.wait_for("signup_finished")
+    await world.log.wait_for("signup_completed")
 
     assert "COMPLETED" == state_of(await caller.get(token))
     assert [0] == [account.sessions for account in world.kratos.accounts()]

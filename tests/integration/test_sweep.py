@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import TYPE_CHECKING
 
-import sqlalchemy as sa
-from signupd.ledger.engine import open_engine
-from signupd.ledger.outbox import MOST_AT_ONCE
-from signupd.ledger.schema import migrate
-from signupd.ledger.tables import event_totals, event_watermark
-
 from tests.integration.caller import refusal
-from tests.integration.rows import add_events
 from tests.integration.world import PASSWORD, state_of, to_code, to_password
 
 if TYPE_CHECKING:
@@ -72,21 +64,3 @@ async def test_batches_follow_each_other(world: World) -> None:
     await world.log.wait_for("swept", len(ADDRESSES))
 
     assert ["expired"] * 4 == [row["state"] for row in world.rows()]
-
-
-async def test_events_are_added_up_at_once(world: World) -> None:
-    """Where more events are left than one round adds up, nothing waits either."""
-    url = world.settings().ledger_url
-    await migrate(url)
-    engine, count = open_engine(url), 2 * MOST_AT_ONCE + 1
-    add_events(engine, count, world.clock())
-    watermark = sa.select(event_watermark.c.counted)
-    total = sa.select(sa.func.sum(event_totals.c["count"]))
-    await world.serve(sweep_interval="1d")
-    with engine.connect() as connection:  # the sweeper tells nobody when it is done
-        while connection.execute(watermark).scalar_one() < count:  # noqa: ASYNC110
-            await asyncio.sleep(0)
-        added_up = connection.execute(total).scalar_one()
-    engine.dispose()
-
-    assert count == added_up

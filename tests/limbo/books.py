@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import sqlite3
 import time
@@ -10,9 +9,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from signupd.ledger.database import Database, steady_clock
-from signupd.ledger.engine import open_engine, sqlite_file
-from signupd.ledger.outbox import Outbox
+from signupd.ledger.database import sqlite_file
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -20,8 +17,8 @@ if TYPE_CHECKING:
 WAIT_SECONDS = 20.0
 POLL_SECONDS = 0.01
 BUSY_SECONDS = 10.0
+UNDER_WAY = ("starting", "code_required", "password_required")
 FINAL = ("completed", "already_registered", "expired", "cancelled")
-EVENT_COLUMNS = ["event_id", "kind", "signup_id", "address_digest", "event_time"]
 # Who in this database waits for a lock, but ourselves.
 WAITING = """
     FROM pg_stat_activity
@@ -54,11 +51,6 @@ class Books:
     def state(self, signup_id: str) -> str:
         """Read the state of one sign-up, as it is written down."""
         return str(self.row(signup_id, "state")[0])
-
-    def events(self, signup_id: str) -> list[str]:
-        """Name the events of one sign-up, in their order."""
-        query = "SELECT kind FROM events WHERE signup_id = ? ORDER BY event_id"
-        return [kind for (kind,) in self.run(query, uuid.UUID(signup_id).hex)]
 
     def change(self, signup_id: str, values: str) -> None:
         """Change columns of one sign-up, past the service."""
@@ -103,50 +95,19 @@ class Books:
             secrets: What may stand nowhere: addresses and passwords. Not codes: some
                 id would hold their six digits by chance.
         """
-        counts = self._counts()
-        started = counts.pop("started")
+        query = "SELECT state, count(*) FROM signups GROUP BY state"
+        counts = dict(self.run(query))
+        final = "SELECT count(*) FROM signups WHERE sealed IS NULL"
 
-        assert started == sum(counts[kind] for kind in (*FINAL, "in_progress"))
-        assert counts == asyncio.run(self._counted())
-        assert EVENT_COLUMNS == self._columns("events")
+        assert counts.keys() <= {*UNDER_WAY, *FINAL}
+        assert [(sum(counts.get(state, 0) for state in FINAL),)] == self.run(final)
         held = self._everything()
 
         assert [] == [secret for secret in secrets if secret.encode() in held]
 
-    def _counts(self) -> dict[str, int]:
-        """Count from the rows and the outbox; verified sign-ups are in progress."""
-        # Those up to the watermark are in the totals, be they still there or not.
-        under_way = "SELECT count(*) FROM signups WHERE state IN (?, ?)"
-        totals = "SELECT kind, count(*) FROM events WHERE event_id > "
-        totals += "(SELECT counted FROM event_watermark) GROUP BY kind UNION ALL "
-        totals += "SELECT kind, count FROM event_totals"
-        counts = dict.fromkeys(("started", *FINAL), 0)
-        for kind, count in self.run(totals):
-            counts[kind] = counts.get(kind, 0) + count
-        counts.pop("verified", None)
-        waiting = self.run(under_way, "code_required", "password_required")
-        return counts | {"in_progress": waiting[0][0]}
-
-    async def _counted(self) -> dict[str, int]:
-        """Count as the service does, for its metrics."""
-        database = Database(open_engine(self.url), steady_clock())
-        try:
-            counts = await Outbox(database).counts()
-        finally:
-            await database.close()
-        told = {kind: counts.events[kind] for kind in FINAL}
-        return told | {"in_progress": counts.in_progress}
-
-    def _columns(self, table: str) -> list[str]:
-        if not self.shared:
-            return [one[1] for one in self.run(f"PRAGMA table_info({table})")]
-        query = "SELECT column_name FROM information_schema.columns "
-        query += "WHERE table_name = ? ORDER BY ordinal_position"
-        return [name for (name,) in self.run(query, table)]
-
     def _everything(self) -> bytes:
         """Read all that any column holds."""
-        tables = ("signups", "events", "event_totals", "event_watermark")
+        tables = ("signups", "send_buckets")
         rows = [row for t in tables for row in self.run(f"SELECT * FROM {t}")]  # noqa: S608
         values = [value for row in rows for value in row]
         return b"\n".join(

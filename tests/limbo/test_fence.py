@@ -392,7 +392,6 @@ class TestLateCode:
         assert "SIGNUP_BUSY" == late.what
         assert "EXPIRED" == fence.caller.ask(get_request(started)).what
         assert "expired" == fence.books.state(started.shown.signup_id)
-        assert ["started", "expired"] == fence.books.events(started.shown.signup_id)
 
     def test_past_a_cancel(self, fence: Fence) -> None:
         """The sign-up that was cancelled stays so."""

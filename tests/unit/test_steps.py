@@ -18,6 +18,7 @@ from signupd.ledger.record import State
 from signupd.signup.cancel import cancel_signup
 from signupd.signup.contents import open_contents
 from signupd.signup.deps import Deps
+from signupd.signup.events import Event, Events
 from signupd.signup.get import get_signup
 from signupd.signup.resend import resend_code
 from signupd.signup.set_password import set_password
@@ -27,6 +28,7 @@ from signupd.signup.verify import verify_code
 
 from tests.doubles.buckets import MemoryBuckets
 from tests.doubles.clock import ClockDouble
+from tests.doubles.counters import CountersDouble
 from tests.doubles.log import LogDouble
 from tests.doubles.memory import Died, MemoryKratos, MemoryLedger, Trouble
 from tests.unit.samples import RING, RULES
@@ -81,6 +83,7 @@ class World:
     def __init__(self) -> None:
         self.clock, self.log = ClockDouble(), LogDouble()
         self.ledger, self.kratos = MemoryLedger(self.clock), MemoryKratos()
+        self.counters = CountersDouble()
         self.buckets = MemoryBuckets(self.clock)
         self.deps = Deps(
             ledger=cast("Any", self.ledger),
@@ -90,6 +93,7 @@ class World:
             rules=RULES,
             gate=cast("Gate", OpenGate()),
             schema=cast("Any", OpenSchema()),
+            events=Events(self.log.logger, self.counters),
             log=self.log.logger,
         )
         self.kratos.deps = self.deps
@@ -181,7 +185,7 @@ class World:
         assert State.PASSWORD_REQUIRED is state_shown(row, self.clock())
 
     def check_rows(self) -> None:
-        """Final states stay; tries stay within their bounds; each mail was counted."""
+        """Final states stay, tries stay within bounds, mails and events are counted."""
         assert len(self.kratos.codes) <= self.buckets.counted
         for signup_id, state in self.final.items():
             assert state is self.ledger.rows[signup_id].state
@@ -192,6 +196,11 @@ class World:
             assert 1 <= row.sends <= RULES.sends
             assert 0 <= row.code_repeats <= RULES.code_attempts
             assert 0 <= row.password_attempts <= RULES.password_attempts
+        states = [row.state for row in self.ledger.rows.values()]
+        events = self.counters.events
+        assert events[Event.STARTED] == len(states) - states.count(State.STARTING)
+        for state in (State.COMPLETED, State.ALREADY_REGISTERED, State.CANCELLED):
+            assert events[Event(state.value)] == states.count(state)
         wrong = {code for code, right in self.kratos.judged if not right}
         assert len(wrong - {*self.kratos.codes}) <= RULES.code_attempts
 

@@ -11,59 +11,43 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.backlog import Backlog
-from signupd.ledger.outbox import Counts, Outbox
-from signupd.signup.tally import Tally
+from signupd.signup.events import Event
 from signupd.telemetry.metrics import Metrics
 from signupd.telemetry.probes import COUNT_SECONDS, Telemetry
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
-EVENTS = {
-    "started": 10,
-    "verified": 7,
-    "completed": 4,
-    "already_registered": 1,
-    "expired": 2,
-    "cancelled": 1,
-}
 LINES = [
     "signupd_ledger_up 1.0",
-    "signupd_wrong_codes_total 3.0",
-    'signupd_events_total{kind="started"} 10.0',
-    'signupd_events_total{kind="verified"} 7.0',
-    'signupd_events_total{kind="completed"} 4.0',
-    'signupd_events_total{kind="already_registered"} 1.0',
-    'signupd_events_total{kind="expired"} 2.0',
-    'signupd_events_total{kind="cancelled"} 1.0',
-    "signupd_signups_in_progress 2.0",
-    "signupd_events_pending 5.0",
+    'signupd_signups{state="code_required"} 2.0',
+    'signupd_signups{state="password_required"} 0.0',
+    'signupd_signups_total{event="started"} 2.0',
+    'signupd_signups_total{event="verified"} 1.0',
+    'signupd_signups_total{event="completed"} 0.0',
+    'signupd_signups_total{event="already_registered"} 0.0',
+    'signupd_signups_total{event="expired"} 0.0',
+    'signupd_signups_total{event="cancelled"} 0.0',
+    "signupd_wrong_codes_total 1.0",
 ]
 
 
 class AnsweringBacklog(Backlog):
-    """A backlog that answers, or not."""
+    """A backlog that answers, or not, and counts how often it is counted."""
 
     def __init__(self) -> None:
         self.away = False
+        self.counted = 0
 
     async def ping(self) -> None:
         """Answer, or not."""
         if self.away:
             raise LedgerUnavailable("away")
 
-
-class CountedOutbox(Outbox):
-    """An outbox that has been counted already, if the ledger answers at all."""
-
-    def __init__(self, backlog: AnsweringBacklog) -> None:
-        self.counted = 0
-        self._backlog = backlog
-
-    async def counts(self) -> Counts:
-        """Give the counts."""
-        await self._backlog.ping()
+    async def under_way(self) -> dict[str, int]:
+        """Count two sign-ups."""
+        await self.ping()
         self.counted += 1
-        return Counts(dict(EVENTS), in_progress=2, pending=5)
+        return {"code_required": 2}
 
 
 class Scene:
@@ -72,12 +56,11 @@ class Scene:
     def __init__(self) -> None:
         self.now = 1000.0
         self.backlog = AnsweringBacklog()
-        self.outbox = CountedOutbox(self.backlog)
-        self.tally = Tally(wrong_codes=3)
         self.metrics = Metrics(lambda: self.now)
-        self.telemetry = Telemetry(
-            self.backlog, self.outbox, self.tally, self.metrics, lambda: self.now
-        )
+        for event in (Event.STARTED, Event.STARTED, Event.VERIFIED):
+            self.metrics.event(event)
+        self.metrics.wrong_code()
+        self.telemetry = Telemetry(self.backlog, self.metrics, lambda: self.now)
         self.telemetry.ready = True
 
     async def get(self, path: str) -> tuple[int, str]:
@@ -102,9 +85,9 @@ async def test_metrics(scene: Scene) -> None:
 
     lines = [line for line in text.splitlines() if not line.startswith("#")]
     assert 200 == status
-    assert LINES == lines
-    assert "# TYPE signupd_events_total counter" in text
-    assert "# TYPE signupd_signups_in_progress gauge" in text
+    assert LINES == [line for line in lines if "_created" not in line]
+    assert "# TYPE signupd_signups_total counter" in text
+    assert "# TYPE signupd_signups gauge" in text
 
 
 async def test_alerts(scene: Scene) -> None:
@@ -144,10 +127,10 @@ async def test_scrapes_share_a_count(scene: Scene) -> None:
     scene.now += COUNT_SECONDS - 0.001
     await scene.get("/metrics")
 
-    assert 1 == scene.outbox.counted
+    assert 1 == scene.backlog.counted
     scene.now += 0.001
     await scene.get("/metrics")
-    assert 2 == scene.outbox.counted
+    assert 2 == scene.backlog.counted
 
 
 async def test_metrics_without_ledger(scene: Scene) -> None:
@@ -173,7 +156,7 @@ async def assert_uncounted(scene: Scene) -> None:
 
     assert 200 == status
     assert "signupd_ledger_up 0.0" in text
-    assert "signupd_events" not in text
+    assert "signupd_signups{" not in text
     assert 'signupd_kratos_call_duration_seconds_count{call="find"' in text
 
 
@@ -192,9 +175,8 @@ async def test_not_ready_while_draining(scene: Scene) -> None:
 async def test_not_ready_at_first() -> None:
     """Nobody is sent to a server before it says that it serves."""
     metrics, backlog = Metrics(lambda: 0.0), AnsweringBacklog()
-    outbox = CountedOutbox(backlog)
 
-    assert not Telemetry(backlog, outbox, Tally(), metrics, lambda: 0.0).ready
+    assert not Telemetry(backlog, metrics, lambda: 0.0).ready
 
 
 async def test_not_ready_without_ledger(scene: Scene) -> None:

@@ -1,7 +1,7 @@
 """Our hook port, during a probe: listened to in the server's place, or looked at.
 
-While nobody serves there, we do, and so see what Kratos' hook sends. Whoever else asks
-meanwhile hears "not now": nothing is stored, and it may be tried again.
+If no server listens there, the check does, and sees what Kratos' hook sends. Other
+requests meanwhile get "not now": nothing is stored, and the call may be retried.
 """
 
 from __future__ import annotations
@@ -13,20 +13,22 @@ from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
+from aiohttp import web
+
 from signupd.check.findings import Check, Finding, error, ok
 from signupd.errors import SignupdError
 from signupd.hooks import KEY_HEADER, PASSWORD_PATH, Hooks
-from signupd.httpd.server import HttpServer
 from signupd.kratos.outcomes import NOT_NOW_ID, UNKNOWN_FLOW_ID
 from signupd.notation import dialled
 from signupd.signup.approve import Refusal
+from signupd.web import listen, runner_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable
+    from collections.abc import AsyncIterator, Callable
 
     import structlog
+    from aiohttp.typedefs import Handler
 
-    from signupd.httpd.messages import Answer, Question
     from signupd.kratos.http import HttpClient, Response
     from signupd.settings import Settings
 
@@ -68,25 +70,29 @@ class Ear:
         key: str | None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._hooks = Hooks(self._judge, log, key)
+        self._hooks = Hooks(self._refuse, log, key)
         self._log = log
         self._clock = clock
         self.heard = Heard()
 
-    def server(self) -> HttpServer:
-        """Make what listens."""
-        return HttpServer(self._answer, self._log)
+    def runner(self) -> web.AppRunner:
+        """Prepare to serve the hooks, and to remember what is asked."""
+        app = self._hooks.app()
+        app.middlewares.append(self._remember)
+        return runner_of(app, self._log, "hook port")
 
-    def _answer(self, question: Question) -> Answer | Awaitable[Answer]:
-        """Answer as the server does, and remember who asked."""
+    @web.middleware
+    async def _remember(
+        self, request: web.Request, handler: Handler
+    ) -> web.StreamResponse:
         if len(self.heard.paths) < MAX_HEARD:
-            # As it came, percent-encoded: it may be shown on a terminal.
-            self.heard.paths.add(question.path)
-        if question.path == PASSWORD_PATH and not self._hooks.has_key(question):
+            # Percent-encoded: it may be shown on a terminal.
+            self.heard.paths.add(request.rel_url.raw_path)
+        if request.path == PASSWORD_PATH and not self._hooks.has_key(request):
             self.heard.keyless = True
-        return self._hooks.answer(question)
+        return await handler(request)
 
-    async def _judge(self, flow_id: str, address: str) -> Refusal:
+    async def _refuse(self, flow_id: str, address: str) -> Refusal:
         if len(self.heard.asked) < MAX_HEARD:
             self.heard.asked[flow_id, address] = self._clock()
         return Refusal.NOT_NOW
@@ -106,16 +112,16 @@ async def listening(ear: Ear, address: str) -> AsyncIterator[bool]:
     Raises:
         OSError: Nobody can listen there.
     """
-    server = ear.server()
+    runner = ear.runner()
     try:
-        yield await _take(server, address)
+        yield await _take(runner, address)
     finally:
-        await server.close()
+        await runner.cleanup()
 
 
-async def _take(server: HttpServer, address: str) -> bool:
+async def _take(runner: web.AppRunner, address: str) -> bool:
     try:
-        await server.listen(address)
+        await listen(runner, address)
     except OSError as fault:
         if fault.errno != errno.EADDRINUSE:
             raise

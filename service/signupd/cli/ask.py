@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sys
-import threading
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -51,36 +49,26 @@ async def line() -> str:
     """Read a line from standard input, without its surrounding spaces.
 
     Returns:
-        Empty where there is none any more.
+        Empty at the end of the input.
     """
-    loop = asyncio.get_running_loop()
-    answer: asyncio.Future[bytes] = loop.create_future()
-
-    def read() -> None:
-        got = _read(sys.stdin.fileno())
-        with contextlib.suppress(RuntimeError):  # nobody waits for it any more
-            loop.call_soon_threadsafe(_settle, answer, got)
-
-    # Not the loop's own threads: it would wait for them when it is told to stop.
-    threading.Thread(target=read, daemon=True).start()
-    return (await answer).decode(errors="replace").strip()
-
-
-def _read(descriptor: int) -> bytes:
-    """Read up to a line's end.
-
-    Straight from the descriptor: a daemon thread that stands in a reader's lock when
-    Python ends would crash it.
-    """
-    got = b""
+    descriptor, got = sys.stdin.fileno(), b""
     while not got.endswith(b"\n") and len(got) < MAX_LINE_BYTES:
+        await _readable(descriptor)
         part = os.read(descriptor, MAX_LINE_BYTES)
         if not part:
             break
         got += part
-    return got
+    return got.decode(errors="replace").strip()
 
 
-def _settle(answer: asyncio.Future[bytes], got: bytes) -> None:
-    if not answer.done():
-        answer.set_result(got)
+async def _readable(descriptor: int) -> None:
+    """Wait until there is something to read, or the input has ended."""
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    try:
+        loop.add_reader(descriptor, ready.set)
+    except PermissionError:
+        return  # a file, which is always readable and cannot be watched
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from rich.table import Table
 
-    from signupd.ledger.browse import Entry, Happening
+    from signupd.ledger.browse import Entry
     from signupd.sealing import KeyRing
 
 KEY_GONE: Final = "(its key is gone)"
@@ -46,9 +46,7 @@ def table_of(
     return table
 
 
-def facts_of(
-    keys: KeyRing, entry: Entry, happenings: Iterable[Happening], now: int
-) -> dict[str, str]:
+def facts_of(keys: KeyRing, entry: Entry, now: int) -> dict[str, str]:
     """Tell all about a sign-up that may be told, for people."""
     facts = {
         "sign-up": str(entry.signup_id),
@@ -65,20 +63,11 @@ def facts_of(
         "identity": str(entry.identity_id or ""),
         "caller": printable(entry.caller),
     }
-    events = {f"event: {one.kind.value}": rfc3339(one.time) for one in happenings}
-    return {name: fact for name, fact in facts.items() if fact} | events
+    return {name: fact for name, fact in facts.items() if fact}
 
 
-def json_of(
-    keys: KeyRing, entry: Entry, happenings: Iterable[Happening], now: int
-) -> dict[str, Any]:
-    """Tell all about a sign-up that may be told, for scripts: names and kinds stay."""
-    events = [{"kind": one.kind.value, "time": rfc3339(one.time)} for one in happenings]
-    return {**summary_of(keys, entry, now), "events": events}
-
-
-def summary_of(keys: KeyRing, entry: Entry, now: int) -> dict[str, Any]:
-    """Tell what ``json_of`` does, but for the events."""
+def json_of(keys: KeyRing, entry: Entry, now: int) -> dict[str, Any]:
+    """Tell all about a sign-up that may be told, for scripts: names stay."""
     return {
         "signup_id": str(entry.signup_id),
         "state": entry.state.name,

@@ -11,7 +11,7 @@ import typer
 from signupd.cli.common import AsJson, Config, sources_of
 from signupd.cli.page import columns, console, printable
 from signupd.keyfile import NAME
-from signupd.ledger.engine import sqlite_file
+from signupd.ledger.database import sqlite_file
 from signupd.settings import SECRETS, Settings
 from signupd.sources import PREFIX, Given
 

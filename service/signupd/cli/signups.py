@@ -12,7 +12,7 @@ import typer
 from signupd.address import parse_address
 from signupd.assembly import key_ring
 from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, settings_of
-from signupd.cli.entries import facts_of, json_of, summary_of, table_of
+from signupd.cli.entries import facts_of, json_of, table_of
 from signupd.cli.page import console, facts
 from signupd.errors import EmailInvalid
 from signupd.ledger.browse import Wanted, browsing
@@ -90,7 +90,7 @@ def list_signups(
 def show_signup(
     signup_id: SignupId, *, as_json: AsJson = False, config: Config = None
 ) -> None:
-    """Show one sign-up: its times, counts, lease and events."""
+    """Show one sign-up: its times, counts and lease."""
     settings = settings_of(config)
 
     async def work() -> dict[str, Any] | None:
@@ -99,9 +99,8 @@ def show_signup(
             entry = await browser.find(signup_id)
             if entry is None:
                 return None
-            happenings = await browser.happenings(signup_id)
             tell = json_of if as_json else facts_of
-            return tell(keys, entry, happenings, browser.now())
+            return tell(keys, entry, browser.now())
 
     told = run(work)
     if told is None:
@@ -132,7 +131,7 @@ async def _write_json(
     before = "["
     async for page in pages:
         for entry in page:
-            text = json.dumps(summary_of(keys, entry, now))
+            text = json.dumps(json_of(keys, entry, now))
             typer.echo(f"{before}\n  {text}", nl=False)
             before = ","
     typer.echo("[]" if before == "[" else "\n]")

@@ -1,199 +1,115 @@
-"""What has fallen due in the ledger: a batch at a time, a few rows by each statement.
+"""What is due in the ledger: a batch by each statement.
 
-Replicas sweep at the same time without getting in each other's way: PostgreSQL skips
-rows that another one holds. The statement that changes rows picks and locks them, too,
-and then finds them by their keys; with a second look at their states SQLite goes
-through all that are in these states, for each batch.
+Replicas sweep at the same time without waiting for each other: PostgreSQL skips rows
+that another one holds. The statement that changes rows picks and locks them too.
 """
 
 from __future__ import annotations
 
-import asyncio
-import time
-from typing import TYPE_CHECKING, Any, Final
+import uuid
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-import sqlalchemy as sa
-
-from signupd.ledger.outbox import ADDED_UP
-from signupd.ledger.record import WAITING, Lease, State
-from signupd.ledger.tables import LEASED, events, send_buckets, signups
+from signupd.ledger import statements
 
 if TYPE_CHECKING:
-    import uuid
-    from collections.abc import Awaitable, Callable, Collection
+    from collections.abc import Collection
 
     from signupd.ledger.database import Database
 
-_FINAL = [state for state in State if state.final]
+_BEFORE_ALL: Final = (-1, uuid.UUID(int=0))
 
-# By the ids alone SQLite would go through all rows in their order, for want of a few.
-_BY_ID = sa.func.coalesce(signups.c.signup_id, signups.c.signup_id)
 
-# Rows that one statement changes at the most: what others commit meanwhile waits until
-# all that it has written is on the disk.
-AT_ONCE: Final = 10
-_MOST: Final = sa.bindparam("most", type_=sa.Integer)
+@dataclass(frozen=True, slots=True)
+class Expired:
+    """A sign-up that was written down as expired, and the caller who began it."""
+
+    signup_id: uuid.UUID
+    caller: str
 
 
 class Backlog:
-    """Finds and clears what has fallen due.
+    """Finds and clears what is due.
 
-    Every method raises ``LedgerUnavailable`` when the database does not answer.
+    Every method raises ``LedgerUnavailable`` if the database does not answer.
 
     Args:
         database: Of the ledger.
         batch: How many rows one call takes at the most.
-        rest: Waits for so many seconds.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        batch: int,
-        rest: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
+    def __init__(self, database: Database, batch: int) -> None:
         self._database = database
-        self._rest = rest
+        self._after = _BEFORE_ALL
         self.batch = batch
 
     async def ping(self) -> None:
-        """Ask the database for a sign of life."""
-        await self._database.run(sa.select(sa.literal(1)))
+        """Run a query that reads nothing."""
+        await self._database.fetch_one(statements.PING)
 
-    async def set_clock(self) -> None:
-        """Go by the database's clock from here on, however long nothing was read."""
-        await self._database.set_clock()
+    async def read_clock(self) -> None:
+        """Continue from the database's time, however long nothing was read."""
+        await self._database.read_clock()
+
+    async def under_way(self) -> dict[str, int]:
+        """Count the sign-ups that wait for a code or a password, by state."""
+        rows = await self._database.fetch_all(statements.UNDER_WAY)
+        return {str(state): int(count) for state, count in rows}
 
     async def unopened(self, heads: Collection[bytes], most: int) -> list[uuid.UUID]:
-        """Name sign-ups under way that are sealed otherwise than all of these begin.
+        """List sign-ups under way whose seal begins with none of these.
 
         Args:
             heads: Beginnings of sealed columns, all of one length.
-            most: How many to name at the most.
+            most: How many to list at the most.
         """
-        length = len(next(iter(heads)))
-        head = sa.func.substr(signups.c.sealed, 1, length, type_=sa.LargeBinary)
-        query = (
-            sa.select(signups.c.signup_id)
-            .where(
-                signups.c.state.in_([State.STARTING, *WAITING]),
-                head.not_in(sorted(heads)),
-            )
-            .limit(most)
+        known = sorted(heads)
+        rows = await self._database.fetch_all(
+            statements.sealed_otherwise(len(known)),
+            length=len(known[0]),
+            most=most,
+            **{f"head_{n}": head for n, head in enumerate(known)},
         )
-        return (await self._database.run(query)).scalars
+        return [row[0] for row in rows]
 
     async def end_all_leases(self) -> int:
-        """Declare every lease dead. Only for a ledger that nobody else works on."""
-        statement = (
-            signups.update().where(signups.c.lease != Lease.NONE).values(lease_until=0)
-        )
-        return (await self._database.run(statement)).count
+        """Declare every lease dead. Only for a ledger that no other server uses."""
+        return await self._database.execute(statements.END_ALL_LEASES)
 
-    async def dead_leases(self, after: uuid.UUID | None) -> list[uuid.UUID]:
-        """Name sign-ups whose lease ran out, by ascending id.
+    async def dead_leases(self) -> list[uuid.UUID]:
+        """List a batch of sign-ups whose lease ran out.
 
-        Args:
-            after: The last id of the batch before, or None to begin.
+        Each call continues where the last one stopped, and begins anew at the end: rows
+        that fail again and again do not hold up the others.
         """
-        now = self._database.now()
-        query = (
-            sa.select(signups.c.signup_id)
-            .where(
-                LEASED, signups.c.lease_until <= now, signups.c.approved_until <= now
-            )
-            .order_by(_BY_ID)
-            .limit(self.batch)
+        after_until, after_id = self._after
+        rows = await self._database.fetch_all(
+            statements.DEAD_LEASES,
+            after_until=after_until,
+            after_id=after_id,
+            batch=self.batch,
         )
-        if after is not None:
-            query = query.where(after < _BY_ID)
-        return (await self._database.run(query)).scalars
+        full = len(rows) == self.batch
+        self._after = (rows[-1][1], rows[-1][0]) if full else _BEFORE_ALL
+        return [row[0] for row in rows]
 
-    async def expire(self) -> int:
-        """Write down that sign-ups have expired that nobody is at work on."""
-        now = self._database.now()
-        due = self._some(
-            signups.c.state.in_(WAITING),
-            signups.c.lease == Lease.NONE,
-            signups.c.expire_time <= now,
-        )
-        statement = (
-            signups.update()
-            .where(signups.c.signup_id.in_(due))
-            .values(
-                state=State.EXPIRED,
-                state_time=now,
-                epoch=signups.c.epoch + 1,
-                sealed=None,
-                sealed_passwords=None,
-                password_flow_digest=None,
-            )
-        )
-        return await self._count(statement)
+    async def expire(self) -> list[Expired]:
+        """Write down a batch of sign-ups that have expired and have no lease."""
+        rows = await self._database.fetch_all(statements.EXPIRE, batch=self.batch)
+        return [Expired(*row) for row in rows]
 
     async def forget_passwords(self, before: int) -> int:
         """Erase the password digests of sign-ups completed before a moment."""
-        due = self._some(
-            signups.c.state == State.COMPLETED,
-            signups.c.sealed_passwords.is_not(None),
-            signups.c.state_time <= before,
+        return await self._database.execute(
+            statements.FORGET_PASSWORDS, before=before, batch=self.batch
         )
-        statement = (
-            signups.update()
-            .where(signups.c.signup_id.in_(due))
-            .values(sealed_passwords=None, epoch=signups.c.epoch + 1)
-        )
-        return await self._count(statement)
 
     async def forget_signups(self, before: int) -> int:
         """Delete sign-ups that were final before a moment."""
-        due = self._some(signups.c.state.in_(_FINAL), signups.c.state_time <= before)
-        return await self._count(signups.delete().where(signups.c.signup_id.in_(due)))
-
-    async def forget_events(self, before: int) -> int:
-        """Delete events from before a moment that are in the totals."""
-        due = (
-            sa.select(events.c.event_id)
-            .where(events.c.event_time <= before, events.c.event_id <= ADDED_UP)
-            .order_by(events.c.event_time)  # as its index has them
-            .limit(_MOST)
-            .with_for_update(skip_locked=True)
+        return await self._database.execute(
+            statements.FORGET_SIGNUPS, before=before, batch=self.batch
         )
-        return await self._count(events.delete().where(events.c.event_id.in_(due)))
 
     async def forget_buckets(self) -> int:
-        """Delete buckets that are full again: one that is not there is full."""
-        due = (
-            sa.select(send_buckets.c.digest)
-            .where(send_buckets.c.full_time <= self._database.beginning)
-            .limit(_MOST)
-            .with_for_update(skip_locked=True)
-        )
-        return await self._count(
-            send_buckets.delete().where(send_buckets.c.digest.in_(due))
-        )
-
-    def _some(self, *where: sa.ColumnElement[bool]) -> sa.Select[Any]:
-        """Pick some rows, leaving out those that another replica holds."""
-        return (
-            sa.select(signups.c.signup_id)
-            .where(*where)
-            .limit(_MOST)
-            .with_for_update(skip_locked=True)
-        )
-
-    async def _count(self, statement: sa.Update | sa.Delete) -> int:
-        """Have a statement that changes some rows change a batch, a few at a time.
-
-        After each time callers have the database to themselves for as long.
-        """
-        count = 0
-        while count < self.batch:
-            most = min(AT_ONCE, self.batch - count)
-            begun = time.monotonic()
-            met = (await self._database.run(statement, {_MOST.key: most})).count
-            await self._rest(time.monotonic() - begun)
-            count += met
-            if met < most:
-                break
-        return count
+        """Delete buckets that are full again: a bucket without a row is full."""
+        return await self._database.execute(statements.FORGET_BUCKETS, batch=self.batch)

@@ -7,31 +7,29 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-import sqlalchemy as sa
-
 from signupd.errors import LedgerUnavailable
-from signupd.ledger.database import Database, steady_clock
-from signupd.ledger.engine import open_engine, sqlite_file
-from signupd.ledger.record import Event, Lease, State
+from signupd.ledger import statements
+from signupd.ledger.database import make_database, sqlite_file, steady_clock
+from signupd.ledger.record import Lease, State
 from signupd.ledger.schema import demand_usable
-from signupd.ledger.tables import events, signups
 
 if TYPE_CHECKING:
     import uuid
     from collections.abc import AsyncIterator
 
-# Each page reads the table once, for no index is kept for operators' sake; a page of
-# entries takes about 1 MB.
+    from signupd.ledger.database import Database, Row
+
+# Each page reads the table once, because no index is kept for operators alone; a page
+# of entries takes about 1 MB.
 PAGE_ROWS: Final = 1000
-_OPEN: Final = [state for state in State if not state.final]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What may be looked at of a row; nothing that opens to more than a masked address.
 
-    The fields are ``Record``'s, but that ``state`` is EXPIRED from the deadline on, as
-    callers are told, be it written down yet or not.
+    The fields are ``Record``'s, but ``state`` is EXPIRED from the deadline on, as
+    callers are told, whether or not that is written down yet.
     """
 
     signup_id: uuid.UUID
@@ -52,12 +50,7 @@ class Entry:
     caller: str
 
 
-@dataclass(frozen=True, slots=True)
-class Happening:
-    """An event of a sign-up, and when it was, in microseconds."""
-
-    kind: Event
-    time: int
+_COLUMNS: Final = tuple(field.name for field in dataclasses.fields(Entry))
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,8 +58,8 @@ class Wanted:
     """Which sign-ups to look at.
 
     Args:
-        states: Any of these; all where there is none.
-        address_digest: Of the address they are for; all where there is none.
+        states: Any of these; all if empty.
+        address_digest: Of the address they are for; all if None.
     """
 
     states: tuple[State, ...] = ()
@@ -76,7 +69,7 @@ class Wanted:
 class Browser:
     """Reads sign-ups for people to look at.
 
-    Every method raises ``LedgerUnavailable`` when the database does not answer.
+    Every method raises ``LedgerUnavailable`` if the database does not answer.
 
     Args:
         database: Of the ledger.
@@ -88,7 +81,7 @@ class Browser:
         self._page_rows = page_rows
 
     def now(self) -> int:
-        """Tell the time that deadlines go by, in microseconds."""
+        """Return the time that deadlines go by, in microseconds."""
         return self._database.now()
 
     async def pages(self, wanted: Wanted, limit: int) -> AsyncIterator[list[Entry]]:
@@ -98,47 +91,39 @@ class Browser:
             wanted: Which of them.
             limit: How many in all.
         """
-        query = self._query(wanted)
-        page: list[Entry] = []
+        values: dict[str, Any] = {
+            "moment": self.now(),
+            **{f"state_{n}": state for n, state in enumerate(wanted.states)},
+        }
+        if wanted.address_digest is not None:
+            values["address_digest"] = wanted.address_digest
+        after = False
         while limit > 0:
             size = min(limit, self._page_rows)
-            page = await self._read(_after(query, page).limit(size))
+            query = statements.browse(
+                _COLUMNS,
+                states=len(wanted.states),
+                by_address=wanted.address_digest is not None,
+                after=after,
+            )
+            rows = await self._database.fetch_all(query, **values, most=size)
+            page = [_entry(row) for row in rows]
             if page:
                 yield page
+                last = page[-1]
+                values |= {"after_time": last.create_time, "after_id": last.signup_id}
+                after = True
             if len(page) < size:
                 return
             limit -= size
 
     async def find(self, signup_id: uuid.UUID) -> Entry | None:
         """Read one sign-up."""
-        query = self._query(Wanted()).where(signups.c.signup_id == signup_id)
-        found = await self._read(query)
-        return found[0] if found else None
-
-    async def happenings(self, signup_id: uuid.UUID) -> list[Happening]:
-        """Read a sign-up's events, the oldest first; one has a handful at the most."""
-        query = (
-            sa.select(events.c.kind, events.c.event_time)
-            .where(events.c.signup_id == signup_id)
-            .order_by(events.c.event_id)
+        query = statements.browse(_COLUMNS, by_id=True)
+        row = await self._database.fetch_one(
+            query, signup_id=signup_id, moment=self.now(), most=1
         )
-        return [Happening(*row) for row in (await self._database.run(query)).rows]
-
-    def _query(self, wanted: Wanted) -> sa.Select[Any]:
-        state = _state_shown(self._database.now())
-        columns = [
-            state.label("state") if field.name == "state" else signups.c[field.name]
-            for field in dataclasses.fields(Entry)
-        ]
-        query = sa.select(*columns)
-        if wanted.states:
-            query = query.where(state.in_(wanted.states))
-        if wanted.address_digest is not None:
-            query = query.where(signups.c.address_digest == wanted.address_digest)
-        return query
-
-    async def _read(self, query: sa.Select[Any]) -> list[Entry]:
-        return [Entry(*row) for row in (await self._database.run(query)).rows]
+        return None if row is None else _entry(row)
 
 
 @contextlib.asynccontextmanager
@@ -154,37 +139,16 @@ async def browsing(url: str) -> AsyncIterator[Browser]:
     file = sqlite_file(url)
     if file is not None and not file.exists():
         raise LedgerUnavailable(f"there is no ledger {file}")
-    await demand_usable(url)
-    database = Database(open_engine(url, read_only=True), steady_clock())
+    database = make_database(url, steady_clock(), read_only=True)
+    await database.open()
     try:
-        await database.set_clock()
+        await demand_usable(database)
+        await database.read_clock()
         yield Browser(database)
     finally:
         await database.close()
 
 
-def _state_shown(now: int) -> sa.ColumnElement[State]:
-    """Say in SQL what ``transitions.state_shown`` says of a row."""
-    late = sa.and_(
-        signups.c.state.in_(_OPEN),
-        signups.c.lease == Lease.NONE,
-        signups.c.expire_time <= now,
-    )
-    expired = sa.literal(State.EXPIRED, signups.c.state.type)
-    return sa.case((late, expired), else_=signups.c.state)
-
-
-def _after(query: sa.Select[Any], page: list[Entry]) -> sa.Select[Any]:
-    """Go on, newest first, behind the last entry of a page."""
-    key = sa.tuple_(signups.c.create_time, signups.c.signup_id)
-    if page:
-        last = page[-1]
-        query = query.where(key < sa.tuple_(*_literal(last)))
-    return query.order_by(signups.c.create_time.desc(), signups.c.signup_id.desc())
-
-
-def _literal(entry: Entry) -> tuple[sa.ColumnElement[Any], ...]:
-    return (
-        sa.literal(entry.create_time, signups.c.create_time.type),
-        sa.literal(entry.signup_id, signups.c.signup_id.type),
-    )
+def _entry(row: Row) -> Entry:
+    read = Entry(*row)
+    return dataclasses.replace(read, state=State(read.state), lease=Lease(read.lease))

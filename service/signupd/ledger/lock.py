@@ -7,7 +7,7 @@ import fcntl
 from typing import TYPE_CHECKING
 
 from signupd.errors import LedgerUnavailable
-from signupd.ledger.engine import sqlite_file
+from signupd.ledger.database import sqlite_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -42,17 +42,6 @@ class Lease(enum.StrEnum):
     SETTING = "setting"
 
 
-class Event(enum.StrEnum):
-    """What happened to a sign-up, for whoever counts or is told of it."""
-
-    STARTED = "started"
-    VERIFIED = "verified"
-    COMPLETED = "completed"
-    ALREADY_REGISTERED = "already_registered"
-    EXPIRED = "expired"
-    CANCELLED = "cancelled"
-
-
 class Record(NamedTuple):
     """One row, its fields in the order of the table's columns.
 

@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
+from typing import TYPE_CHECKING, Any, Final
 
 from signupd.errors import LedgerUnavailable
-from signupd.ledger.engine import WAIT_SECONDS, open_engine
+from signupd.ledger import statements
+from signupd.ledger.database import (
+    WAIT_SECONDS,
+    sqlite_file,
+    unopened,
+)
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    import sqlalchemy as sa
+    from alembic.config import Config
 
+    from signupd.ledger.database import Database
+
+# The newest revision in migrations/versions. Their names ascend.
+REVISION: Final = "0001"
 # A migration's statement may go through the whole of a large ledger, or wait for
 # another migration that does.
 MIGRATE_SECONDS: Final = 600
@@ -25,41 +29,22 @@ MIGRATE_SECONDS: Final = 600
 _LOCK: Final = 0x7369676E757064
 
 
-def _config(connection: Connection | None = None) -> Config:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    return config
-
-
-def newest_revision() -> str | None:
-    """Name the revision that this version of the program works with."""
-    return ScriptDirectory.from_config(_config()).get_current_head()
-
-
-async def demand_usable(url: str) -> None:
+async def demand_usable(database: Database) -> None:
     """Demand a ledger that this version works with.
 
     Raises:
-        LedgerUnavailable: It cannot be opened, its schema is another's, or its
-            statements have no time limit.
+        LedgerUnavailable: It cannot be opened, its schema is older or newer than this
+            version's, or its statements have no time limit.
     """
-    await asyncio.to_thread(_demand_usable, url)
-
-
-def _demand_usable(url: str) -> None:
-    engine = open_engine(url, read_only=True)
-    try:
-        with engine.connect() as connection:
-            found = _revision(connection)
-            limited = _has_time_limit(connection)
-    except (sa.exc.DBAPIError, OSError) as error:
-        raise _unopened(error) from error
-    finally:
-        engine.dispose()
-    if found != newest_revision():
-        raise LedgerUnavailable("the ledger's schema is not ours: signupd migrate")
-    if not limited:
+    found = await _revision(database)
+    _refuse_newer(found)
+    if found != REVISION:
+        raise LedgerUnavailable(
+            f"the ledger's schema is {_named(found)}, and this version of signupd "
+            f"needs {_named(REVISION)}: run `signupd migrate`"
+        )
+    limit = await database.fetch_one(statements.TIME_LIMIT)
+    if limit is None or limit[0] == "0":
         raise LedgerUnavailable(
             "the ledger's statements have no time limit (statement_timeout is 0): "
             "LEDGER_URL says so, or a pooler in between drops the one asked for; "
@@ -67,17 +52,10 @@ def _demand_usable(url: str) -> None:
         )
 
 
-def _has_time_limit(connection: Connection) -> bool:
-    if connection.dialect.name != "postgresql":
-        return True  # nobody is between SQLite and its settings
-    limit: str = connection.exec_driver_sql("SHOW statement_timeout").scalar_one()
-    return limit != "0"
-
-
 async def migrate(
     url: str, table_seconds: float = WAIT_SECONDS
 ) -> tuple[str | None, str | None]:
-    """Bring the ledger's schema up to date; do nothing where it is.
+    """Bring the ledger's schema up to date; do nothing if it is.
 
     Args:
         url: The ledger's database, as in the LEDGER_URL setting.
@@ -87,39 +65,107 @@ async def migrate(
         The revisions before (None for an empty database) and after.
 
     Raises:
-        LedgerUnavailable: The database does not answer.
+        LedgerUnavailable: The database does not answer, or its schema is newer than
+            this version's.
     """
-    before = await asyncio.to_thread(_upgrade, url, table_seconds)
-    return before, newest_revision()
+    return await asyncio.to_thread(_upgrade, url, table_seconds), REVISION
+
+
+async def is_up_to_date(database: Database) -> bool:
+    """Return whether the schema is this version's; an empty database is not.
+
+    Raises:
+        LedgerUnavailable: The database does not answer, or its schema is newer.
+    """
+    found = await _revision(database)
+    _refuse_newer(found)
+    return found == REVISION
+
+
+async def _revision(database: Database) -> str | None:
+    """Read the schema's revision; None for a database without a ledger."""
+    tables = await database.fetch_one(statements.HAS_VERSIONS)
+    if tables is None or not tables[0]:
+        return None
+    row = await database.fetch_one(statements.VERSION)
+    return None if row is None else str(row[0])
+
+
+def _refuse_newer(found: str | None) -> None:
+    if found is not None and found > REVISION:
+        raise LedgerUnavailable(
+            f"the ledger's schema is {_named(found)}, and this version of signupd "
+            f"knows {_named(REVISION)} at the newest: run the version that wrote it, "
+            "or restore a backup; see Going back in docs/operations.md"
+        )
+
+
+def _named(revision: str | None) -> str:
+    return "empty" if revision is None else f"revision {revision}"
 
 
 def _upgrade(url: str, table_seconds: float) -> str | None:
-    engine = open_engine(url, transactions=True)
+    # SQLAlchemy and alembic take a third of a second to import, and a server whose
+    # ledger is up to date does without them.
+    import sqlalchemy as sa  # noqa: PLC0415
+    from alembic import command  # noqa: PLC0415
+    from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
+
+    engine = _engine(url)
     try:
         with engine.begin() as connection:
             if connection.dialect.name == "postgresql":
-                connection.exec_driver_sql(
-                    f"SET LOCAL statement_timeout = '{MIGRATE_SECONDS}s'"
-                )
-                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_LOCK)))
-                # Who waits for a table is waited for by all that come after him.
-                connection.exec_driver_sql(
-                    f"SET LOCAL lock_timeout = '{table_seconds}s'"
-                )
-            before = _revision(connection)
+                _limit(connection, table_seconds)
+            before = MigrationContext.configure(connection).get_current_revision()
+            _refuse_newer(before)
             command.upgrade(_config(connection), "head")
             return before
     except (sa.exc.DBAPIError, OSError) as error:
-        raise _unopened(error) from error
+        raise unopened(error) from error
     finally:
         engine.dispose()
 
 
-def _revision(connection: Connection) -> str | None:
-    return MigrationContext.configure(connection).get_current_revision()
+def _limit(connection: sa.Connection, table_seconds: float) -> None:
+    connection.exec_driver_sql(f"SET LOCAL statement_timeout = '{MIGRATE_SECONDS}s'")
+    connection.exec_driver_sql(f"SELECT pg_advisory_xact_lock({_LOCK})")
+    # Statements that come later wait behind one that waits for a table.
+    connection.exec_driver_sql(f"SET LOCAL lock_timeout = '{table_seconds}s'")
 
 
-def _unopened(error: Exception) -> LedgerUnavailable:
-    """Say in one line what the database's driver said."""
-    said = str(getattr(error, "orig", error)).split()
-    return LedgerUnavailable(f"the ledger cannot be opened: {' '.join(said)}")
+def _engine(url: str) -> sa.Engine:
+    """Make an engine that connects as the ledger does, with transactions."""
+    import sqlalchemy as sa  # noqa: PLC0415
+
+    file = sqlite_file(url)
+    if file is None:
+        import psycopg  # noqa: PLC0415
+
+        from signupd.ledger.postgres import connection_parameters  # noqa: PLC0415
+
+        given = connection_parameters(url)
+        return sa.create_engine(
+            "postgresql+psycopg://",
+            creator=lambda: psycopg.connect(**given),
+            poolclass=sa.NullPool,
+        )
+    from signupd.ledger.sqlite import connect  # noqa: PLC0415
+
+    engine = sa.create_engine(
+        "sqlite://", creator=lambda: connect(file), poolclass=sa.NullPool
+    )
+
+    def begin(connection: sa.Connection) -> None:
+        connection.exec_driver_sql("BEGIN IMMEDIATE")
+
+    sa.event.listen(engine, "begin", begin)
+    return engine
+
+
+def _config(connection: Any = None) -> Config:
+    from alembic.config import Config  # noqa: PLC0415
+
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
+    config.attributes["connection"] = connection
+    return config

@@ -1,135 +1,295 @@
-"""Running statements on a connection, in whichever thread."""
+"""Every SQL statement of the ledger, once.
+
+Parameters are written ``:name``. ``{columns}`` are those of ``Record``, in its order,
+and ``{values}`` their parameters. What differs between SQLite and PostgreSQL stands in
+braces here, and side by side in ``SQLITE`` and ``POSTGRESQL``. Times are microseconds
+since the Unix epoch.
+"""
 
 from __future__ import annotations
 
-import sqlite3
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+import functools
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
 
-import sqlalchemy as sa
-
-from signupd.ledger.prepared import Prepared, Rows, Values
+from signupd.ledger.record import Record
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    Outcomes = Sequence[Rows | Exception]
-
-
-class ConstraintBroken(Exception):
-    """A change would break a rule of the table's: a key is there already."""
-
-
-class TransactionLost(Exception):
-    """SQLite gave up a transaction, with all statements in it, because of one."""
+_PARAMETER: Final = re.compile(r"(?<![:\w]):(\w+)")
 
 
 @dataclass(frozen=True, slots=True)
-class Statement:
-    """What to run, and the values of its parameters."""
-
-    text: Prepared | sa.Executable
-    values: Values = field(repr=False)
-
-
-def run(connection: sa.Connection, statements: Sequence[Statement]) -> Outcomes:
-    """Run statements; several share one transaction of SQLite's.
+class Spelling:
+    """What one database spells differently.
 
     Args:
-        connection: Of the thread that calls this. Every statement commits by itself
-            unless told otherwise.
-        statements: What to run, in this order.
-
-    Returns:
-        How each fared. A broken constraint is no trouble of the connection's; of many
-        statements any may fail, and leaves the others alone.
-
-    Raises:
-        TransactionLost: One took the others along; some faults do
-            (https://sqlite.org/lang_transaction.html, section 3).
-        Exception: The driver's, of a connection in trouble; nothing is changed.
+        parameter: A parameter, as a replacement for ``:name``.
+        now: The time when the statement began.
+        clock: The time when the expression is evaluated, after any wait for a lock.
+        skip_locked: Locks the rows of a subquery and leaves out those that others hold.
+        has_versions: Whether the table of alembic exists.
+        time_limit: The session's statement timeout; ``0`` if there is none.
     """
-    if len(statements) == 1:  # commits by itself
-        try:
-            return [_execute(connection, statements[0])]
-        except ConstraintBroken as error:
-            return [error]
-    outcomes = begin(connection, statements)
-    driver: Any = connection.connection.driver_connection
-    driver.execute("COMMIT")
-    return outcomes
+
+    parameter: str
+    now: str
+    clock: str
+    skip_locked: str
+    has_versions: str
+    time_limit: str
+
+    def render(self, statement: str) -> str:
+        """Write a statement of this module for one database."""
+        text = statement.format(
+            columns=_COLUMNS,
+            values=_VALUES,
+            now=self.now,
+            clock=self.clock,
+            skip_locked=self.skip_locked,
+            has_versions=self.has_versions,
+            time_limit=self.time_limit,
+        )
+        return _PARAMETER.sub(self.parameter, text)
 
 
-def begin(connection: sa.Connection, statements: Sequence[Statement]) -> Outcomes:
-    """Run statements in a transaction of SQLite's, which is left open.
+# SQLite has one writer at a time, so nothing waits for a lock inside a statement, and
+# the program gives the time.
+SQLITE: Final = Spelling(
+    parameter=r":\1",
+    now=":now",
+    clock=":now",
+    skip_locked="",
+    has_versions="SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'",
+    time_limit="SELECT 'none needed'",
+)
+POSTGRESQL: Final = Spelling(
+    parameter=r"%(\1)s",
+    now="(extract(epoch FROM statement_timestamp()) * 1000000)::bigint",
+    clock="(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
+    skip_locked="FOR UPDATE SKIP LOCKED",
+    has_versions="SELECT count(*) FROM pg_tables WHERE tablename = 'alembic_version'"
+    " AND schemaname = ANY (current_schemas(false))",
+    time_limit="SHOW statement_timeout",
+)
+
+_COLUMNS: Final = ", ".join(Record._fields)
+_VALUES: Final = ", ".join(f":{name}" for name in Record._fields)
+
+# The database itself
+
+PING: Final = "SELECT 1"
+CLOCK: Final = "SELECT {clock}"
+HAS_VERSIONS: Final = "{has_versions}"
+VERSION: Final = "SELECT version_num FROM alembic_version"
+TIME_LIMIT: Final = "{time_limit}"
+
+# Sign-ups, by key
+
+ADD: Final = """
+    INSERT INTO signups ({columns}) VALUES ({values})
+"""
+
+FIND: Final = """
+    SELECT {columns}, {now} FROM signups WHERE signup_id = :signup_id
+"""
+
+FIND_REQUEST: Final = """
+    SELECT {columns}, {now} FROM signups
+    WHERE caller = :caller AND request_id = :request_id
+"""
+
+# Each change has an epoch of its own, which tells the state too.
+_SAME: Final = "signup_id = :is_signup_id AND epoch = :is_epoch"
+
+REMOVE: Final = f"""
+    DELETE FROM signups WHERE {_SAME}
+"""
+
+
+@functools.cache
+def change(names: frozenset[str], *, unapproved: bool) -> str:
+    """Return the statement that changes these columns of one row.
 
     Args:
-        connection: As for ``run``.
-        statements: Likewise.
-
-    Returns:
-        How each will have fared once the transaction is committed.
-
-    Raises:
-        TransactionLost, Exception: As ``run`` does.
+        names: The columns; their new values are the parameters ``to_NAME``.
+        unapproved: Whether to demand that the password hook agreed to nothing since.
     """
-    driver: Any = connection.connection.driver_connection
-    driver.execute("BEGIN IMMEDIATE")
-    return [_attempt(connection, driver, one) for one in statements]
+    assignments = ", ".join(f"{name} = :to_{name}" for name in sorted(names))
+    also = " AND approved_until = :is_approved_until" if unapproved else ""
+    return f"""
+    UPDATE signups SET {assignments} WHERE {_SAME}{also}
+"""
 
 
-def commits(driver: Any) -> bool:
-    """Commit on SQLite, if nobody has to be waited for: in WAL mode nobody has.
+# A lease that runs out while this waits for the row is over.
+APPROVE: Final = """
+    UPDATE signups SET approved_until = {clock} + :span
+    WHERE password_flow_digest = :flow_digest
+        AND address_digest = :address_digest
+        AND lease = 'setting'
+        AND lease_until > {clock}
+    RETURNING signup_id, epoch
+"""
+
+KNOWS_FLOW: Final = """
+    SELECT 1 FROM signups WHERE password_flow_digest = :flow_digest
+"""
+
+# Sign-ups that are due. The order is that of an index which holds no other rows, so the
+# database reads no more than a batch (migrations/versions/0001_first_schema.py).
+
+END_ALL_LEASES: Final = """
+    UPDATE signups SET lease_until = 0 WHERE lease <> 'none'
+"""
+
+DEAD_LEASES: Final = """
+    SELECT signup_id, lease_until FROM signups
+    WHERE lease <> 'none'
+        AND lease_until <= {now}
+        AND approved_until <= {now}
+        AND (lease_until, signup_id) > (:after_until, :after_id)
+    ORDER BY lease_until, signup_id
+    LIMIT :batch
+"""
+
+EXPIRE: Final = """
+    UPDATE signups
+    SET state = 'expired', state_time = {now}, epoch = epoch + 1,
+        sealed = NULL, sealed_passwords = NULL, password_flow_digest = NULL
+    WHERE signup_id IN (
+        SELECT signup_id FROM signups
+        WHERE state IN ('code_required', 'password_required')
+            AND lease = 'none'
+            AND expire_time <= {now}
+        ORDER BY expire_time
+        LIMIT :batch {skip_locked}
+    )
+    RETURNING signup_id, caller
+"""
+
+FORGET_PASSWORDS: Final = """
+    UPDATE signups SET sealed_passwords = NULL, epoch = epoch + 1
+    WHERE signup_id IN (
+        SELECT signup_id FROM signups
+        WHERE state = 'completed'
+            AND sealed_passwords IS NOT NULL
+            AND state_time <= :before
+        ORDER BY state_time
+        LIMIT :batch {skip_locked}
+    )
+"""
+
+FORGET_SIGNUPS: Final = """
+    DELETE FROM signups
+    WHERE signup_id IN (
+        SELECT signup_id FROM signups
+        WHERE state IN ('completed', 'already_registered', 'expired', 'cancelled')
+            AND state_time <= :before
+        ORDER BY state_time
+        LIMIT :batch {skip_locked}
+    )
+"""
+
+UNDER_WAY: Final = """
+    SELECT state, count(*) FROM signups
+    WHERE state IN ('code_required', 'password_required')
+    GROUP BY state
+"""
+
+
+def sealed_otherwise(heads: int) -> str:
+    """Return the query for sign-ups under way that are sealed under another key.
 
     Args:
-        driver: The driver's own connection, which waits for nobody.
-
-    Returns:
-        False where others still read what would be overwritten; the transaction is
-        left open.
+        heads: How many keys there are; the beginnings of what they seal, ``length``
+            bytes each, are the parameters ``head_0`` and so on.
     """
-    try:
-        driver.execute("COMMIT")
-    except sqlite3.OperationalError as error:
-        if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-            raise
-        return False
-    return True
+    known = ", ".join(f":head_{n}" for n in range(heads))
+    return f"""
+    SELECT signup_id FROM signups
+    WHERE state IN ('starting', 'code_required', 'password_required')
+        AND substr(sealed, 1, :length) NOT IN ({known})
+    LIMIT :most
+"""
 
 
-def drivers_error(error: Exception) -> Exception:
-    """Take what SQLAlchemy has put around a driver's error off again."""
-    if isinstance(error, sa.exc.DBAPIError) and isinstance(error.orig, Exception):
-        return error.orig
-    return error
+# Sign-ups to look at
+
+# From its deadline on a sign-up has expired, whether or not that is written down.
+_STATE_SHOWN: Final = """CASE
+        WHEN state IN ('starting', 'code_required', 'password_required')
+            AND lease = 'none' AND expire_time <= :moment
+        THEN 'expired' ELSE state END"""
 
 
-def _attempt(
-    connection: sa.Connection, driver: Any, statement: Statement
-) -> Rows | Exception:
-    try:
-        return _execute(connection, statement)
-    except Exception as error:
-        if not driver.in_transaction:
-            raise TransactionLost from error
-        return drivers_error(error)
+def browse(
+    columns: Sequence[str],
+    *,
+    states: int = 0,
+    by_id: bool = False,
+    by_address: bool = False,
+    after: bool = False,
+) -> str:
+    """Return the query for sign-ups to be shown, the newest first.
 
-
-def _execute(connection: sa.Connection, statement: Statement) -> Rows:
-    """Run a statement.
-
-    Raises:
-        ConstraintBroken: So it is.
-        Exception: The driver's.
+    Args:
+        columns: Those to select; ``state`` is the one shown to callers at ``moment``.
+        states: How many states to choose from: ``state_0`` and so on; 0 for all.
+        by_id: Whether to choose the row ``signup_id``.
+        by_address: Whether to choose the rows of ``address_digest``.
+        after: Whether to continue behind the row ``after_time``, ``after_id``.
     """
-    text, values = statement.text, statement.values
-    dbapi: Any = connection.dialect.dbapi
-    try:
-        if isinstance(text, Prepared):
-            return text.run(connection.connection.driver_connection, values)
-        result = connection.execute(text, values)
-        return Rows(result.all() if result.returns_rows else (), result.rowcount)
-    except (dbapi.Error, sa.exc.DBAPIError) as error:
-        if isinstance(drivers_error(error), dbapi.IntegrityError):
-            raise ConstraintBroken from error
-        raise
+    selected = [_STATE_SHOWN if name == "state" else name for name in columns]
+    wanted = ", ".join(f":state_{n}" for n in range(states))
+    conditions = [
+        f"{_STATE_SHOWN} IN ({wanted})" if states else "",
+        "signup_id = :signup_id" if by_id else "",
+        "address_digest = :address_digest" if by_address else "",
+        "(create_time, signup_id) < (:after_time, :after_id)" if after else "",
+    ]
+    where = " AND ".join(filter(None, conditions))
+    return f"""
+    SELECT {", ".join(selected)} FROM signups
+    {f"WHERE {where}" if where else ""}
+    ORDER BY create_time DESC, signup_id DESC
+    LIMIT :most
+"""
+
+
+# Buckets of mails (limits.py)
+
+# A bucket without a row is full.
+DRAW: Final = """
+    INSERT INTO send_buckets (digest, full_time) VALUES (:digest, {now} + :refill)
+    ON CONFLICT (digest) DO UPDATE
+    SET full_time = :refill + CASE
+        WHEN send_buckets.full_time > excluded.full_time - :refill
+        THEN send_buckets.full_time ELSE excluded.full_time - :refill END
+    WHERE send_buckets.full_time <= excluded.full_time - :refill + :room
+    RETURNING {now}
+"""
+
+FULL_TIME: Final = """
+    SELECT full_time, {now} FROM send_buckets WHERE digest = :digest
+"""
+
+# What has come back by itself since is not given again.
+GIVE_BACK: Final = """
+    UPDATE send_buckets
+    SET full_time = full_time - :refill
+        + CASE WHEN {now} > :time THEN {now} - :time ELSE 0 END
+    WHERE digest = :digest AND {now} - :time < :refill
+"""
+
+FORGET_BUCKETS: Final = """
+    DELETE FROM send_buckets
+    WHERE digest IN (
+        SELECT digest FROM send_buckets
+        WHERE full_time <= {now}
+        ORDER BY full_time
+        LIMIT :batch {skip_locked}
+    )
+"""

@@ -8,6 +8,7 @@ from signupd.errors import StepMismatch
 from signupd.ledger.record import State
 from signupd.signup import transitions
 from signupd.signup.deps import Answer
+from signupd.signup.events import Event
 from signupd.signup.find import signup_of
 from signupd.signup.settle import refuse_late
 
@@ -35,5 +36,5 @@ async def cancel_signup(deps: Deps, token: str) -> Answer:
             raise StepMismatch
         changes = transitions.cancelled(now)
         record = await deps.ledger.change(record, unapproved=True, **changes)
-        deps.log.info("signup_cancelled", signup_id=str(record.signup_id))
+        deps.events.note(Event.CANCELLED, record.signup_id, record.caller)
         return Answer("", deps.view(record))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from signupd.signup.tally import Tally
 from signupd.signup.view import View, view_of
 
 if TYPE_CHECKING:
@@ -18,6 +17,7 @@ if TYPE_CHECKING:
     from signupd.ledger.limits import Buckets
     from signupd.ledger.record import Record
     from signupd.sealing import KeyRing
+    from signupd.signup.events import Events
     from signupd.signup.gate import Gate
     from signupd.signup.rules import Rules
     from signupd.signup.schema import SchemaRules
@@ -34,8 +34,8 @@ class Deps:
     rules: Rules
     gate: Gate
     schema: SchemaRules
+    events: Events
     log: structlog.typing.FilteringBoundLogger
-    tally: Tally = field(default_factory=Tally)
 
     def view(
         self,

@@ -226,9 +226,6 @@ async def _finish(deps: Deps, record: Record, account: Identity) -> Answer:
     record = await conclude_password(deps, record, account)
     if record.state is State.COMPLETED:
         await _end_sessions(deps, account.id)
-    deps.log.info(
-        "signup_finished", signup_id=str(record.signup_id), state=record.state.value
-    )
     return Answer("", deps.view(record))
 
 

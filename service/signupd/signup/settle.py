@@ -20,6 +20,7 @@ from signupd.ledger.record import Lease, Record, State
 from signupd.signup import transitions
 from signupd.signup.attempts import only_attempt
 from signupd.signup.contents import Contents, open_contents, seal_contents
+from signupd.signup.events import Event
 
 if TYPE_CHECKING:
     from signupd.kratos.identity import Identity
@@ -106,18 +107,30 @@ async def conclude_code(deps: Deps, record: Record, account: Identity | None) ->
     """Write a proof down: an account at the address decides what is next."""
     now = deps.ledger.now()
     if account is not None:
-        return await deps.ledger.change(record, **transitions.already_registered(now))
-    return await deps.ledger.change(record, **transitions.proved(now, deps.rules))
+        changes = transitions.already_registered(now)
+        return await _move(deps, record, changes, Event.ALREADY_REGISTERED)
+    changes = transitions.proved(now, deps.rules)
+    return await _move(deps, record, changes, Event.VERIFIED)
 
 
 async def conclude_password(deps: Deps, record: Record, account: Identity) -> Record:
     """Write down whose account it is that stands at the address."""
     now = deps.ledger.now()
     if account.mark is None or not made_by(record, account):
-        return await deps.ledger.change(record, **transitions.already_registered(now))
+        changes = transitions.already_registered(now)
+        return await _move(deps, record, changes, Event.ALREADY_REGISTERED)
     kept = only_attempt(deps.keys, record, account.mark.attempt)
     changes = transitions.completed(now, account.id, kept)
-    return await deps.ledger.change(record, **changes)
+    return await _move(deps, record, changes, Event.COMPLETED)
+
+
+async def _move(
+    deps: Deps, record: Record, changes: transitions.Changes, event: Event
+) -> Record:
+    """Change a row's state, and note the event once that is committed."""
+    moved = await deps.ledger.change(record, **changes)
+    deps.events.note(event, record.signup_id, record.caller)
+    return moved
 
 
 async def sent_again(deps: Deps, record: Record, contents: Contents) -> Record:

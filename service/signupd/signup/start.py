@@ -25,6 +25,7 @@ from signupd.signup import transitions
 from signupd.signup.contents import Contents, open_contents, seal_contents, seal_mask
 from signupd.signup.deps import Answer
 from signupd.signup.digests import address_digest
+from signupd.signup.events import Event
 from signupd.signup.limits import Counted, client_of, first_mail, uncount
 from signupd.signup.rules import SECOND
 from signupd.signup.settle import mail_went, settle
@@ -191,7 +192,7 @@ async def _sent(deps: Deps, record: Record, contents: Contents) -> Answer:
     now = deps.ledger.now()
     changes = transitions.code_sent(now, deps.rules)
     record = await deps.ledger.change(record, **changes)
-    deps.log.info("signup_started", signup_id=str(record.signup_id))
+    deps.events.note(Event.STARTED, record.signup_id, record.caller)
     return _answer(deps, record, now, Address(contents.address))
 
 

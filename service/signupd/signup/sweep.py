@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -10,14 +9,14 @@ from signupd.errors import KratosUnavailable, SignupdError
 from signupd.ledger.record import State
 from signupd.sealing import SealBroken
 from signupd.signup import transitions
+from signupd.signup.events import Event
 from signupd.signup.rules import PASSWORDS_KEPT
 from signupd.signup.settle import settle
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    import uuid
 
     from signupd.ledger.backlog import Backlog
-    from signupd.ledger.outbox import Outbox
     from signupd.signup.deps import Deps
 
 
@@ -33,9 +32,8 @@ class Swept:
         settled: Dead leases moved on by what Kratos says.
         failed: Dead leases that could not be; the next round tries again.
         expired: Sign-ups whose step had lapsed.
-        forgotten: Rows, password digests, events and buckets past their time.
-        more: Whether a batch was full, or events are left to be added up, so that
-            another round should follow at once.
+        forgotten: Rows, password digests and buckets past their time.
+        more: Whether a batch was full, so that another round should follow at once.
     """
 
     settled: int
@@ -59,49 +57,43 @@ def pause(swept: Swept, seconds: float, interval: float) -> float:
     return min(interval, seconds) if swept.more else interval
 
 
-async def sweep(
-    deps: Deps, backlog: Backlog, outbox: Outbox, *, batch: int, retention: int
-) -> Swept:
+async def sweep(deps: Deps, backlog: Backlog, *, retention: int) -> Swept:
     """Do one round: at most one batch of each kind.
 
     Args:
         deps: The neighbours.
-        backlog: What has fallen due.
-        outbox: Events to be added up.
-        batch: How many rows a batch has.
-        retention: How long final rows and events are kept, in microseconds.
+        backlog: What is due, and how many rows a batch has.
+        retention: How long final rows are kept, in microseconds.
 
     Raises:
         LedgerUnavailable: The database does not answer.
     """
-    await backlog.set_clock()
+    await backlog.read_clock()
     settled, failed = await _settle_dead(deps, backlog)
     expired = await backlog.expire()
+    for one in expired:
+        deps.events.note(Event.EXPIRED, one.signup_id, one.caller)
     now = deps.ledger.now()
     forgotten = [
         await backlog.forget_passwords(now - PASSWORDS_KEPT),
         await backlog.forget_signups(now - retention),
         await backlog.forget_buckets(),
     ]
-    await outbox.look()
-    more = await outbox.add_up()
-    forgotten.append(await backlog.forget_events(now - retention))
-    done = Swept(
+    if settled or failed or expired:
+        deps.log.info("swept", settled=settled, failed=failed, expired=len(expired))
+    return Swept(
         settled,
         failed,
-        expired,
+        len(expired),
         sum(forgotten),
-        more=more or max(settled, expired, *forgotten) >= batch,
+        more=max(settled, len(expired), *forgotten) >= backlog.batch,
     )
-    if settled or failed or expired:
-        deps.log.info("swept", settled=settled, failed=failed, expired=expired)
-    return done
 
 
 async def _settle_dead(deps: Deps, backlog: Backlog) -> tuple[int, int]:
-    """Settle one batch; rows that cannot be settled do not stand in others' way."""
+    """Settle one batch; rows that cannot be settled do not hold up the others."""
     settled = failed = in_a_row = 0
-    async for signup_id in _dead_leases(backlog):
+    for signup_id in await backlog.dead_leases():
         try:
             settled += await _settle_one(deps, signup_id)
             in_a_row = 0
@@ -109,29 +101,9 @@ async def _settle_dead(deps: Deps, backlog: Backlog) -> tuple[int, int]:
             failed += 1
             in_a_row += isinstance(error, KratosUnavailable)
             deps.log.warning("not_settled", signup_id=str(signup_id), why=repr(error))
-        if settled >= backlog.batch or in_a_row >= _GIVE_UP_AFTER:
+        if in_a_row >= _GIVE_UP_AFTER:
             break
     return settled, failed
-
-
-async def _dead_leases(backlog: Backlog) -> AsyncIterator[uuid.UUID]:
-    """Name each dead lease once, from a place that differs from round to round.
-
-    So rows that fail again and again do not always come first.
-    """
-    begin = uuid.uuid4()
-    after: uuid.UUID | None = begin
-    while dead := await backlog.dead_leases(after):
-        for signup_id in dead:
-            yield signup_id
-        after = dead[-1]
-    after = None
-    while dead := await backlog.dead_leases(after):
-        for signup_id in dead:
-            if signup_id > begin:
-                return
-            yield signup_id
-        after = dead[-1]
 
 
 async def _settle_one(deps: Deps, signup_id: uuid.UUID) -> bool:

@@ -101,7 +101,7 @@ async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
     counted = await deps.ledger.change(record, code_repeats=repeats + 1)
     digest = code_digest(deps.keys, record, code)
     if not digests_equal(digest, record.code_digest or b""):
-        deps.tally.wrong_codes += 1
+        deps.events.wrong_code()
         raise CodeIncorrect
     record = await deps.ledger.change(counted, code_repeats=repeats)
     return _proved_answer(deps, record)
@@ -209,16 +209,13 @@ async def _proved(deps: Deps, attempt: Attempt) -> Answer:
     except SignupdError:
         await deps.ledger.change(record, **transitions.undecided())
         raise
-    deps.log.info(
-        "signup_verified", signup_id=str(record.signup_id), state=record.state.value
-    )
     return _proved_answer(deps, record)
 
 
 async def _not_proved(deps: Deps, attempt: Attempt, answer: CodeAnswer) -> NoReturn:
     record = attempt.record
     if answer is CodeAnswer.INCORRECT:
-        deps.tally.wrong_codes += 1
+        deps.events.wrong_code()
         refused = refused_code_digest(deps.keys, record, attempt.code)
         await deps.ledger.change(record, **transitions.code_refused(refused))
         raise CodeIncorrect

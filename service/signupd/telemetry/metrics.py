@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+)
 
 from signupd.observer import Silent
+from signupd.signup.events import Event
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -29,6 +35,8 @@ class Metrics:
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
+        # A second series for each counter, of no use here.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self._clock = clock
         self._rpcs = self._histogram(
@@ -41,6 +49,28 @@ class Metrics:
             "How long calls to Kratos took, by HTTP status or how else they ended.",
             ("call", "outcome"),
         )
+
+        self._events = Counter(
+            "signupd_signups",
+            "Transitions of sign-ups at this process.",
+            ("event",),
+            registry=self.registry,
+        )
+        self._wrong_codes = Counter(
+            "signupd_wrong_codes",
+            "Wrong codes tried, over all sign-ups, at this process.",
+            registry=self.registry,
+        )
+        for event in Event:
+            self._events.labels(event)  # an event that never happened counts 0
+
+    def event(self, event: Event) -> None:
+        """Count a transition of a sign-up."""
+        self._events.labels(event).inc()
+
+    def wrong_code(self) -> None:
+        """Count a wrong code."""
+        self._wrong_codes.inc()
 
     def rpc(self, method: str, _metadata: Metadata) -> _Timing:
         """Begin to measure an RPC."""

@@ -6,10 +6,15 @@ import contextlib
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    generate_latest,
+)
+from prometheus_client.core import GaugeMetricFamily
 
 from signupd.errors import LedgerUnavailable
+from signupd.ledger.record import WAITING
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -17,26 +22,21 @@ if TYPE_CHECKING:
     from prometheus_client import Metric
 
     from signupd.ledger.backlog import Backlog
-    from signupd.ledger.outbox import Counts, Outbox
-    from signupd.signup.tally import Tally
     from signupd.telemetry.metrics import Metrics
 
-# Counting reads all events since the sweeper's last round; scrapes closer together
-# share one count.
-COUNT_SECONDS: Final = 5.0
+# Counting reads an index entry for each sign-up under way, so scrapes that are closer
+# together share one count.
+COUNT_SECONDS: Final = 15.0
 
 
 class Telemetry:
     """Answers scrapes and probes.
 
-    The counts of sign-ups come from the ledger, so every replica tells the same, they
-    survive restarts, and started is always the sum of the others. The rest is this
-    process' own.
+    The sign-ups under way come from the ledger, so every replica tells the same. The
+    rest is this process' own.
 
     Args:
-        backlog: Tells whether the ledger answers.
-        outbox: Where the counts of sign-ups come from.
-        tally: What else was counted.
+        backlog: Of the ledger: whether it answers, and how many sign-ups are under way.
         metrics: What was measured.
         clock: Monotonic seconds.
     """
@@ -44,17 +44,13 @@ class Telemetry:
     def __init__(
         self,
         backlog: Backlog,
-        outbox: Outbox,
-        tally: Tally,
         metrics: Metrics,
         clock: Callable[[], float],
     ) -> None:
         self._backlog = backlog
-        self._outbox = outbox
-        self._tally = tally
         self._metrics = metrics
         self._clock = clock
-        self._counts: Counts | None = None
+        self._counts: dict[str, int] | None = None
         self._counted_at: float | None = None
         self.ready = False
 
@@ -88,9 +84,9 @@ class Telemetry:
         """Tell all of it in Prometheus' text format."""
         await self._count()
         registry = CollectorRegistry()
-        registry.register(_Counts(self._counts, self._tally))
+        registry.register(_Counts(self._counts))
         body = generate_latest(registry) + generate_latest(self._metrics.registry)
-        return web.Response(body=body, content_type="text/plain")
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _count(self) -> None:
         """Count anew where it is time; old counts do not stand for new ones."""
@@ -99,7 +95,7 @@ class Telemetry:
             return
         self._counts = self._counted_at = None
         with contextlib.suppress(LedgerUnavailable):
-            self._counts = await self._outbox.counts()
+            self._counts = await self._backlog.under_way()
             self._counted_at = now
 
 
@@ -107,14 +103,12 @@ class _Counts:
     """One scrape's counts, as Prometheus' client wants them.
 
     Args:
-        counts: None where the ledger does not answer: then they are left out, and the
-            scrape still has the rest, which is wanted most at such a time.
-        tally: This process' own counts.
+        counts: Sign-ups under way by state; None if the ledger does not answer. They
+            are left out then, and the scrape still has the rest.
     """
 
-    def __init__(self, counts: Counts | None, tally: Tally) -> None:
+    def __init__(self, counts: dict[str, int] | None) -> None:
         self._counts = counts
-        self._tally = tally
 
     def collect(self) -> Iterator[Metric]:
         """Give the metric families."""
@@ -123,26 +117,13 @@ class _Counts:
             "Whether the ledger answered; where not, it could not be counted.",
             value=self._counts is not None,
         )
-        yield CounterMetricFamily(
-            "signupd_wrong_codes",
-            "Wrong codes tried, over all sign-ups, at this process.",
-            value=self._tally.wrong_codes,
-        )
         if self._counts is None:
             return
-        events = CounterMetricFamily(
-            "signupd_events", "What happened to sign-ups.", labels=["kind"]
+        under_way = GaugeMetricFamily(
+            "signupd_signups",
+            "Sign-ups that wait for a code or a password, on all replicas.",
+            labels=["state"],
         )
-        for kind, count in self._counts.events.items():
-            events.add_metric([kind], count)
-        yield events
-        yield GaugeMetricFamily(
-            "signupd_signups_in_progress",
-            "Sign-ups waiting for a code or a password.",
-            value=self._counts.in_progress,
-        )
-        yield GaugeMetricFamily(
-            "signupd_events_pending",
-            "Events that the sweeper has not added up yet; they are not pruned either.",
-            value=self._counts.pending,
-        )
+        for state in WAITING:
+            under_way.add_metric([state], self._counts.get(state, 0))
+        yield under_way

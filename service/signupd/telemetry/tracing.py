@@ -6,7 +6,6 @@ a request, no URL. Only ``switch`` imports this module, for it imports OpenTelem
 
 from __future__ import annotations
 
-import threading
 from typing import TYPE_CHECKING, Final
 
 from opentelemetry import context
@@ -26,8 +25,6 @@ if TYPE_CHECKING:
 
     from signupd.observer import Metadata
 
-# What is left is exported at the end, unless the collector is slower than that.
-FLUSH_SECONDS: Final = 5.0
 # What the SDK calls a service that nobody named.
 _UNNAMED: Final = "unknown_service"
 _W3C: Final = TraceContextTextMapPropagator()
@@ -45,13 +42,9 @@ class Tracing:
 
     Args:
         exporters: Where spans go.
-        flush_seconds: How long the end may take.
     """
 
-    def __init__(
-        self, exporters: Sequence[SpanExporter], flush_seconds: float = FLUSH_SECONDS
-    ) -> None:
-        self._flush_seconds = flush_seconds
+    def __init__(self, exporters: Sequence[SpanExporter]) -> None:
         self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
         for exporter in exporters:
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
@@ -79,10 +72,8 @@ class Tracing:
         return _CallSpan(span)
 
     def close(self) -> None:
-        """Export what is left, for a while; called last of all."""
-        ending = threading.Thread(target=self._provider.shutdown, daemon=True)
-        ending.start()
-        ending.join(self._flush_seconds)
+        """Export what is left; the SDK gives up after 30 s. Called last of all."""
+        self._provider.shutdown()
 
 
 class _RpcSpan:

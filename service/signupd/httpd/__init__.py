@@ -1,1 +1,0 @@
-"""The hook port's HTTP server."""

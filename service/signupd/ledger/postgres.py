@@ -1,0 +1,174 @@
+"""PostgreSQL: psycopg and its connection pool."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from typing import TYPE_CHECKING, Any, Final
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
+
+from signupd.errors import LedgerUnavailable
+from signupd.ledger.database import (
+    CALL_SECONDS,
+    WAIT_SECONDS,
+    Connection,
+    Database,
+    DuplicateKey,
+    unopened,
+)
+from signupd.ledger.statements import POSTGRESQL
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+
+    from signupd.ledger.database import Row
+
+# Each statement is short; this many replicas times this fits PostgreSQL's default 100.
+CONNECTIONS: Final = 10
+# libpq's own limits, for a server that has vanished and cannot enforce its own.
+_SOCKET: Final = {
+    "connect_timeout": WAIT_SECONDS,
+    "keepalives_idle": WAIT_SECONDS,
+    "keepalives_interval": 1,
+    "keepalives_count": WAIT_SECONDS,
+    "tcp_user_timeout": WAIT_SECONDS * 1000,
+}
+_TROUBLES: Final = psycopg.Error, PoolTimeout, PoolClosed, OSError
+
+
+def connection_parameters(url: str, *, read_only: bool = False) -> dict[str, Any]:
+    """Return what libpq is given to connect; parameters in the URL win.
+
+    Args:
+        url: ``postgresql://USER@HOST/DATABASE``.
+        read_only: Whether PostgreSQL refuses changes.
+    """
+    given = conninfo_to_dict(url)
+    # PostgreSQL applies the options from left to right.
+    options = [f"-c statement_timeout={WAIT_SECONDS}s", "-c timezone=UTC"]
+    options.append(str(given.get("options", "")).strip())
+    if read_only:
+        options.append("-c default_transaction_read_only=on")
+    return {**_SOCKET, **given, "options": " ".join(filter(None, options))}
+
+
+class _Session(Connection):
+    """One connection of the pool."""
+
+    def __init__(
+        self, database: Database, connection: psycopg.AsyncConnection[Row]
+    ) -> None:
+        self._database = database
+        self._connection = connection
+
+    async def fetch_all(self, statement: str, /, **values: Any) -> list[Row]:
+        """Run a statement and return its rows."""
+        return await (await self._run(statement, values)).fetchall()
+
+    async def execute(self, statement: str, /, **values: Any) -> int:
+        """Run a statement and return the number of rows that it changed."""
+        return (await self._run(statement, values)).rowcount
+
+    async def _run(
+        self, statement: str, values: dict[str, Any]
+    ) -> psycopg.AsyncCursor[Row]:
+        text: Any = self._database.rendered(statement)
+        return await self._connection.execute(text, values)
+
+
+class PostgresDatabase(Database):
+    """A PostgreSQL database, used by any number of servers.
+
+    Args:
+        url: As ``connection_parameters`` takes it.
+        clock: As ``Database`` takes it.
+        read_only: Whether PostgreSQL refuses changes.
+        call_seconds: How long a call may take in all. One that takes longer is
+            cancelled, and its connection is closed if that does not help.
+    """
+
+    shared = True
+    spelling = POSTGRESQL
+
+    def __init__(
+        self,
+        url: str,
+        clock: Callable[[], int],
+        *,
+        read_only: bool = False,
+        call_seconds: float = CALL_SECONDS,
+    ) -> None:
+        super().__init__(clock)
+        self._call_seconds = call_seconds
+        self._parameters = connection_parameters(url, read_only=read_only)
+        self._pool = AsyncConnectionPool(
+            kwargs={**self._parameters, "autocommit": True},
+            min_size=1,
+            max_size=CONNECTIONS,
+            timeout=WAIT_SECONDS,
+            # Longer attempts back off for minutes, which outlast the outage. After this
+            # the next statement makes a new attempt.
+            reconnect_timeout=WAIT_SECONDS,
+            open=False,
+            name="ledger",
+        )
+        self._checking: asyncio.Task[None] | None = None
+
+    async def open(self) -> None:
+        """Connect once, then start the pool, which connects in the background.
+
+        The pool does not say why it cannot connect.
+        """
+        try:
+            await (await psycopg.AsyncConnection.connect(**self._parameters)).close()
+        except _TROUBLES as error:
+            raise unopened(error) from error
+        await self._pool.open()
+
+    async def close(self) -> None:
+        """Close the pool."""
+        await self._pool.close(timeout=WAIT_SECONDS)
+
+    async def fetch_all(self, statement: str, /, **values: Any) -> list[Row]:
+        """Run a statement and return its rows."""
+        async with self._connection() as connection:
+            return await _Session(self, connection).fetch_all(statement, **values)
+
+    async def execute(self, statement: str, /, **values: Any) -> int:
+        """Run a statement and return the number of rows that it changed."""
+        async with self._connection() as connection:
+            return await _Session(self, connection).execute(statement, **values)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Run several statements as one; an exception rolls all of them back."""
+        async with self._connection() as connection, connection.transaction():
+            yield _Session(self, connection)
+
+    @contextlib.asynccontextmanager
+    async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
+        """Lend a connection, and translate what goes wrong with it."""
+        try:
+            async with (
+                asyncio.timeout(self._call_seconds),
+                self._pool.connection() as connection,
+            ):
+                yield connection
+        except psycopg.errors.UniqueViolation as error:
+            raise DuplicateKey from error
+        except _TROUBLES as error:
+            if isinstance(error, psycopg.OperationalError):
+                await self._discard_broken()
+            raise LedgerUnavailable(
+                f"the ledger's database: {type(error).__name__}"
+            ) from error
+
+    async def _discard_broken(self) -> None:
+        """Replace the other connections that the server has ended too."""
+        if self._checking is None or self._checking.done():
+            self._checking = asyncio.create_task(self._pool.check())
+        # Cancelling it would lose the connections that it looks at.
+        await asyncio.wait([self._checking], timeout=WAIT_SECONDS)

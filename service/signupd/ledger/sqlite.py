@@ -1,0 +1,219 @@
+"""SQLite: one thread for reads and one for changes, a connection each.
+
+A second process that holds SQLite's lock delays changes, and must not delay reads.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import os
+import sqlite3
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import quote
+
+from signupd.errors import LedgerUnavailable
+from signupd.ledger.database import (
+    CALL_SECONDS,
+    WAIT_SECONDS,
+    Connection,
+    Database,
+    DuplicateKey,
+    unopened,
+)
+from signupd.ledger.statements import SQLITE
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator, Callable
+    from pathlib import Path
+
+    from signupd.ledger.database import Row
+
+_RETRY_SECONDS: Final = 0.01
+# Extended result codes have the primary one in their last byte.
+_PRIMARY: Final = 0xFF
+
+# A UUID column is CHAR(32) here; nothing else in the schema is CHAR.
+sqlite3.register_adapter(uuid.UUID, lambda value: value.hex)
+sqlite3.register_converter("CHAR", lambda value: uuid.UUID(value.decode()))
+
+
+def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
+    """Connect to a SQLite file, and create it with mode 0600 if it is not there.
+
+    Args:
+        file: The database.
+        read_only: Whether SQLite refuses changes; then no file is created.
+
+    Raises:
+        sqlite3.Error, OSError: The file cannot be opened.
+    """
+    if not read_only:
+        # O_EXCL: SQLite's locks end when this process closes any descriptor of the file
+        # (https://sqlite.org/howtocorrupt.html, 2.2), so one that exists is not opened.
+        with contextlib.suppress(FileExistsError):
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+    # https://sqlite.org/uri.html
+    mode = "ro" if read_only else "rw"
+    connection = sqlite3.connect(
+        f"file:{quote(str(file))}?mode={mode}",
+        uri=True,
+        timeout=WAIT_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+        detect_types=sqlite3.PARSE_DECLTYPES,
+    )
+    try:
+        # A commit that was acknowledged survives a power cut.
+        connection.execute("PRAGMA synchronous = FULL")
+        if not read_only:
+            _use_wal(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+class _Worker(Connection):
+    """One connection, and the thread that runs its statements."""
+
+    def __init__(
+        self, database: Database, connect: Callable[[], sqlite3.Connection]
+    ) -> None:
+        self._database = database
+        self._connect = connect
+        self._connection: sqlite3.Connection | None = None
+        self._executor = ThreadPoolExecutor(1, "ledger")
+
+    async def fetch_all(self, statement: str, /, **values: Any) -> list[Row]:
+        """Run a statement and return its rows."""
+        return (await self._call(statement, values))[0]
+
+    async def execute(self, statement: str, /, **values: Any) -> int:
+        """Run a statement and return the number of rows that it changed."""
+        return (await self._call(statement, values))[1]
+
+    async def close(self) -> None:
+        """Let statements that have begun end, then close the connection."""
+        with contextlib.suppress(RuntimeError):  # it was closed before
+            await asyncio.get_running_loop().run_in_executor(self._executor, self._drop)
+        self._executor.shutdown(wait=False)
+
+    async def _call(
+        self, statement: str, values: dict[str, Any]
+    ) -> tuple[list[Row], int]:
+        text = self._database.rendered(statement)
+        given = {**values, "now": self._database.now()}
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._executor, self._run, text, given
+                )
+        except sqlite3.IntegrityError as error:
+            raise DuplicateKey from error
+        except (sqlite3.Error, OSError, RuntimeError) as error:
+            raise LedgerUnavailable(
+                f"the ledger's database: {type(error).__name__}"
+            ) from error
+
+    def _run(self, text: str, values: dict[str, Any]) -> tuple[list[Row], int]:
+        try:
+            if self._connection is None:
+                self._connection = self._connect()
+            cursor = self._connection.execute(text, values)
+            rows = cursor.fetchall()
+        except sqlite3.IntegrityError:
+            raise
+        except sqlite3.Error:
+            self._drop()  # the next statement connects anew
+            raise
+        return rows, cursor.rowcount
+
+    def _drop(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+
+class SqliteDatabase(Database):
+    """A SQLite file, used by one server at a time.
+
+    Args:
+        file: The database.
+        clock: As ``Database`` takes it.
+        read_only: Whether SQLite refuses changes.
+    """
+
+    shared = False
+    spelling = SQLITE
+
+    def __init__(
+        self, file: Path, clock: Callable[[], int], *, read_only: bool = False
+    ) -> None:
+        super().__init__(clock)
+
+        self._connect = functools.partial(connect, file, read_only=read_only)
+        self._reader = _Worker(self, self._connect)
+        self._writer = _Worker(self, self._connect)
+        self._writing = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Connect once; each thread connects at its first statement."""
+        try:
+            (await asyncio.to_thread(self._connect)).close()
+        except (sqlite3.Error, OSError) as error:
+            raise unopened(error) from error
+
+    async def close(self) -> None:
+        """Close both connections."""
+        await self._reader.close()
+        await self._writer.close()
+
+    async def fetch_all(self, statement: str, /, **values: Any) -> list[Row]:
+        """Run a statement and return its rows."""
+        if self.rendered(statement).lstrip().startswith("SELECT"):
+            return await self._reader.fetch_all(statement, **values)
+        async with self._writing:
+            return await self._writer.fetch_all(statement, **values)
+
+    async def execute(self, statement: str, /, **values: Any) -> int:
+        """Run a statement and return the number of rows that it changed."""
+        async with self._writing:
+            return await self._writer.execute(statement, **values)
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """Run several statements as one; an exception rolls all of them back."""
+        async with self._writing:
+            try:
+                await self._writer.execute("BEGIN IMMEDIATE")
+                yield self._writer
+            except BaseException:
+                # A connection that failed was dropped, and its transaction with it.
+                with contextlib.suppress(LedgerUnavailable):
+                    await self._writer.execute("ROLLBACK")
+                raise
+            await self._writer.execute("COMMIT")
+
+
+def _use_wal(connection: sqlite3.Connection) -> None:
+    """Switch to the write-ahead log, in which readers do not wait for the writer.
+
+    SQLite does not wait by itself when two connections switch a new file at once
+    (https://sqlite.org/c3ref/busy_handler.html).
+    """
+    deadline = time.monotonic() + WAIT_SECONDS
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+        except sqlite3.OperationalError as error:
+            busy = error.sqlite_errorcode & _PRIMARY == sqlite3.SQLITE_BUSY
+            if not busy or time.monotonic() > deadline:
+                raise
+            time.sleep(_RETRY_SECONDS)
+        else:
+            return

@@ -1,0 +1,329 @@
+"""The ledger's database, PostgreSQL or SQLite: statements, transactions, troubles."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sqlite3
+import stat
+import sys
+import time
+import uuid
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+import pytest
+from signupd.errors import LedgerUnavailable
+from signupd.ledger import statements
+from signupd.ledger.database import DuplicateKey, make_database
+from signupd.ledger.ledger import Ledger
+from signupd.ledger.postgres import CONNECTIONS, PostgresDatabase
+from signupd.ledger.schema import migrate
+from signupd.ledger.sqlite import connect
+
+from tests.integration.rows import record
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+    from pathlib import Path
+
+    from signupd.ledger.database import Database
+
+    from devstack.postgres import Postgres
+    from tests.doubles.clock import ClockDouble
+
+WHO = "SELECT pg_backend_pid()"
+WHO_SLOWLY = "SELECT pg_backend_pid() FROM pg_sleep(0.05)"
+CUT = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = %s"
+PIDS = "SELECT pid FROM pg_stat_activity WHERE datname = %s"
+SHORT_SECONDS = 0.3
+
+
+async def buckets(database: Database) -> int:
+    """Count the buckets that have a row."""
+    row = await database.fetch_one("SELECT count(*) FROM send_buckets")
+    assert row is not None
+    return int(row[0])
+
+
+async def fill(connection: Any, digest: bytes = b"a") -> None:
+    """Add a bucket."""
+    await connection.execute(
+        "INSERT INTO send_buckets (digest, full_time) VALUES (:digest, :time)",
+        digest=digest,
+        time=2**62,
+    )
+
+
+async def test_values(database: Database) -> None:
+    """Values come back as they went, odd ones too."""
+    odd = record(
+        sealed=b"\0\xff\\x00'", sealed_mask=b"", caller="käse 🧀 '\"\\ $1 %s :x"
+    )
+    odd = odd._replace(expire_time=2**62, state_time=-1, epoch=0)
+    await Ledger(database).add(odd)
+    found = await Ledger(database).find(odd.signup_id)
+
+    assert found is not None
+    assert odd == found.record
+
+
+async def test_duplicate_key(database: Database) -> None:
+    """A key that exists already is told apart from trouble."""
+    await fill(database)
+    with pytest.raises(DuplicateKey):
+        await fill(database)
+
+    assert 1 == await buckets(database)
+
+
+async def test_transaction(database: Database) -> None:
+    """The statements of a transaction count together."""
+    async with database.transaction() as connection:
+        await fill(connection, b"a")
+        await fill(connection, b"b")
+
+    assert 2 == await buckets(database)
+
+
+async def test_rollback(database: Database) -> None:
+    """An exception rolls a transaction back; the next one is not affected."""
+
+    async def fill_twice() -> None:
+        async with database.transaction() as connection:
+            await fill(connection, b"a")
+            await fill(connection, b"a")
+
+    with pytest.raises(DuplicateKey):
+        await fill_twice()
+    async with database.transaction() as connection:
+        await fill(connection, b"b")
+
+    assert 1 == await buckets(database)
+
+
+async def test_cancelled_transaction(database: Database) -> None:
+    """So does a caller that goes away."""
+    inside = asyncio.Event()
+
+    async def wait() -> None:
+        async with database.transaction() as connection:
+            await fill(connection, b"a")
+            inside.set()
+            await asyncio.Event().wait()
+
+    waiting = asyncio.create_task(wait())
+    await inside.wait()
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    await fill(database, b"b")
+
+    assert 1 == await buckets(database)
+
+
+async def test_refused_statement(database: Database) -> None:
+    """A statement that the database refuses fails alone, and says nothing of it."""
+    outcomes = await asyncio.gather(
+        database.fetch_one("SELECT nothing"),
+        database.fetch_one(statements.PING),
+        return_exceptions=True,
+    )
+
+    assert isinstance(outcomes[0], LedgerUnavailable)
+    assert "nothing" not in str(outcomes[0])
+    assert (1,) == outcomes[1]
+    assert (1,) == await database.fetch_one(statements.PING)
+
+
+async def test_closed(database: Database) -> None:
+    """A closed database runs nothing."""
+    await database.close()
+    with pytest.raises(LedgerUnavailable):
+        await database.fetch_one(statements.PING)
+    with pytest.raises(LedgerUnavailable):
+        await fill(database)
+
+
+async def test_many_at_once(database: Database) -> None:
+    """More statements than there are connections wait for their turn."""
+    await asyncio.gather(*(fill(database, b"%d" % n) for n in range(100)))
+
+    assert 100 == await buckets(database)
+
+
+async def test_durable(tmp_path: Path) -> None:
+    """A SQLite connection waits for locks, and a commit survives a power cut."""
+    file = tmp_path / "ledger.db"
+    with closing(connect(file)) as connection:
+        found = [
+            connection.execute(f"PRAGMA {name}").fetchone()[0]
+            for name in ("journal_mode", "synchronous", "busy_timeout")
+        ]
+
+    assert ["wal", 2, 5000] == found
+    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
+
+
+async def test_read_only(tmp_path: Path, clock: ClockDouble) -> None:
+    """A SQLite ledger that is only looked at is neither changed nor made."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    database = make_database(url, clock, read_only=True)
+    with pytest.raises(LedgerUnavailable):
+        await database.open()
+    await database.close()
+
+    assert [] == os.listdir(tmp_path)  # noqa: PTH208 - no path is waited for here
+    await migrate(url)
+    database = make_database(url, clock, read_only=True)
+    with pytest.raises(LedgerUnavailable):
+        await fill(database)
+    assert 0 == await buckets(database)
+    await database.close()
+
+
+async def test_locked_by_another_process(tmp_path: Path, clock: ClockDouble) -> None:
+    """While another process holds SQLite's lock changes wait, and reads do not."""
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    await migrate(url)
+    database = make_database(url, clock)
+    with closing(sqlite3.connect(tmp_path / "ledger.db", isolation_level=None)) as held:
+        held.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(fill(database))
+        read = await buckets(database)
+        waited = waiting.done()
+        held.execute("ROLLBACK")
+        await waiting
+        held.execute("BEGIN IMMEDIATE")
+        with pytest.raises(LedgerUnavailable):
+            await fill(database, b"b")
+    await fill(database, b"c")
+
+    assert (0, False) == (read, waited)
+    assert 2 == await buckets(database)
+    await database.close()
+
+
+COUNT = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute(sys.argv[2]))"
+
+
+async def test_read_by_other_processes(tmp_path: Path, clock: ClockDouble) -> None:
+    """Another process sees each change, also after one before it has come and gone.
+
+    It would delete the write-ahead log if the server had lost its locks.
+    """
+    url = f"sqlite:///{tmp_path}/ledger.db"
+    await migrate(url)
+    database = make_database(url, clock)
+    seen = []
+    for digest in (b"a", b"b", b"c"):
+        await fill(database, digest)
+        await buckets(database)
+        counted = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *("-c", COUNT, str(tmp_path / "ledger.db")),
+            "SELECT count(*) FROM send_buckets",
+            stdout=asyncio.subprocess.PIPE,
+        )
+        seen.append((await counted.communicate())[0].decode().strip())
+    await database.close()
+
+    assert ["(1,)", "(2,)", "(3,)"] == seen
+
+
+@pytest.fixture
+async def server(postgres: Postgres, clock: ClockDouble) -> AsyncIterator[Database]:
+    """Give a database on PostgreSQL."""
+    url = postgres.create_database(f"server_{uuid.uuid4().hex}")
+    database = make_database(url, clock)
+    await database.open()
+    yield database
+    await database.close()
+
+
+async def who(database: Database, statement: str = WHO) -> int:
+    """Ask which of the server's processes answers."""
+    row = await database.fetch_one(statement)
+    assert row is not None
+    return int(row[0])
+
+
+async def test_connections(server: Database) -> None:
+    """There are no more connections than the limit, and one is used again."""
+    at_once = await asyncio.gather(*(who(server, WHO_SLOWLY) for _ in range(50)))
+
+    assert 1 < len(set(at_once)) <= CONNECTIONS
+
+
+@pytest.mark.parametrize("most", [1, 2])
+async def test_few_connections(
+    postgres: Postgres, clock: ClockDouble, most: int
+) -> None:
+    """If the server allows fewer connections than wanted, those do all there is."""
+    name = f"few_{uuid.uuid4().hex}"
+    url = postgres.create_database(name)
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT {most}".encode())
+    database = make_database(url.replace("signupd@", f"{name}@"), clock)
+    await database.open()
+    pids = await asyncio.gather(*(who(database, WHO_SLOWLY) for _ in range(10)))
+    await database.close()
+
+    assert 1 <= len(set(pids)) <= most
+
+
+async def test_connections_cut(postgres: Postgres, server: Database) -> None:
+    """When the server has ended all connections one statement fails at the most."""
+    await asyncio.gather(*(who(server, WHO_SLOWLY) for _ in range(CONNECTIONS)))
+    (name,) = await server.fetch_one("SELECT current_database()") or ("",)
+    with psycopg.connect(f"{postgres.url}/postgres", autocommit=True) as other:
+        other.execute(CUT, [name])
+    with contextlib.suppress(LedgerUnavailable):
+        await who(server)
+    found = await asyncio.gather(*(who(server, WHO_SLOWLY) for _ in range(50)))
+
+    assert 50 == len(found)
+
+
+async def test_stopped_processes(postgres: Postgres, clock: ClockDouble) -> None:
+    """A server's process that hangs is given up; a later statement has another."""
+    name = f"hangs_{uuid.uuid4().hex}"
+    url = postgres.create_database(name)
+    database = PostgresDatabase(url, clock, call_seconds=SHORT_SECONDS)
+    await database.open()
+    await who(database)
+    with psycopg.connect(f"{postgres.url}/postgres") as other:
+        rows = other.execute(PIDS, [name]).fetchall()
+    stopped = {pid for (pid,) in rows}
+    answers = set()
+    try:
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)
+        for _ in range(len(stopped) + 1):
+            with contextlib.suppress(LedgerUnavailable):
+                answers.add(await who(database))
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+        await database.close()
+
+    assert answers
+    assert answers.isdisjoint(stopped)
+
+
+async def test_silent_server(clock: ClockDouble) -> None:
+    """A server that takes connections and says nothing is not waited for long."""
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        address = f"127.0.0.1:{silent.getsockname()[1]}"
+        url = f"postgresql://u@{address}/x?connect_timeout=2"
+        database = make_database(url, clock)
+        begun = time.monotonic()
+        with pytest.raises(LedgerUnavailable):
+            await database.open()
+        await database.close()
+
+    assert time.monotonic() - begun < 10
