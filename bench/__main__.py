@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from bench import progress, report, results
+from bench import report, results
 from bench.benchmarks import BENCHMARKS
 from bench.site import Site
 
@@ -26,7 +26,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     wanted = _parser().parse_args(arguments)
     names = wanted.names or list(BENCHMARKS)
     if not wanted.report:
-        with Site() as site:
+        with Site(wanted.before) as site:
             for name in names:
                 measure(site, name, wanted.results, smoke=wanted.smoke)
     if not wanted.smoke:
@@ -37,10 +37,10 @@ def measure(site: Site, name: str, directory: Path, *, smoke: bool) -> None:
     """Run one benchmark, keep its figures and show its tables."""
     begun, on = time.monotonic(), results.machine()
     benchmark = BENCHMARKS[name]
-    raw = benchmark.measure(site, smoke=smoke)
-    results.write(directory, name, raw, on)
+    rows = benchmark.measure(site, smoke=smoke)
+    results.write(directory, name, rows, on)
     typer.echo(f"{name}: {time.monotonic() - begun:.0f} s")
-    for table in benchmark.tables(raw):
+    for table in benchmark.tables(rows):
         typer.echo(f"\n{table.name}\n{table.markdown()}")
 
 
@@ -51,8 +51,6 @@ def write_report(directory: Path, names: Sequence[str]) -> None:
 
     for name in names:
         tables = BENCHMARKS[name].tables(results.read(directory, name))
-        if name == "parts":
-            tables += progress.tables(results.read(directory, name))
         report.write(DOCUMENT, tables)
         for table in tables:
             charts.draw(PICTURES, table)
@@ -65,6 +63,12 @@ def _parser() -> argparse.ArgumentParser:
         nargs="*",
         metavar="NAME",
         help=f"a benchmark: {', '.join(BENCHMARKS)}; all of them when none is named",
+    )
+    parser.add_argument(
+        "--before",
+        metavar="PYTHON",
+        help="measure another version beside this one, in turns: the interpreter of an "
+        "environment in which it is installed",
     )
     parser.add_argument(
         "--smoke",

@@ -7,123 +7,107 @@ and PostgreSQL, so what signupd uses is taken from Kratos.
 
 from __future__ import annotations
 
-import random
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
-from itertools import chain, product
+from itertools import chain, cycle, islice, permutations, product
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench import people, ways
 from bench.cpu import cpu_seconds
-from bench.meter import MICROS, percentile
+from bench.meter import MICROS, median_ratio, percentile
 from bench.people import SET_PASSWORD, START, VERIFY
 from bench.programs import running
-from bench.site import DATABASES, Behind
+from bench.site import BEFORE, DATABASES, NOW, Behind
 from bench.table import Chart, Table
 from devstack.mailbox import Mailbox
 from devstack.ports import LOOPBACK, free_ports
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Iterator
 
     from bench.site import Site
     from bench.ways import Path
 
 Json = dict[str, Any]
-# What people waited in a round, in milliseconds: by hand, and through signupd.
-Round = tuple[list[float], list[float]]
 
-DIRECT, SERVICE = "direct", "signupd"
+DIRECT = "direct"
 MICROS_PER_MS = 1000
 MS_PER_SECOND = 1000
 
 # By the names of go/signups.
 STEPS = {START: "start", VERIFY: "verify", SET_PASSWORD: "finish"}
-BOUNDED = (START, VERIFY)
-MOST_ADDED_MS = {50: 2, 99: 10}
-LEAST_RATE_PERCENT = 92
-MOST_CPU_PERCENT = 6
+# Of StartSignup and VerifyCode, with one person at a time, at p50.
+MOST_ADDED_MS = 5
+LEAST_RATE_PERCENT = 94
+# By the number of people at once.
+MOST_CPU_PERCENT = {1: 7.5, 16: 6.0}
 
 
 @dataclass(frozen=True, slots=True)
 class Crowd:
-    """Who comes, and how.
+    """Who comes; each goes all the way.
 
     Attributes:
-        abreast: Whether all take a step before anybody takes the next one, and nobody
-            the last; else each goes all the way.
         concurrency: People under way at the same time.
         people: How many come in a round.
     """
 
-    abreast: bool
     concurrency: int
     people: int
 
 
-CROWDS = (
-    Crowd(abreast=False, concurrency=1, people=34),
-    Crowd(abreast=False, concurrency=16, people=256),
-    Crowd(abreast=True, concurrency=1, people=70),
-    Crowd(abreast=True, concurrency=16, people=128),
-)
-SMOKE_CROWDS = tuple(Crowd(one.abreast, one.concurrency, 2) for one in CROWDS)
+CROWDS = (Crowd(concurrency=1, people=28), Crowd(concurrency=16, people=80))
+SMOKE_CROWDS = (Crowd(concurrency=1, people=2), Crowd(concurrency=16, people=2))
 # Before it is measured: connections and caches.
-WARM_UP = Crowd(abreast=False, concurrency=16, people=32)
-# Each way goes first as often as the other.
+WARM_UP = Crowd(concurrency=16, people=32)
+# Three ways have six orders, and each comes once.
 ROUNDS = 6
-# How often rounds, and calls of theirs, are drawn anew from those there were (the
-# bootstrap), and which of what comes out is left out at each end: what remains is 95 %.
-RESAMPLES = 400
-LEFT_OUT_PERCENT = 2.5
 
 
-def measure(site: Site, *, smoke: bool) -> Json:
-    """Go both ways in turns, in several rounds; who goes first takes turns too."""
+def measure(site: Site, *, smoke: bool) -> list[Json]:
+    """Go all ways in turns, in several rounds and different orders."""
     crowds, rounds = (SMOKE_CROWDS, 1) if smoke else (CROWDS, ROUNDS)
     rows: list[Json] = []
     for ledger in DATABASES:
         with _paths(site, ledger) as (mailbox, paths):
             for path in paths.values():
                 _walk(site, path, mailbox, SMOKE_CROWDS[0] if smoke else WARM_UP)
-            for number, crowd in product(range(rounds), crowds):
-                for name in sorted(paths, reverse=bool(number % 2)):
-                    walked = _walk(site, paths[name], mailbox, crowd)
-                    rows.append({"ledger": ledger, "path": name} | walked)
-    return {"rows": rows}
+            orders = islice(cycle(permutations(paths)), rounds)
+            for order, crowd in product(orders, crowds):
+                for way in order:
+                    walked = _walk(site, paths[way], mailbox, crowd)
+                    rows.append({"ledger": ledger, "way": way, **walked})
+    return rows
 
 
 @contextmanager
 def _paths(site: Site, ledger: str) -> Iterator[tuple[Mailbox, dict[str, Path]]]:
-    """Start what both ways need."""
-    by_hand, ours = free_ports(2)
+    """Start what all ways need."""
+    (by_hand,) = free_ports(1)
     command = [str(site.program("hooks")), f"-listen={LOOPBACK}:{by_hand}"]
-    with (
-        site.on_all_cores(),
-        Mailbox() as mailbox,
-        running(command, by_hand),
-        site.kratos(mailbox.uri, by_hand) as direct,
-        site.kratos(mailbox.uri, ours) as kratos,
-    ):
-        behind = Behind(kratos.public_url, kratos.admin_url, [ours])
-        with site.signupd(behind, ledger, cores=site.all_cores) as served:
-            yield (
-                mailbox,
-                {
-                    DIRECT: ways.by_hand(site, direct),
-                    SERVICE: ways.through(site, kratos, served),
-                },
+    with site.on_all_cores(), Mailbox() as mailbox, ExitStack() as resources:
+        resources.enter_context(running(command, by_hand))
+        direct = resources.enter_context(site.kratos(mailbox.uri, by_hand))
+        paths = {DIRECT: ways.by_hand(site, direct)}
+        for version in site.versions:
+            (hook,) = free_ports(1)
+            kratos = resources.enter_context(site.kratos(mailbox.uri, hook))
+            behind = Behind(kratos.public_url, kratos.admin_url, hook)
+            served = resources.enter_context(
+                site.signupd(behind, ledger, version, cores=site.all_cores)
             )
+            paths[version] = ways.through(site, kratos, served)
+        yield mailbox, paths
 
 
 def _walk(site: Site, path: Path, mailbox: Mailbox, crowd: Crowd) -> Json:
     """Have a crowd sign up; the processor time has the sending of mails in it."""
     emails = people.addresses(crowd.people)
-    manner = f"-concurrency={crowd.concurrency}", f"-abreast={crowd.abreast}"
     before = _spent(path)
-    walked = ways.walk(site, path, mailbox, emails, *manner)
-    cpu = {name: spent - before[name] for name, spent in _spent(path).items()}
+    manner = f"-concurrency={crowd.concurrency}"
+    walked = ways.walk(site, path, mailbox, emails, manner)
+    cpu = {name: round(spent - before[name], 4) for name, spent in _spent(path).items()}
     return {**asdict(crowd), "cpu_seconds": cpu, **asdict(walked)}
 
 
@@ -131,130 +115,151 @@ def _spent(path: Path) -> dict[str, float]:
     return {name: sum(map(cpu_seconds, pids)) for name, pids in path.pids.items()}
 
 
-def tables(raw: Json) -> list[Table]:
-    """Show what is waited for by those who go all the way, and by those abreast."""
-    rows = raw["rows"]
-    whole = [row for row in rows if not row["abreast"]]
-    abreast = [row for row in rows if row["abreast"]]
-    return [
-        _steps("byhand", whole, [*BOUNDED, SET_PASSWORD]),
-        _whole(whole),
-        _steps("byhand-abreast", abreast, [*BOUNDED]),
-    ]
-
-
-def _steps(name: str, rows: list[Json], steps: list[people.Step]) -> Table:
-    """Show what waiting is added to each step."""
-    header, cells = ["step, people at once, ledger"], []
-    for percent in MOST_ADDED_MS:
-        header += [f"p{percent} ms, direct", SERVICE, "added", "95 % of it", "at most"]
-    labels: list[str] = []
-    series: dict[str, list[float]] = {f"p{one}": [] for one in MOST_ADDED_MS}
-    for step, concurrency, ledger in product(steps, _concurrencies(rows), DATABASES):
-        rounds = list(
-            zip(
-                *(
-                    _waits(_of(rows, ledger, path, concurrency), STEPS[step])
-                    for path in (DIRECT, SERVICE)
-                ),
-                strict=True,
-            )
-        )
-        line = [f"{step.name}, {concurrency}, {ledger}"]
-        # Of SetPassword, what is added drowns in what bcrypt varies by.
-        bounded = step in BOUNDED
-        labels += line if bounded else []
-        for percent, most in MOST_ADDED_MS.items():
-            direct, service = _percentiles(rounds, percent)
-            low, high = _interval(rounds, percent)
-            figures = f"{direct:.1f}", f"{service:.1f}", f"{service - direct:.1f}"
-            line += [*figures, f"{low:.1f} to {high:.1f}", str(most) if bounded else ""]
-            if bounded:
-                series[f"p{percent}"].append(service - direct)
-        cells.append(line)
-    return Table(name, header, cells, Chart("added latency, ms", labels, series))
-
-
-def _percentiles(rounds: Sequence[Round], percent: float) -> tuple[float, float]:
-    """Give a percentile of all rounds together, by hand and through signupd."""
-    direct, service = (chain.from_iterable(one) for one in zip(*rounds, strict=True))
-    return percentile([*direct], percent), percentile([*service], percent)
-
-
-def _interval(rounds: list[Round], percent: int) -> tuple[float, float]:
-    """Tell between what the difference of two percentiles would come out as a rule."""
-    draw = random.Random(0)  # noqa: S311 - nothing to be kept from anybody
-    added = []
-    for _ in range(RESAMPLES):
-        drawn = [
-            (draw.choices(direct, k=len(direct)), draw.choices(service, k=len(service)))
-            for direct, service in draw.choices(rounds, k=len(rounds))
+def tables(rows: list[Json]) -> list[Table]:
+    """Show what is waited for, how many sign-ups there are, and what they cost."""
+    crowds = list(product(sorted({row["concurrency"] for row in rows}), DATABASES))
+    ways = {row["way"] for row in rows}
+    versions = [one for one in (BEFORE, NOW) if one in ways]
+    found = {
+        (way, *crowd): [
+            row
+            for row in rows
+            if (row["way"], row["concurrency"], row["ledger"]) == (way, *crowd)
         ]
-        direct, service = _percentiles(drawn, percent)
-        added.append(service - direct)
-    return (
-        percentile(added, LEFT_OUT_PERCENT),
-        percentile(added, 100 - LEFT_OUT_PERCENT),
-    )
+        for way, crowd in product((DIRECT, *versions), crowds)
+    }
+    made = Made(crowds, versions, found)
+    return [_steps(made), _whole(made), _cpu(made)]
 
 
-def _whole(rows: list[Json]) -> Table:
-    """Show whole sign-ups: how many, and what processor time they take."""
-    cells, ratios, shares = [], [], []
-    for concurrency, ledger in product(_concurrencies(rows), DATABASES):
-        direct, service = (
-            _of(rows, ledger, path, concurrency) for path in (DIRECT, SERVICE)
-        )
-        rates = [median(_rate(row) for row in some) for some in (direct, service)]
-        used, kratos, database = (
-            median(_cpu_ms(row, name) for row in service)
-            for name in ("service", "kratos", "database")
-        )
-        database -= median(_cpu_ms(row, "database") for row in direct)
-        both = zip(direct, service, strict=True)
-        ratios.append(median(_rate(one) / _rate(other) for other, one in both) * 100)
-        shares.append(used / kratos * 100)
-        line = [f"{concurrency}, {ledger}", *(f"{rate:.2f}" for rate in rates)]
-        line += [f"{ratios[-1]:.1f} %", f"{LEAST_RATE_PERCENT} %"]
-        line += [f"{used:.1f}", f"{kratos:.0f}"]
-        line += [f"{shares[-1]:.1f} %", f"{MOST_CPU_PERCENT} %", f"{database:.1f}"]
-        cells.append(line)
-    header = ["people at once, ledger"]
-    header += ["sign-ups/s, direct", SERVICE, "ratio", "at least"]
-    header += ["signupd's CPU ms", "Kratos' CPU ms", "share", "at most"]
-    header += ["more of PostgreSQL's CPU ms"]
-    chart = Chart(
-        "sign-ups/s, % of direct; CPU, % of Kratos'",
-        [line[0] for line in cells],
-        {"sign-ups/s": ratios, "CPU": shares},
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What was measured.
+
+    Attributes:
+        crowds: How many people at once, and the ledger.
+        versions: Those of signupd.
+        rows: By way and crowd, a row for each round.
+    """
+
+    crowds: list[tuple[int, str]]
+    versions: list[str]
+    rows: dict[tuple[str, int, str], list[Json]]
+
+
+def _steps(made: Made) -> Table:
+    """Show what waiting is added to each step."""
+    cells, labels = [], []
+    series: dict[str, list[float]] = {one: [] for one in made.versions}
+    for step, crowd in product(STEPS, made.crowds):
+        bounded = crowd[0] == 1 and step is not SET_PASSWORD
+        labels.append(f"{step.name}, {_name(crowd)}")
+        direct, *added = _added(made, crowd, step, 50)
+        for values, value in zip(series.values(), added, strict=True):
+            values.append(value)
+        line = [direct, *added, *_added(made, crowd, step, 99)]
+        figures = [f"{value:.1f}" for value in line]
+        bound = _spread(made, crowd, step), f"{MOST_ADDED_MS}" if bounded else ""
+        figures[len(added) + 1 : len(added) + 1] = bound
+        cells.append([labels[-1], *figures])
+    header = ["step, people at once, ledger", "p50 ms direct"]
+    header += [f"added {version}" for version in made.versions]
+    header += ["in the rounds", "at most", "p99 ms direct"]
+    header += [f"added {version}" for version in made.versions]
+    return Table("byhand", header, cells, Chart("added at p50, ms", labels, series))
+
+
+def _added(
+    made: Made, crowd: tuple[int, str], step: people.Step, percent: float
+) -> list[float]:
+    """Give what is waited for by hand, and what each version adds."""
+    direct, *others = (
+        _waited(made.rows[way, *crowd], step, percent)
+        for way in (DIRECT, *made.versions)
     )
+    return [direct, *(waited - direct for waited in others)]
+
+
+def _waited(rows: list[Json], step: people.Step, percent: float) -> float:
+    """Give a percentile of all rounds together, in milliseconds."""
+    micros = [*chain.from_iterable(row[STEPS[step]] for row in rows)]
+    return percentile(micros, percent) / MICROS_PER_MS
+
+
+def _spread(made: Made, crowd: tuple[int, str], step: people.Step) -> str:
+    """Tell between what the added p50 lies when each round is taken by itself."""
+    both = zip(made.rows[DIRECT, *crowd], made.rows[NOW, *crowd], strict=True)
+    added = [
+        _waited([now], step, 50) - _waited([direct], step, 50) for direct, now in both
+    ]
+    return f"{min(added):.1f} to {max(added):.1f}"
+
+
+def _whole(made: Made) -> Table:
+    """Show how many whole sign-ups there are in a second."""
+    cells = []
+    series: dict[str, list[float]] = {one: [] for one in made.versions}
+    for crowd in made.crowds:
+        direct, *others = (
+            [_rate(row) for row in made.rows[way, *crowd]]
+            for way in (DIRECT, *made.versions)
+        )
+        for values, rates in zip(series.values(), others, strict=True):
+            values.append(median_ratio(rates, direct) * 100)
+        line = [f"{median(rates):.2f}" for rates in (direct, *others)]
+        line += [f"{values[-1]:.1f} %" for values in series.values()]
+        cells.append([_name(crowd), *line, f"{LEAST_RATE_PERCENT} %"])
+    header = ["people at once, ledger", "sign-ups/s direct", *made.versions]
+    header += [f"{version} / direct" for version in made.versions]
+    header += ["at least"]
+    labels = [_name(crowd) for crowd in made.crowds]
+    chart = Chart("sign-ups/s, % of direct", labels, series, bound=LEAST_RATE_PERCENT)
     return Table("byhand-whole", header, cells, chart)
 
 
-def _concurrencies(rows: list[Json]) -> list[int]:
-    return sorted({row["concurrency"] for row in rows})
+def _cpu(made: Made) -> Table:
+    """Show what processor time a sign-up takes, in milliseconds."""
+    cells = []
+    series: dict[str, list[float]] = {one: [] for one in made.versions}
+    for crowd in made.crowds:
+        used = {
+            (way, name): [_cpu_ms(row, name) for row in made.rows[way, *crowd]]
+            for way in (DIRECT, *made.versions)
+            for name in ("service", "kratos", "database")
+        }
+        for version, values in series.items():
+            ratio = median_ratio(used[version, "service"], used[version, "kratos"])
+            values.append(ratio * 100)
+        database = median(used[DIRECT, "database"])
+        line = [f"{median(used[DIRECT, 'kratos']):.0f}"]
+        line += [f"{median(used[one, 'service']):.1f}" for one in made.versions]
+        line += [f"{values[-1]:.1f} %" for values in series.values()]
+        line += [f"{MOST_CPU_PERCENT[crowd[0]]} %", f"{database:.1f}"]
+        line += [
+            f"{median(used[version, 'database']) - database:.1f}"
+            for version in made.versions
+        ]
+        cells.append([_name(crowd), *line])
+    header = ["people at once, ledger", "Kratos' CPU ms direct"]
+    header += [f"signupd's {version}" for version in made.versions]
+    header += [f"share {version}" for version in made.versions]
+    header += ["at most", "PostgreSQL's CPU ms direct"]
+    header += [f"more of it {version}" for version in made.versions]
+    labels = [_name(crowd) for crowd in made.crowds]
+    return Table(
+        "byhand-cpu", header, cells, Chart("CPU, % of Kratos'", labels, series)
+    )
 
 
-def _of(rows: list[Json], ledger: str, path: str, concurrency: int) -> list[Json]:
-    """Give the rows of one way, a round each."""
-    wanted = ledger, path, concurrency
-    return [
-        row
-        for row in rows
-        if (row["ledger"], row["path"], row["concurrency"]) == wanted
-    ]
-
-
-def _waits(rows: list[Json], step: str) -> list[list[float]]:
-    """Give how long each person waited at a step, in milliseconds, by the round."""
-    return [[micros / MICROS_PER_MS for micros in row[step]] for row in rows]
+def _name(crowd: tuple[int, str]) -> str:
+    return f"{crowd[0]}, {crowd[1]}"
 
 
 def _rate(row: Json) -> float:
     """Tell how many sign-ups a second there were.
 
-    One at a time would wait for the courier, which looks for mails ten times a second;
-    the few milliseconds in question vanish in that, or cost a whole tenth.
+    With one person at a time the wait for the mail is left out: the courier looks for
+    mails ten times a second, and the few milliseconds in question vanish in that.
     """
     if row["concurrency"] > 1:
         return float(row["people"] / row["seconds"])

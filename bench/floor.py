@@ -1,12 +1,11 @@
-"""The floor: the least that an RPC costs in Python, with the service's library.
+"""The floor: the least that an RPC costs in Python, with the service's libraries.
 
-Run as a script it serves on the loopback port it is given, on one of LOOPS. Its one
-method takes any bytes and answers as many as its name says: `/bench.Floor/175`.
+Run as a script it serves on the loopback port it is given. It answers every request
+with as many bytes as an answer of the service has.
 """
 
 from __future__ import annotations
 
-import asyncio
 import sys
 
 import grpc
@@ -14,9 +13,8 @@ import uvloop
 
 from devstack.ports import LOOPBACK
 
-SERVICE = "/bench.Floor/"
-ASYNCIO, UVLOOP = "asyncio", "uvloop"
-LOOPS = {ASYNCIO: asyncio.run, UVLOOP: uvloop.run}
+METHOD = "/bench.Floor/Echo"
+ANSWER = bytes(200)
 # The service's own.
 OPTIONS = (
     ("grpc.so_reuseport", 0),
@@ -27,23 +25,14 @@ OPTIONS = (
 class Floor(grpc.GenericRpcHandler):
     """Answers with zeroes."""
 
-    def __init__(self) -> None:
-        self._handlers: dict[str, grpc.RpcMethodHandler[bytes, bytes]] = {}
-
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
     ) -> grpc.RpcMethodHandler[bytes, bytes]:
-        """Give the handler of one size."""
-        method = handler_call_details.method
-        if method not in self._handlers:
-            self._handlers[method] = self._handler(int(method.removeprefix(SERVICE)))
-        return self._handlers[method]
-
-    def _handler(self, size: int) -> grpc.RpcMethodHandler[bytes, bytes]:
-        answer = bytes(size)
+        """Give the one handler, whatever the method."""
+        del handler_call_details
 
         async def behaviour(_request: bytes, _context: object) -> bytes:
-            return answer
+            return ANSWER
 
         return grpc.unary_unary_rpc_method_handler(behaviour)
 
@@ -58,4 +47,4 @@ async def serve(port: int) -> None:
 
 
 if __name__ == "__main__":
-    LOOPS[sys.argv[2]](serve(int(sys.argv[1])))
+    uvloop.run(serve(int(sys.argv[1])))

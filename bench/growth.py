@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import asdict
+from itertools import product
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench import people
-from bench.meter import metered
+from bench.meter import median_ratio, metered
 from bench.people import GET, START, VERIFY
 from bench.rows import Rows
 from bench.site import DATABASES
@@ -20,71 +21,67 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 STEPS = (START, VERIFY, GET)
-# How much more an RPC may cost in the largest ledger than in the smallest.
+SIZES = (1_000, 1_000_000)
+SMOKE_SIZES = (100, 200)
+# How much more an RPC may cost in the large ledger than in the small one.
 MOST_TIMES = 1.2
 
 
-def measure(site: Site, *, smoke: bool) -> Json:
-    """Measure each RPC in ledgers of several sizes, some rounds in each."""
-    sizes = [100, 200] if smoke else [1_000, 100_000, 1_000_000]
-    calls, rounds = (20, 1) if smoke else (500, 3)
+def measure(site: Site, *, smoke: bool) -> list[Json]:
+    """Measure each RPC in a small ledger and in a large one, in turns."""
+    sizes, calls, rounds = (SMOKE_SIZES, 20, 1) if smoke else (SIZES, 300, 6)
     rows: list[Json] = []
     for database in DATABASES:
-        with site.instant(database) as served, closing(Rows(served.ledger_url)) as held:
-            _round(site, served, calls)  # warms up, and leaves rows to copy
-            for size in sizes:
-                held.add_final(max(0, size - held.count()))
-                held.settle()
-                for _ in range(rounds):
+        with ExitStack() as resources:
+            servers = {
+                size: resources.enter_context(site.instant(database)) for size in sizes
+            }
+            for size, served in servers.items():
+                _round(site, served, calls)  # warms up, and leaves rows to copy
+                with closing(Rows(served.ledger_url)) as held:
+                    held.add_final(max(0, size - held.count()))
+                    held.settle()
+            for number in range(rounds):
+                for size in sorted(servers, reverse=bool(number % 2)):
                     rows += [
                         {"database": database, "size": size, **row}
-                        for row in _round(site, served, calls)
+                        for row in _round(site, servers[size], calls)
                     ]
-    return {"rows": rows}
+    return rows
 
 
 def _round(site: Site, served: Served, calls: int) -> list[Json]:
     rows = []
     requests = people.starts(people.addresses(calls))
     for step in STEPS:
-        cost, sent = metered(site, served, step.method, requests)
-        rows.append({"rpc": step.name, "cost": asdict(cost)})
-        requests = people.following(step, people.tokens_of(sent.answers))
+        cost, answers = metered(site, served, step.method, requests)
+        rows.append({"rpc": step.name, **asdict(cost)})
+        requests = people.following(step, people.tokens_of(answers))
     return rows
 
 
-def tables(raw: Json) -> list[Table]:
+def tables(rows: list[Json]) -> list[Table]:
     """Show the processor time of service and database together, by size."""
-    sizes = sorted({row["size"] for row in raw["rows"]})
-    rows, labels = [], []
-    series: dict[str, list[float]] = {f"{size:,} rows": [] for size in sizes}
-    for database in DATABASES:
-        for step in STEPS:
-            costs = [
-                median(
-                    row["cost"]["cpu_micros"] + row["cost"]["database_micros"]
-                    for row in raw["rows"]
-                    if (row["database"], row["rpc"], row["size"])
-                    == (database, step.name, size)
-                )
-                for size in sizes
+    small, large = sorted({row["size"] for row in rows})
+    series: dict[str, list[float]] = {f"{small:,} rows": [], f"{large:,} rows": []}
+    cells, labels = [], []
+    for database, step in product(DATABASES, STEPS):
+        few, many = (
+            [
+                row["cpu"] + row["database_cpu"]
+                for row in rows
+                if (row["database"], row["rpc"], row["size"])
+                == (database, step.name, size)
             ]
-            for values, cost in zip(series.values(), costs, strict=True):
-                values.append(cost)
-            labels.append(f"{step.name}\n{database}")
-            rows.append(
-                [
-                    f"{step.name}, {database}",
-                    *(f"{cost:.0f}" for cost in costs),
-                    f"{costs[-1] / costs[0]:.2f}",
-                    f"{MOST_TIMES}",
-                ]
-            )
-    header = [
-        "CPU µs of, with its ledger",
-        *series,
-        "largest / smallest",
-        "at most",
-    ]
+            for size in (small, large)
+        )
+        medians = [median(few), median(many)]
+        for values, value in zip(series.values(), medians, strict=True):
+            values.append(value)
+        labels.append(f"{step.name}, {database}")
+        figures = [f"{value:.0f}" for value in medians]
+        ratio = f"{median_ratio(many, few):.2f}"
+        cells.append([labels[-1], *figures, ratio, f"{MOST_TIMES}"])
+    header = ["CPU µs of, with its ledger", *series, "large / small", "at most"]
     chart = Chart("CPU, µs for one RPC", labels, series)
-    return [Table("growth", header, rows, chart)]
+    return [Table("growth", header, cells, chart)]

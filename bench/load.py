@@ -24,36 +24,16 @@ class Sent:
     """How a load fared; lists are in the order of the requests.
 
     Attributes:
-        seconds: From the first request to the last answer.
         micros: Each call's latency, in microseconds.
-        answers: The messages; empty where a call failed.
+        answers: The messages.
     """
 
-    seconds: float
     micros: list[int]
     answers: list[bytes]
 
 
-@dataclass(frozen=True, slots=True)
-class Way:
-    """How requests are sent.
-
-    Attributes:
-        concurrency: Calls under way at the same time.
-        connections: Connections to each server.
-        rate: Calls a second; 0 sends as fast as answers come. A call that has to wait
-            for its turn has been waiting from the moment it was due.
-        code: The gRPC status that all are to be answered with, in grpc-go's spelling.
-    """
-
-    concurrency: int = 16
-    connections: int = 4
-    rate: float = 0.0
-    code: str = "OK"
-
-
 class Load:
-    """Sends load.
+    """Sends load, 16 calls at a time over 4 connections.
 
     Args:
         program: The built one.
@@ -63,41 +43,36 @@ class Load:
         self._program = program
 
     def send(
-        self,
-        targets: Sequence[str],
-        method: str,
-        requests: Sequence[bytes],
-        way: Way,
+        self, target: str, method: str, requests: Sequence[bytes], rate: float = 0.0
     ) -> Sent:
         """Send each request once.
 
         Args:
-            targets: `HOST:PORT` of each server; they take turns.
+            target: The server's `HOST:PORT`.
             method: `/PACKAGE.SERVICE/METHOD`.
             requests: Serialised messages.
-            way: How they are sent.
+            rate: Calls a second; 0 sends as fast as answers come. The latency of a
+                call counts from the moment it is due.
 
         Raises:
-            ProgramFailedError: A call was answered otherwise.
+            ProgramFailedError: A call failed.
         """
         with tempfile.TemporaryDirectory() as directory:
             given, got = Path(directory, "requests"), Path(directory, "answers")
             given.write_bytes(b"".join(_framed(requests)))
             command = [
                 str(self._program),
-                f"-targets={','.join(targets)}",
+                f"-target={target}",
                 f"-method={method}",
                 f"-requests={given}",
                 f"-answers={got}",
-                f"-concurrency={way.concurrency}",
-                f"-connections={way.connections}",
-                f"-rate={way.rate}",
+                f"-rate={rate}",
             ]
             report = json.loads(_output(command))
-            if report["codes"] != {way.code: len(requests)}:
+            if report["codes"] != {"OK": len(requests)}:
                 raise ProgramFailedError(f"{method} was answered {report['codes']}")
             answers = list(_unframed(got.read_bytes()))
-        return Sent(report["seconds"], report["micros"], answers)
+        return Sent(report["micros"], answers)
 
 
 def _output(command: list[str]) -> bytes:

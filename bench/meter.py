@@ -1,77 +1,61 @@
-"""The meter: what calls cost, in processor time and in waiting."""
+"""The meter: what calls cost in processor time, and how figures are compared."""
 
 from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.cpu import cpu_seconds
-from bench.load import Way
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from bench.load import Sent
-    from bench.site import Served, Site
+    from bench.site import Server, Site
 
 MICROS = 1_000_000
-WAY = Way()
 
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What calls of one kind have cost.
+    """The processor time of one call, the mean of several, in microseconds.
 
     Attributes:
-        calls: How many.
-        seconds: From the first request to the last answer.
-        cpu_micros: Processor time of the servers for one call, in microseconds.
-        database_micros: The same of the ledger's server; 0 where it has none.
-        p50_micros: The median of the latency.
-        p99_micros: What one call in a hundred exceeds.
+        cpu: Of the server.
+        database_cpu: Of the ledger's server; 0 where it has none.
     """
 
-    calls: int
-    seconds: float
-    cpu_micros: float
-    database_micros: float
-    p50_micros: float
-    p99_micros: float
+    cpu: int
+    database_cpu: int
 
 
 def metered(
-    site: Site,
-    served: Served,
-    method: str,
-    requests: Sequence[bytes],
-    way: Way = WAY,
-) -> tuple[Cost, Sent]:
-    """Send requests, and tell what they cost.
+    site: Site, server: Server, method: str, requests: Sequence[bytes]
+) -> tuple[Cost, list[bytes]]:
+    """Send each request once; give what a call costs, and the answers."""
+    before = _spent(server)
+    answers = site.load.send(server.target, method, requests).answers
+    cpu, database = (
+        round((after - start) / len(requests) * MICROS)
+        for after, start in zip(_spent(server), before, strict=True)
+    )
+    return Cost(cpu, database), answers
+
+
+def _spent(server: Server) -> tuple[float, float]:
+    database = server.database_pid
+    return cpu_seconds(server.pid), cpu_seconds(database) if database else 0.0
+
+
+def median_ratio(ones: Sequence[float], others: Sequence[float]) -> float:
+    """Give the median of the ratios, one for each round.
 
     Args:
-        site: Sends them.
-        served: What they are sent to.
-        method: The method's full name.
-        requests: Each is sent once.
-        way: How they are sent.
+        ones: A figure for each round.
+        others: What it is divided by, of the same rounds.
     """
-    servers = sum(map(cpu_seconds, served.pids))
-    database = cpu_seconds(served.database_pid) if served.database_pid else 0.0
-    sent = site.load.send(served.targets, method, requests, way)
-    servers = sum(map(cpu_seconds, served.pids)) - servers
-    if served.database_pid:
-        database = cpu_seconds(served.database_pid) - database
-    calls = len(requests)
-    cost = Cost(
-        calls,
-        sent.seconds,
-        cpu_micros=servers / calls * MICROS,
-        database_micros=database / calls * MICROS,
-        p50_micros=percentile(sent.micros, 50),
-        p99_micros=percentile(sent.micros, 99),
-    )
-    return cost, sent
+    return median(one / other for one, other in zip(ones, others, strict=True))
 
 
 def percentile(values: Sequence[float], percent: float) -> float:

@@ -33,11 +33,9 @@ class Step:
 
 
 START = Step("StartSignup")
-RESEND = Step("ResendCode")
 VERIFY = Step("VerifyCode")
 GET = Step("GetSignup")
 SET_PASSWORD = Step("SetPassword")
-CANCEL = Step("CancelSignup")
 
 
 def addresses(count: int) -> list[str]:

@@ -12,11 +12,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devstack.config import INHERITED
 from devstack.ports import LOOPBACK
 from devstack.server import TETHER
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 SOURCES = Path(__file__).with_name("go")
 
@@ -51,6 +52,31 @@ def build(directory: Path) -> None:
     )
     if done.returncode:
         raise ProgramFailedError(f"go build failed:\n{done.stderr}")
+
+
+def migrate(python: str, directory: Path, settings: Mapping[str, str]) -> None:
+    """Make the ledger of a version of signupd, as an operator would.
+
+    Args:
+        python: The interpreter of the environment that it is installed in.
+        directory: Where it runs.
+        settings: By the names of the contract without the prefix.
+
+    Raises:
+        ProgramFailedError: It failed, and says why.
+    """
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    named = {f"SIGNUPD_{name}": value for name, value in settings.items()}
+    done = subprocess.run(  # noqa: S603 - our own program
+        [python, "-m", "signupd", "migrate"],
+        cwd=directory,
+        env={**inherited, **named},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if done.returncode:
+        raise ProgramFailedError(f"signupd migrate failed:\n{done.stderr}")
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""What was measured, kept as JSON: the figures as they came, and the machine."""
+"""What was measured, kept as JSON: one row a line, and the machine."""
 
 from __future__ import annotations
 
@@ -14,35 +14,35 @@ CPU_INFO: Final = Path("/proc/cpuinfo")
 FIRST_SIBLINGS: Final = Path(
     "/sys/devices/system/cpu/cpu0/topology/thread_siblings_list"
 )
-LIBRARIES: Final = ("grpcio", "protobuf", "sqlalchemy", "aiohttp", "psycopg")
+LIBRARIES: Final = ("grpcio", "protobuf", "httpx", "aiohttp", "psycopg")
 
 Json = dict[str, Any]
 
 
-def write(directory: Path, name: str, raw: Json, on: Json) -> None:
-    """Keep what a benchmark has measured, over what it measured before.
+def write(directory: Path, name: str, rows: list[Json], on: Json) -> None:
+    """Replace the results of a benchmark.
 
     Args:
         directory: Where results are kept.
         name: The benchmark's.
-        raw: Its figures.
+        rows: Its figures.
         on: The machine, as ``machine`` described it beforehand.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    kept = {"machine": on, **raw}
-    text = json.dumps(kept, indent=1) + "\n"
+    lines = ",\n".join(json.dumps(row, separators=(",", ":")) for row in rows)
+    text = f'{{"machine": {json.dumps(on)},\n"rows": [\n{lines}\n]}}\n'
     (directory / f"{name}.json").write_text(text, encoding="utf-8")
 
 
-def read(directory: Path, name: str) -> Json:
-    """Read what a benchmark has measured.
+def read(directory: Path, name: str) -> list[Json]:
+    """Read the rows of a benchmark.
 
     Raises:
         FileNotFoundError: It never was run.
     """
     text = (directory / f"{name}.json").read_text(encoding="utf-8")
-    raw: Json = json.loads(text)
-    return raw
+    rows: list[Json] = json.loads(text)["rows"]
+    return rows
 
 
 def machine() -> Json:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import os
 import secrets
@@ -15,12 +14,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from signupd.ledger.schema import migrate
-
 from bench import cpu
-from bench.floor import ASYNCIO
 from bench.load import Load
-from bench.programs import ProgramFailedError, build, running
+from bench.programs import ProgramFailedError, build, migrate, running
 from devstack.binary import KRATOS_DIRECTORY, kratos_binary
 from devstack.config import KratosConfig
 from devstack.kratos import Kratos
@@ -33,6 +29,7 @@ if TYPE_CHECKING:
 
 SQLITE, POSTGRESQL = "SQLite", "PostgreSQL"
 DATABASES = (SQLITE, POSTGRESQL)
+BEFORE, NOW = "before", "now"
 KEY_BYTES = 32
 PROOF_SECONDS = 30.0
 # As kratos.yml advises.
@@ -40,23 +37,32 @@ KRATOS_POOL = "?sslmode=disable&max_conns=20&max_idle_conns=20"
 POLL_SECONDS = 0.05
 
 
-@dataclass(frozen=True, slots=True)
-class Served:
-    """Servers under load: signupd's, or the floor's one.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Server:
+    """A server under load: signupd, or the floor.
 
     Attributes:
-        targets: Where they serve, `HOST:PORT`.
-        pids: Their processes.
-        servers: signupd's.
-        ledger_url: Of the ledger that signupd's share.
+        target: Where it serves, `HOST:PORT`.
+        pid: Its process.
         database_pid: The ledger's server, where it has one.
     """
 
-    targets: list[str]
-    pids: list[int]
-    servers: tuple[Signupd, ...] = ()
-    ledger_url: str = ""
+    target: str
+    pid: int
     database_pid: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Served(Server):
+    """A signupd.
+
+    Attributes:
+        signupd: It can be stopped and started again.
+        ledger_url: Of its ledger.
+    """
+
+    signupd: Signupd
+    ledger_url: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,12 +72,12 @@ class Behind:
     Attributes:
         public_url: Its public API.
         admin_url: Its admin API.
-        hooks: The ports at which it asks its hooks, one for each signupd.
+        hook: The port at which it asks its hooks.
     """
 
     public_url: str
     admin_url: str
-    hooks: list[int]
+    hook: int
 
 
 class Site:
@@ -79,11 +85,20 @@ class Site:
 
     The servers that are measured have a core of their own. The benchmark itself, the
     load, the databases and what stands in for Kratos are on the others.
+
+    Args:
+        before: The interpreter of an environment that has another version of signupd,
+            to be measured beside this one.
+
+    Attributes:
+        versions: The interpreter of each version, by BEFORE and NOW.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, before: str | None = None) -> None:
         self._resources = ExitStack()
         self.measured, self.rest = cpu.cores()
+        other = {} if before is None else {BEFORE: before}
+        self.versions: dict[str, str] = {**other, NOW: sys.executable}
 
     def __enter__(self) -> Self:
         temporary = tempfile.TemporaryDirectory()
@@ -128,51 +143,43 @@ class Site:
         return self.directory / name
 
     @contextmanager
-    def floor(self, loop: str = ASYNCIO) -> Iterator[Served]:
-        """Run the floor's server.
-
-        Args:
-            loop: One of its LOOPS.
-        """
+    def floor(self) -> Iterator[Server]:
+        """Run the floor's server."""
         (port,) = free_ports(1)
-        command = [sys.executable, "-m", "bench.floor", str(port), loop]
+        command = [sys.executable, "-m", "bench.floor", str(port)]
         with ExitStack() as resources:
             with cpu.on_cores(self.measured):
                 pid = resources.enter_context(running(command, port))
-            yield Served([f"{LOOPBACK}:{port}"], [pid])
+            yield Server(target=f"{LOOPBACK}:{port}", pid=pid)
 
     @contextmanager
     def instant(
         self,
         database: str,
+        version: str = NOW,
         settings: Mapping[str, str] | None = None,
-        servers: int = 1,
-        *,
-        apart: bool = True,
+        cores: set[int] | None = None,
     ) -> Iterator[Served]:
         """Run signupd in front of a Kratos that answers at once.
 
         Args:
             database: One of DATABASES, for the ledger.
+            version: One of `versions`.
             settings: Further settings.
-            servers: How many signupd share the ledger.
-            apart: Whether they have a core of their own; else they share all cores
-                with all the rest.
+            cores: Where it runs, if not on the core of what is measured.
         """
-        port, *hooks = free_ports(1 + servers)
-        urls = ",".join(f"http://{LOOPBACK}:{hook}" for hook in hooks)
+        port, hook = free_ports(2)
         listen = f"{LOOPBACK}:{port}"
         command = [
             str(self.program("kratos")),
             f"-listen={listen}",
-            f"-hooks={urls}",
+            f"-hook=http://{LOOPBACK}:{hook}",
             f"-schema={KRATOS_DIRECTORY / 'identity.schema.json'}",
         ]
-        cores = self.measured if apart else self.all_cores
-        behind = Behind(f"http://{listen}", f"http://{listen}", hooks)
+        behind = Behind(f"http://{listen}", f"http://{listen}", hook)
         with (
             running(command, port),
-            self.signupd(behind, database, settings, cores) as served,
+            self.signupd(behind, database, version, settings, cores) as served,
         ):
             yield served
 
@@ -196,53 +203,51 @@ class Site:
         self,
         behind: Behind,
         database: str,
+        version: str = NOW,
         settings: Mapping[str, str] | None = None,
         cores: set[int] | None = None,
     ) -> Iterator[Served]:
-        """Run signupd in front of a Kratos, as many as that one knows hooks of.
+        """Run signupd in front of a Kratos.
 
         Args:
             behind: The Kratos.
             database: One of DATABASES, for the ledger.
+            version: One of `versions`.
             settings: Further settings.
-            cores: Where they run, if not on the core of what is measured.
+            cores: Where it runs, if not on the core of what is measured.
         """
+        python = self.versions[version]
         with ExitStack() as resources:
             temporary = tempfile.TemporaryDirectory(prefix="signupd-")
             directory = Path(resources.enter_context(temporary))
-            ledger = _ledger(database, directory, self.postgres)
-            servers = []
-            for hook in behind.hooks:
-                home = directory / str(hook)
-                home.mkdir()
-                server = Signupd(
-                    behind.public_url,
-                    behind.admin_url,
-                    hook_port=hook,
-                    directory=home,
-                    settings=ledger | dict(settings or {}),
-                )
-                with cpu.on_cores(cores or self.measured):
-                    resources.enter_context(server)
-                servers.append(server)
-            for server in servers:
-                _wait_for_proof(server)
+            ledger = self._ledger(database, directory, python)
+            server = Signupd(
+                behind.public_url,
+                behind.admin_url,
+                hook_port=behind.hook,
+                directory=directory,
+                settings={**ledger, **(settings or {})},
+                python=python,
+            )
+            with cpu.on_cores(cores or self.measured):
+                resources.enter_context(server)
+            _wait_for_proof(server)
             yield Served(
-                [server.target for server in servers],
-                [server.pid for server in servers if server.pid is not None],
-                tuple(servers),
-                ledger["LEDGER_URL"],
-                self.postgres.pid if database == POSTGRESQL else None,
+                target=server.target,
+                pid=server.pid or 0,
+                database_pid=self.postgres.pid if database == POSTGRESQL else None,
+                signupd=server,
+                ledger_url=ledger["LEDGER_URL"],
             )
 
-
-def _ledger(database: str, directory: Path, postgres: Postgres) -> dict[str, str]:
-    """Make a ledger, and the settings that name it."""
-    if database == SQLITE:
-        return {"LEDGER_URL": f"sqlite:///{directory}/signupd.db"}
-    url = postgres.create_database(f"ledger_{secrets.token_hex(4)}")
-    asyncio.run(migrate(url))
-    return {"LEDGER_URL": url, "TOKEN_KEYS": _key(), "DIGEST_KEY": _key()}
+    def _ledger(self, database: str, directory: Path, python: str) -> dict[str, str]:
+        """Make a ledger of a version; give the settings that name it."""
+        if database == SQLITE:
+            return {"LEDGER_URL": f"sqlite:///{directory}/signupd.db"}
+        url = self.postgres.create_database(f"ledger_{secrets.token_hex(4)}")
+        settings = {"LEDGER_URL": url, "TOKEN_KEYS": _key(), "DIGEST_KEY": _key()}
+        migrate(python, directory, settings)
+        return settings
 
 
 def _wait_for_proof(server: Signupd) -> None:

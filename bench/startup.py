@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import ExitStack
 from datetime import datetime
+from itertools import product
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 from bench.cpu import cpu_seconds, on_cores
-from bench.site import DATABASES
+from bench.site import BEFORE, DATABASES, NOW
 from bench.table import Chart, Table
 
 if TYPE_CHECKING:
@@ -18,27 +20,34 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
+STARTS = 10
 MOST_SECONDS = 1.0
 
 
-def measure(site: Site, *, smoke: bool) -> Json:
-    """Start a server again and again, in front of a ledger that is up to date."""
+def measure(site: Site, *, smoke: bool) -> list[Json]:
+    """Start each version again and again, in turns; its ledger is up to date."""
     rows: list[Json] = []
     for database in DATABASES:
-        with site.instant(database) as served:
-            (server,) = served.servers
-            for _ in range(1 if smoke else 10):
-                server.stop()
-                begun = time.time()
-                with on_cores(site.measured):
-                    server.start()
-                row = {
-                    "database": database,
-                    "seconds": _serving(server) - begun,
-                    "cpu_seconds": cpu_seconds(server.pid or 0),
-                }
-                rows.append(row)
-    return {"rows": rows}
+        with ExitStack() as resources:
+            servers = {
+                one: resources.enter_context(site.instant(database, one)).signupd
+                for one in site.versions
+            }
+            for _, version in product(range(1 if smoke else STARTS), servers):
+                row = {"database": database, "version": version}
+                rows.append(row | _start(site, servers[version]))
+    return rows
+
+
+def _start(site: Site, server: Signupd) -> Json:
+    server.stop()
+    begun = time.time()
+    with on_cores(site.measured):
+        server.start()
+    return {
+        "seconds": round(_serving(server) - begun, 3),
+        "cpu_seconds": round(cpu_seconds(server.pid or 0), 3),
+    }
 
 
 def _serving(server: Signupd) -> float:
@@ -51,19 +60,24 @@ def _serving(server: Signupd) -> float:
     return datetime.fromisoformat(times[-1]).timestamp()
 
 
-def tables(raw: Json) -> list[Table]:
+def tables(rows: list[Json]) -> list[Table]:
     """Show the median and the worst."""
-    rows = []
-    medians = []
-    for database in DATABASES:
-        some = [row for row in raw["rows"] if row["database"] == database]
+    cells, labels, medians = [], [], []
+    for database, version in product(DATABASES, (BEFORE, NOW)):
+        some = [
+            row
+            for row in rows
+            if (row["database"], row["version"]) == (database, version)
+        ]
+        if not some:
+            continue
         seconds = [row["seconds"] for row in some]
         medians.append(median(seconds))
+        labels.append(f"{version}, {database}")
         used = median(row["cpu_seconds"] for row in some)
         figures = (median(seconds), max(seconds), MOST_SECONDS, used)
-        rows.append([database, *(f"{figure:.2f}" for figure in figures)])
-    header = ["ledger", "seconds until it serves", "longest", "at most", "CPU seconds"]
-    chart = Chart(
-        "seconds until it serves", [*DATABASES], {"": medians}, bound=MOST_SECONDS
-    )
-    return [Table("startup", header, rows, chart)]
+        cells.append([labels[-1], *(f"{figure:.2f}" for figure in figures)])
+    header = ["version, ledger", "seconds until it serves", "longest", "at most"]
+    header.append("CPU seconds")
+    chart = Chart("seconds until it serves", labels, {"": medians}, bound=MOST_SECONDS)
+    return [Table("startup", header, cells, chart)]

@@ -43,7 +43,7 @@ class Walked:
         seconds: From the first call to the last answer.
         start: At StartSignup.
         verify: At VerifyCode.
-        finish: At SetPassword; zeros where nobody went as far.
+        finish: At SetPassword.
     """
 
     seconds: float
@@ -60,9 +60,8 @@ def by_hand(site: Site, kratos: Kratos) -> Path:
 
 def through(site: Site, kratos: Kratos, served: Served) -> Path:
     """Go through the one signupd that a Kratos asks."""
-    (target,) = served.targets
-    pids = {"service": served.pids, **_behind(site, kratos)}
-    return Path([f"-signupd={target}"], pids)
+    pids = {"service": [served.pid], **_behind(site, kratos)}
+    return Path([f"-signupd={served.target}"], pids)
 
 
 def walk(

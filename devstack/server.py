@@ -55,6 +55,7 @@ class Signupd:
         settings: Further settings, by the names of the contract without the prefix.
         port: Where to serve; a free port where none is given.
         environment: Further variables of the process, by their whole names.
+        python: The interpreter of the environment that signupd is installed in.
     """
 
     def __init__(  # noqa: PLR0913 - each is a thing of its own
@@ -67,6 +68,7 @@ class Signupd:
         directory: Path | None = None,
         settings: Mapping[str, str] | None = None,
         environment: Mapping[str, str] | None = None,
+        python: str = sys.executable,
     ) -> None:
         self._resources = ExitStack()
         self.directory = directory or Path(
@@ -78,6 +80,7 @@ class Signupd:
         self.target = f"{LOOPBACK}:{port or free[1]}"
         self.metrics_url = f"http://{LOOPBACK}:{free[2]}/metrics"
         self._environment = environment or {}
+        self._python = python
         self._settings = {
             "LISTEN": self.target,
             "HOOK_LISTEN": f"{LOOPBACK}:{self.hook_port}",
@@ -119,7 +122,7 @@ class Signupd:
         """
         inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
         named = {f"SIGNUPD_{name}": value for name, value in self._settings.items()}
-        command = [sys.executable, "-m", "signupd", "serve"]
+        command = [self._python, "-m", "signupd", "serve"]
         # The kernel ties a child to the thread that made it, not to its process.
         if threading.current_thread() is threading.main_thread():
             command = [sys.executable, "-I", str(TETHER), str(os.getpid()), *command]

@@ -17,7 +17,6 @@ import (
 	"strconv"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 )
 
@@ -36,9 +35,8 @@ type flow struct {
 
 // kratos is everything there is.
 type kratos struct {
-	hooks  []string
+	hook   string
 	schema []byte
-	asked  atomic.Uint64
 	http   http.Client
 
 	mutex    sync.Mutex
@@ -71,7 +69,7 @@ type said struct {
 func main() {
 	log.SetFlags(0)
 	listen := flag.String("listen", "127.0.0.1:0", "where both APIs are served")
-	hooks := flag.String("hooks", "", "URLs of the hooks, comma-separated, without path")
+	hook := flag.String("hook", "", "URL of the hooks, without path")
 	file := flag.String("schema", "", "the file of the identity schema")
 	flag.Parse()
 	schema, err := os.ReadFile(*file)
@@ -79,7 +77,7 @@ func main() {
 		log.Fatal(err)
 	}
 	made := &kratos{
-		hooks:  strings.Split(*hooks, ","),
+		hook:   *hook,
 		schema: schema,
 		http: http.Client{Transport: &http.Transport{
 			MaxIdleConnsPerHost: hookConnections,
@@ -174,12 +172,10 @@ func (k *kratos) register(w http.ResponseWriter, id, email string, values []stri
 	write(w, http.StatusOK, []byte(`{"identity":`), account, []byte("}"))
 }
 
-// ask calls a hook of the server whose turn it is; an answer that is none is empty, and
-// its status 0.
+// ask calls a hook. An answer that cannot be read is empty, and its status 0.
 func (k *kratos) ask(path, body string) (int, said) {
 	var answer said
-	hooks := k.hooks[k.asked.Add(1)%uint64(len(k.hooks))]
-	got, err := k.http.Post(hooks+path, "application/json", strings.NewReader(body))
+	got, err := k.http.Post(k.hook+path, "application/json", strings.NewReader(body))
 	if err != nil {
 		return 0, answer
 	}

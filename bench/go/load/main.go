@@ -14,7 +14,6 @@ import (
 	"io"
 	"log"
 	"os"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -27,15 +26,17 @@ import (
 
 const (
 	callTimeout = 60 * time.Second
+	connections = 4
+	// Calls under way at the same time.
+	concurrency = 16
 	// The server takes no request larger than this.
 	maxMessage = 64 * 1024
 )
 
 // report is what goes to standard output, in the requests' order.
 type report struct {
-	Seconds float64        `json:"seconds"`
-	Micros  []int64        `json:"micros"`
-	Codes   map[string]int `json:"codes"`
+	Micros []int64        `json:"micros"`
+	Codes  map[string]int `json:"codes"`
 }
 
 // call is one request, and what became of it.
@@ -48,24 +49,20 @@ type call struct {
 
 func main() {
 	log.SetFlags(0)
-	targets := flag.String("targets", "", "host:port of each server, comma-separated")
+	target := flag.String("target", "", "host:port of the server")
 	method := flag.String("method", "", "such as /package.Service/Method")
 	requests := flag.String("requests", "", "the file of requests; each is sent once")
-	answers := flag.String("answers", "", "a file to write the answers to")
-	concurrency := flag.Int("concurrency", 1, "calls under way at the same time")
-	connections := flag.Int("connections", 1, "connections to each server")
+	answers := flag.String("answers", "", "the file to write the answers to")
 	rate := flag.Float64("rate", 0, "calls a second; 0 sends as fast as answers come")
 	flag.Parse()
 
 	calls, err := read(*requests)
 	check(err)
-	connected, err := connect(strings.Split(*targets, ","), *connections)
+	connected, err := connect(*target)
 	check(err)
-	seconds := send(calls, connected, *method, *concurrency, *rate)
-	if *answers != "" {
-		check(write(*answers, calls))
-	}
-	check(json.NewEncoder(os.Stdout).Encode(summary(calls, seconds)))
+	send(calls, connected, *method, *rate)
+	check(write(*answers, calls))
+	check(json.NewEncoder(os.Stdout).Encode(summary(calls)))
 }
 
 func check(err error) {
@@ -74,24 +71,20 @@ func check(err error) {
 	}
 }
 
-func connect(targets []string, connections int) ([]*grpc.ClientConn, error) {
+func connect(target string) ([]*grpc.ClientConn, error) {
 	var connected []*grpc.ClientConn
 	for range connections {
-		for _, target := range targets {
-			made, err := dial.To(target)
-			if err != nil {
-				return nil, err
-			}
-			connected = append(connected, made)
+		made, err := dial.To(target)
+		if err != nil {
+			return nil, err
 		}
+		connected = append(connected, made)
 	}
 	return connected, nil
 }
 
-// send sends each call once and gives the seconds that all of it took.
-func send(
-	calls []call, to []*grpc.ClientConn, method string, concurrency int, rate float64,
-) float64 {
+// send sends each call once.
+func send(calls []call, to []*grpc.ClientConn, method string, rate float64) {
 	var next atomic.Int64
 	var workers sync.WaitGroup
 	begin := time.Now()
@@ -116,7 +109,6 @@ func send(
 		}()
 	}
 	workers.Wait()
-	return time.Since(begin).Seconds()
 }
 
 // wait waits until a call is due and gives the moment from which it counts. It counts
@@ -139,8 +131,8 @@ func one(call *call, connection *grpc.ClientConn, method string) {
 	call.code = status.Code(err).String()
 }
 
-func summary(calls []call, seconds float64) report {
-	made := report{Seconds: seconds, Codes: map[string]int{}}
+func summary(calls []call) report {
+	made := report{Codes: map[string]int{}}
 	for _, call := range calls {
 		made.Micros = append(made.Micros, call.micros)
 		made.Codes[call.code]++

@@ -55,7 +55,6 @@ func main() {
 	public := flag.String("public", "", "by hand: URL of Kratos' public API")
 	admin := flag.String("admin", "", "by hand: URL of Kratos' admin API")
 	concurrency := flag.Int("concurrency", 1, "people under way at the same time")
-	abreast := flag.Bool("abreast", false, "all take a step, then the next, but the last")
 	flag.Parse()
 
 	var everybody people
@@ -70,11 +69,7 @@ func main() {
 		by = served
 	}
 	check(by.connect(*concurrency))
-	walking := walk
-	if *abreast {
-		walking = walkAbreast
-	}
-	made := walking(by, everybody, post, *concurrency)
+	made := walk(by, everybody, post, *concurrency)
 	check(json.NewEncoder(os.Stdout).Encode(made))
 }
 
@@ -84,81 +79,47 @@ func check(err error) {
 	}
 }
 
-// walk signs everybody up, each from the first step to the last.
+// walk signs everybody up, several at once, each from the first step to the last.
 func walk(by way, everybody people, post post, concurrency int) report {
-	made, count := newReport(everybody), len(everybody.Emails)
-	begin := time.Now()
-	each(count, concurrency, func(index int) {
-		email := everybody.Emails[index]
-		held := made.start(by, index, email)
-		held = made.verify(by, index, email, held, post.wait(email))
-		made.Finish[index] = timed(func() error {
-			return by.finish(email, held, everybody.Password)
-		})
-	})
-	made.Seconds = time.Since(begin).Seconds()
-	return made
-}
-
-// walkAbreast has everybody take the first step, and then the second.
-func walkAbreast(by way, everybody people, post post, concurrency int) report {
-	made, count := newReport(everybody), len(everybody.Emails)
-	held, codes := make([]string, count), make([]string, count)
-	begin := time.Now()
-	each(count, concurrency, func(index int) {
-		held[index] = made.start(by, index, everybody.Emails[index])
-	})
-	for index, email := range everybody.Emails {
-		codes[index] = post.wait(email)
+	count := len(everybody.Emails)
+	made := report{
+		Start: make([]int64, count), Verify: make([]int64, count),
+		Finish: make([]int64, count),
 	}
-	each(count, concurrency, func(index int) {
-		made.verify(by, index, everybody.Emails[index], held[index], codes[index])
-	})
-	made.Seconds = time.Since(begin).Seconds()
-	return made
-}
-
-// each does something for every index below count, several at once.
-func each(count, concurrency int, do func(index int)) {
 	var next atomic.Int64
 	var workers sync.WaitGroup
+	begin := time.Now()
 	for range concurrency {
 		workers.Add(1)
 		go func() {
 			defer workers.Done()
 			for index := int(next.Add(1) - 1); index < count; {
-				do(index)
+				made.signUp(by, index, everybody, post)
 				index = int(next.Add(1) - 1)
 			}
 		}()
 	}
 	workers.Wait()
+	made.Seconds = time.Since(begin).Seconds()
+	return made
 }
 
-func newReport(everybody people) report {
-	count := len(everybody.Emails)
-	return report{
-		Start: make([]int64, count), Verify: make([]int64, count),
-		Finish: make([]int64, count),
-	}
-}
-
-func (r report) start(by way, index int, email string) (held string) {
+// signUp takes one person to an account.
+func (r report) signUp(by way, index int, everybody people, post post) {
+	email := everybody.Emails[index]
+	var held string
 	r.Start[index] = timed(func() (err error) {
 		held, err = by.start(email)
 		return
 	})
-	return
-}
-
-func (r report) verify(
-	by way, index int, email, held, code string,
-) (holds string) {
+	code := post.wait(email)
 	r.Verify[index] = timed(func() (err error) {
-		holds, err = by.verify(email, held, code)
+		held, err = by.verify(email, held, code)
 		return
 	})
-	return
+	r.Finish[index] = timed(func() error {
+		return by.finish(email, held, everybody.Password)
+	})
 }
 
 // timed takes a step and gives the microseconds it took.
