@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 from signupd.cli.page import age, columns, printable, rfc3339
 from signupd.ledger.record import Lease
 from signupd.sealing import SealBroken
-from signupd.signup.contents import open_mask
+from signupd.signup.sealed import open_mask
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,10 +11,10 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from signupd.accounts.orphans import Orphans
-from signupd.assembly import kratos_of
 from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, settings_of
 from signupd.cli.orphan_report import Findings, Removals
 from signupd.notation import Seconds
+from signupd.service import kratos_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable

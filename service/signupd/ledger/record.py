@@ -29,7 +29,7 @@ class State(enum.StrEnum):
 _FINAL = frozenset(
     {State.COMPLETED, State.ALREADY_REGISTERED, State.EXPIRED, State.CANCELLED}
 )
-# For somebody to hand in a code, or a password.
+# The states that wait for a code or a password.
 WAITING = (State.CODE_REQUIRED, State.PASSWORD_REQUIRED)
 
 

@@ -1,4 +1,4 @@
-"""AccountService: unpack, look up, pack. Whoever gets this far is answered."""
+"""AccountService: unpack, look up, pack. The interceptor has admitted the caller."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from signupd.rpc.responses import account_message
 if TYPE_CHECKING:
     from signupd.kratos.admin import AdminApi
     from signupd.rpc.interceptor import Context
-    from signupd.signup.work import Work
+    from signupd.work import Work
 
 
 class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from signupd.observer import Observer
     from signupd.rpc.callers import Callers
-    from signupd.signup.work import Work
+    from signupd.work import Work
 
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 # What observers are told: gRPC's number of the status, by how a call ended.

@@ -12,8 +12,8 @@ from google.protobuf import json_format
 from signupd.accounts.get import MAX_ACCOUNTS
 from signupd.address import Address, parse_address
 from signupd.errors import RequestInvalid, TokenInvalid, TraitsInvalid, Violation
+from signupd.policy.traits import MAX_BYTES, MAX_DEPTH
 from signupd.signup.start import StartRequest
-from signupd.signup.traits import MAX_BYTES, MAX_DEPTH
 
 if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct, Value

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from signupd.ledger.record import State
-from signupd.signup.contents import open_mask
+from signupd.signup.sealed import open_mask
 from signupd.signup.transitions import state_shown
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from signupd.address import Address
     from signupd.kratos.outcomes import Delivery
     from signupd.ledger.record import Record
+    from signupd.policy.rules import Rules
     from signupd.sealing import KeyRing
-    from signupd.signup.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.kratos.outcomes import PasswordAnswer
-from signupd.signup.probe import REFUSED_BY_US, probe
+from signupd.kratos.probe import REFUSED_BY_US, probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -49,7 +49,7 @@ UNPROVED: Final = (
 )
 
 
-class Gate:
+class HookProof:
     """Proves, once, that Kratos asks our password hook before it stores an account.
 
     Args:

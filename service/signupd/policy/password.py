@@ -11,7 +11,7 @@ from signupd.errors import PasswordRejected, Violation
 
 if TYPE_CHECKING:
     from signupd.address import Address
-    from signupd.signup.rules import Rules
+    from signupd.policy.rules import Rules
 
 # Fewer guesses than this and a password falls to a throttled online attack; NIST SP
 # 800-63B, 3.1.1.2, wants such passwords refused by comparison with a list of common
