@@ -170,7 +170,8 @@ class HttpClient:
 
         Raises:
             KratosUnreached: No connection could be made, or the breaker let none be
-                tried; Kratos did nothing.
+                tried; Kratos did nothing. For a GET or DELETE this may be the second
+                try, after the first was lost.
             KratosUnavailable: The answer was lost, or it says "overloaded" (429, 5xx);
                 what Kratos did is not known.
             KratosIncompatible: The URL is not an HTTP one, or the response too large.
