@@ -141,7 +141,8 @@ class KeyRing:
             run together.
         """
         mac = self._mac.copy()
-        mac.update(b"".join(len(p).to_bytes(4, "big") + p for p in (purpose, *parts)))
+        for part in (purpose, *parts):
+            mac.update(len(part).to_bytes(4, "big") + part)
         return mac.digest()
 
 
