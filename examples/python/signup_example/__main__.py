@@ -1,7 +1,7 @@
 """The command: `python -m signup_example [--async] TARGET ADDRESS`.
 
-Questions go to standard error, answers come line by line from standard input, and the
-id of the new identity goes to standard output.
+It writes questions to standard error, reads one answer a line from standard input, and
+writes the id of the new identity to standard output.
 """
 
 import argparse

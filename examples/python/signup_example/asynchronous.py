@@ -1,4 +1,4 @@
-"""A whole sign-up with the asynchronous stub: the same, awaited."""
+"""A whole sign-up with the asynchronous stub."""
 
 import asyncio
 import uuid
