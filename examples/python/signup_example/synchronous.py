@@ -14,7 +14,7 @@ Ask = Callable[[str], str]
 
 
 def sign_up(signups: SignupServiceStub, address: str, ask: Ask) -> pb.Signup:
-    """Sign somebody up.
+    """Make one sign-up.
 
     Args:
         signups: The stub, on a channel with `channel_options()`.
