@@ -43,7 +43,7 @@ class CertificateFiles:
     Args:
         cert: The certificate, and those that lead from it to its authority.
         key: The certificate's private key, without a password.
-        client_ca: The authorities that callers' certificates come from; None where
+        client_ca: The authorities that callers' certificates come from; None if
             callers need none.
     """
 

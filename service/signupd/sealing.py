@@ -125,7 +125,7 @@ class KeyRing:
         """Read a continuation token.
 
         Raises:
-            TokenInvalid: For whatever reason; all of them look alike.
+            TokenInvalid: For any reason; the error is always the same.
         """
         try:
             plain = self.open(_decode(token), b"continuation token")

@@ -89,7 +89,7 @@ def judge_alone(identity: Identity, since: datetime) -> Verdict | None:
     """Judge an identity without its sessions.
 
     Returns:
-        None where they have to be asked for.
+        None if they have to be asked for.
     """
     if not _is_unfinished(identity):
         return Verdict.OTHER
@@ -114,7 +114,7 @@ def last_life(identity: Identity, sessions: Sequence[Session]) -> Life:
 
 
 def _is_unfinished(identity: Identity) -> bool:
-    """Tell whether there is only a code, an empty password, and a proof at birth.
+    """Return whether there is only a code, an empty password, and a proof at birth.
 
     The proof of a provisioned account comes later, at its owner's first code, or never.
     """

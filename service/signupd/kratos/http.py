@@ -91,7 +91,7 @@ class Response:
 
     Args:
         status: The status code.
-        body: The body's JSON; None where it is not JSON.
+        body: The body's JSON; None if it is not JSON.
         headers: By name, in any letter case.
     """
 
@@ -161,7 +161,7 @@ class HttpClient:
             method: The HTTP method.
             url: Absolute, with its query. Credentials in it are sent as Basic.
             timeout_seconds: For connecting, sending and reading together.
-            payload: Sent as JSON, where given.
+            payload: Sent as JSON, if given.
             headers: Further headers.
             call: What it is for, as observers are told.
 

@@ -84,7 +84,7 @@ class MailLimits:
         return await self._buckets.draw(draws)
 
     async def give_back(self, counted: Counted) -> None:
-        """Give back a mail that is known not to have gone.
+        """Give back a mail that was certainly not sent.
 
         Without the ledger the mail stays counted, which is the safe side.
         """

@@ -1,4 +1,4 @@
-"""The password rules that need no Kratos. Refused here, a password costs nothing."""
+"""The password rules that need no Kratos; a refusal here costs no attempt."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def check_password(password: str, address: Address, rules: Rules) -> None:
 
 
 def violations(broken: list[str]) -> tuple[Violation, ...]:
-    """Put broken rules as faults of the field ``password``."""
+    """Return broken rules as faults of the field ``password``."""
     return tuple(Violation("password", _SENTENCES[rule], rule) for rule in broken)
 
 

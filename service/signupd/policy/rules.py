@@ -1,4 +1,4 @@
-"""The figures a sign-up goes by."""
+"""The limits and time spans of a sign-up."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 SECOND: Final = 1_000_000  # the ledger counts microseconds
 HOUR_SECONDS: Final = 3600.0
-# For so long a repeated SetPassword is told truthfully whether its password is the one.
+# For so long a repeated SetPassword learns whether its password made the account.
 PASSWORDS_KEPT: Final = 24 * 3600 * SECOND
 
 

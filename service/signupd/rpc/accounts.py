@@ -25,8 +25,8 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
 
     Args:
         admin: Kratos' admin API.
-        work: Where look-ups run. No two share a run: the second might be told what
-            was true before it was asked.
+        work: Where look-ups run. No two share a run: the second would get a result
+            from before it was made.
     """
 
     def __init__(self, admin: AdminApi, work: Work) -> None:

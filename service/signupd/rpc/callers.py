@@ -51,7 +51,7 @@ class Callers:
     Args:
         local: Whether only this machine can reach the server.
         mutual: Whether every caller has shown a certificate.
-        grants: By name the methods it may call, as ``Service/Method``; None where the
+        grants: By name the methods it may call, as ``Service/Method``; None if the
             defaults hold.
     """
 

@@ -66,7 +66,7 @@ def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
 
 
 def request_id_of(message: pb.ResendCodeRequest, caller: str) -> uuid.UUID | None:
-    """Read the request id of a resend; None where there is none.
+    """Read the request id of a resend; None if there is none.
 
     Args:
         message: The request.

@@ -97,7 +97,7 @@ async def _settle_mail(deps: Deps, record: Record) -> Record:
     state = await deps.kratos.public.flow_state(contents.pending_flow_id)
     if state is FlowState.SENT_EMAIL:
         return await conclude_resend(deps, record, contents)
-    # As far as Kratos knows it never went; so a repeat with its request id must send.
+    # Kratos has not sent it, so a repeat with its request id must send.
     contents = replace(contents, pending_flow_id="", resends=contents.resends[:-1])
     sealed = seal_contents(deps.keys, record.signup_id, contents)
     changes = {**transitions.lease_ended(), "sealed": sealed}

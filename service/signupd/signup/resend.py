@@ -38,7 +38,7 @@ async def resend_code(deps: Deps, token: str, request_id: uuid.UUID | None) -> A
     Args:
         deps: What the step works with.
         token: A CODE token.
-        request_id: By which a repeat is known, where given.
+        request_id: Identifies a repeat, if given.
 
     Raises:
         TokenInvalid, StepMismatch, SignupExpired, SignupCancelled, SignupBusy,

@@ -28,7 +28,7 @@ _ENTRY_BYTES: Final = _ATTEMPT_BYTES + _SALT_BYTES + DIGEST_BYTES
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What Kratos is told at every step.
+    """What every step sends to Kratos.
 
     Args:
         address: The canonical address.
@@ -37,7 +37,7 @@ class Contents:
         flow_id: The Kratos flow of the newest code mail; empty when it is used up.
         pending_flow_id: The flow that a mail is being sent by; empty when none is.
         resends: The request ids of the mails asked for after the first, each made its
-            caller's own; empty where one had none.
+            caller's own; empty if one had none.
         stored_id: An account that an answer to our own POST named and that is still to
             be looked at: ours, or stored past us and to be deleted.
         client: Digest of the client that asked for it, in hex; may be empty.

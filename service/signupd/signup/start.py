@@ -50,15 +50,15 @@ MAX_FIRST_MAILS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """What StartSignup is called with, its fields' form checked already.
+    """The fields of a StartSignup whose form was checked.
 
     Args:
         email: As the person typed it.
         traits: Further traits, JSON values by name.
         locale: For the mail template; may be empty.
-        request_id: By which a repeat is known, where given.
+        request_id: Identifies a repeat, if given.
         caller: Whom the request id belongs to.
-        client_ip: Where the person is; may be empty. For limits alone.
+        client_ip: The person's address; may be empty. For limits alone.
     """
 
     email: str
@@ -77,7 +77,7 @@ async def start_signup(deps: Deps, request: StartRequest) -> Answer:
     """Begin a sign-up: Kratos mails a code to the address.
 
     Raises:
-        EmailInvalid, TraitsInvalid: With the faulty fields; no mail went.
+        EmailInvalid, TraitsInvalid: With the faulty fields; no mail was sent.
         RequestIdReused: The request id came with something else before.
         SendLimitReached: Too many mails, to the address or for the client.
         SignupBusy: The same request is being worked on elsewhere.

@@ -101,7 +101,7 @@ def resending(record: Record, now: int, rules: Rules, sealed: bytes) -> Changes:
 
 
 def resend_uncounted(before: Record) -> Changes:
-    """CODE_REQUIRED stays, as it was before: no mail went."""
+    """CODE_REQUIRED stays as it was: no mail was sent."""
     return {
         **_FREE,
         "sealed": before.sealed,

@@ -72,7 +72,7 @@ async def verify_code(deps: Deps, token: str, code: str) -> Answer:
 
     Returns:
         A PASSWORD token while the state is PASSWORD_REQUIRED; ALREADY_REGISTERED where
-        an account is there. A repeat of the right code is answered alike.
+        an account is there. A repeat of the right code gets the same answer.
 
     Raises:
         TokenInvalid, StepMismatch, SignupExpired, SignupCancelled, SignupBusy,
