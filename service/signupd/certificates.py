@@ -117,7 +117,7 @@ def is_name(text: str) -> bool:
 
 def _read(name: str, path: Path, faults: list[str]) -> bytes:
     if not path.is_file():  # to open a pipe would be to wait for its writer
-        faults.append(f"{name}: is no file")
+        faults.append(f"{name}: is not a file")
         return b""
     try:
         with path.open("rb") as file:

@@ -21,10 +21,10 @@ from signupd.ledger.buckets import Buckets
 from signupd.ledger.database import make_database, steady_clock
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.schema import demand_usable, is_up_to_date, migrate
-from signupd.observer import Both
 from signupd.policy.identity_schema import SchemaRules
 from signupd.policy.mail_limits import MailLimits
 from signupd.policy.rules import HOUR_SECONDS, Limit, Rules, micros
+from signupd.probes import Probes
 from signupd.rpc.accounts import AccountServicer
 from signupd.rpc.callers import Callers
 from signupd.rpc.credentials import Credentials
@@ -33,10 +33,9 @@ from signupd.rpc.server import Server
 from signupd.rpc.signups import SignupServicer
 from signupd.signup.approve import approve
 from signupd.signup.deps import Deps
-from signupd.signup.events import Events
+from signupd.signup.events import Event, Events
 from signupd.sweeper import Sweeper
-from signupd.telemetry.metrics import Metrics
-from signupd.telemetry.probes import Telemetry
+from signupd.telemetry.observer import Observer
 from signupd.web import listen, runner_of
 from signupd.work import Work
 
@@ -47,7 +46,6 @@ if TYPE_CHECKING:
     from pydantic import SecretStr
 
     from signupd.ledger.database import Database
-    from signupd.observer import Observer
     from signupd.settings import Settings
     from signupd.telemetry.tracing import Tracing
 
@@ -82,9 +80,8 @@ class Service:
         self._settings = settings
         self._log = log
         self._tracing = tracing
-        metrics = Metrics(time.monotonic)
-        observer = metrics if tracing is None else Both(metrics, tracing)
-        self._parts = Parts.of(settings, log, metrics, observer, clock)
+        observer = Observer(Event, tracing)
+        self._parts = Parts.of(settings, log, observer, clock)
         self.deps, self.backlog = self._parts.deps, self._parts.backlog
         self.sweeper = self._parts.sweeper
         self._work = Work()
@@ -93,8 +90,8 @@ class Service:
         hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
         self._hooks = runner_of(hooks.app(), log, "hook port")
         self._server = server_of(settings, self.deps, self._work, observer)
-        self._telemetry = Telemetry(self.backlog, metrics, time.monotonic)
-        self._metrics = runner_of(self._telemetry.app(), log, "metrics port")
+        self._probes = Probes(self.backlog, observer.registry, time.monotonic)
+        self._metrics = runner_of(self._probes.app(), log, "metrics port")
         self._loops: list[asyncio.Task[None]] = []
         self.port = 0
         self.hook_port = 0
@@ -118,7 +115,7 @@ class Service:
         if settings.metrics_listen:
             self.metrics_port = await listen(self._metrics, settings.metrics_listen)
         await self._server.start()
-        self._telemetry.ready = True
+        self._probes.ready = True
         self._loops = [
             asyncio.create_task(self._prove_hook()),
             asyncio.create_task(self.sweeper.run()),
@@ -130,7 +127,7 @@ class Service:
 
         The hook port closes after the work under way, which needs it.
         """
-        self._telemetry.ready = False
+        self._probes.ready = False
         for loop in self._loops:
             loop.cancel()
         if self.port:
@@ -201,7 +198,6 @@ class Parts:
         cls,
         settings: Settings,
         log: structlog.typing.FilteringBoundLogger,
-        metrics: Metrics,
         observer: Observer,
         clock: Callable[[], int] | None = None,
     ) -> Self:
@@ -217,7 +213,7 @@ class Parts:
             rules=rules,
             gate=HookProof(kratos, log),
             schema=SchemaRules(kratos.public, settings.identity_schema_id, log),
-            events=Events(log, metrics),
+            events=Events(log, observer),
             log=log,
         )
         backlog = Backlog(database, settings.sweep_batch)

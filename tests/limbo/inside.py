@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 import structlog
 from signupd.ledger.database import steady_clock
 from signupd.service import Service
-from signupd.settings import load
+from signupd.settings import Settings
 
 from devstack.ports import LOOPBACK
 
@@ -34,8 +34,8 @@ class Inside:
     """
 
     def __init__(self, settings: Mapping[str, str]) -> None:
-        self._settings = load(
-            None, {f"SIGNUPD_{name}": value for name, value in settings.items()}
+        self._settings = Settings.model_validate(
+            {name.lower(): value for name, value in settings.items()}
         )
         self._ahead = 0
         self._clock = steady_clock()

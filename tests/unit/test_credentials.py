@@ -64,7 +64,7 @@ def test_change(
 
 BREAKS: list[tuple[Callable[[CertificateFiles], object], str]] = [
     (lambda f: f.cert.write_bytes(b"hunter2"), "TLS_CERT: holds no certificate in PEM"),
-    (lambda f: f.key.unlink(), "TLS_KEY: is no file"),
+    (lambda f: f.key.unlink(), "TLS_KEY: is not a file"),
     (
         lambda f: f.client_ca and f.client_ca.write_bytes(b""),
         "TLS_CLIENT_CA: holds no certificate in PEM",

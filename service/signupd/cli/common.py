@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 
 from signupd.errors import SignupdError
-from signupd.settings import Settings, SettingsInvalidError, load_with_sources
+from signupd.settings import Settings, SettingsInvalidError, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
-
-    from signupd.sources import Given
 
 EXIT_TROUBLE: Final = 1
 EXIT_SETTINGS: Final = 2
@@ -45,19 +43,10 @@ def settings_of(config: Path | None) -> Settings:
     """Read the settings.
 
     Raises:
-        typer.Exit: They cannot be used; each mistake has been said.
-    """
-    return sources_of(config)[0]
-
-
-def sources_of(config: Path | None) -> tuple[Settings, dict[str, Given]]:
-    """Read the settings, and which were given, and where.
-
-    Raises:
-        typer.Exit: They cannot be used; each mistake has been said.
+        typer.Exit: They cannot be used; each mistake has been printed.
     """
     try:
-        return load_with_sources(config)
+        return load(config)
     except SettingsInvalidError as error:
         complain(error.mistakes)
         raise typer.Exit(EXIT_SETTINGS) from None

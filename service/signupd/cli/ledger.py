@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import time
-
 import typer
 
 from signupd import logs
 from signupd.cli.common import Config, run, settings_of
 from signupd.ledger.schema import migrate as bring_up_to_date
 from signupd.service import Parts
-from signupd.telemetry.metrics import Metrics
+from signupd.telemetry.observer import Observer
 
 
 def migrate(config: Config = None) -> None:
@@ -30,8 +28,7 @@ def sweep(config: Config = None) -> None:
     log = logs.configure(json=False, level="warning")
 
     async def work() -> None:
-        metrics = Metrics(time.monotonic)
-        parts = Parts.of(settings, log, metrics, metrics)
+        parts = Parts.of(settings, log, Observer())
         try:
             await parts.open_ledger(only_server=False)
             done = await parts.sweeper.sweep()

@@ -28,13 +28,12 @@ from signupd.errors import (
 )
 from signupd.kratos.breaker import Breaker
 from signupd.kratos.calls import Call
-from signupd.observer import LOST, UNREACHED, Silent
+from signupd.telemetry.observer import LOST, UNREACHED, Observer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from signupd.observer import Observer
 
 # More would only queue up inside Kratos, whose pool to its database is smaller.
 MAX_CONNECTIONS: Final = 128
@@ -129,7 +128,7 @@ class HttpClient:
         clock: Callable[[], float] = time.monotonic,
         observer: Observer | None = None,
     ) -> None:
-        self._observer = observer or Silent()
+        self._observer = observer or Observer()
         self._breakers: defaultdict[bytes, Breaker] = defaultdict(  # by API
             lambda: Breaker(clock)
         )

@@ -9,17 +9,17 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from signupd.errors import Overloaded, RequestInvalid, SignupdError
-from signupd.observer import CALLER_GONE, OK
 from signupd.rpc.callers import HEALTH, OURS
 from signupd.rpc.statuses import DETAILS_KEY, INTERNAL, STATUSES, status_of
+from signupd.telemetry.observer import CALLER_GONE, OK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     import structlog
 
-    from signupd.observer import Observer
     from signupd.rpc.callers import Callers
+    from signupd.telemetry.observer import Observer
     from signupd.work import Work
 
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
