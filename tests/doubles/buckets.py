@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from signupd.errors import SendLimitReached
-from signupd.ledger.limits import Drawn
+from signupd.ledger.buckets import Drawn
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from signupd.ledger.limits import Draw
+    from signupd.ledger.buckets import Draw
 
 MICROSECONDS = 1_000_000
 

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from signupd.errors import SendLimitReached
 from signupd.ledger.backlog import Backlog
+from signupd.ledger.buckets import Buckets, Draw, Drawn
 from signupd.ledger.database import make_database
-from signupd.ledger.limits import Buckets, Draw, Drawn
 from signupd.ledger.schema import migrate
-from signupd.signup.rules import Limit
+from signupd.policy.rules import Limit
 
 from tests.doubles.buckets import MemoryBuckets
 from tests.doubles.clock import ClockDouble

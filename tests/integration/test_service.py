@@ -13,9 +13,8 @@ import pytest
 from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
-from signupd.assembly import key_ring
-from signupd.bootstrap import Service
-from signupd.keyfile import KeyFileError
+from signupd.keyfile import KeyFileError, key_ring
+from signupd.service import Service
 from signupd.settings import Settings
 from signupd.web import MAX_LINE_BYTES
 

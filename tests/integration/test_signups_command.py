@@ -21,8 +21,7 @@ from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import Lease, State
 from signupd.ledger.schema import migrate
 from signupd.sealing import KeyRing
-from signupd.signup.contents import seal_mask
-from signupd.signup.digests import address_digest
+from signupd.signup.sealed import address_digest, seal_mask
 from typer.testing import CliRunner
 
 from tests.doubles.clock import ClockDouble

@@ -8,9 +8,9 @@ from typing import Any
 import structlog
 from signupd.address import Address
 from signupd.ledger.record import Lease, Record, State
+from signupd.policy.rules import SECOND, Limit, Rules
 from signupd.sealing import KeyRing
-from signupd.signup.contents import Contents, seal_contents, seal_mask
-from signupd.signup.rules import SECOND, Limit, Rules
+from signupd.signup.sealed import Contents, seal_contents, seal_mask
 from structlog.testing import CapturingLogger
 
 SIGNUP_ID = uuid.UUID("5f0c2a3e-7b1d-4c52-9d6a-0a1b2c3d4e5f")

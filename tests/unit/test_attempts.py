@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from signupd.sealing import KeyRing, SealBroken
-from signupd.signup.attempts import (
+from signupd.signup.sealed import (
     code_digest,
     knows_password,
     only_attempt,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import pytest
-from signupd.front import callers_of
 from signupd.grants import METHODS, read_grants
 from signupd.rpc.callers import MAX_CALLER_CHARS, Callers
 from signupd.rpc.server import ACCOUNT_SERVICE, SIGNUP_SERVICE
+from signupd.service import callers_of
 from signupd.settings import Settings
 
 from tests.doubles.authority import Authority, dns, uri

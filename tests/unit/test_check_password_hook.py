@@ -7,8 +7,8 @@ from signupd.check.findings import Severity
 from signupd.check.hook_port import Heard
 from signupd.check.password_hook import judge
 from signupd.kratos.outcomes import PasswordAnswer as Answer
+from signupd.kratos.probe import Probed
 from signupd.settings import Settings
-from signupd.signup.probe import Probed
 
 FLOW, ADDRESS = "flow-1", "probe-1@probe.invalid"
 PATH = "/kratos/password"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from signupd.sealing import KeyRing, SealBroken
-from signupd.signup.contents import (
+from signupd.signup.sealed import (
     Contents,
     open_contents,
     open_mask,

@@ -14,7 +14,7 @@ from signupd.errors import (
     SignupBusy,
 )
 from signupd.rpc.deadline import within_deadline
-from signupd.signup.work import Work
+from signupd.work import Work
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine

@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
+from signupd.kratos.hook_proof import (
+    AWAY_SECONDS,
+    FAULTS,
+    PROOF_INTERVAL_SECONDS,
+    HookProof,
+)
 from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
-from signupd.signup.gate import AWAY_SECONDS, FAULTS, PROOF_INTERVAL_SECONDS, Gate
 
 from tests.doubles.identities import an_identity
 from tests.doubles.log import LogDouble
@@ -81,7 +86,7 @@ class Stage:
     def __init__(self) -> None:
         self.kratos, self.log, self.now = SmallKratos(), LogDouble(), 1000.0
         kratos = cast("Kratos", self.kratos)
-        self.gate = Gate(kratos, self.log.logger, lambda: self.now)
+        self.gate = HookProof(kratos, self.log.logger, lambda: self.now)
 
 
 @pytest.fixture

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from signupd.signup.limits import client_of
-from signupd.signup.rules import SECOND, Limit
+from signupd.policy.mail_limits import client_of
+from signupd.policy.rules import SECOND, Limit
 
 from tests.unit.samples import RING
 

@@ -16,7 +16,7 @@ from opentelemetry.util.re import parse_env_headers
 from signupd import logs
 from signupd.logs import SECRET_NAMES, redact
 from signupd.settings import SECRETS
-from signupd.signup.contents import Contents
+from signupd.signup.sealed import Contents
 from signupd.signup.start import StartRequest
 
 if TYPE_CHECKING:

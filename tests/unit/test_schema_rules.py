@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, cast
 import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, TraitsInvalid
 from signupd.kratos.schema import IdentitySchema, read_schema
-from signupd.signup.schema import FAULTY_SECONDS, FRESH_SECONDS, SchemaRules
+from signupd.policy.identity_schema import FAULTY_SECONDS, FRESH_SECONDS, SchemaRules
 
 from devstack.binary import KRATOS_DIRECTORY
 from tests.doubles.log import LogDouble

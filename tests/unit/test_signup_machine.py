@@ -18,8 +18,8 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 from signupd.ledger.record import Lease, State
+from signupd.policy.rules import SECOND
 from signupd.signup import transitions
-from signupd.signup.rules import SECOND
 
 from tests.unit.samples import RULES
 from tests.unit.world import OURS, THEIRS, World

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from signupd.signup.sweep import Swept, pause
+from signupd.sweeper import Swept, pause
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from signupd.errors import TraitsInvalid, Violation
-from signupd.signup.traits import identity_traits
+from signupd.policy.traits import identity_traits
 
 # As a protobuf Struct gives them, and as Kratos gets them.
 NUMBERS = [

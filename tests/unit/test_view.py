@@ -10,9 +10,9 @@ import pytest
 from kratos_signup.v1 import signup_service_pb2 as pb
 from signupd.kratos.outcomes import Delivery
 from signupd.ledger.record import Lease, State
+from signupd.policy.rules import SECOND
 from signupd.rpc.responses import DELIVERIES, STATES, signup_message
 from signupd.sealing import KeyRing, SealBroken
-from signupd.signup.rules import SECOND
 from signupd.signup.view import View, view_of
 
 from tests.unit.rows import KEYS, NOW, RULES, SIGNUP_ID, record

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from signupd.signup.work import Work
+from signupd.work import Work
 
 
 class Job:

@@ -18,7 +18,7 @@ from signupd.check.methods import method_off
 from signupd.errors import SignupdError
 from signupd.hooks import PASSWORD_PATH
 from signupd.kratos.outcomes import PasswordAnswer
-from signupd.signup.probe import REFUSED_BY_US, probe
+from signupd.kratos.probe import REFUSED_BY_US, probe
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
 
     from signupd.kratos.client import Kratos
     from signupd.kratos.http import HttpClient
+    from signupd.kratos.probe import Probed
     from signupd.settings import Settings
-    from signupd.signup.probe import Probed
 
 CHECK: Final = Check.PASSWORD_HOOK
 _HOOKS: Final = f"{AFTER}.password.hooks"

@@ -14,7 +14,7 @@ from signupd.check.reach import reach
 from signupd.check.schema import schema_findings
 from signupd.errors import SignupdError
 from signupd.kratos.identity import ADDRESS_TRAIT
-from signupd.signup.probe import probe_address
+from signupd.kratos.probe import probe_address
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

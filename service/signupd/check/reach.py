@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from signupd.check.findings import Check, Finding, Severity, error, ok, warning
 from signupd.errors import SignupdError
-from signupd.signup.probe import probe_address
+from signupd.kratos.probe import probe_address
 
 if TYPE_CHECKING:
     from signupd.kratos.client import Kratos

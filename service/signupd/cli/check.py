@@ -11,7 +11,6 @@ import typer
 
 from signupd import logs
 from signupd.address import Address, parse_address
-from signupd.assembly import kratos_of
 from signupd.check.canary import Cage, canary
 from signupd.check.findings import Severity
 from signupd.check.kratos_file import FileUnreadableError, KratosFile, read_files
@@ -37,6 +36,7 @@ from signupd.client.channel import Tls, open_channel
 from signupd.errors import EmailInvalid
 from signupd.kratos.http import HttpClient
 from signupd.notation import dialled
+from signupd.service import kratos_of
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import time
+
 import typer
 
 from signupd import logs
-from signupd.bootstrap import Service
 from signupd.cli.common import Config, run, settings_of
 from signupd.ledger.schema import migrate as bring_up_to_date
+from signupd.service import Parts
+from signupd.telemetry.metrics import Metrics
 
 
 def migrate(config: Config = None) -> None:
@@ -31,12 +34,13 @@ def sweep(config: Config = None) -> None:
     log = logs.configure(json=False, level="warning")
 
     async def work() -> None:
-        service = Service(settings, log)
+        metrics = Metrics(time.monotonic)
+        parts = Parts.of(settings, log, metrics, metrics)
         try:
-            await service.open_ledger(alone=False)
-            done = await service.sweep()
+            await parts.open_ledger(only_server=False)
+            done = await parts.sweeper.sweep()
         finally:
-            await service.stop()
+            await parts.close()
         typer.echo(
             f"settled {done.settled}, not settled {done.failed}, "
             f"expired {done.expired}, forgotten {done.forgotten}"

@@ -11,10 +11,10 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from signupd.accounts.orphans import Exemption, Orphans, Removal
-from signupd.assembly import kratos_of
 from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, settings_of
 from signupd.cli.page import age, columns, console, printable, rfc3339
 from signupd.notation import Seconds
+from signupd.service import kratos_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

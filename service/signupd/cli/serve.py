@@ -13,9 +13,9 @@ import typer
 import uvloop
 
 from signupd import logs
-from signupd.bootstrap import Service
 from signupd.cli.common import EXIT_SETTINGS, Config, complain, run, settings_of
 from signupd.ledger.lock import alone_on
+from signupd.service import Service
 from signupd.telemetry.switch import TracingUnusableError, tracing_of
 
 if TYPE_CHECKING:

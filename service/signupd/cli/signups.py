@@ -10,15 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from signupd.address import parse_address
-from signupd.assembly import key_ring
 from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, settings_of
 from signupd.cli.page import age, columns, console, facts, moment, printable, rfc3339
 from signupd.errors import EmailInvalid
+from signupd.keyfile import key_ring
 from signupd.ledger.browse import Wanted, browsing
 from signupd.ledger.record import Lease, State
 from signupd.sealing import SealBroken
-from signupd.signup.contents import open_mask
-from signupd.signup.digests import address_digest
+from signupd.signup.sealed import address_digest, open_mask
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

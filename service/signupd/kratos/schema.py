@@ -64,7 +64,7 @@ class IdentitySchema:
     unknown: tuple[str, ...] = ()
 
     def trait(self, path: str) -> Trait:
-        """Give the trait at a path; a plain one where the schema says nothing."""
+        """Return the trait at a path; a plain one if the schema does not mark it."""
         found = [trait for trait in self.traits if trait.path == path]
         return found[0] if found else Trait(path)
 
@@ -233,6 +233,6 @@ def _trait(path: str, marks: list[dict[str, Any]]) -> Trait:
 
 
 def _via(details: list[Any]) -> str:
-    """Give the first way to send something that is named."""
+    """Return the first way to send something that is named."""
     ways = [str(one.get("via", "")) for one in details if isinstance(one, dict)]
     return next(filter(None, ways), "")

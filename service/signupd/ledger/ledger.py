@@ -75,7 +75,7 @@ class Ledger:
     async def change(
         self, record: Record, *, unapproved: bool = False, **values: Any
     ) -> Record:
-        """Change a row, provided that nobody did so since ``record`` was read.
+        """Change a row, unless it was changed since ``record`` was read.
 
         Args:
             record: The row as read.
@@ -96,7 +96,7 @@ class Ledger:
         return record._replace(**values)
 
     async def remove(self, record: Record) -> None:
-        """Delete a row, provided that nobody changed it since ``record`` was read.
+        """Delete a row, unless it was changed since ``record`` was read.
 
         Raises:
             SignupBusy: Another change came first; nothing is deleted.

@@ -1,4 +1,4 @@
-"""StartSignup: have a code mailed. One path, whether the address is free or taken."""
+"""StartSignup: mail a code, by one path for free and taken addresses."""
 
 from __future__ import annotations
 
@@ -20,16 +20,22 @@ from signupd.errors import (
 )
 from signupd.kratos.outcomes import FlowState
 from signupd.ledger.record import Lease, Record, State
+from signupd.policy.mail_limits import Counted, client_of
+from signupd.policy.rules import SECOND
+from signupd.policy.traits import identity_traits
 from signupd.sealing import SealBroken, Step, digests_equal
 from signupd.signup import transitions
-from signupd.signup.contents import Contents, open_contents, seal_contents, seal_mask
 from signupd.signup.deps import Answer
-from signupd.signup.digests import address_digest
 from signupd.signup.events import Event
-from signupd.signup.limits import Counted, client_of, first_mail, uncount
-from signupd.signup.rules import SECOND
-from signupd.signup.settle import mail_went, settle
-from signupd.signup.traits import identity_traits
+from signupd.signup.outcomes import mail_was_sent
+from signupd.signup.recovery import settle
+from signupd.signup.sealed import (
+    Contents,
+    address_digest,
+    open_contents,
+    seal_contents,
+    seal_mask,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -38,21 +44,21 @@ if TYPE_CHECKING:
     from signupd.signup.deps import Deps
 
 
-# One more where a death left open whether the first one went.
+# One more if a crash left open whether the first one was sent.
 MAX_FIRST_MAILS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """What StartSignup is called with, its fields' form checked already.
+    """The fields of a StartSignup whose form was checked.
 
     Args:
         email: As the person typed it.
         traits: Further traits, JSON values by name.
         locale: For the mail template; may be empty.
-        request_id: By which a repeat is known, where given.
+        request_id: Identifies a repeat, if given.
         caller: Whom the request id belongs to.
-        client_ip: Where the person is; may be empty. For limits alone.
+        client_ip: The person's address; may be empty. For limits alone.
     """
 
     email: str
@@ -71,10 +77,10 @@ async def start_signup(deps: Deps, request: StartRequest) -> Answer:
     """Begin a sign-up: Kratos mails a code to the address.
 
     Raises:
-        EmailInvalid, TraitsInvalid: With the faulty fields; no mail went.
+        EmailInvalid, TraitsInvalid: With the faulty fields; no mail was sent.
         RequestIdReused: The request id came with something else before.
         SendLimitReached: Too many mails, to the address or for the client.
-        SignupBusy: The same request is at work elsewhere.
+        SignupBusy: The same request is being worked on elsewhere.
         KratosUnavailable: Repeat with the same request id.
         KratosIncompatible: Kratos is not set up for this.
     """
@@ -90,10 +96,10 @@ async def start_signup(deps: Deps, request: StartRequest) -> Answer:
 async def _begin(
     deps: Deps, request: StartRequest, address: Address, traits: dict[str, Any]
 ) -> Answer:
-    """Count the mail before Kratos is asked for anything, insert the row, and send."""
+    """Count the mail before the first call to Kratos, insert the row, and send."""
     digest = address_digest(deps.keys, address.text)
     client = client_of(deps.keys, request.client_ip)
-    async with first_mail(deps, digest, client) as counted:
+    async with deps.mails.first_mail(digest, client) as counted:
         await deps.gate.prove(traits)
         flow_id = await deps.kratos.public.open_registration()
         contents = Contents(
@@ -105,7 +111,7 @@ async def _begin(
 
 
 async def _known(deps: Deps, request: StartRequest, address: Address) -> Answer | None:
-    """Answer a repeat by what came of the first call; None where it is no repeat."""
+    """Answer a repeat by the result of the first call; None if it is not a repeat."""
     if request.request_id is None:
         return None
     found = await deps.ledger.find_request(request.caller, request.request_id)
@@ -123,7 +129,7 @@ async def _known(deps: Deps, request: StartRequest, address: Address) -> Answer 
 
 
 async def _outcome(deps: Deps, found: Found) -> Answer | None:
-    """Tell what came of a call, or carry it on; None where it is over for good."""
+    """Answer by the result of a call, or carry it on; None if it has expired."""
     record = found.record
     if record.state is not State.STARTING:
         found = await settle(deps, found)
@@ -137,15 +143,16 @@ async def _outcome(deps: Deps, found: Found) -> Answer | None:
 
 
 async def _resume(deps: Deps, found: Found) -> Answer:
-    """Carry on where a call died, or lost Kratos' answer, before it knew of a mail."""
+    """Carry on after a call that died, or lost Kratos' answer to the mail."""
     record, contents = found.record, open_contents(deps.keys, found.record)
     if await deps.kratos.public.flow_state(contents.flow_id) is FlowState.SENT_EMAIL:
         return await _sent(deps, record, contents)
     if record.sends >= min(MAX_FIRST_MAILS, deps.rules.sends):
-        # No token was ever told: when this sign-up is over the request may begin anew.
+        # No token was ever returned: after expiry the request may begin anew.
         wait = record.expire_time - found.now
         raise SendLimitReached(retry_after_seconds=wait / SECOND)
-    async with first_mail(deps, record.address_digest, contents.client) as counted:
+    digest, client = record.address_digest, contents.client
+    async with deps.mails.first_mail(digest, client) as counted:
         flow_id = await deps.kratos.public.open_registration()
         contents = replace(contents, flow_id=flow_id)
         sealed = seal_contents(deps.keys, record.signup_id, contents)
@@ -159,28 +166,28 @@ async def _resume(deps: Deps, found: Found) -> Answer:
 async def _send(
     deps: Deps, record: Record, contents: Contents, counted: Counted
 ) -> Answer:
-    """Have the mail sent under the row's lease, and write down what came of it."""
+    """Send the mail under the row's lease, and write down what came of it."""
     try:
         await deps.kratos.public.send_code(
             contents.flow_id, contents.traits, contents.locale
         )
     except (TraitsInvalid, KratosUnreached, KratosFlowGone):
-        await uncount(deps, counted)  # no mail went: as if never asked for
+        await deps.mails.give_back(counted)  # no mail was sent
         await _take_back(deps, record, record.sends - 1)
         raise
     except KratosIncompatible:
-        # A mail may have gone even so, and stays counted (see ``send_code``).
+        # A mail may have been sent, and stays counted (see ``send_code``).
         await _take_back(deps, record, record.sends)
         raise
     except KratosUnavailable:
-        if not await mail_went(deps, contents.flow_id):
+        if not await mail_was_sent(deps, contents.flow_id):
             await deps.ledger.change(record, **transitions.undecided())
             raise
     return await _sent(deps, record, contents)
 
 
 async def _take_back(deps: Deps, record: Record, sends: int) -> None:
-    """End the lease of a first mail: the sign-up is gone, or as it was before."""
+    """End the lease of a first mail: remove the row, or restore it."""
     if record.sends == 1:
         await deps.ledger.remove(record)
         return
@@ -211,7 +218,7 @@ def _new_record(
     contents: Contents,
     digest: bytes,
 ) -> Record:
-    """Make the row, with the address' digest, of a sign-up that begins."""
+    """Make the row of a new sign-up."""
     signup_id, now = uuid.uuid4(), deps.ledger.now()
     return Record(
         signup_id=signup_id,

@@ -19,15 +19,15 @@ from signupd.kratos.outcomes import CodeAnswer, CodeResult, FlowState
 from signupd.ledger.record import Record, State
 from signupd.sealing import Step, digests_equal
 from signupd.signup import transitions
-from signupd.signup.attempts import code_digest, refused_code_digest
-from signupd.signup.contents import Contents, open_contents, seal_contents
 from signupd.signup.deps import Answer
-from signupd.signup.find import signup_of
-from signupd.signup.settle import (
-    conclude_code,
-    delete_ghost,
-    refuse_late,
-    still_due,
+from signupd.signup.outcomes import conclude_code, delete_unapproved
+from signupd.signup.preconditions import check_not_expired, check_open, open_signup
+from signupd.signup.sealed import (
+    Contents,
+    code_digest,
+    open_contents,
+    refused_code_digest,
+    seal_contents,
 )
 
 if TYPE_CHECKING:
@@ -66,34 +66,34 @@ async def verify_code(deps: Deps, token: str, code: str) -> Answer:
     """Check the code that the person read in the mail.
 
     Args:
-        deps: The neighbours.
+        deps: What the step works with.
         token: A CODE token.
         code: Decimal digits.
 
     Returns:
         A PASSWORD token while the state is PASSWORD_REQUIRED; ALREADY_REGISTERED where
-        an account is there. A repeat of the right code is answered alike.
+        an account is there. A repeat of the right code gets the same answer.
 
     Raises:
         TokenInvalid, StepMismatch, SignupExpired, SignupCancelled, SignupBusy,
         CodeIncorrect, CodeExpired, CodeAttemptsExhausted, KratosUnavailable,
         KratosIncompatible: As their names say.
     """
-    async with signup_of(deps, token) as (found, step):
-        if step is not Step.CODE:
-            raise StepMismatch
-        refuse_late(found)
-        if found.record.state is not State.CODE_REQUIRED:
-            return await _repeat(deps, found.record, code)
-        attempt = await _count(deps, found.record, code)
-        answer = await _ask_kratos(deps, attempt)
-        if answer is CodeAnswer.PROVED:
-            return await _proved(deps, attempt)
-        return await _not_proved(deps, attempt, answer)
+    found, step = await open_signup(deps, token)
+    if step is not Step.CODE:
+        raise StepMismatch
+    check_open(found)
+    if found.record.state is not State.CODE_REQUIRED:
+        return await _repeat(deps, found.record, code)
+    attempt = await _count(deps, found.record, code)
+    answer = await _ask_kratos(deps, attempt)
+    if answer is CodeAnswer.PROVED:
+        return await _proved(deps, attempt)
+    return await _not_proved(deps, attempt, answer)
 
 
 async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
-    """Answer the code that proved the mailbox as the first time; count any other."""
+    """Answer the code that proved the mailbox as before; count any other code."""
     if record.code_repeats >= deps.rules.code_attempts:
         raise CodeAttemptsExhausted
     # Counted before it is compared, so that calls in parallel cannot outrun the count.
@@ -108,14 +108,14 @@ async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
 
 
 def _permitted(deps: Deps, record: Record, contents: Contents, code: str) -> bytes:
-    """Digest a code that may go to Kratos.
+    """Return the digest of a code that may be sent to Kratos.
 
     Raises:
-        CodeIncorrect, CodeAttemptsExhausted, CodeExpired: It may not.
+        CodeIncorrect, CodeAttemptsExhausted, CodeExpired: It may not be sent.
     """
     last = record.code_digest
     if last is not None and last == refused_code_digest(deps.keys, record, code):
-        raise CodeIncorrect  # known; costs nothing
+        raise CodeIncorrect  # Kratos has refused it before: no attempt is counted
     digest = code_digest(deps.keys, record, code)
     if transitions.attempts_with(record, digest) > deps.rules.code_attempts:
         raise CodeAttemptsExhausted
@@ -128,14 +128,14 @@ async def _count(deps: Deps, record: Record, code: str) -> Attempt:
     """Count the attempt and take the lease, before Kratos sees the code."""
     contents = open_contents(deps.keys, record)
     digest = _permitted(deps, record, contents, code)
-    now = still_due(deps, record)
+    now = check_not_expired(deps, record)
     changes = transitions.verifying(record, now, deps.rules, digest)
     leased = await deps.ledger.change(record, **changes)
     return Attempt(record, leased, contents, code)
 
 
 async def _ask_kratos(deps: Deps, attempt: Attempt) -> CodeAnswer:
-    """Post the code under the row's lease, until it is known what it was."""
+    """Post the code under the row's lease, until Kratos has said what it was."""
     result = await _submit(deps, attempt)
     contents, record = attempt.contents, attempt.record
     try:
@@ -150,12 +150,12 @@ async def _ask_kratos(deps: Deps, attempt: Attempt) -> CodeAnswer:
         await deps.ledger.change(record, **transitions.undecided())
         raise
     if result.identity_id is not None:
-        await delete_ghost(deps, record, result.identity_id)
+        await delete_unapproved(deps, record, result.identity_id)
     return result.answer
 
 
 async def _submit(deps: Deps, attempt: Attempt) -> CodeResult | None:
-    """Post the code; None where the answer was lost.
+    """Post the code; None if the answer was lost.
 
     An attempt that never reached Kratos is given back.
     """

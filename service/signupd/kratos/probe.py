@@ -76,7 +76,7 @@ async def probe(
 
 
 def probe_address() -> str:
-    """Make an address that is nobody's, and that nobody has used."""
+    """Make a random address that was never used."""
     return f"probe-{uuid.uuid4().hex}@probe.invalid"
 
 

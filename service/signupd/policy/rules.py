@@ -1,4 +1,4 @@
-"""The figures a sign-up goes by."""
+"""The limits and time spans of a sign-up."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import Final
 
 SECOND: Final = 1_000_000  # the ledger counts microseconds
-# For so long a repeated SetPassword is told truthfully whether its password is the one.
+HOUR_SECONDS: Final = 3600.0
+# For so long a repeated SetPassword learns whether its password made the account.
 PASSWORDS_KEPT: Final = 24 * 3600 * SECOND
 
 
@@ -31,8 +32,7 @@ class Limit:
     def room_in_debt(self) -> int:
         """How far off it may be for a mail that cannot be refused, only counted.
 
-        Debt ends at one whole bucket: nobody can put it off for good that an empty one
-        fills again.
+        Debt ends at one whole bucket, so an empty bucket always fills again.
         """
         return self.room + self.sends * self.refill
 
@@ -70,3 +70,8 @@ class Rules:
     password_max_bytes: int
     lease: int
     approval: int
+
+
+def micros(seconds: float) -> int:
+    """Return a span of time in the ledger's microseconds."""
+    return int(seconds * SECOND)

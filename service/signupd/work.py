@@ -1,8 +1,8 @@
 """Work that outlives its caller.
 
-gRPC cancels a handler when its caller goes away; a call to Kratos cut short would leave
-nobody to write down what it did. So each piece of work is a task of its own, and a
-repeat of a call that is still at work joins it.
+gRPC cancels a handler when its caller goes away. If that cut a call to Kratos short,
+nothing would write down what the call did. So each piece of work is a task of its own,
+and a repeat of a call that is still at work joins it.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ class Work:
         """Begin a job, or join a run of it.
 
         Args:
-            key: Calls with one key share one run of the job; None shares with nobody.
+            key: Calls with one key share one run of the job; None never shares.
             job: Makes the coroutine; not called when there is a run to join.
 
         Returns:
-            The run, which others may wait for too: nobody may cancel it.
+            The run. Others may wait for it too, so do not cancel it.
         """
         task: asyncio.Task[T] | None = None if key is None else self._joinable.get(key)
         if task is None:
@@ -53,7 +53,7 @@ class Work:
     async def run(
         self, key: bytes | None, job: Callable[[], Coroutine[Any, Any, T]]
     ) -> T:
-        """Do a job to its end, whatever becomes of the caller.
+        """Do a job to its end, even if the caller is cancelled.
 
         Args:
             key: As in ``begin``.

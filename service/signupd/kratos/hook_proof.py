@@ -1,7 +1,8 @@
-"""The gate in front of StartSignup: no mail goes out before Kratos is known to ask us.
+"""The proof that Kratos asks our password hook before it stores an account.
 
-Kratos makes accounts without asking when its password hook is missing or stands in the
-wrong place. So a registration that our hook must refuse is tried, once.
+Kratos makes accounts without asking if its password hook is missing or stands in the
+wrong place. So a registration that our hook must refuse is tried once, and StartSignup
+sends no mail before.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.kratos.outcomes import PasswordAnswer
-from signupd.signup.probe import REFUSED_BY_US, probe
+from signupd.kratos.probe import REFUSED_BY_US, probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -38,7 +39,7 @@ FAULTS: Final = {
         "HOOK_KEY?"
     ),
     PasswordAnswer.METHOD_OFF: (
-        "Kratos registers nobody by password: is selfservice.methods.password.enabled "
+        "Kratos does not register by password: is selfservice.methods.password.enabled "
         "true?"
     ),
 }
@@ -49,7 +50,7 @@ UNPROVED: Final = (
 )
 
 
-class Gate:
+class HookProof:
     """Proves, once, that Kratos asks our password hook before it stores an account.
 
     Args:
@@ -79,12 +80,12 @@ class Gate:
         return self._proved
 
     def distrust(self) -> None:
-        """Have the proof made again: Kratos was seen to store without asking."""
+        """Require a new proof: Kratos was seen to store without asking."""
         self._proved = False
         self._seen_missing = True
 
     async def prove(self, traits: Mapping[str, Any]) -> None:
-        """Let pass once the proof is made; make it if need be.
+        """Return once the proof is made; make it if necessary.
 
         Args:
             traits: What an identity of this schema has besides the address. Kratos
@@ -110,7 +111,7 @@ class Gate:
         except KratosIncompatible as error:
             raise self._failed(error) from error
         except KratosUnavailable as error:
-            # Whoever waited for this proof meanwhile must not wait for one of its own.
+            # Calls that waited for this proof must not each wait for their own.
             self._fault, self._next_try = error, self._clock() + AWAY_SECONDS
             raise
         if fault := FAULTS.get(answer):
@@ -126,7 +127,7 @@ class Gate:
             self._log.warning("password_hook_not_proved", why=UNPROVED)
 
     def _failed(self, error: KratosIncompatible) -> KratosIncompatible:
-        """Say what is wrong, and remember it for a while."""
+        """Log what is wrong, and remember it for a while."""
         self._fault = error
         self._next_try = self._clock() + PROOF_INTERVAL_SECONDS
         self._log.error("kratos_incompatible", why=error.detail)
