@@ -22,13 +22,7 @@ from signupd.check import canary_faults as faults
 from signupd.check.canary_faults import CanaryFailedError
 from signupd.check.findings import Check, Finding, error, ok
 from signupd.client.refusal import refusal_of
-from signupd.errors import (
-    KratosUnavailable,
-    LedgerUnavailable,
-    Overloaded,
-    SignupBusy,
-    SignupdError,
-)
+from signupd.errors import SignupdError
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
@@ -49,8 +43,9 @@ CALL_TRIES: Final = 5
 # A call that was given up may stay at work for as long as its calls to Kratos, 75 s.
 BUSY_TRIES: Final = 80
 CODE_TRIES: Final = 3  # a person types it
+_BUSY: Final = "SIGNUP_BUSY"
 _RETRYABLE: Final = frozenset(
-    one.reason for one in (KratosUnavailable, LedgerUnavailable, Overloaded, SignupBusy)
+    {_BUSY, "KRATOS_UNAVAILABLE", "LEDGER_UNAVAILABLE", "OVERLOADED"}
 )
 _UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE
 # Refusals of CancelSignup that say that the sign-up is final already.
@@ -216,8 +211,7 @@ class Canary:
                 refusal = refusal_of(fault)
                 # Before a first answer there may be no server at all.
                 lost = self._signup is not None and refusal.status is _UNAVAILABLE
-                busy = refusal.reason == SignupBusy.reason
-                limit = BUSY_TRIES if busy else CALL_TRIES
+                limit = BUSY_TRIES if refusal.reason == _BUSY else CALL_TRIES
                 if tries >= limit or not (lost or refusal.reason in _RETRYABLE):
                     raise faults.refused(rpc, refusal, self.settings) from fault
                 await self.sleep(RETRY_SECONDS)

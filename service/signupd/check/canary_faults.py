@@ -118,12 +118,9 @@ def refused(rpc: str, refusal: Refusal, settings: Settings) -> CanaryFailedError
 
 def at_state(rpc: str, state: str) -> Finding:
     """Make the finding that a call led to an unexpected state."""
-    return error(
-        STEPS[rpc],
-        f"{rpc} led to {state}",
-        "Meanwhile somebody else has used the canary's address, or ended its sign-up.",
-        "Give --canary an address that nobody else uses.",
-    )
+    why = "Somebody else has used the canary's address, or ended its sign-up."
+    cure = "Give --canary an address that nobody else uses."
+    return error(STEPS[rpc], f"{rpc} led to {state}", why, cure)
 
 
 def incomplete(account: Account) -> Finding:

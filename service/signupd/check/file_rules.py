@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from typing import TYPE_CHECKING, Final, NamedTuple
+from urllib.parse import urlsplit
 
 from signupd.check.cures import AFTER, PATHS, hook_lines, lines
 from signupd.check.findings import Check, Finding, Severity, ok
@@ -95,7 +96,7 @@ def file_findings(file: KratosFile, settings: Settings) -> list[Finding]:
 
 def _ours(hooks: list[Hook], method: str) -> Hook | None:
     """Find our hook by the end of its path: a proxy may add to the beginning."""
-    found = [hook for hook in hooks if hook.path.endswith(PATHS[method])]
+    found = [hook for hook in hooks if urlsplit(hook.url).path.endswith(PATHS[method])]
     return found[-1] if found else None
 
 

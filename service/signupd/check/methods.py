@@ -12,11 +12,8 @@ from signupd.kratos.offer import FlowKind
 from signupd.signup.probe import probe_address
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
-
     from signupd.check.findings import Subject
     from signupd.kratos.offer import Offer
-    from signupd.settings import Settings
 
 _METHODS: Final = "selfservice.methods"
 # The methods that signupd needs: their settings, and what each is for.
@@ -30,62 +27,39 @@ NEEDED: Final = {
         "A registration by password makes the account.",
     ),
 }
+OFF: Final = error(
+    Check.REGISTRATION,
+    "registration is off",
+    "Kratos makes no accounts.",
+    lines("selfservice.flows.registration.enabled", value=True),
+)
+BROWSER_UNSEEN: Final = warning(
+    Check.OTHER_METHODS,
+    "Kratos does not show what it offers to browsers",
+    "It offers passkeys and WebAuthn to browsers only.",
+    f"Make sure that {_METHODS}.passkey and .webauthn are off, or have hooks of their "
+    "own.",
+)
 
 
 async def registration(subject: Subject) -> list[Finding]:
-    """Open a flow of each kind and judge what it offers. Nothing is registered."""
-    public, file = subject.kratos.public, subject.file
+    """Open a flow for a program and one for a browser, and judge what they offer."""
     traits = {**subject.traits, ADDRESS_TRAIT: probe_address()}
-    api = await public.offer(FlowKind.API, traits)
+    api = await subject.kratos.public.offer(FlowKind.API, traits)
+    if api is None:
+        return [OFF]
     try:
-        browser = await public.offer(FlowKind.BROWSER, traits)
+        browser = await subject.kratos.public.offer(FlowKind.BROWSER, traits)
     except SignupdError:
         browser = None
-    hooked = frozenset() if file is None else file.hooked()
-    return method_findings(api, browser, subject.settings, hooked)
-
-
-def method_findings(
-    api: Offer | None,
-    browser: Offer | None,
-    settings: Settings,
-    hooked: Collection[str],
-) -> list[Finding]:
-    """Judge what is offered.
-
-    Args:
-        api: To a program such as signupd; None if registration is off.
-        browser: To a browser, which is offered more; None if that was not shown.
-        settings: For the cures.
-        hooked: The methods with a hook of their own that may refuse, as far as Kratos'
-            configuration file is known.
-    """
-    if api is None:
-        return [
-            error(
-                Check.REGISTRATION,
-                "registration is off",
-                "Kratos makes no accounts.",
-                lines("selfservice.flows.registration.enabled", value=True),
-            )
-        ]
-    offers = [api] if browser is None else [api, browser]
-    others = {method for offer in offers for method in offer.methods} - NEEDED.keys()
-    findings = [_other(method, settings, hooked) for method in sorted(others)]
+    seen = api.methods if browser is None else api.methods | browser.methods
+    others = [_other(method, subject) for method in sorted(seen - NEEDED.keys())]
     if browser is None or not browser.whole:
-        findings.append(
-            warning(
-                Check.OTHER_METHODS,
-                "Kratos does not show what it offers to browsers",
-                "It offers passkeys and WebAuthn to browsers only.",
-                f"Make sure that {_METHODS}.passkey and .webauthn are off, or have "
-                "hooks of their own.",
-            )
-        )
+        others.append(BROWSER_UNSEEN)
     return [
         ok(Check.REGISTRATION, "registration is on"),
         *(_needed(method, api) for method in NEEDED),
-        *(findings or [ok(Check.OTHER_METHODS, "there is no other way to register")]),
+        *(others or [ok(Check.OTHER_METHODS, "there is no other way to register")]),
     ]
 
 
@@ -114,9 +88,9 @@ def _needed(method: str, api: Offer) -> Finding:
     )
 
 
-def _other(method: str, settings: Settings, hooked: Collection[str]) -> Finding:
+def _other(method: str, subject: Subject) -> Finding:
     what = f"registration by {method} is on"
-    if method in hooked:
+    if subject.file is not None and method in subject.file.hooked():
         what += ", with a hook of its own that may refuse"
         return ok(Check.OTHER_METHODS, what)
     return warning(
@@ -125,5 +99,5 @@ def _other(method: str, settings: Settings, hooked: Collection[str]) -> Finding:
         "Hooks belong to one method each, so people can register by it past signupd.",
         f"{lines(f'{_METHODS}.{method}.enabled', value=False)}\n"
         "or, so that nobody can register by it:\n"
-        + hook_lines("code", settings, method),
+        + hook_lines("code", subject.settings, method),
     )

@@ -16,7 +16,7 @@ from signupd.signup.probe import REFUSED_BY_US, probe
 
 if TYPE_CHECKING:
     from signupd.check.findings import Subject
-    from signupd.kratos.http import HttpClient, Response
+    from signupd.kratos.http import HttpClient
     from signupd.settings import Settings
     from signupd.signup.probe import Probed
 
@@ -64,7 +64,7 @@ async def hook_port(http: HttpClient, settings: Settings) -> Finding:
         return NOBODY
     except SignupdError:
         return STRANGER
-    if _is_ours(response):
+    if any(str(one) in str(response.body) for one in (UNKNOWN_FLOW_ID, NOT_NOW_ID)):
         return ok(Check.HOOK_PORT, "a signupd answers at HOOK_LISTEN")
     if response.status == HTTPStatus.FORBIDDEN:
         return OTHER_KEY
@@ -113,13 +113,3 @@ def judge(probed: Probed, port: Finding, settings: Settings) -> Finding:
         "Kratos makes no account without the hook's answer.",
         hook_lines("password", settings),
     )
-
-
-def _is_ours(response: Response) -> bool:
-    """Recognize our hook's answer to a request about no flow."""
-    try:
-        entries = response.body["messages"]
-        ids = {message["id"] for entry in entries for message in entry["messages"]}
-    except (KeyError, TypeError):
-        return False
-    return bool(ids & {UNKNOWN_FLOW_ID, NOT_NOW_ID})

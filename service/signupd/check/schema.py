@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 from signupd.check.cures import lines
 from signupd.check.findings import Check, Finding, Severity, error, ok
-from signupd.errors import SignupdError
+from signupd.errors import KratosIncompatible
 from signupd.kratos.identity import ADDRESS_TRAIT
 from signupd.kratos.schema import registration_schema, schema_faults
 
@@ -43,12 +43,17 @@ async def identity_schema(subject: Subject) -> list[Finding]:
     if subject.file is not None:
         named = subject.file.value("identity.default_schema_id")
         default = named if named in {one.id for one in schemas} else None
-    if wanted is not None and default not in (None, wanted):
-        return [_another(wanted, default)]
+    if wanted and default and default != wanted:
+        what = f"Kratos registers with the schema {default}, not with {wanted}"
+        why = "Registration always uses Kratos' default schema."
+        cure = lines("identity.default_schema_id", wanted)
+        return [error(Check.IDENTITY_SCHEMA, what, why, cure)]
     try:
         schema = registration_schema(schemas, wanted or default)
-    except SignupdError as fault:
-        return [_undecided(fault)]
+    except KratosIncompatible as fault:
+        why = "identity.default_schema_id, which Kratos' API does not show, decides it."
+        cure = "Set SIGNUPD_IDENTITY_SCHEMA_ID to the schema that registration uses."
+        return [error(Check.IDENTITY_SCHEMA, fault.detail, why, cure)]
     also = ", ".join(name for name in schema.required if name != ADDRESS_TRAIT)
     uses = f"registration uses the identity schema {schema.id}"
     if also:
@@ -66,22 +71,3 @@ async def identity_schema(subject: Subject) -> list[Finding]:
     found = {one.check for one in faults}
     well = [ok(check, what) for check, what in _WELL.items() if check not in found]
     return [ok(Check.IDENTITY_SCHEMA, uses), *faults, *well]
-
-
-def _another(wanted: str, default: str | None) -> Finding:
-    return error(
-        Check.IDENTITY_SCHEMA,
-        f"Kratos registers with the schema {default}, not with {wanted}",
-        "Registration always uses Kratos' default schema.",
-        lines("identity.default_schema_id", wanted),
-    )
-
-
-def _undecided(fault: SignupdError) -> Finding:
-    return error(
-        Check.IDENTITY_SCHEMA,
-        fault.detail,
-        "Kratos' API does not show which schema registration uses "
-        "(identity.default_schema_id).",
-        "Set SIGNUPD_IDENTITY_SCHEMA_ID to that schema.",
-    )
