@@ -9,7 +9,7 @@ from typing import Any, Self
 from devstack.ports import LOOPBACK, free_ports
 
 CHUNK_BYTES = 64 * 1024
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 
 
 class Forwarder:

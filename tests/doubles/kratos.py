@@ -94,11 +94,6 @@ class KratosDouble:
         if self._runner is not None:
             await self._runner.cleanup()
 
-    async def break_down(self) -> None:
-        """Stop listening, and cut all connections; who stands still is never heard."""
-        if self._runner is not None:
-            await self._runner.cleanup()
-
     @property
     def setup(self) -> Setup:
         """How it is set up; may be changed at any time."""

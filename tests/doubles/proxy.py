@@ -26,7 +26,7 @@ from devstack.ports import LOOPBACK, free_ports
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.005
 # Longer than anybody here waits for an answer.
 FORWARD_SECONDS = 100.0

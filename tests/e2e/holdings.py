@@ -84,17 +84,6 @@ def set_state(kratos: Kratos, identity_id: str, state: str) -> None:
     httpx.patch(url, json=patch, trust_env=False).raise_for_status()
 
 
-def password_hash(kratos: Kratos, identity_id: str) -> str:
-    """Read the hash of an account's password."""
-    url = f"{kratos.admin_url}/admin/identities/{identity_id}"
-    query = {"include_credential": "password"}
-    answer = httpx.get(
-        url, params=query, trust_env=False, timeout=60
-    ).raise_for_status()
-    config = answer.json()["credentials"]["password"]["config"]
-    return str(config["hashed_password"])
-
-
 def identity_calls(kratos: Kratos) -> int:
     """Count the requests about identities that have come to it, by its log."""
     lines = kratos.log_path.read_text(encoding="utf-8").splitlines()

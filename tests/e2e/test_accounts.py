@@ -1,32 +1,21 @@
 """What AccountService tells of accounts on a real Kratos."""
 
-import json
-import uuid
 from collections.abc import Callable
-from typing import Any
 
-import grpc
 import pytest
-from google.protobuf.json_format import MessageToJson
 from kratos_signup.v1 import account_service_pb2 as pb
 
-from tests.e2e.errors import Refusal, refusal
-from tests.e2e.frail import Frail
 from tests.e2e.holdings import (
     identity_calls,
     import_account,
     import_accounts,
     make_account,
-    password_hash,
     set_state,
 )
-from tests.e2e.stack import GOOD_PASSWORD, Log, Stack, new_address
+from tests.e2e.stack import GOOD_PASSWORD, Stack, new_address
 
 # Password, state, verified, complete.
 Told = tuple[str, str, bool, bool]
-Said = tuple[grpc.StatusCode, str, list[str]]
-NOT_FOUND: Said = (grpc.StatusCode.NOT_FOUND, "ACCOUNT_NOT_FOUND", [])
-ABSENT: Told = ("UNSPECIFIED", "UNSPECIFIED", False, False)
 GOOGLE = {"oidc": {"config": {"providers": [{"provider": "google", "subject": "1"}]}}}
 MIGRATING = {"password": {"config": {"use_password_migration_hook": True}}}
 
@@ -90,11 +79,6 @@ def told(account: pb.Account) -> Told:
     )
 
 
-def said(refused: Refusal) -> Said:
-    """Read a refusal."""
-    return refused.status, refused.reason, refused.fields
-
-
 @pytest.mark.parametrize(("make", "expected"), TABLE)
 def test_status(
     stack: Stack, address: str, make: Callable[[Stack, str], str], expected: Told
@@ -116,58 +100,6 @@ def test_status(
     assert 4 == calls
 
 
-def test_enabled_again(stack: Stack, address: str) -> None:
-    """What is told is what is so at that moment."""
-    identity_id = _disabled(stack, address)
-    disabled = stack.caller.account(identity_id=identity_id)
-    set_state(stack.kratos, identity_id, "active")
-    enabled = stack.caller.account(identity_id=identity_id)
-
-    assert [False, True] == [disabled.complete, enabled.complete]
-
-
-def test_under_way(stack: Stack, address: str) -> None:
-    """A sign-up is no account at any of its steps, until it is complete."""
-    refusals = []
-    started = stack.caller.start(address)
-    refusals.append(refusal(stack.caller.account, email=address))
-    code = stack.code(address)
-    verified = stack.caller.verify(started.continuation_token, code)
-    refusals.append(refusal(stack.caller.account, email=address))
-    stack.caller.set_password(verified.continuation_token, GOOD_PASSWORD)
-    account = stack.caller.account(email=address)
-
-    assert [NOT_FOUND] * 2 == [said(one) for one in refusals]
-    assert all(one.signup is None for one in refusals)
-    assert account.complete
-
-
-def test_unknown(stack: Stack, address: str) -> None:
-    """Nobody is found by an unknown id or address."""
-    refusals = [
-        refusal(stack.caller.account, identity_id=str(uuid.uuid4())),
-        refusal(stack.caller.account, email=address),
-    ]
-
-    assert [NOT_FOUND] * 2 == [said(one) for one in refusals]
-
-
-def test_hundred(stack: Stack) -> None:
-    """A hundred ids, twins and unknown ones among them, are answered by one call."""
-    ids = import_accounts(stack.kratos, [new_address() for _ in range(45)])
-    ids += [str(uuid.uuid4()) for _ in range(10)]
-    asked = [*ids, *reversed(ids[:45])]
-    before = identity_calls(stack.kratos)
-    accounts = stack.caller.batch(asked)
-    calls = identity_calls(stack.kratos) - before
-
-    unset: Told = ("UNSET", "ACTIVE", False, False)
-    expected = [*[unset] * 45, *[ABSENT] * 10, *[unset] * 45]
-    assert asked == [one.identity_id for one in accounts]
-    assert expected == [told(one) for one in accounts]
-    assert 1 == calls
-
-
 def test_hundred_known(stack: Stack) -> None:
     """A hundred accounts are answered by one call too: no second page is needed."""
     ids = import_accounts(stack.kratos, [new_address() for _ in range(100)])
@@ -178,49 +110,3 @@ def test_hundred_known(stack: Stack) -> None:
     assert ids == [one.identity_id for one in accounts]
     assert {pb.ACCOUNT_STATE_ACTIVE} == {one.state for one in accounts}
     assert 1 == calls
-
-
-def test_malformed(stack: Stack) -> None:
-    """One malformed id among a hundred is named, and Kratos is not asked."""
-    ids = [str(uuid.uuid4()) for _ in range(100)]
-    ids[3] = ids[3][:-1]
-    before = identity_calls(stack.kratos)
-    refused = refusal(stack.caller.batch, ids)
-
-    invalid = grpc.StatusCode.INVALID_ARGUMENT, "REQUEST_INVALID"
-    assert (*invalid, ["identity_ids[3]"]) == said(refused)
-    assert before == identity_calls(stack.kratos)
-
-
-def test_away(frail: Frail, address: str) -> None:
-    """While Kratos is away nobody is told to be absent."""
-    stack = frail.stack
-    identity_id = stack.registered(address)
-    stack.kratos.stop()
-    refusals = [
-        refusal(stack.caller.account, email=address),
-        refusal(stack.caller.batch, [identity_id]),
-    ]
-    stack.kratos.start()
-    account = stack.caller.account(email=address)
-
-    assert {"KRATOS_UNAVAILABLE"} == {one.reason for one in refusals}
-    assert all(one.retry_seconds for one in refusals)
-    assert account.complete
-
-
-def test_hash(stack: Stack, address: str) -> None:
-    """The password's hash is in no answer, and in no line of the log at any level."""
-    identity_id = stack.registered(address)
-    canary = password_hash(stack.kratos, identity_id)
-    answers: list[Any] = [
-        stack.caller.account(identity_id=identity_id),
-        stack.caller.account(email=address),
-        *stack.caller.batch([identity_id]),
-    ]
-    told_all = "\n".join(MessageToJson(one) for one in answers)
-    log = json.dumps(Log(stack.server).lines())
-
-    assert canary.startswith("$2a$12$")
-    assert [] == [text for text in (told_all, log) if canary in text or "$2a$" in text]
-    assert [] == [text for text in (told_all, log) if address in text]

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 # node_modules are no part of what is committed, nor are stubs or what was compiled.
 LEFT_OUT = shutil.ignore_patterns("node_modules", "stubs", "dist", "__pycache__")
 COMMON_PASSWORD = "password1"
-STEP_SECONDS = 20.0
+STEP_SECONDS = 60.0
 # What an example may see of this process: no proxy, no credentials, no other setting.
 SEEN = ("HOME", "PATH")
 

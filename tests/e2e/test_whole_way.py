@@ -68,148 +68,87 @@ def walk(stack: Stack) -> Walk:
     return Walk(address, mail, started, sent, verified, waiting, done, after, held)
 
 
-class TestAnswers:
-    """What the caller is told."""
+def test_answers(walk: Walk) -> None:
+    """Each answer shows the figures of its step, and GetSignup shows the same."""
+    started, verified, done = (
+        one.signup for one in (walk.started, walk.verified, walk.done)
+    )
+    sent = pb.Signup()
+    sent.CopyFrom(started)
+    sent.code_delivery = pb.CODE_DELIVERY_SENT
 
-    def test_started(self, walk: Walk) -> None:
-        """StartSignup asks for the code, and says how long and how often."""
-        signup = walk.started.signup
-
-        assert pb.SIGNUP_STATE_CODE_REQUIRED == signup.state
-        assert "a***@example.com" == signup.masked_email
-        assert 5 == signup.code_attempts_remaining
-        assert 4 == signup.resends_remaining
-        assert 15 * MINUTE == pytest.approx(_lasts(signup, signup.expire_time), abs=5)
-        assert MINUTE == pytest.approx(_lasts(signup, signup.resend_time), abs=5)
-        assert pb.CODE_DELIVERY_UNSPECIFIED == signup.code_delivery
-        assert "" == signup.identity_id
-        assert not signup.HasField("password_policy")
-
-    def test_sent(self, walk: Walk) -> None:
-        """GetSignup says the same, and that the mail has gone."""
-        expected = pb.Signup()
-        expected.CopyFrom(walk.started.signup)
-        expected.code_delivery = pb.CODE_DELIVERY_SENT
-
-        assert expected == walk.sent.signup
-
-    def test_verified(self, walk: Walk) -> None:
-        """VerifyCode asks for the password, and says what it must be like."""
-        signup = walk.verified.signup
-
-        assert pb.SIGNUP_STATE_PASSWORD_REQUIRED == signup.state
-        assert walk.started.signup.signup_id == signup.signup_id
-        assert "a***@example.com" == signup.masked_email
-        assert 20 == signup.password_attempts_remaining
-        assert pb.PasswordPolicy(min_length=8, max_bytes=72) == signup.password_policy
-        # The password has half an hour, from the proof on.
-        assert 30 * MINUTE <= _lasts(signup, signup.expire_time) < 32 * MINUTE
-        assert not signup.HasField("resend_time")
-        assert "" == signup.identity_id
-
-    def test_waiting(self, walk: Walk) -> None:
-        """GetSignup says the same; of the mail there is nothing to say any more."""
-        assert walk.verified.signup == walk.waiting.signup
-
-    def test_done(self, walk: Walk) -> None:
-        """SetPassword ends it: the identity is named, and there is no token."""
-        signup = walk.done.signup
-
-        assert pb.SIGNUP_STATE_COMPLETED == signup.state
-        assert [signup.identity_id] == [one.id for one in walk.held[-1].identities]
-        assert "a***@example.com" == signup.masked_email
-        assert "" == walk.done.continuation_token
-        assert not signup.HasField("expire_time")
-        assert not signup.HasField("password_policy")
-
-    def test_after(self, walk: Walk) -> None:
-        """GetSignup gives the last answer again, without a token."""
-        assert walk.done.signup == walk.after.signup
-        assert "" == walk.after.continuation_token
-
-    def test_tokens(self, walk: Walk) -> None:
-        """Each step has tokens of its own, and GetSignup gives those of its step."""
-        tokens = [
-            answer.continuation_token
-            for answer in (walk.started, walk.sent, walk.verified, walk.waiting)
-        ]
-
-        assert 4 == len(set(tokens))
-        assert all(len(token) <= 1024 and token.isascii() for token in tokens)
-
-    def test_token_of_the_code_step(self, stack: Stack, walk: Walk) -> None:
-        """The end can be looked at with a token of the first step as well."""
-        for token in (walk.started.continuation_token, walk.sent.continuation_token):
-            assert walk.after == stack.caller.get(token)
+    assert pb.SIGNUP_STATE_CODE_REQUIRED == started.state
+    assert (5, 4) == (started.code_attempts_remaining, started.resends_remaining)
+    assert 15 * MINUTE == pytest.approx(_lasts(started, started.expire_time), abs=5)
+    assert MINUTE == pytest.approx(_lasts(started, started.resend_time), abs=5)
+    assert sent == walk.sent.signup
+    assert pb.SIGNUP_STATE_PASSWORD_REQUIRED == verified.state
+    assert 20 == verified.password_attempts_remaining
+    assert pb.PasswordPolicy(min_length=8, max_bytes=72) == verified.password_policy
+    assert verified == walk.waiting.signup
+    assert pb.SIGNUP_STATE_COMPLETED == done.state
+    assert [done.identity_id] == [one.id for one in walk.held[-1].identities]
+    assert done == walk.after.signup
+    assert {"a***@example.com"} == {
+        one.masked_email for one in (started, verified, done)
+    }
 
 
-class TestKratos:
-    """What Kratos holds."""
+def test_tokens(stack: Stack, walk: Walk) -> None:
+    """Each step has its own tokens, the end has none; an early one still shows it."""
+    answers = (walk.started, walk.sent, walk.verified, walk.waiting)
+    tokens = [answer.continuation_token for answer in answers]
 
-    def test_nothing_before_the_password(self, walk: Walk) -> None:
-        """No identity and no session is there before SetPassword, at any point."""
-        before, *steps, _ = walk.held
-
-        assert 4 == len(steps)
-        assert [[]] * 5 == [one.identities for one in (before, *steps)]
-        assert [before.sessions] * 4 == [one.sessions for one in steps]
-
-    def test_complete(self, walk: Walk) -> None:
-        """Then the account is there: active, verified, with its password and traits."""
-        (identity,) = walk.held[-1].identities
-
-        assert "active" == identity.state
-        assert identity.verified
-        assert identity.has_password
-        assert {"email": walk.address, **TRAITS} == identity.traits
-
-    def test_mark(self, walk: Walk) -> None:
-        """It bears the mark of the sign-up that made it."""
-        (identity,) = walk.held[-1].identities
-        mark = identity.metadata_admin["signupd"]
-
-        assert {"signup_id", "attempt"} == set(mark)
-        assert walk.done.signup.signup_id == mark["signup_id"]
-
-    def test_no_session(self, walk: Walk) -> None:
-        """The sign-up leaves no session."""
-        assert walk.held[0].sessions == walk.held[-1].sessions
-
-    def test_login(self, stack: Stack, walk: Walk) -> None:
-        """The user can sign in with the password, and with no other."""
-        assert stack.visitor.login(walk.address, GOOD_PASSWORD)
-        assert stack.visitor.login(walk.address.upper(), GOOD_PASSWORD)
-        assert not stack.visitor.login(walk.address, GOOD_PASSWORD + "!")
+    assert 4 == len(set(tokens))
+    assert all(len(token) <= 1024 and token.isascii() for token in tokens)
+    assert ["", ""] == [one.continuation_token for one in (walk.done, walk.after)]
+    assert walk.after == stack.caller.get(tokens[0])
 
 
-class TestMail:
-    """What the user gets."""
+def test_nothing_before_the_password(walk: Walk) -> None:
+    """No identity is there before SetPassword, and no session at any point."""
+    *before, after = walk.held
 
-    def test_one(self, stack: Stack, walk: Walk) -> None:
-        """Exactly one mail was sent, the one with the code."""
-        queued = stack.admin.courier_messages(walk.address)
+    assert [[]] * 5 == [one.identities for one in before]
+    assert [after.sessions] * 5 == [one.sessions for one in before]
 
-        assert [CourierMessage("registration_code_valid", "sent", 1)] == queued
-        assert 1 == len(stack.mailbox.mails_to(walk.address))
 
-    def test_language(self, walk: Walk) -> None:
-        """The mail is in the language of the caller's locale, both parts of it."""
-        assert "Ihr Bestätigungscode" == walk.mail.subject
-        assert walk.mail.text.startswith("Guten Tag,\n")
-        assert '<html lang="de">' in walk.mail.html
-        assert walk.mail.code in walk.mail.html
+def test_account(stack: Stack, walk: Walk) -> None:
+    """Then it is whole: active, verified, marked, with its password and traits."""
+    (identity,) = walk.held[-1].identities
+    mark = identity.metadata_admin["signupd"]
 
-    def test_code(self, walk: Walk) -> None:
-        """The code is six digits."""
-        assert 6 == len(walk.mail.code)
+    assert "active" == identity.state
+    assert identity.verified
+    assert identity.has_password
+    assert {"email": walk.address, **TRAITS} == identity.traits
+    assert {"signup_id", "attempt"} == set(mark)
+    assert walk.done.signup.signup_id == mark["signup_id"]
+    assert stack.visitor.login(walk.address, GOOD_PASSWORD)
+    assert stack.visitor.login(walk.address.upper(), GOOD_PASSWORD)
+    assert not stack.visitor.login(walk.address, GOOD_PASSWORD + "!")
 
-    @pytest.mark.parametrize("locale", ["", "en-GB", "fr"])
-    def test_other_language(self, stack: Stack, address: str, locale: str) -> None:
-        """Whoever wants no German gets English."""
-        stack.caller.start(address, locale=locale)
-        mail = stack.mailbox.wait_for(address)
 
-        assert "Your confirmation code" == mail.subject
+def test_mail(stack: Stack, walk: Walk) -> None:
+    """Exactly one mail was sent, with six digits, in the caller's language."""
+    queued = stack.admin.courier_messages(walk.address)
+
+    assert [CourierMessage("registration_code_valid", "sent", 1)] == queued
+    assert 1 == len(stack.mailbox.mails_to(walk.address))
+    assert 6 == len(walk.mail.code)
+    assert "Ihr Bestätigungscode" == walk.mail.subject
+    assert walk.mail.text.startswith("Guten Tag,\n")
+    assert '<html lang="de">' in walk.mail.html
+    assert walk.mail.code in walk.mail.html
+
+
+@pytest.mark.parametrize("locale", ["", "en-GB", "fr"])
+def test_other_language(stack: Stack, address: str, locale: str) -> None:
+    """A locale without a translation, or none, gets English."""
+    stack.caller.start(address, locale=locale)
+    mail = stack.mailbox.wait_for(address)
+
+    assert "Your confirmation code" == mail.subject
 
 
 def _sent(stack: Stack, started: pb.StartSignupResponse) -> bool:

@@ -18,14 +18,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from signupd.errors import LedgerUnavailable
-from signupd.ledger import statements
 from signupd.ledger.database import DuplicateKey, make_database
-from signupd.ledger.ledger import Ledger
 from signupd.ledger.postgres import CONNECTIONS, PostgresDatabase
 from signupd.ledger.schema import migrate
 from signupd.ledger.sqlite import connect
-
-from tests.integration.rows import record
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -57,37 +53,6 @@ async def fill(connection: Any, digest: bytes = b"a") -> None:
         digest=digest,
         time=2**62,
     )
-
-
-async def test_values(database: Database) -> None:
-    """Values come back as they went, odd ones too."""
-    odd = record(
-        sealed=b"\0\xff\\x00'", sealed_mask=b"", caller="käse 🧀 '\"\\ $1 %s :x"
-    )
-    odd = odd._replace(expire_time=2**62, state_time=-1, epoch=0)
-    await Ledger(database).add(odd)
-    found = await Ledger(database).find(odd.signup_id)
-
-    assert found is not None
-    assert odd == found.record
-
-
-async def test_duplicate_key(database: Database) -> None:
-    """A key that exists already is told apart from trouble."""
-    await fill(database)
-    with pytest.raises(DuplicateKey):
-        await fill(database)
-
-    assert 1 == await buckets(database)
-
-
-async def test_transaction(database: Database) -> None:
-    """The statements of a transaction count together."""
-    async with database.transaction() as connection:
-        await fill(connection, b"a")
-        await fill(connection, b"b")
-
-    assert 2 == await buckets(database)
 
 
 async def test_rollback(database: Database) -> None:
@@ -124,36 +89,6 @@ async def test_cancelled_transaction(database: Database) -> None:
     await fill(database, b"b")
 
     assert 1 == await buckets(database)
-
-
-async def test_refused_statement(database: Database) -> None:
-    """A statement that the database refuses fails alone, and says nothing of it."""
-    outcomes = await asyncio.gather(
-        database.fetch_one("SELECT nothing"),
-        database.fetch_one(statements.PING),
-        return_exceptions=True,
-    )
-
-    assert isinstance(outcomes[0], LedgerUnavailable)
-    assert "nothing" not in str(outcomes[0])
-    assert (1,) == outcomes[1]
-    assert (1,) == await database.fetch_one(statements.PING)
-
-
-async def test_closed(database: Database) -> None:
-    """A closed database runs nothing."""
-    await database.close()
-    with pytest.raises(LedgerUnavailable):
-        await database.fetch_one(statements.PING)
-    with pytest.raises(LedgerUnavailable):
-        await fill(database)
-
-
-async def test_many_at_once(database: Database) -> None:
-    """More statements than there are connections wait for their turn."""
-    await asyncio.gather(*(fill(database, b"%d" % n) for n in range(100)))
-
-    assert 100 == await buckets(database)
 
 
 async def test_durable(tmp_path: Path) -> None:
@@ -250,13 +185,6 @@ async def who(database: Database, statement: str = WHO) -> int:
     row = await database.fetch_one(statement)
     assert row is not None
     return int(row[0])
-
-
-async def test_connections(server: Database) -> None:
-    """There are no more connections than the limit, and one is used again."""
-    at_once = await asyncio.gather(*(who(server, WHO_SLOWLY) for _ in range(50)))
-
-    assert 1 < len(set(at_once)) <= CONNECTIONS
 
 
 @pytest.mark.parametrize("most", [1, 2])

@@ -143,17 +143,6 @@ async def test_wrong_codes_do_not_lengthen(world: World, caller: Caller) -> None
     assert EXPIRED == said(await refusal(caller.verify(token, code)))
 
 
-async def test_refused_passwords_do_not_lengthen(world: World, caller: Caller) -> None:
-    """Nor do refused passwords."""
-    world.kratos.setup.breached = frozenset({PASSWORD})
-    token = await to_password(world, caller, ADDRESS)
-    world.clock.move(PASSWORD_TTL - 1)
-    await refusal(caller.set_password(token, PASSWORD))
-    world.clock.move(1)
-
-    assert EXPIRED == said(await refusal(caller.set_password(token, PASSWORD)))
-
-
 async def test_start_left_too_long(world: World, caller: Caller) -> None:
     """A StartSignup whose mail is not known of begins anew after the deadline."""
     request_id = uuid.uuid4()
@@ -166,16 +155,6 @@ async def test_start_left_too_long(world: World, caller: Caller) -> None:
 
     assert ("CODE_REQUIRED", 4) == (state_of(started), started.signup.resends_remaining)
     assert before["signup_id"] != world.row()["signup_id"]
-
-
-async def test_password_compared_no_more(world: World, caller: Caller) -> None:
-    """When the password is no longer kept a repeat is for another step."""
-    token = await to_password(world, caller, ADDRESS)
-    await caller.set_password(token, PASSWORD)
-    world.change_row("sealed_passwords", None)
-    refused = await refusal(caller.set_password(token, PASSWORD))
-
-    assert ("STEP_MISMATCH", "COMPLETED") == (refused.reason, state_of(refused))
 
 
 async def test_dead_proof_shows_alike(world: World) -> None:

@@ -140,22 +140,6 @@ async def test_code_hook_missing_and_address_taken(
     assert "delete" not in world.kratos.calls
 
 
-async def test_code_hook_dead(world: World, caller: Caller) -> None:
-    """A dead code hook still proves; the log says what is wrong."""
-    token, code = await to_code(world, caller, ADDRESS)
-    alive, world.kratos.setup.hook_url = (
-        world.kratos.setup.hook_url,
-        "http://127.0.0.1:1",
-    )
-    verified = await caller.verify(token, code)
-    world.kratos.setup.hook_url = alive
-    done = await caller.set_password(verified.continuation_token, PASSWORD)
-
-    assert ["PASSWORD_REQUIRED", "COMPLETED"] == [*map(state_of, (verified, done))]
-    assert "after.code.hooks" in world.log.entry("code_hook_dead")["why"]
-    assert ["code_hook_dead"] == world.log.events("error")
-
-
 async def test_password_hook_missing(world: World, caller: Caller) -> None:
     """An account stored past us is deleted, the sign-up goes on, and mails stop."""
     bystander = world.kratos.add_account("bob@example.com", password="old")

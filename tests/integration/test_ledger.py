@@ -12,9 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
-from alembic.script import ScriptDirectory
 from signupd.errors import LedgerUnavailable, SignupBusy
-from signupd.ledger import schema
 from signupd.ledger.database import make_database, sqlite_file
 from signupd.ledger.ledger import Approval, Ledger
 from signupd.ledger.record import Lease, Record
@@ -22,7 +20,7 @@ from signupd.ledger.schema import REVISION, demand_usable, migrate
 
 from tests.doubles.clock import ClockDouble
 from tests.integration.rows import ADDRESS, record
-from tests.integration.world import PASSWORD, state_of, to_code, to_password
+from tests.integration.world import PASSWORD, to_code, to_password
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -60,13 +58,6 @@ async def test_migrations(url: str) -> None:
     first, second = await migrate(url), await migrate(url)
 
     assert ((None, REVISION), (REVISION, REVISION)) == (first, second)
-
-
-def test_newest_revision() -> None:
-    """The revision that this version needs is the newest migration's."""
-    scripts = ScriptDirectory.from_config(schema._config())  # noqa: SLF001
-
-    assert scripts.get_current_head() == REVISION
 
 
 @pytest.mark.parametrize(
@@ -340,12 +331,6 @@ async def test_spoiled_database(tmp_path: Path, clock: ClockDouble) -> None:
     await database.close()
 
 
-async def test_migrate_without_a_folder(tmp_path: Path) -> None:
-    """At the start it is the same error, since the command line knows that one."""
-    with pytest.raises(LedgerUnavailable):
-        await migrate(f"sqlite:///{tmp_path}/none/ledger.db")
-
-
 def test_sqlite_file(tmp_path: Path) -> None:
     """A SQLite URL names its file, PostgreSQL's none; no other holds a ledger."""
     urls = ["sqlite:///ledger.db", f"sqlite:///{tmp_path}/x.db"]
@@ -369,20 +354,6 @@ async def test_keys_beside_the_ledger(world: World, caller: Caller) -> None:
         len(base64.b64decode(key)) for key in (*kept["token_keys"], kept["digest_key"])
     ]
     assert ["signupd.keys"] == [p.name for p in world.directory.glob("*keys*")]
-
-
-async def test_keys_given(world: World) -> None:
-    """Keys that are given are used, and none made; a rotation keeps old tokens."""
-    old, new, digest = (base64.b64encode(bytes([n]) * 32).decode() for n in range(3))
-    first = await world.serve(token_keys=old, digest_key=digest)
-    token, code = await to_code(world, first.caller, "ann@example.com")
-    second = await world.serve(token_keys=f"{new},{old}", digest_key=digest)
-    verified = await second.caller.verify(token, code)
-    third = await world.serve(token_keys=f"{old},{new}", digest_key=digest)
-    done = await third.caller.set_password(verified.continuation_token, PASSWORD)
-
-    assert ["PASSWORD_REQUIRED", "COMPLETED"] == [*map(state_of, (verified, done))]
-    assert not (world.directory / "signupd.keys").exists()
 
 
 async def test_nothing_readable(world: World, caller: Caller) -> None:

@@ -1,4 +1,7 @@
-"""Answers of Kratos that are lost, call by call: the repeat ends right."""
+"""Kratos did it and its flow does not know, or it says that it cannot: what then.
+
+Answers that are simply lost are limbo/test_lost_answers.py's, with a real Kratos.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,6 @@ import pytest
 from tests.integration.caller import refusal
 from tests.integration.world import (
     PASSWORD,
-    another,
     state_of,
     to_code,
     to_password,
@@ -24,51 +26,6 @@ ADDRESS = "ann@example.com"
 # A client of Kratos may try a GET again by itself.
 ALWAYS = 99
 MICROSECOND = 1e-6
-
-
-async def test_start_open_lost(world: World, caller: Caller) -> None:
-    """StartSignup without a flow left nothing; the repeat sends the one mail."""
-    request_id = uuid.uuid4()
-    world.kratos.lose("open", times=ALWAYS)
-    refused = await refusal(caller.start(ADDRESS, request_id))
-    rows = world.rows()
-    world.kratos.heal()
-    again = await caller.start(ADDRESS, request_id)
-
-    assert "KRATOS_UNAVAILABLE" == refused.reason
-    assert [] == rows
-    assert ("CODE_REQUIRED", 4) == (state_of(again), again.signup.resends_remaining)
-    assert 1 == len(world.kratos.mails_to(ADDRESS))
-
-
-async def test_start_send_lost(world: World, caller: Caller) -> None:
-    """A send whose answer is lost is looked up in its flow: the call succeeds."""
-    world.kratos.lose("send")
-    started = await caller.start(ADDRESS)
-    code = world.kratos.code_for(ADDRESS)
-    verified = await caller.verify(started.continuation_token, code)
-
-    assert ["CODE_REQUIRED", "PASSWORD_REQUIRED"] == [
-        *map(state_of, (started, verified))
-    ]
-    assert 4 == started.signup.resends_remaining
-    assert 1 == len(world.kratos.mails_to(ADDRESS))
-
-
-async def test_start_send_and_flow_lost(world: World, caller: Caller) -> None:
-    """Nothing known of a mail that went: the repeat finds it and sends no other."""
-    request_id = uuid.uuid4()
-    world.kratos.lose("send", "flow", times=ALWAYS)
-    refused = await refusal(caller.start(ADDRESS, request_id))
-    world.kratos.heal()
-    again = await caller.start(ADDRESS, request_id)
-    code = world.kratos.code_for(ADDRESS)
-    verified = await caller.verify(again.continuation_token, code)
-
-    assert "KRATOS_UNAVAILABLE" == refused.reason
-    assert ["CODE_REQUIRED", "PASSWORD_REQUIRED"] == [*map(state_of, (again, verified))]
-    assert 4 == again.signup.resends_remaining
-    assert 1 == len(world.kratos.mails_to(ADDRESS))
 
 
 async def test_start_torn(world: World, caller: Caller) -> None:
@@ -119,43 +76,6 @@ async def test_start_overloaded(world: World, caller: Caller, status: int) -> No
     assert 1 == len(world.kratos.mails_to(ADDRESS))
 
 
-async def test_start_not_reached(world: World, caller: Caller) -> None:
-    """A send that never reached Kratos is as if never asked for."""
-    request_id = uuid.uuid4()
-    world.kratos.break_after("open")
-    refused = await refusal(caller.start(ADDRESS, request_id))
-    rows = world.rows()
-    await world.kratos.up()
-    again = await caller.start(ADDRESS, request_id)
-
-    assert "KRATOS_UNAVAILABLE" == refused.reason
-    assert [] == rows
-    assert 4 == again.signup.resends_remaining
-
-
-async def test_verify_code_lost(world: World, caller: Caller) -> None:
-    """A code whose answer is lost is looked up in its flow: the call succeeds."""
-    token, code = await to_code(world, caller, ADDRESS)
-    world.kratos.lose("code")
-    verified = await caller.verify(token, code)
-
-    assert "PASSWORD_REQUIRED" == state_of(verified)
-    assert 1 == world.kratos.calls.count("code")
-
-
-async def test_verify_wrong_code_lost(world: World, caller: Caller) -> None:
-    """A wrong code whose answer is lost is posted once more, and counted once."""
-    token, code = await to_code(world, caller, ADDRESS)
-    world.kratos.lose("code")
-    refused = await refusal(caller.verify(token, another(code)))
-    verified = await caller.verify(token, code)
-
-    assert "CODE_INCORRECT" == refused.reason
-    assert refused.signup is not None
-    assert 4 == refused.signup.code_attempts_remaining
-    assert "PASSWORD_REQUIRED" == state_of(verified)
-
-
 async def test_verify_torn(world: World, caller: Caller) -> None:
     """A code used up before its flow noticed: once more, and it is known as right."""
     token, code = await to_code(world, caller, ADDRESS)
@@ -166,15 +86,11 @@ async def test_verify_torn(world: World, caller: Caller) -> None:
     assert 2 == world.kratos.calls.count("code")
 
 
-@pytest.mark.parametrize("torn", [False, True], ids=["lost", "torn"])
-async def test_verify_code_and_flow_lost(
-    world: World, caller: Caller, *, torn: bool
-) -> None:
+async def test_verify_torn_and_flow_lost(world: World, caller: Caller) -> None:
     """Nothing known of a right code: the repeat proves it, and it counts once."""
     token, code = await to_code(world, caller, ADDRESS)
-    world.kratos.lose("code", "flow", times=ALWAYS)
-    if torn:
-        world.kratos.tear("code")
+    world.kratos.lose("flow", times=ALWAYS)
+    world.kratos.tear("code")
     refused = await refusal(caller.verify(token, code))
     world.kratos.heal()
     verified = await caller.verify(token, code)
@@ -183,42 +99,12 @@ async def test_verify_code_and_flow_lost(
     assert refused.signup is not None
     assert 4 == refused.signup.code_attempts_remaining
     assert "PASSWORD_REQUIRED" == state_of(verified)
-
-
-async def test_verify_code_lost_and_kratos_down(world: World, caller: Caller) -> None:
-    """A Kratos that breaks down over a right code: the repeat proves it."""
-    token, code = await to_code(world, caller, ADDRESS)
-    held = world.kratos.hold("code", after=True)
-    call = caller.verify(token, code)
-    await held.arrived.wait()
-    await world.kratos.break_down()
-    refused = await refusal(call)
-    await world.kratos.up()
-    verified = await caller.verify(token, code)
-
-    assert "KRATOS_UNAVAILABLE" == refused.reason
-    assert refused.signup is not None
-    assert 4 == refused.signup.code_attempts_remaining
-    assert "PASSWORD_REQUIRED" == state_of(verified)
-
-
-async def test_verify_find_lost(world: World, caller: Caller) -> None:
-    """A proved code whose address could not be looked up is not proved anew."""
-    token, code = await to_code(world, caller, ADDRESS)
-    world.kratos.lose("find", times=ALWAYS)
-    refused = await refusal(caller.verify(token, code))
-    world.kratos.heal()
-    verified = await caller.verify(token, code)
-
-    assert "KRATOS_UNAVAILABLE" == refused.reason
-    assert "PASSWORD_REQUIRED" == state_of(verified)
-    assert 1 == world.kratos.calls.count("code")
 
 
 async def test_verify_find_lost_for_a_taken_address(
     world: World, caller: Caller
 ) -> None:
-    """The same, and the account that is there is found by the repeat."""
+    """A proof whose look-up was lost: the repeat finds the account that is there."""
     world.kratos.add_account(ADDRESS, verified=True)
     token, code = await to_code(world, caller, ADDRESS)
     world.kratos.lose("find", times=ALWAYS)
@@ -227,34 +113,6 @@ async def test_verify_find_lost_for_a_taken_address(
     got = await caller.get(token)
 
     assert "ALREADY_REGISTERED" == state_of(got)
-
-
-async def test_password_open_lost(world: World, caller: Caller) -> None:
-    """SetPassword without a flow left nothing, and cost no attempt."""
-    token = await to_password(world, caller, ADDRESS)
-    world.kratos.lose("open", times=ALWAYS)
-    refused = await refusal(caller.set_password(token, PASSWORD))
-    world.kratos.heal()
-    done = await caller.set_password(token, PASSWORD)
-
-    assert "KRATOS_UNAVAILABLE" == refused.reason
-    assert refused.signup is not None
-    assert 20 == refused.signup.password_attempts_remaining
-    assert "COMPLETED" == state_of(done)
-
-
-async def test_password_lost(world: World, caller: Caller) -> None:
-    """An account made though the answer was lost is found: COMPLETED."""
-    token = await to_password(world, caller, ADDRESS)
-    world.kratos.lose("password")
-    done = await caller.set_password(token, PASSWORD)
-    again = await caller.set_password(token, PASSWORD)
-    other = await refusal(caller.set_password(token, PASSWORD + "!"))
-
-    (account,) = world.kratos.accounts()
-    assert ["COMPLETED"] * 2 == [*map(state_of, (done, again))]
-    assert (PASSWORD, True, 0) == (account.password, account.verified, account.sessions)
-    assert "PASSWORD_ALREADY_SET" == other.reason
 
 
 async def test_password_lost_before_kratos_asked(world: World, caller: Caller) -> None:
@@ -270,20 +128,6 @@ async def test_password_lost_before_kratos_asked(world: World, caller: Caller) -
     assert "COMPLETED" == state_of(done)
 
 
-async def test_refused_password_lost(world: World, caller: Caller) -> None:
-    """A refusal whose answer is lost leaves nothing; another password may do."""
-    world.kratos.setup.breached = frozenset({"tractor-igloo-spoon-8"})
-    token = await to_password(world, caller, ADDRESS)
-    world.kratos.lose("password")
-    lost = await refusal(caller.set_password(token, "tractor-igloo-spoon-8"))
-    refused = await refusal(caller.set_password(token, "tractor-igloo-spoon-8"))
-    done = await caller.set_password(token, PASSWORD)
-
-    assert "KRATOS_UNAVAILABLE" == lost.reason
-    assert "PASSWORD_REJECTED" == refused.reason
-    assert "COMPLETED" == state_of(done)
-
-
 async def test_password_not_reached(world: World, caller: Caller) -> None:
     """A password that never reached Kratos costs no attempt."""
     token = await to_password(world, caller, ADDRESS)
@@ -296,26 +140,6 @@ async def test_password_not_reached(world: World, caller: Caller) -> None:
     assert "KRATOS_UNAVAILABLE" == refused.reason
     assert ("none", 0) == (row["lease"], row["password_attempts"])
     assert "COMPLETED" == state_of(done)
-
-
-@pytest.mark.parametrize("password", ["lose", "answer"])
-async def test_password_made_and_look_up_lost(
-    world: World, caller: Caller, password: str
-) -> None:
-    """An account that could not be looked up is found by the next call."""
-    token = await to_password(world, caller, ADDRESS)
-    world.kratos.lose("find", times=ALWAYS)
-    if password == "lose":
-        world.kratos.lose("password")
-    refused = await refusal(caller.set_password(token, PASSWORD))
-    world.kratos.heal()
-    other = await refusal(caller.set_password(token, PASSWORD + "!"))
-    done = await caller.set_password(token, PASSWORD)
-
-    assert "KRATOS_UNAVAILABLE" == refused.reason
-    assert "PASSWORD_ALREADY_SET" == other.reason
-    assert "COMPLETED" == state_of(done)
-    assert [PASSWORD] == [account.password for account in world.kratos.accounts()]
 
 
 async def test_sessions_not_ended(world: World, caller: Caller) -> None:

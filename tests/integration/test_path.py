@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tests.integration.world import PASSWORD, state_of, to_code, to_password
 
@@ -147,25 +146,6 @@ async def test_address_taken_meanwhile(world: World, caller: Caller) -> None:
     assert ("old", 1) == (there.password, there.sessions)
 
 
-async def test_silence_to_strangers(world: World, caller: Caller) -> None:
-    """Before the proof a free and a taken address are answered alike, in every call."""
-    world.kratos.add_account("taken@example.com", password="old", verified=True)
-    seen = []
-    for address in ("taken@example.com", "tokyo@example.com"):
-        before = len(world.kratos.calls)
-        started = await caller.start(address, request_id := uuid.uuid4())
-        token = started.continuation_token
-        again = await caller.start(address, request_id)
-        got = await caller.get(token)
-        answers: list[Any] = [started, again, got]
-        for answer in answers:
-            answer.signup.signup_id = answer.continuation_token = ""
-        calls = world.kratos.calls[before:]
-        seen.append(([str(answer) for answer in answers], calls))
-
-    assert seen[0] == seen[1]
-
-
 async def test_verify_again(world: World, caller: Caller) -> None:
     """The right code again gives the same answer, after the account too."""
     token, code = await to_code(world, caller, ADDRESS)
@@ -199,37 +179,6 @@ async def test_start_again(world: World, caller: Caller) -> None:
 
     assert first.signup == second.signup
     assert 1 == len(world.kratos.mails_to(ADDRESS))
-
-
-async def test_start_without_request_id(world: World, caller: Caller) -> None:
-    """Without a request id each call begins another sign-up."""
-    first, second = await caller.start(ADDRESS), await caller.start(ADDRESS)
-
-    assert first.signup.signup_id != second.signup.signup_id
-    assert 2 == len(world.kratos.mails_to(ADDRESS))
-
-
-async def test_two_signups_one_address(world: World, caller: Caller) -> None:
-    """Of two sign-ups with one address the first makes the account."""
-    tokens = [await to_password(world, caller, ADDRESS) for _ in range(2)]
-    first = await caller.set_password(tokens[1], PASSWORD)
-    second = await caller.set_password(tokens[0], "entirely-different-9")
-
-    assert ["COMPLETED", "ALREADY_REGISTERED"] == [state_of(first), state_of(second)]
-    assert [PASSWORD] == [account.password for account in world.kratos.accounts()]
-
-
-async def test_nothing_readable_is_left(world: World, caller: Caller) -> None:
-    """No address, code, password, token or key is in the log or in the ledger."""
-    token, code = await to_code(world, caller, ADDRESS)
-    await caller.verify(token, code)
-    before = world.row()
-    password_token = (await caller.verify(token, code)).continuation_token
-    await caller.set_password(password_token, PASSWORD)
-    kept = repr(before) + repr(world.row()) + json.dumps(world.log.entries, default=str)
-
-    secrets = [ADDRESS, "ann@", code, PASSWORD, token, password_token, "X-Hook"]
-    assert [] == [secret for secret in secrets if secret in kept]
 
 
 async def test_final_rows_forget(world: World, caller: Caller) -> None:

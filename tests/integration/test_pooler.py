@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import uuid
 from typing import TYPE_CHECKING
 from urllib.parse import quote
@@ -10,9 +9,8 @@ from urllib.parse import quote
 import psycopg
 import pytest
 from signupd.errors import LedgerUnavailable
-from signupd.ledger import schema
-from signupd.ledger.database import WAIT_SECONDS, make_database, steady_clock
-from signupd.ledger.schema import REVISION, demand_usable, migrate
+from signupd.ledger.database import make_database, steady_clock
+from signupd.ledger.schema import demand_usable, migrate
 
 from tests.doubles.pooler import Pooler
 
@@ -21,12 +19,6 @@ if TYPE_CHECKING:
 
     from devstack.postgres import Postgres
 
-LIMIT = "1s"
-POLL_SECONDS = 0.01
-WAITED_LONGER = """
-    SELECT true FROM pg_stat_activity WHERE datname = %s AND wait_event = 'advisory'
-    AND clock_timestamp() - query_start > %s::interval
-"""
 # Whatever makes or changes a table notes the limits that it has.
 NOTE_LIMITS = """
     CREATE TABLE noted (statements text, tables text);
@@ -95,22 +87,6 @@ async def test_limit_of_the_database(
         await use(url)
 
 
-async def test_migration_has_its_own(
-    url: str, other: psycopg.Connection, name: str
-) -> None:
-    """A migration may take longer than that, behind a pooler, too."""
-    other.execute(f'ALTER DATABASE "{name}" SET statement_timeout = "{LIMIT}"')
-    other.execute("SELECT pg_advisory_lock(%s)", [schema._LOCK])  # noqa: SLF001
-    migrating = asyncio.create_task(migrate(url))
-    while not migrating.done():
-        await asyncio.sleep(POLL_SECONDS)
-        if other.execute(WAITED_LONGER, [name, LIMIT]).fetchone():
-            break
-    other.execute("SELECT pg_advisory_unlock_all()")
-
-    assert (None, REVISION) == await migrating
-
-
 async def test_limits_of_a_migration(
     url: str, other: psycopg.Connection, name: str
 ) -> None:
@@ -144,13 +120,3 @@ async def test_options_of_the_url(
     await database.close()
 
     assert [("7s",), ("UTC",), ("on" if read_only else "off",)] == shown
-
-
-async def test_limit(postgres: Postgres, name: str) -> None:
-    """Without a pooler a session has the limit that was asked for."""
-    database = make_database(f"{postgres.url}/{name}", steady_clock())
-    await database.open()
-    limit = await database.fetch_one("SHOW statement_timeout")
-    await database.close()
-
-    assert (f"{WAIT_SECONDS}s",) == limit

@@ -6,7 +6,6 @@ id and its tokens, is left out of the comparison; the clock stands still.
 
 from __future__ import annotations
 
-import asyncio
 import re
 import uuid
 from dataclasses import dataclass, field
@@ -16,15 +15,10 @@ import grpc
 import pytest
 from google.protobuf.struct_pb2 import Struct
 from kratos_signup.v1 import signup_service_pb2 as pb
-from signupd.ledger import sqlite
-from signupd.ledger.sqlite import connect
 
 from tests.integration.world import PASSWORD, another
 
 if TYPE_CHECKING:
-    import sqlite3
-    from pathlib import Path
-
     from google.protobuf.message import Message
 
     from tests.integration.caller import Caller
@@ -33,9 +27,7 @@ if TYPE_CHECKING:
 TAKEN, FREE = "ann@example.com", "amy@example.com"
 HOUR_SECONDS, RESEND_SECONDS = 3600, 60
 TOKEN = re.compile(rb"A[\w-]{66}")
-# In SQL: text, bytes and numbers.
-VALUE = re.compile(r"X?'(?:[^']|'')*'|\b\d+\b")
-SIGNUP_ID = re.compile(rb"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+SIGNUP_ID = re.compile(r"[0-9a-f]{8}(?:-?[0-9a-f]{4}){3}-?[0-9a-f]{12}")
 
 
 @dataclass
@@ -45,33 +37,19 @@ class Traces:
     Attributes:
         answers: Each RPC's name, status, sentence, and its bytes.
         asked: The calls that reached Kratos.
-        written: The statements that reached the ledger, without their values.
+        written: After each answer, the rows in the ledger.
     """
 
     answers: list[tuple[str, str, str, bytes]] = field(default_factory=list)
     asked: list[str] = field(default_factory=list)
-    written: list[str] = field(default_factory=list)
+    written: list[list[dict[str, Any]]] = field(default_factory=list)
 
 
-@pytest.fixture
-def statements(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Listen to what every ledger of this process is told for the calls' sake.
-
-    Pragmas set a connection up, and one may be opened a little later than needed.
-    """
-    heard: list[str] = []
-
-    def note(told: str) -> None:
-        if not told.startswith("PRAGMA"):
-            heard.append(VALUE.sub("?", told))
-
-    def traced(file: Path, **options: Any) -> sqlite3.Connection:
-        connection = connect(file, **options)
-        connection.set_trace_callback(note)
-        return connection
-
-    monkeypatch.setattr(sqlite, "connect", traced)
-    return heard
+def shape(value: Any) -> Any:
+    """Give what is alike in two sign-ups: of digests and sealed columns the length."""
+    if isinstance(value, bytes):
+        return len(value)
+    return SIGNUP_ID.sub("ID", value) if isinstance(value, str) else value
 
 
 class Stranger:
@@ -80,6 +58,7 @@ class Stranger:
     def __init__(self, world: World, caller: Caller, address: str) -> None:
         self.world, self.address = world, address
         self.traces = Traces()
+        self._known = {row["signup_id"] for row in world.rows()}
         self._channel = caller.channel
 
     async def call(self, name: str, request: Message) -> bytes:
@@ -94,8 +73,12 @@ class Stranger:
             status, sentence = error.code().name, error.details() or ""
         else:
             status, sentence = "OK", ""
-        same = SIGNUP_ID.sub(b"ID", TOKEN.sub(b"TOKEN", answer))
+        same = re.sub(SIGNUP_ID.pattern.encode(), b"ID", TOKEN.sub(b"TOKEN", answer))
         self.traces.answers.append((name, status, sentence, same))
+        rows = [row for row in self.world.rows() if row["signup_id"] not in self._known]
+        self.traces.written.append(
+            [{name: shape(value) for name, value in row.items()} for row in rows]
+        )
         return answer
 
     async def start(self, request_id: str = "", **fields: Any) -> str:
@@ -163,20 +146,10 @@ async def everything(one: Stranger) -> None:
     await one.cancel(late)
 
 
-async def sweeping_over() -> None:
-    """Wait until the round that a server begins with is over; the next is far off."""
-    await asyncio.sleep(0)  # it has begun
-    tasks = [(task, task.get_coro()) for task in asyncio.all_tasks()]
-    rounds = [task for task, work in tasks if getattr(work, "__name__", "") == "sweep"]
-    if rounds:
-        await asyncio.wait(rounds)
-
-
 @pytest.fixture
-async def both(world: World, statements: list[str]) -> tuple[Traces, Traces]:
+async def both(world: World) -> tuple[Traces, Traces]:
     """Do it all for a free and for a taken address, at the same moments."""
     replica = await world.serve(sweep_interval="1d")
-    await sweeping_over()
     caller = replica.caller
     world.kratos.add_account(TAKEN, password="old", verified=True)
     begun = world.clock.micros
@@ -184,10 +157,9 @@ async def both(world: World, statements: list[str]) -> tuple[Traces, Traces]:
     for address in (FREE, TAKEN):
         world.clock.micros = begun
         stranger = Stranger(world, caller, address)
-        calls, heard = len(world.kratos.calls), len(statements)
+        calls = len(world.kratos.calls)
         await everything(stranger)
         stranger.traces.asked = [*world.kratos.calls[calls:]]
-        stranger.traces.written = statements[heard:]
         found.append(stranger.traces)
     return found[0], found[1]
 
@@ -211,9 +183,9 @@ async def test_calls_to_kratos(both: tuple[Traces, Traces]) -> None:
     assert {"open", "send", "code", "courier"} <= set(free.asked)
 
 
-async def test_statements_to_the_ledger(both: tuple[Traces, Traces]) -> None:
-    """So is the ledger."""
+async def test_writes_to_the_ledger(both: tuple[Traces, Traces]) -> None:
+    """After each call the ledger's rows are alike, times and counts included."""
     free, taken = both
 
     assert free.written == taken.written
-    assert any("UPDATE" in statement for statement in free.written)
+    assert 2 == len(free.written[-1])

@@ -233,6 +233,19 @@ async def test_broken_at_start(world: World, files: CertificateFiles) -> None:
     await service.stop()
 
 
+@pytest.mark.parametrize(
+    ("mode", "warnings"), [(0o640, []), (0o604, ["tls_key_open_to_others"])]
+)
+async def test_open_key(
+    world: World, files: CertificateFiles, mode: int, warnings: list[str]
+) -> None:
+    """A key that everybody on the machine can read is warned of; a group's is not."""
+    files.key.chmod(mode)
+    await world.serve(**tls(files))
+
+    assert warnings == world.log.events("warning")
+
+
 async def test_port_taken(
     mutual: Replica, world: World, files: CertificateFiles
 ) -> None:

@@ -14,7 +14,7 @@ from signupd.ledger.database import sqlite_file
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-WAIT_SECONDS = 20.0
+WAIT_SECONDS = 60.0
 POLL_SECONDS = 0.01
 BUSY_SECONDS = 10.0
 UNDER_WAY = ("starting", "code_required", "password_required")

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 M = TypeVar("M", bound="Message")
 
-CALL_SECONDS = 30.0
-PERSIST_SECONDS = 30.0
+CALL_SECONDS = 60.0
+PERSIST_SECONDS = 60.0
 POLL_SECONDS = 0.05
 # The one answer that comes without a reason of ours: nobody is there.
 UNAVAILABLE = "UNAVAILABLE"

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tests.limbo.caller import Outcome
     from tests.limbo.stage import Stage
 
-COMMAND_SECONDS = 30.0
+COMMAND_SECONDS = 120.0
 HOUR = 3600 * 1_000_000
 
 

@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import pytest
-from signupd.grants import METHODS, read_grants
+from signupd.grants import read_grants
 from signupd.rpc.callers import MAX_CALLER_CHARS, Callers
-from signupd.rpc.server import ACCOUNT_SERVICE, SIGNUP_SERVICE
-from signupd.service import callers_of
-from signupd.settings import Settings
 
 from tests.doubles.authority import Authority, dns, uri
 
@@ -20,107 +16,6 @@ GRANTS = read_grants(
         "both.example": ["AccountService", "SignupService/GetSignup"],
     }
 )
-START = "/kratos_signup.v1.SignupService/StartSignup"
-GET = "/kratos_signup.v1.SignupService/GetSignup"
-ACCOUNT = "/kratos_signup.v1.AccountService/GetAccount"
-BATCH = "/kratos_signup.v1.AccountService/BatchGetAccounts"
-HEALTH = "/grpc.health.v1.Health/Check"
-REFLECTION = "/grpc.reflection.v1alpha.ServerReflection/ServerReflectionInfo"
-ALL = {START, GET, ACCOUNT, BATCH, HEALTH, REFLECTION}
-NO_ACCOUNTS = ALL - {ACCOUNT, BATCH}
-
-# Where it listens, whether callers have certificates, which names this one has, and
-# what it may call. CALLERS is unset in the first table and GRANTS in the second.
-BY_DEFAULT: list[tuple[bool, bool, set[str], set[str]]] = [
-    (True, False, set(), ALL),
-    (False, False, set(), NO_ACCOUNTS),
-    (True, True, {"account.example"}, NO_ACCOUNTS),
-    (True, True, set(), NO_ACCOUNTS),
-    (False, True, {"account.example"}, NO_ACCOUNTS),
-    (False, True, set(), NO_ACCOUNTS),
-]
-BY_GRANTS: list[tuple[set[str], set[str]]] = [
-    (set(), {HEALTH}),
-    ({"stranger.example"}, {HEALTH}),
-    ({SPIFFE}, NO_ACCOUNTS),
-    ({"account.example"}, {ACCOUNT, HEALTH, REFLECTION}),
-    ({"both.example"}, {GET, ACCOUNT, BATCH, HEALTH, REFLECTION}),
-    ({SPIFFE, "account.example", "stranger.example"}, ALL - {BATCH}),
-    # Names are exact.
-    ({f"{SPIFFE}/"}, {HEALTH}),
-    ({"Account.example"}, {HEALTH}),
-    ({"account.example."}, {HEALTH}),
-    ({"x.account.example"}, {HEALTH}),
-    ({"*.example"}, {HEALTH}),
-]
-
-
-@pytest.mark.parametrize(("local", "mutual", "names", "open_to_it"), BY_DEFAULT)
-def test_by_default(
-    names: set[str], open_to_it: set[str], *, local: bool, mutual: bool
-) -> None:
-    """Without CALLERS it is the place that decides, or that there are certificates."""
-    callers = Callers(local=local, mutual=mutual, grants=None)
-
-    assert open_to_it == {m for m in ALL if callers.permits(m, frozenset(names))}
-
-
-@pytest.mark.parametrize(("names", "open_to_it"), BY_GRANTS)
-@pytest.mark.parametrize("local", [True, False])
-def test_by_grants(names: set[str], open_to_it: set[str], *, local: bool) -> None:
-    """With CALLERS its names alone decide, wherever the server listens."""
-    callers = Callers(local=local, mutual=True, grants=GRANTS)
-
-    assert open_to_it == {m for m in ALL if callers.permits(m, frozenset(names))}
-
-
-def test_grant_of_a_service() -> None:
-    """Every method of a service that is granted whole is open."""
-    callers = Callers(local=False, mutual=True, grants=GRANTS)
-    permitted = [
-        callers.permits(f"/kratos_signup.v1.SignupService/{name}", frozenset({SPIFFE}))
-        for name in METHODS["SignupService"]
-    ]
-
-    assert [True] * 6 == permitted
-
-
-SERVED = [
-    ({}, True, True),
-    ({"listen": "unix:/run/signupd"}, True, True),
-    ({"listen": "0.0.0.0:1", "insecure": True}, True, False),
-]
-
-
-@pytest.mark.parametrize(("settings", "signups", "accounts"), SERVED)
-def test_served_by_the_settings(
-    settings: dict[str, object], *, signups: bool, accounts: bool
-) -> None:
-    """What is served to nobody is not served."""
-    callers = callers_of(Settings.model_validate(settings))
-
-    assert signups is callers.serves(SIGNUP_SERVICE)
-    assert accounts is callers.serves(ACCOUNT_SERVICE)
-
-
-@pytest.mark.parametrize(
-    ("names", "signups", "accounts"),
-    [
-        (None, True, False),
-        ([SPIFFE], True, False),
-        (["account.example"], False, True),
-        (["both.example"], True, True),
-    ],
-)
-def test_served_by_grants(
-    names: list[str] | None, *, signups: bool, accounts: bool
-) -> None:
-    """A service is served where some certificate may call something of it."""
-    grants = None if names is None else {name: GRANTS[name] for name in names}
-    callers = Callers(local=True, mutual=True, grants=grants)
-
-    assert signups is callers.serves(SIGNUP_SERVICE)
-    assert accounts is callers.serves(ACCOUNT_SERVICE)
 
 
 def caller(certificate: bytes, *, granted: bool = False) -> str:

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import datetime as dt
-import ipaddress
 from typing import TYPE_CHECKING
 
 import pytest
-from cryptography import x509
 from signupd.certificates import (
     MAX_FILE_BYTES,
     CertificateFiles,
@@ -17,7 +14,7 @@ from signupd.certificates import (
     read_certificates,
 )
 
-from tests.doubles.authority import Authority, dns, raw_sans, uri
+from tests.doubles.authority import Authority, dns, raw_sans
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -48,29 +45,6 @@ NO_NAMES = ["", " ", "web example", "*.example", "CN=web", "wéb.example", "x:",
 NO_NAMES += [".example", "web\n", "spiffe://example.org/*"]
 
 
-def test_names() -> None:
-    """A certificate's names are its DNS and URI SANs, all of them, as they stand."""
-    names = [dns("Web.example"), dns("*.example"), uri(SPIFFE), uri("urn:x:web")]
-    certificate = AUTHORITY.issue(*names).cert
-
-    expected = {"Web.example", "*.example", SPIFFE, "urn:x:web"}
-    assert expected == names_in(certificate)
-
-
-def test_what_is_no_name() -> None:
-    """The subject does not count, nor do IP and e-mail addresses."""
-    address = x509.IPAddress(ipaddress.ip_address("192.0.2.1"))
-    mail = x509.RFC822Name("web@example.com")
-    certificate = AUTHORITY.issue(address, mail, common_name="web.example").cert
-
-    assert frozenset() == names_in(certificate)
-
-
-def test_no_names() -> None:
-    """A certificate may have no SANs at all."""
-    assert frozenset() == names_in(AUTHORITY.issue(common_name="web.example").cert)
-
-
 @pytest.mark.parametrize("names", FORGED)
 def test_forged_names(names: list[tuple[int, bytes]]) -> None:
     """What has not the form of its kind is no name, and is not cut to be one."""
@@ -98,24 +72,6 @@ def test_is_no_name(name: str) -> None:
 def files(tmp_path: Path) -> CertificateFiles:
     """Give files that fit together."""
     return AUTHORITY.serve_from(tmp_path)
-
-
-def test_files(files: CertificateFiles) -> None:
-    """What is read is what the files hold; a chain may follow the certificate."""
-    with files.cert.open("ab") as file:
-        file.write(AUTHORITY.pem)
-    read = read_certificates(files)
-
-    assert files.cert.read_bytes() == read.cert
-    assert files.key.read_bytes() == read.key
-    assert AUTHORITY.pem == read.client_ca
-
-
-def test_files_without_a_client_ca(files: CertificateFiles) -> None:
-    """Callers need not have certificates."""
-    read = read_certificates(CertificateFiles(files.cert, files.key, None))
-
-    assert None is read.client_ca
 
 
 def test_key_is_not_shown(files: CertificateFiles) -> None:
@@ -194,11 +150,3 @@ def test_wrong_files(
         read_certificates(files)
 
     assert faults == refusal.value.faults
-
-
-def test_lapsed_certificate(files: CertificateFiles) -> None:
-    """Whether a certificate has lapsed is for those to judge to whom it is shown."""
-    lapsed = AUTHORITY.issue(dns("localhost"), lasts=-dt.timedelta(hours=1))
-    lapsed.write(files.cert, files.key)
-
-    assert lapsed.cert == read_certificates(files).cert

@@ -95,15 +95,6 @@ async def stage() -> Stage:
     return Stage()
 
 
-async def test_proved_once(stage: Stage) -> None:
-    """Our hook's no is the proof; it is made once, and said once."""
-    for _ in range(3):
-        await stage.gate.prove({})
-
-    assert 1 == len(stage.kratos.asked)
-    assert ["password_hook_proved"] == stage.log.events()
-
-
 async def test_probe(stage: Stage) -> None:
     """The probe uses an address of a domain that never exists, and a new password."""
     await stage.gate.prove({"name": "Ann"})
@@ -116,25 +107,6 @@ async def test_probe(stage: Stage) -> None:
         a.startswith("probe-") and a.endswith("@probe.invalid") for a in addresses
     )
     assert 2 == len({*addresses}) == len({*stage.kratos.passwords})
-
-
-async def test_a_callers_address_is_not_used(stage: Stage) -> None:
-    """The traits' own address is replaced: the probe never touches a person's."""
-    await stage.gate.prove({"email": "ann@example.com"})
-
-    assert "ann@example.com" != stage.kratos.asked[0]["email"]
-
-
-@pytest.mark.parametrize("answer", FAULTY)
-async def test_faults(stage: Stage, answer: PasswordAnswer) -> None:
-    """A Kratos that does not ask us is incompatible; the log names the setting."""
-    stage.kratos.answer = answer
-    with pytest.raises(KratosIncompatible) as caught:
-        await stage.gate.prove({})
-
-    assert FAULTS[answer] == caught.value.detail
-    assert FAULTS[answer] == stage.log.entry("kratos_incompatible")["why"]
-    assert ["kratos_incompatible"] == stage.log.events("error")
 
 
 def test_every_answer_is_a_fault_or_passes() -> None:
@@ -155,15 +127,6 @@ async def test_not_told_yet(stage: Stage, answer: PasswordAnswer) -> None:
         await stage.gate.prove({"name": "Ann"})
 
     assert [] == stage.log.events("info")
-
-
-async def test_what_the_probe_stored(stage: Stage) -> None:
-    """An account that the probe had stored is deleted."""
-    stage.kratos.answer = PasswordAnswer.CREATED
-    with pytest.raises(KratosIncompatible):
-        await stage.gate.prove({})
-
-    assert {} == stage.kratos.accounts
 
 
 @pytest.mark.parametrize("lost", [False, True])
@@ -224,16 +187,6 @@ async def test_distrust(stage: Stage) -> None:
         await stage.gate.prove({})
 
 
-async def test_no_flow(stage: Stage) -> None:
-    """A Kratos that opens no flow is a fault like the others."""
-    stage.kratos.opening = KratosIncompatible("registration is off")
-    for _ in range(2):
-        with pytest.raises(KratosIncompatible, match="registration is off"):
-            await stage.gate.prove({})
-
-    assert ["kratos_incompatible"] == stage.log.events()
-
-
 @pytest.mark.parametrize("where", ["opening", "submitting"])
 async def test_unavailable_is_soon_forgotten(stage: Stage, where: str) -> None:
     """A Kratos that was away is asked again half a second later."""
@@ -245,25 +198,6 @@ async def test_unavailable_is_soon_forgotten(stage: Stage, where: str) -> None:
     await stage.gate.prove({})
 
     assert ["password_hook_proved"] == stage.log.events()
-
-
-async def test_one_probe_for_all(stage: Stage) -> None:
-    """Calls that come during the proof wait for it."""
-    stage.kratos.go.clear()
-    calls = [asyncio.create_task(stage.gate.prove({})) for _ in range(5)]
-    await asyncio.wait(calls, timeout=0)
-    stage.kratos.go.set()
-    await asyncio.gather(*calls)
-
-    assert 1 == len(stage.kratos.asked)
-
-
-async def test_unproved_is_said(stage: Stage) -> None:
-    """A proof that the schema does not let through passes, with a warning."""
-    stage.kratos.answer = PasswordAnswer.TRAITS_REFUSED
-    await stage.gate.prove({})
-
-    assert ["password_hook_not_proved"] == stage.log.events("warning")
 
 
 async def test_unproved_after_distrust(stage: Stage) -> None:

@@ -94,7 +94,7 @@ def test_never_overwrites(folder: Path) -> None:
     done = new("--out", "key")
 
     assert (1, "") == (done.exit_code, done.stdout)
-    assert "key is there already" in done.stderr
+    assert "key already exists" in done.stderr
     assert "the only one" == (folder / "key").read_text()
 
 

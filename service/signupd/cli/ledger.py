@@ -1,4 +1,4 @@
-"""``signupd migrate`` and ``signupd sweep``: care of the ledger."""
+"""``signupd migrate`` and ``signupd sweep``: maintenance of the ledger."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from signupd.telemetry.observer import Observer
 
 
 def migrate(config: Config = None) -> None:
-    """Bring the ledger's schema up to date. ``serve`` does it too, with SQLite."""
+    """Upgrade the ledger's schema. With SQLite the server does it at start."""
     settings = settings_of(config)
 
     async def work() -> None:
@@ -23,7 +23,11 @@ def migrate(config: Config = None) -> None:
 
 
 def sweep(config: Config = None) -> None:
-    """Do one round of the sweeper, now."""
+    """Run the sweeper once.
+
+    It settles stale leases, writes down which sign-ups have expired, and deletes rows
+    that are older than RETENTION.
+    """
     settings = settings_of(config)
     log = logs.configure(json=False, level="warning")
 

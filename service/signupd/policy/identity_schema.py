@@ -1,9 +1,4 @@
-"""The identity schema's word on sign-ups: is it fit, and which traits may callers set.
-
-Kratos mails a code to every address that is a code identifier, so one that a caller may
-set would get the code meant for somebody else's mailbox. And whoever sets another
-identifier, verification or recovery address has a way into the account.
-"""
+"""The identity schema during sign-ups: it has to be safe, and reserves some traits."""
 
 from __future__ import annotations
 
@@ -13,8 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, Final
 
 from signupd.errors import KratosIncompatible, TraitsInvalid, Violation
-from signupd.kratos.identity import ADDRESS_TRAIT
-from signupd.kratos.schema import registration_schema
+from signupd.kratos.schema import registration_schema, schema_faults
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -24,22 +18,22 @@ if TYPE_CHECKING:
     from signupd.kratos.public import PublicApi
     from signupd.kratos.schema import IdentitySchema
 
-# A schema changes with a deployment of Kratos; one request so often finds out.
+# A schema changes with a deployment of Kratos; one request a minute finds out.
 FRESH_SECONDS: Final = 60.0
-# Somebody is perhaps mending it.
+# Somebody may be mending it.
 FAULTY_SECONDS: Final = 5.0
-_NOT_YOURS: Final = (
+_RESERVED: Final = (
     "is an identifier, verification or recovery address, which callers may not set"
 )
 
 
 class SchemaRules:
-    """Holds sign-ups against the identity schema, read anew once a minute.
+    """Applies the identity schema to sign-ups. It reads the schema once a minute.
 
     Args:
         public: Kratos' public API.
-        wanted: The name of the one that registration uses; None for the only one.
-        log: Faults go there.
+        wanted: The name of the schema that registration uses; None for the only one.
+        log: Gets the schema's faults.
         clock: Monotonic seconds.
     """
 
@@ -58,95 +52,83 @@ class SchemaRules:
         self._reserved: tuple[re.Pattern[str], ...] = ()
         self._stale_at = 0.0
         self._fault: KratosIncompatible | None = None
+        self._warnings: list[str] = []
 
     async def permit(self, traits: Mapping[str, Any]) -> None:
-        """Let a caller's traits pass.
+        """Check a caller's traits.
 
         Args:
             traits: JSON values by name, without the address.
 
         Raises:
-            TraitsInvalid: With each that callers may not set.
-            KratosIncompatible: Nobody can sign up safely with this schema.
-            KratosUnavailable: It cannot be read.
+            TraitsInvalid: With each trait that callers may not set.
+            KratosIncompatible: Sign-ups with this schema are not safe.
+            KratosUnavailable: The schema cannot be read.
         """
         await self._refresh()
-        faults = tuple(
-            Violation(f"traits.{path}", _NOT_YOURS)
+        violations = tuple(
+            Violation(f"traits.{path}", _RESERVED)
             for path in _paths(traits)
             if any(reserved.fullmatch(path) for reserved in self._reserved)
         )
-        if faults:
-            raise TraitsInvalid(violations=faults)
+        if violations:
+            raise TraitsInvalid(violations=violations)
 
     async def _refresh(self) -> None:
-        if self._clock() >= self._stale_at:
-            async with self._lock:
-                if self._clock() >= self._stale_at:
-                    await self._read()
+        async with self._lock:
+            if self._clock() >= self._stale_at:
+                await self._read()
         if self._fault is not None:
             raise KratosIncompatible(self._fault.detail)
 
     async def _read(self) -> None:
         try:
-            schemas = await self._public.schemas()
-            schema = registration_schema(schemas, self._wanted)
-            _demand_fit(schema)
+            schema = registration_schema(await self._public.schemas(), self._wanted)
+            self._judge(schema)
         except KratosIncompatible as error:
             self._log.error("kratos_incompatible", why=error.detail)
             self._fault = error
             self._stale_at = self._clock() + FAULTY_SECONDS
             return
-        if schema.unread:
-            self._log.warning("identity_schema_not_all_read", references=schema.unread)
-        others = [one.path for one in schema.traits if one.path != ADDRESS_TRAIT]
         self._reserved = (
-            *map(_pattern, others),
-            *(_pattern(path, within=True) for path in schema.unknown),
+            *map(_pattern, schema.reserved),
+            *(_pattern(path, within=True) for path in schema.unread),
         )
         self._fault = None
         self._stale_at = self._clock() + FRESH_SECONDS
 
-
-def _demand_fit(schema: IdentitySchema) -> None:
-    """Refuse a schema that nobody can sign up with, or not safely."""
-    coded = [one.path for one in schema.traits if "code" in one.identifies]
-    address = schema.trait(ADDRESS_TRAIT)
-    if len(coded) > 1:
-        raise KratosIncompatible(
-            f"the identity schema {schema.id} has several code identifiers "
-            f"({', '.join(coded)}): Kratos would mail each code to all of them"
-        )
-    if coded != [ADDRESS_TRAIT] or address.code_via != "email":
-        raise KratosIncompatible(
-            f"in the identity schema {schema.id} the trait {ADDRESS_TRAIT} is no code "
-            "identifier by e-mail"
-        )
-    if "password" not in address.identifies or address.verified_via != "email":
-        raise KratosIncompatible(
-            f"in the identity schema {schema.id} the trait {ADDRESS_TRAIT} is no "
-            "password identifier, or cannot be verified by e-mail"
-        )
+    def _judge(self, schema: IdentitySchema) -> None:
+        """Refuse a schema with a severe fault; log each other fault once."""
+        texts: dict[bool, list[str]] = {True: [], False: []}
+        for fault in schema_faults(schema):
+            text = f"identity schema {schema.id}: {fault.what}; {fault.why}"
+            texts[fault.severe].append(text)
+        if texts[True]:
+            raise KratosIncompatible("; ".join(texts[True]))
+        if texts[False] != self._warnings:
+            self._warnings = texts[False]
+            for text in texts[False]:
+                self._log.warning("identity_schema_fault", why=text)
 
 
 def _pattern(path: str, *, within: bool = False) -> re.Pattern[str]:
-    """Make what fits a trait's path, ``*`` being any name.
+    """Make what matches the path of a trait, ``*`` being any name.
 
-    A name may have dots and brackets in it; so this fits too much rather than too
+    A name may contain dots and brackets, so this matches too much rather than too
     little.
 
     Args:
         path: The trait's; empty for all of them.
-        within: Whether to fit whatever the trait contains, too.
+        within: Whether to match whatever the trait contains, too.
     """
-    fitting = re.escape(path).replace(r"\*", ".*")
+    matching = re.escape(path).replace(r"\*", ".*")
     if within:
-        fitting += r"([.\[].*)?" if path else ".*"
-    return re.compile(fitting, re.DOTALL)
+        matching += r"([.\[].*)?" if path else ".*"
+    return re.compile(matching, re.DOTALL)
 
 
 def _paths(value: Any, path: str = "") -> Iterator[str]:
-    """Name the place of everything that a caller sets, as schemas name it."""
+    """List the path of everything that a caller sets, as schemas name it."""
     if path:
         yield path
     if isinstance(value, dict):
