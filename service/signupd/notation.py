@@ -110,15 +110,21 @@ def _hook_key(value: SecretStr) -> SecretStr:
     return value
 
 
-def _tcp_address(value: str) -> str:
+def _is_tcp(value: str) -> bool:
     match = re.fullmatch(r"(?!unix:).+:([0-9]{1,5})", value)
-    if match is None or int(match[1]) > MAX_PORT:
-        raise ValueError("is not host:port")
-    return value
+    return match is not None and int(match[1]) <= MAX_PORT
 
 
 def _address(value: str) -> str:
-    return value if re.fullmatch("unix:.+", value) else _tcp_address(value)
+    if not (_is_tcp(value) or re.fullmatch("unix:.+", value)):
+        raise ValueError("is not host:port or unix:path")
+    return value
+
+
+def _tcp_address(value: str) -> str:
+    if not _is_tcp(value):
+        raise ValueError("is not host:port")
+    return value
 
 
 def _metrics_address(value: str) -> str:

@@ -212,8 +212,7 @@ def _lines(fault: ErrorDetails, bad: set[str]) -> list[str]:
         ]
     name = str(fault["loc"][0])
     if fault["type"] == "extra_forbidden":
-        secret = name.removesuffix("_file")
         message = "is not a setting of this version"
-        if secret in SECRETS:
-            message = f"{PREFIX}{secret.upper()} is set, too"
+        if name.removesuffix("_file") in SECRETS:
+            message = "is set together with the value itself"
     return [f"{PREFIX}{name.upper()}: {message}"]

@@ -26,98 +26,70 @@ CONFIGURATION = Path(__file__).parents[2] / "docs" / "configuration.md"
 UNSET = {"none", "the only one", "true on loopback", "json, console on a terminal"}
 NO_DURATION = "SIGNUPD_CODE_TTL: is not a duration such as 90s, 15m or 24h"
 
-# Settings that are wrong, and the names that the lines begin with.
+# Values that are wrong by themselves, or beside the defaults.
+WRONG = {
+    "LISTEN": [
+        *("secret-port", "127.0.0.1", ":50051", "127.0.0.1:65536", "127.0.0.1:-1"),
+        *("127.0.0.1:\u00b2", "unix:"),
+        *("0.0.0.0:50051", "[::]:50051", "signup.example:50051"),
+    ],
+    "INSECURE": ["maybe"],
+    "HOOK_LISTEN": ["unix:/run/hooks", "9465", "0.0.0.0:9465"],
+    "HOOK_KEY": ["hunter2"],
+    "METRICS_LISTEN": ["unix:/run/m"],
+    "KRATOS_PUBLIC_URL": [
+        *("127.0.0.1:4433", "ftp://x", "http://", "http:///path", "http://x:99999"),
+        *("http://u:hunter2@x:y", "http://x/?secret=1", "http://x y"),
+    ],
+    "KRATOS_TIMEOUT": ["10", "0s", "-1s", "1.5s", "\u0663s", "400d", ""],
+    "LEDGER_URL": [
+        *("signupd.db", "sqlite://", "mysql://u:hunter2@h/d"),
+        "postgresql://u:hunter2/db",
+    ],
+    "TOKEN_KEYS": [KEY],
+    "TLS_CERT": ["/etc/hosts", "/nowhere/secret"],
+    "TLS_CLIENT_CA": ["/etc/hosts", "/nowhere/secret"],
+    "CALLERS": [
+        *("hunter2", '{"hunter2": ["secret"]}', '{"web.example": ["SignupService"]}'),
+    ],
+    "CODE_ATTEMPTS": ["6", "0"],
+    "PASSWORD_ATTEMPTS": ["many"],
+    "SENDS_PER_SIGNUP": ["0"],
+    "SENDS_PER_ADDRESS": ["0"],
+    "SENDS_PER_IP_PER_HOUR": ["0"],
+    "PASSWORD_MIN_LENGTH": ["7"],
+    "PASSWORD_MAX_BYTES": ["7"],
+    "SWEEP_BATCH": ["0"],
+    "DRAIN_SECONDS": ["-1"],
+    "REFLECTION": ["perhaps"],
+    "LOG_FORMAT": ["xml"],
+    "LOG_LEVEL": ["trace"],
+    "LISTEM": ["127.0.0.1:1"],
+}
+# What is wrong together, and the names that the lines begin with.
 MISTAKES = [
-    ({"LISTEN": "secret-port"}, ["LISTEN"]),
-    ({"LISTEN": "127.0.0.1"}, ["LISTEN"]),
-    ({"LISTEN": ":50051"}, ["LISTEN"]),
-    ({"LISTEN": "127.0.0.1:65536"}, ["LISTEN"]),
-    ({"LISTEN": "127.0.0.1:-1"}, ["LISTEN"]),
-    ({"LISTEN": "127.0.0.1:\u00b2"}, ["LISTEN"]),
-    ({"LISTEN": "unix:"}, ["LISTEN"]),
-    ({"LISTEN": "0.0.0.0:50051"}, ["LISTEN"]),
-    ({"LISTEN": "[::]:50051"}, ["LISTEN"]),
-    ({"LISTEN": "signup.example:50051"}, ["LISTEN"]),
-    ({"INSECURE": "maybe"}, ["INSECURE"]),
-    ({"HOOK_LISTEN": "unix:/run/hooks"}, ["HOOK_LISTEN"]),
-    ({"HOOK_LISTEN": "9465"}, ["HOOK_LISTEN"]),
-    ({"HOOK_LISTEN": "0.0.0.0:9465"}, ["HOOK_LISTEN"]),
-    ({"HOOK_KEY": "hunter2"}, ["HOOK_KEY"]),
-    ({"METRICS_LISTEN": "unix:/run/m"}, ["METRICS_LISTEN"]),
-    ({"KRATOS_PUBLIC_URL": "127.0.0.1:4433"}, ["KRATOS_PUBLIC_URL"]),
-    ({"KRATOS_PUBLIC_URL": "ftp://x"}, ["KRATOS_PUBLIC_URL"]),
-    ({"KRATOS_PUBLIC_URL": "http://"}, ["KRATOS_PUBLIC_URL"]),
-    ({"KRATOS_PUBLIC_URL": "http:///path"}, ["KRATOS_PUBLIC_URL"]),
-    ({"KRATOS_PUBLIC_URL": "http://x:99999"}, ["KRATOS_PUBLIC_URL"]),
-    ({"KRATOS_PUBLIC_URL": "http://u:hunter2@x:y"}, ["KRATOS_PUBLIC_URL"]),
-    ({"KRATOS_ADMIN_URL": "http://x/?secret=1"}, ["KRATOS_ADMIN_URL"]),
-    ({"KRATOS_ADMIN_URL": "http://x y"}, ["KRATOS_ADMIN_URL"]),
-    ({"KRATOS_TIMEOUT": "10"}, ["KRATOS_TIMEOUT"]),
-    ({"KRATOS_TIMEOUT": "0s"}, ["KRATOS_TIMEOUT"]),
-    ({"KRATOS_TIMEOUT": "-1s"}, ["KRATOS_TIMEOUT"]),
-    ({"KRATOS_TIMEOUT": "1.5s"}, ["KRATOS_TIMEOUT"]),
-    ({"KRATOS_TIMEOUT": "\u0663s"}, ["KRATOS_TIMEOUT"]),
-    ({"LEDGER_URL": "signupd.db"}, ["LEDGER_URL"]),
-    ({"LEDGER_URL": "sqlite://"}, ["LEDGER_URL"]),
-    ({"LEDGER_URL": "postgresql://u:hunter2/db"}, ["LEDGER_URL"]),
-    ({"LEDGER_URL": "mysql://u:hunter2@h/d"}, ["LEDGER_URL"]),
+    *(({name: value}, [name]) for name in WRONG for value in WRONG[name]),
     ({"LEDGER_URL": "postgresql://u:hunter2@h/d"}, ["TOKEN_KEYS"]),
     ({"TOKEN_KEYS": "hunter2", "DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
     ({"TOKEN_KEYS": f"{KEY},", "DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
     ({"TOKEN_KEYS": KEY[:-8], "DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
     ({"TOKEN_KEYS": KEY, "DIGEST_KEY": "hunter2"}, ["DIGEST_KEY"]),
-    ({"TOKEN_KEYS": KEY}, ["TOKEN_KEYS"]),
     ({"DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
     ({"TLS_CERT": "/nowhere/secret", "TLS_KEY": "/etc/hosts"}, ["TLS_CERT"]),
     ({"TLS_CERT": "/etc/hosts", "TLS_KEY": "/nowhere/secret"}, ["TLS_KEY"]),
-    ({"TLS_CERT": "/etc/hosts"}, ["TLS_CERT"]),
     ({"TLS_KEY": "/etc/hosts"}, ["TLS_CERT"]),
-    ({"TLS_CLIENT_CA": "/etc/hosts"}, ["TLS_CLIENT_CA"]),
-    ({"TLS_CLIENT_CA": "/nowhere/secret"}, ["TLS_CLIENT_CA"]),
-    ({"CALLERS": "hunter2"}, ["CALLERS"]),
-    ({"CALLERS": '{"hunter2": ["secret"]}'}, ["CALLERS"]),
-    ({"CALLERS": '{"web.example": ["SignupService"]}'}, ["CALLERS"]),
-    ({"CODE_TTL": "400d"}, ["CODE_TTL"]),
-    ({"PASSWORD_TTL": ""}, ["PASSWORD_TTL"]),
-    ({"CODE_ATTEMPTS": "6"}, ["CODE_ATTEMPTS"]),
-    ({"CODE_ATTEMPTS": "0"}, ["CODE_ATTEMPTS"]),
-    ({"PASSWORD_ATTEMPTS": "many"}, ["PASSWORD_ATTEMPTS"]),
-    ({"SENDS_PER_SIGNUP": "0"}, ["SENDS_PER_SIGNUP"]),
-    ({"SENDS_PER_ADDRESS": "0"}, ["SENDS_PER_ADDRESS"]),
-    ({"SENDS_PER_IP_PER_HOUR": "0"}, ["SENDS_PER_IP_PER_HOUR"]),
-    ({"PASSWORD_MIN_LENGTH": "7"}, ["PASSWORD_MIN_LENGTH"]),
-    ({"PASSWORD_MAX_BYTES": "7"}, ["PASSWORD_MAX_BYTES"]),
     ({"PASSWORD_MIN_LENGTH": "40", "PASSWORD_MAX_BYTES": "39"}, ["PASSWORD_MAX_BYTES"]),
-    ({"SWEEP_BATCH": "0"}, ["SWEEP_BATCH"]),
-    ({"DRAIN_SECONDS": "-1"}, ["DRAIN_SECONDS"]),
-    ({"REFLECTION": "perhaps"}, ["REFLECTION"]),
-    ({"LOG_FORMAT": "xml"}, ["LOG_FORMAT"]),
-    ({"LOG_LEVEL": "trace"}, ["LOG_LEVEL"]),
-    ({"LISTEM": "127.0.0.1:1"}, ["LISTEM"]),
-    # All at once: wrong values, unknown names, files, and what does not fit together.
-    (
-        {
-            "LISTEN": "x",
-            "CODE_TTL": "soon",
-            "TOKEN_KEYS": "x",
-            "NONSENSE": "x",
-            "HOOK_KEY_FILE": "/nowhere",
-        },
-        ["LISTEN", "HOOK_KEY", "TOKEN_KEYS", "CODE_TTL", "NONSENSE"],
-    ),
-    (
-        {
-            "LISTEN": "0.0.0.0:1",
-            "HOOK_LISTEN": "0.0.0.0:2",
-            "TOKEN_KEYS": KEY,
-            "PASSWORD_MIN_LENGTH": "40",
-            "PASSWORD_MAX_BYTES": "39",
-        },
-        ["LISTEN", "HOOK_LISTEN", "TOKEN_KEYS", "PASSWORD_MAX_BYTES"],
-    ),
     ({"CODE_TTL": "soon", "LISTEN": "0.0.0.0:1"}, ["CODE_TTL", "LISTEN"]),
     ({"LISTEN": "nowhere", "HOOK_LISTEN": "0.0.0.0:9465"}, ["LISTEN", "HOOK_LISTEN"]),
     ({"HOOK_LISTEN": "0.0.0.0:9465", "HOOK_KEY": "hunter2"}, ["HOOK_KEY"]),
+    (
+        {"LISTEN": "0.0.0.0:1", "HOOK_LISTEN": "0.0.0.0:2", "TOKEN_KEYS": KEY},
+        ["LISTEN", "HOOK_LISTEN", "TOKEN_KEYS"],
+    ),
+    (
+        {"LISTEN": "x", "TOKEN_KEYS": "x", "NONSENSE": "x", "HOOK_KEY_FILE": "x"},
+        ["LISTEN", "HOOK_KEY", "TOKEN_KEYS", "NONSENSE"],
+    ),
 ]
 
 
@@ -423,7 +395,7 @@ def test_secret_and_its_file(folder: Path) -> None:
     (folder / "secret").write_text(HOOK_KEY)
     lines = mistakes({"HOOK_KEY": HOOK_KEY, "HOOK_KEY_FILE": str(folder / "secret")})
 
-    assert ["SIGNUPD_HOOK_KEY_FILE: SIGNUPD_HOOK_KEY is set, too"] == lines
+    assert ["SIGNUPD_HOOK_KEY_FILE: is set together with the value itself"] == lines
 
 
 @pytest.mark.parametrize("path", ["nowhere", "binary", r"\u0000"])
