@@ -17,7 +17,6 @@ from signupd.notation import dialled
 if TYPE_CHECKING:
     from signupd.check.findings import Subject
     from signupd.kratos.http import HttpClient
-    from signupd.kratos.probe import Probed
     from signupd.settings import Settings
 
 CHECK: Final = Check.PASSWORD_HOOK
@@ -49,8 +48,8 @@ async def password_hook(subject: Subject) -> list[Finding]:
     The registration for that costs Kratos one password hash and leaves no account.
     """
     port = await hook_port(subject.kratos.http, subject.settings)
-    probed = await probe(subject.kratos, subject.log, subject.traits)
-    return [port, judge(probed, port, subject.settings)]
+    answer = await probe(subject.kratos, subject.log, subject.traits)
+    return [port, judge(answer, port, subject.settings)]
 
 
 async def hook_port(http: HttpClient, settings: Settings) -> Finding:
@@ -71,17 +70,17 @@ async def hook_port(http: HttpClient, settings: Settings) -> Finding:
     return STRANGER
 
 
-def judge(probed: Probed, port: Finding, settings: Settings) -> Finding:
-    """Judge what came of a registration that the password hook has to refuse.
+def judge(answer: PasswordAnswer, port: Finding, settings: Settings) -> Finding:
+    """Judge the answer to a registration that the password hook has to refuse.
 
     Args:
-        probed: What came of it.
+        answer: Kratos' answer.
         port: What was found at HOOK_LISTEN.
         settings: For the cures.
     """
-    if probed.answer in REFUSED_BY_US:
+    if answer in REFUSED_BY_US:
         return ok(CHECK, "Kratos calls the password hook, and a signupd refused")
-    if probed.stored or probed.answer is PasswordAnswer.CREATED:
+    if answer is PasswordAnswer.CREATED:
         return error(
             CHECK,
             "Kratos stored an account without asking the password hook",
@@ -90,9 +89,9 @@ def judge(probed: Probed, port: Finding, settings: Settings) -> Finding:
             "response.parse: true.",
             hook_lines("password", settings),
         )
-    if probed.answer is PasswordAnswer.METHOD_OFF:
+    if answer is PasswordAnswer.METHOD_OFF:
         return method_off("password")
-    if probed.answer is not PasswordAnswer.UNCLEAR:
+    if answer is not PasswordAnswer.UNCLEAR:
         return warning(
             CHECK,
             "the password hook was not checked",

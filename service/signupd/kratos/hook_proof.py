@@ -107,7 +107,7 @@ class HookProof:
 
     async def _try(self, traits: Mapping[str, Any]) -> None:
         try:
-            answer = (await probe(self._kratos, self._log, traits)).answer
+            answer = await probe(self._kratos, self._log, traits)
         except KratosIncompatible as error:
             raise self._failed(error) from error
         except KratosUnavailable as error:

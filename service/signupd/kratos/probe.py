@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import secrets
 import uuid
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from signupd.errors import KratosUnavailable, SignupdError
@@ -27,34 +26,21 @@ REFUSED_BY_US: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class Probed:
-    """What came of a probe.
-
-    Args:
-        answer: What Kratos answered.
-        flow_id: The flow it was made by.
-        address: The address it was made for.
-        stored: Whether Kratos was seen to have stored an account. It is deleted again.
-    """
-
-    answer: PasswordAnswer
-    flow_id: str
-    address: str = field(repr=False)
-    stored: bool
-
-
 async def probe(
     kratos: Kratos,
     log: structlog.typing.FilteringBoundLogger,
     traits: Mapping[str, Any],
-) -> Probed:
+) -> PasswordAnswer:
     """Try a registration that our hook must refuse, and clean up after it.
 
     Args:
         kratos: The adapter.
         log: What could not be cleaned up is named there.
         traits: What an identity of this schema has besides the address.
+
+    Returns:
+        What Kratos answered. CREATED also if an account was there after an unclear
+        answer; it is deleted again.
 
     Raises:
         KratosIncompatible: Kratos opens no flow.
@@ -69,10 +55,10 @@ async def probe(
     except KratosUnavailable:
         await _clean_up(kratos, log, address)
         raise
-    stored = False
-    if result.answer in (PasswordAnswer.CREATED, PasswordAnswer.UNCLEAR):
-        stored = await _clean_up(kratos, log, address)
-    return Probed(result.answer, flow_id, address, stored)
+    if result.answer not in (PasswordAnswer.CREATED, PasswordAnswer.UNCLEAR):
+        return result.answer
+    stored = await _clean_up(kratos, log, address)
+    return PasswordAnswer.CREATED if stored else result.answer
 
 
 def probe_address() -> str:
