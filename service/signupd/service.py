@@ -32,7 +32,7 @@ from signupd.rpc.interceptor import ErrorInterceptor
 from signupd.rpc.server import Server
 from signupd.rpc.signups import SignupServicer
 from signupd.signup.approve import approve
-from signupd.signup.deps import Deps
+from signupd.signup.deps import Dependencies
 from signupd.signup.events import Event, Events
 from signupd.sweeper import Sweeper
 from signupd.telemetry.observer import Observer
@@ -159,7 +159,7 @@ class Service:
 
         async def prove() -> None:
             await self.deps.schema.permit({})
-            await self.deps.gate.prove({})
+            await self.deps.hook_proof.prove({})
 
         while True:
             try:
@@ -189,7 +189,7 @@ class Parts:
     settings: Settings
     kratos: Kratos
     database: Database
-    deps: Deps
+    deps: Dependencies
     backlog: Backlog
     sweeper: Sweeper
 
@@ -205,13 +205,13 @@ class Parts:
         kratos = kratos_of(settings, observer)
         database = make_database(settings.ledger_url, clock or steady_clock())
         rules = rules_of(settings)
-        deps = Deps(
+        deps = Dependencies(
             ledger=Ledger(database),
             mails=MailLimits(Buckets(database), rules),
             kratos=kratos,
             keys=key_ring(settings),
             rules=rules,
-            gate=HookProof(kratos, log),
+            hook_proof=HookProof(kratos, log),
             schema=SchemaRules(kratos.public, settings.identity_schema_id, log),
             events=Events(log, observer),
             log=log,
@@ -263,7 +263,9 @@ def kratos_of(settings: Settings, observer: Observer | None = None) -> Kratos:
     )
 
 
-def server_of(settings: Settings, deps: Deps, work: Work, observer: Observer) -> Server:
+def server_of(
+    settings: Settings, deps: Dependencies, work: Work, observer: Observer
+) -> Server:
     """Make the gRPC server; it listens nowhere yet."""
     callers = callers_of(settings)
     most = settings.max_concurrent_rpcs

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import uuid
 
     from signupd.ledger.backlog import Backlog
-    from signupd.signup.deps import Deps
+    from signupd.signup.deps import Dependencies
 
 
 # So many failures in a row are Kratos' own, and not the rows'.
@@ -57,7 +57,12 @@ class Sweeper:
     """
 
     def __init__(
-        self, deps: Deps, backlog: Backlog, *, retention: int, interval_seconds: float
+        self,
+        deps: Dependencies,
+        backlog: Backlog,
+        *,
+        retention: int,
+        interval_seconds: float,
     ) -> None:
         self._deps = deps
         self._backlog = backlog
@@ -141,7 +146,7 @@ class Sweeper:
         if found.record.state is not State.STARTING:
             await settle(deps, found)
             return True
-        if not transitions.expired(found.record, found.now):
+        if not transitions.is_expired(found.record, found.now):
             return False  # a repeat of its StartSignup may still carry it on
         # Its caller never got a token.
         await deps.ledger.remove(found.record)

@@ -63,7 +63,7 @@ BY_KEY = {
     "approve": statements.APPROVE,
     "knows flow": statements.KNOWS_FLOW,
     "full time": statements.FULL_TIME,
-    "give back": statements.GIVE_BACK,
+    "give back": statements.REFUND,
 }
 DUE = {
     "ix_signups_lease": statements.DEAD_LEASES,
@@ -91,7 +91,7 @@ async def full(database: Database, url: str) -> Database:
         async with database.transaction() as connection:
             for refill in range(n, n + AT_ONCE):
                 await connection.execute(
-                    statements.DRAW, digest=b"%d" % refill, refill=DAY + refill, room=0
+                    statements.DEBIT, digest=b"%d" % refill, refill=DAY + refill, room=0
                 )
     if database.shared:
         with psycopg.connect(url, autocommit=True) as connection:

@@ -98,7 +98,7 @@ async def stage() -> Stage:
 async def test_probe(stage: Stage) -> None:
     """The probe uses an address of a domain that never exists, and a new password."""
     await stage.gate.prove({"name": "Ann"})
-    stage.gate.distrust()
+    stage.gate.revoke()
     await stage.gate.prove({"name": "Ann"})
 
     addresses = [asked["email"] for asked in stage.kratos.asked]
@@ -180,7 +180,7 @@ async def test_repair_is_noticed(stage: Stage) -> None:
 async def test_distrust(stage: Stage) -> None:
     """After a doubt the proof is made again."""
     await stage.gate.prove({})
-    stage.gate.distrust()
+    stage.gate.revoke()
     stage.kratos.answer = PasswordAnswer.METHOD_OFF
 
     with pytest.raises(KratosIncompatible):
@@ -202,7 +202,7 @@ async def test_unavailable_is_soon_forgotten(stage: Stage, where: str) -> None:
 
 async def test_unproved_after_distrust(stage: Stage) -> None:
     """Once Kratos was seen to store without asking, only a proof opens the gate."""
-    stage.gate.distrust()
+    stage.gate.revoke()
     stage.kratos.answer = PasswordAnswer.TRAITS_REFUSED
     with pytest.raises(KratosIncompatible):
         await stage.gate.prove({})

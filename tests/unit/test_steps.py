@@ -17,7 +17,7 @@ from signupd.errors import SignupdError
 from signupd.ledger.record import State
 from signupd.policy.mail_limits import MailLimits
 from signupd.signup.cancel import cancel_signup
-from signupd.signup.deps import Deps
+from signupd.signup.deps import Dependencies
 from signupd.signup.events import Event, Events
 from signupd.signup.get import get_signup
 from signupd.signup.resend import resend_code
@@ -66,7 +66,7 @@ class OpenGate:
     async def prove(self, _traits: object) -> None:
         """Let pass."""
 
-    def distrust(self) -> None:
+    def revoke(self) -> None:
         """Never called: this Kratos always asks."""
         raise AssertionError
 
@@ -86,13 +86,13 @@ class World:
         self.ledger, self.kratos = MemoryLedger(self.clock), MemoryKratos()
         self.counters = CountersDouble()
         self.buckets = MemoryBuckets(self.clock)
-        self.deps = Deps(
+        self.deps = Dependencies(
             ledger=cast("Any", self.ledger),
             mails=MailLimits(cast("Any", self.buckets), RULES),
             kratos=cast("Any", self.kratos),
             keys=RING,
             rules=RULES,
-            gate=cast("HookProof", OpenGate()),
+            hook_proof=cast("HookProof", OpenGate()),
             schema=cast("Any", OpenSchema()),
             events=Events(self.log.logger, self.counters),
             log=self.log.logger,

@@ -79,7 +79,7 @@ class HookProof:
         """Whether nothing is to be asked of Kratos any more."""
         return self._proved
 
-    def distrust(self) -> None:
+    def revoke(self) -> None:
         """Require a new proof: Kratos was seen to store without asking."""
         self._proved = False
         self._seen_missing = True

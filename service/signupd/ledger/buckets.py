@@ -23,7 +23,7 @@ _MICROS: Final = 1_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class Debit:
     """One mail, as one bucket counts it.
 
     Args:
@@ -39,20 +39,20 @@ class Draw:
 
 
 @dataclass(frozen=True, slots=True)
-class Drawn:
-    """A draw that was made.
+class Debited:
+    """A debit that was made.
 
     Args:
-        draw: As it was asked for.
+        debit: As it was asked for.
         time: When it was made, by the ledger's clock.
     """
 
-    draw: Draw
+    debit: Debit
     time: int
 
 
 class Buckets:
-    """Draws on buckets.
+    """Counts mails in buckets.
 
     Every method raises ``LedgerUnavailable`` if the database does not answer.
 
@@ -63,62 +63,63 @@ class Buckets:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def take(self, draws: Sequence[Draw]) -> list[Drawn]:
-        """Draw on all of the buckets or on none.
+    async def debit_all(self, debits: Sequence[Debit]) -> list[Debited]:
+        """Count a mail in all of the buckets or in none.
 
         Args:
-            draws: One for each bucket.
+            debits: One for each bucket.
 
         Raises:
             SendLimitReached: One has no room; with the time until all would have.
         """
         # Always in the same order, so that two transactions do not wait for each other.
-        ordered = sorted(draws, key=lambda draw: draw.digest)
-        async with self._atomically(draws) as connection:
-            drawn = [taken for one in ordered for taken in await _draw(connection, one)]
-            if len(drawn) < len(draws):
+        ordered = sorted(debits, key=lambda debit: debit.digest)
+        async with self._atomically(debits) as connection:
+            debited = [
+                made for one in ordered for made in await _debit(connection, one)
+            ]
+            if len(debited) < len(debits):
                 waits = [await _wait(connection, one) for one in ordered]
                 raise SendLimitReached(retry_after_seconds=max(waits) / _MICROS)
-        return drawn
+        return debited
 
-    async def draw(self, draws: Sequence[Draw]) -> list[Drawn]:
-        """Draw on those of the buckets that have room."""
-        return [taken for one in draws for taken in await _draw(self._database, one)]
+    async def debit_each(self, debits: Sequence[Debit]) -> list[Debited]:
+        """Count a mail in those of the buckets that have room."""
+        return [made for one in debits for made in await _debit(self._database, one)]
 
-    async def give_back(self, drawn: Sequence[Drawn]) -> None:
-        """Undo draws.
+    async def refund(self, debited: Sequence[Debited]) -> None:
+        """Undo debits, less what has come back by itself since.
 
-        What has come back by itself meanwhile is not given again: else calls that fail,
-        one after the other for hours, would save up for a burst.
+        Otherwise calls that fail one after the other for hours save up for a burst.
         """
-        for one in drawn:
+        for one in debited:
             await self._database.execute(
-                statements.GIVE_BACK,
-                digest=one.draw.digest,
-                refill=one.draw.refill,
+                statements.REFUND,
+                digest=one.debit.digest,
+                refill=one.debit.refill,
                 time=one.time,
             )
 
     def _atomically(
-        self, draws: Sequence[Draw]
+        self, debits: Sequence[Debit]
     ) -> contextlib.AbstractAsyncContextManager[Connection]:
-        """Begin a transaction, unless there is but one draw, which needs none."""
-        if len(draws) > 1:
+        """Begin a transaction, unless there is only one debit."""
+        if len(debits) > 1:
             return self._database.transaction()
         return contextlib.nullcontext(self._database)
 
 
-async def _draw(connection: Connection, draw: Draw) -> list[Drawn]:
+async def _debit(connection: Connection, debit: Debit) -> list[Debited]:
     row = await connection.fetch_one(
-        statements.DRAW, digest=draw.digest, refill=draw.refill, room=draw.room
+        statements.DEBIT, digest=debit.digest, refill=debit.refill, room=debit.room
     )
-    return [] if row is None else [Drawn(draw, row[0])]
+    return [] if row is None else [Debited(debit, row[0])]
 
 
-async def _wait(connection: Connection, draw: Draw) -> int:
+async def _wait(connection: Connection, debit: Debit) -> int:
     """Return in how many microseconds a bucket has room."""
-    row = await connection.fetch_one(statements.FULL_TIME, digest=draw.digest)
+    row = await connection.fetch_one(statements.FULL_TIME, digest=debit.digest)
     if row is None:
         return 0
     full_time, now = row
-    return max(0, int(full_time) - draw.room - int(now))
+    return max(0, int(full_time) - debit.room - int(now))

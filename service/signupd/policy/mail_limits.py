@@ -11,7 +11,7 @@ import ipaddress
 from typing import TYPE_CHECKING, Final
 
 from signupd.errors import LedgerUnavailable, SignupdError
-from signupd.ledger.buckets import Draw, Drawn
+from signupd.ledger.buckets import Debit, Debited
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 _IPV6_PREFIX: Final = 64
 
 # A mail as it is counted; it may turn out not to have gone.
-Counted = list[Drawn]
+Counted = list[Debited]
 
 
 def client_of(keys: KeyRing, client_ip: str) -> str:
@@ -70,34 +70,34 @@ class MailLimits:
         Raises:
             SendLimitReached: Too many mails lately; with the time to wait.
         """
-        draws = self._draws(address_digest, client, refusable=True)
-        counted = await self._buckets.take(draws)
+        debits = self._draws(address_digest, client, refusable=True)
+        counted = await self._buckets.debit_all(debits)
         try:
             yield counted
         except SignupdError:
-            await self.give_back(counted)
+            await self.refund(counted)
             raise
 
     async def further_mail(self, address_digest: bytes, client: str) -> Counted:
         """Count a further mail of a sign-up, without refusing it."""
-        draws = self._draws(address_digest, client, refusable=False)
-        return await self._buckets.draw(draws)
+        debits = self._draws(address_digest, client, refusable=False)
+        return await self._buckets.debit_each(debits)
 
-    async def give_back(self, counted: Counted) -> None:
+    async def refund(self, counted: Counted) -> None:
         """Give back a mail that was certainly not sent.
 
         Without the ledger the mail stays counted, which is the safe side.
         """
         with contextlib.suppress(LedgerUnavailable):
-            await self._buckets.give_back(counted)
+            await self._buckets.refund(counted)
 
     def _draws(
         self, address_digest: bytes, client: str, *, refusable: bool
-    ) -> list[Draw]:
+    ) -> list[Debit]:
         limits = [(address_digest, self._rules.per_address)]
         if client:
             limits.append((bytes.fromhex(client), self._rules.per_client))
         return [
-            Draw(digest, limit.refill, limit.room if refusable else limit.room_in_debt)
+            Debit(digest, limit.refill, limit.room if refusable else limit.room_in_debt)
             for digest, limit in limits
         ]

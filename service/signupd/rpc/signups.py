@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
     from signupd.rpc.callers import Callers
     from signupd.rpc.interceptor import Context
-    from signupd.signup.deps import Answer, Deps
+    from signupd.signup.deps import Dependencies, StepResult
     from signupd.work import Work
 
-    Job = Callable[[], Coroutine[Any, Any, Answer]]
+    Job = Callable[[], Coroutine[Any, Any, StepResult]]
 
 M = TypeVar("M", bound="Message")
 
@@ -48,7 +48,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         callers: Identifies callers: request ids, and calls to join, belong to one.
     """
 
-    def __init__(self, deps: Deps, work: Work, callers: Callers) -> None:
+    def __init__(self, deps: Dependencies, work: Work, callers: Callers) -> None:
         self._deps = deps
         self._work = work
         self._callers = callers

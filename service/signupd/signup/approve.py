@@ -9,7 +9,7 @@ from signupd.signup.sealed import address_digest, flow_digest
 
 if TYPE_CHECKING:
     from signupd.ledger.ledger import Approval
-    from signupd.signup.deps import Deps
+    from signupd.signup.deps import Dependencies
 
 
 class Refusal(enum.Enum):
@@ -19,7 +19,7 @@ class Refusal(enum.Enum):
     NOT_NOW = enum.auto()  # one did, but its lease is over
 
 
-async def approve(deps: Deps, flow_id: str, address: str) -> Approval | Refusal:
+async def approve(deps: Dependencies, flow_id: str, address: str) -> Approval | Refusal:
     """Approve an account if a live lease of a sign-up asks for exactly this one.
 
     Args:

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 from signupd.errors import StepMismatch
 from signupd.ledger.record import State
 from signupd.signup import transitions
-from signupd.signup.deps import Answer
+from signupd.signup.deps import StepResult
 from signupd.signup.events import Event
 from signupd.signup.preconditions import check_open, open_signup
 
 if TYPE_CHECKING:
-    from signupd.signup.deps import Deps
+    from signupd.signup.deps import Dependencies
 
 
-async def cancel_signup(deps: Deps, token: str) -> Answer:
+async def cancel_signup(deps: Dependencies, token: str) -> StepResult:
     """End a sign-up that is under way.
 
     Args:
@@ -29,11 +29,11 @@ async def cancel_signup(deps: Deps, token: str) -> Answer:
     found, _ = await open_signup(deps, token)
     record, now = found.record, found.now
     if record.state is State.CANCELLED:
-        return Answer("", deps.view(record, now))
+        return StepResult("", deps.view(record, now))
     check_open(found)
     if record.state.final:
         raise StepMismatch
     changes = transitions.cancelled(now)
     record = await deps.ledger.change(record, unapproved=True, **changes)
     deps.events.note(Event.CANCELLED, record.signup_id, record.caller)
-    return Answer("", deps.view(record))
+    return StepResult("", deps.view(record))

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Deps:
+class Dependencies:
     """Ledger, Kratos, keys and rules, as every step uses them."""
 
     ledger: Ledger
@@ -32,7 +32,7 @@ class Deps:
     kratos: Kratos
     keys: KeyRing
     rules: Rules
-    gate: HookProof
+    hook_proof: HookProof
     schema: SchemaRules
     events: Events
     log: structlog.typing.FilteringBoundLogger
@@ -57,7 +57,7 @@ class Deps:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StepResult:
     """What a step answers: the token to go on with (empty when final), and the view."""
 
     token: str = field(repr=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.ledger.record import State
 from signupd.policy.rules import SECOND
-from signupd.signup.deps import Answer
+from signupd.signup.deps import StepResult
 from signupd.signup.preconditions import open_signup
 from signupd.signup.sealed import open_contents
 from signupd.signup.transitions import state_shown
@@ -16,13 +16,13 @@ from signupd.signup.transitions import state_shown
 if TYPE_CHECKING:
     from signupd.kratos.outcomes import Delivery
     from signupd.ledger.record import Record
-    from signupd.signup.deps import Deps
+    from signupd.signup.deps import Dependencies
 
 # The clocks of Kratos' database and of the ledger may differ a little.
 CLOCK_SKEW: Final = timedelta(seconds=5)
 
 
-async def get_signup(deps: Deps, token: str) -> Answer:
+async def get_signup(deps: Dependencies, token: str) -> StepResult:
     """Return the state of a sign-up.
 
     Args:
@@ -44,11 +44,11 @@ async def get_signup(deps: Deps, token: str) -> Answer:
         delivery = await _delivery(deps, record)
     view = deps.view(record, now, delivery)
     if view.state.final:
-        return Answer("", view)
-    return Answer(deps.keys.seal_token(record.signup_id, step), view)
+        return StepResult("", view)
+    return StepResult(deps.keys.seal_token(record.signup_id, step), view)
 
 
-async def _delivery(deps: Deps, record: Record) -> Delivery | None:
+async def _delivery(deps: Dependencies, record: Record) -> Delivery | None:
     """Ask the courier; if it cannot say, the answer is given without it."""
     address = open_contents(deps.keys, record).address
     sent = datetime.fromtimestamp(record.send_time / SECOND, UTC)

@@ -21,10 +21,12 @@ if TYPE_CHECKING:
 
     from signupd.kratos.identity import Identity
     from signupd.ledger.record import Record
-    from signupd.signup.deps import Deps
+    from signupd.signup.deps import Dependencies
 
 
-async def conclude_code(deps: Deps, record: Record, account: Identity | None) -> Record:
+async def conclude_code(
+    deps: Dependencies, record: Record, account: Identity | None
+) -> Record:
     """Write down that the mailbox is proved: is there an account at the address?"""
     now = deps.ledger.now()
     if account is not None:
@@ -34,7 +36,9 @@ async def conclude_code(deps: Deps, record: Record, account: Identity | None) ->
     return await _move(deps, record, changes, Event.VERIFIED)
 
 
-async def conclude_password(deps: Deps, record: Record, account: Identity) -> Record:
+async def conclude_password(
+    deps: Dependencies, record: Record, account: Identity
+) -> Record:
     """Write down whether the account at the address is this sign-up's."""
     now = deps.ledger.now()
     if account.mark is None or not made_by(record, account):
@@ -46,7 +50,7 @@ async def conclude_password(deps: Deps, record: Record, account: Identity) -> Re
 
 
 async def _move(
-    deps: Deps, record: Record, changes: transitions.Changes, event: Event
+    deps: Dependencies, record: Record, changes: transitions.Changes, event: Event
 ) -> Record:
     """Change a row's state, and note the event once that is committed."""
     moved = await deps.ledger.change(record, **changes)
@@ -54,7 +58,9 @@ async def _move(
     return moved
 
 
-async def conclude_resend(deps: Deps, record: Record, contents: Contents) -> Record:
+async def conclude_resend(
+    deps: Dependencies, record: Record, contents: Contents
+) -> Record:
     """Write down that a further mail was sent: from now on its code counts."""
     contents = replace(contents, flow_id=contents.pending_flow_id, pending_flow_id="")
     sealed = seal_contents(deps.keys, record.signup_id, contents)
@@ -62,7 +68,7 @@ async def conclude_resend(deps: Deps, record: Record, contents: Contents) -> Rec
     return await deps.ledger.change(record, **changes)
 
 
-async def mail_was_sent(deps: Deps, flow_id: str) -> bool:
+async def mail_was_sent(deps: Dependencies, flow_id: str) -> bool:
     """Ask a flow, after a lost answer, whether its mail was sent."""
     try:
         state = await deps.kratos.public.flow_state(flow_id)
@@ -71,7 +77,9 @@ async def mail_was_sent(deps: Deps, flow_id: str) -> bool:
     return state is FlowState.SENT_EMAIL
 
 
-async def delete_unapproved(deps: Deps, record: Record, identity_id: uuid.UUID) -> None:
+async def delete_unapproved(
+    deps: Dependencies, record: Record, identity_id: uuid.UUID
+) -> None:
     """Delete an identity that Kratos stored without our approval.
 
     Only an identity that an answer to our own POST named may be deleted. If Kratos does
@@ -85,7 +93,7 @@ async def delete_unapproved(deps: Deps, record: Record, identity_id: uuid.UUID) 
 
 
 async def note_stored_identity(
-    deps: Deps, record: Record, identity_id: uuid.UUID
+    deps: Dependencies, record: Record, identity_id: uuid.UUID
 ) -> None:
     """Note an identity that Kratos stored, and leave the row to recovery."""
     noted = replace(open_contents(deps.keys, record), stored_id=str(identity_id))

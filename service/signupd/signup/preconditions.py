@@ -10,12 +10,12 @@ from signupd.signup import transitions
 from signupd.signup.recovery import settle
 
 if TYPE_CHECKING:
-    from signupd.ledger.ledger import Found
+    from signupd.ledger.ledger import Snapshot
     from signupd.sealing import Step
-    from signupd.signup.deps import Deps
+    from signupd.signup.deps import Dependencies
 
 
-async def open_signup(deps: Deps, token: str) -> tuple[Found, Step]:
+async def open_signup(deps: Dependencies, token: str) -> tuple[Snapshot, Step]:
     """Read the sign-up of a token, settled, and the step that the token proves.
 
     Raises:
@@ -31,7 +31,7 @@ async def open_signup(deps: Deps, token: str) -> tuple[Found, Step]:
     return await settle(deps, found), step
 
 
-def check_open(found: Found) -> None:
+def check_open(found: Snapshot) -> None:
     """Refuse a step if the sign-up has expired, was cancelled, or is being worked on.
 
     Raises:
@@ -43,11 +43,11 @@ def check_open(found: Found) -> None:
         raise SignupExpired
     if shown is State.CANCELLED:
         raise SignupCancelled
-    if transitions.at_work(record, now):
+    if transitions.is_busy(record, now):
         raise SignupBusy
 
 
-def check_not_expired(deps: Deps, record: Record) -> int:
+def check_not_expired(deps: Dependencies, record: Record) -> int:
     """Return the time at which a lease is granted, which decides about expiry.
 
     Raises:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 
 from signupd.errors import SignupBusy
 from signupd.kratos.outcomes import FlowState
-from signupd.ledger.ledger import Found
+from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record
 from signupd.signup import transitions
 from signupd.signup.outcomes import (
@@ -23,10 +23,10 @@ from signupd.signup.outcomes import (
 from signupd.signup.sealed import open_contents, seal_contents
 
 if TYPE_CHECKING:
-    from signupd.signup.deps import Deps
+    from signupd.signup.deps import Dependencies
 
 
-async def settle(deps: Deps, found: Found) -> Found:
+async def settle(deps: Dependencies, found: Snapshot) -> Snapshot:
     """Move a row on if its lease ran out, by what Kratos says.
 
     Raises:
@@ -34,7 +34,7 @@ async def settle(deps: Deps, found: Found) -> Found:
         SignupBusy: Another call moved the row meanwhile.
     """
     record, now = found.record, found.now
-    if not transitions.abandoned(record, now):
+    if not transitions.needs_recovery(record, now):
         return found
     try:
         settled = await _delete_noted_identity(deps, record)
@@ -43,17 +43,17 @@ async def settle(deps: Deps, found: Found) -> Found:
     except SignupBusy:
         # The sweeper or another call was faster; its result holds here too.
         moved = await deps.ledger.find(record.signup_id)
-        if moved is None or transitions.abandoned(moved.record, moved.now):
+        if moved is None or transitions.needs_recovery(moved.record, moved.now):
             raise
         return moved
     if settled is not record:
         deps.log.warning(
             "settled", signup_id=str(record.signup_id), state=settled.state.value
         )
-    return Found(settled, deps.ledger.now())
+    return Snapshot(settled, deps.ledger.now())
 
 
-async def _delete_noted_identity(deps: Deps, record: Record) -> Record | None:
+async def _delete_noted_identity(deps: Dependencies, record: Record) -> Record | None:
     """Delete the identity that a row notes; None if there is nothing to delete."""
     contents = open_contents(deps.keys, record)
     if not contents.stored_id:
@@ -71,7 +71,7 @@ async def _delete_noted_identity(deps: Deps, record: Record) -> Record | None:
     return await deps.ledger.change(record, **changes)
 
 
-async def _settle_code(deps: Deps, record: Record) -> Record:
+async def _settle_code(deps: Dependencies, record: Record) -> Record:
     contents = open_contents(deps.keys, record)
     state = await deps.kratos.public.flow_state(contents.flow_id)
     if state is FlowState.PASSED_CHALLENGE:
@@ -80,18 +80,18 @@ async def _settle_code(deps: Deps, record: Record) -> Record:
     return await deps.ledger.change(record, **transitions.lease_ended())
 
 
-async def _settle_password(deps: Deps, record: Record) -> Record:
+async def _settle_password(deps: Dependencies, record: Record) -> Record:
     contents = open_contents(deps.keys, record)
     account = await deps.kratos.admin.find_identity(contents.address)
     if account is not None:
         return await conclude_password(deps, record, account)
-    if transitions.at_work(record, deps.ledger.now()):
+    if transitions.is_busy(record, deps.ledger.now()):
         return record  # our hook approved, so Kratos may be about to store it
     changes = transitions.lease_ended()
     return await deps.ledger.change(record, unapproved=True, **changes)
 
 
-async def _settle_mail(deps: Deps, record: Record) -> Record:
+async def _settle_mail(deps: Dependencies, record: Record) -> Record:
     """Find out whether a resend was sent; StartSignup settles a first mail itself."""
     contents = open_contents(deps.keys, record)
     state = await deps.kratos.public.flow_state(contents.pending_flow_id)

@@ -20,7 +20,7 @@ from signupd.ledger.record import Record, State
 from signupd.policy.rules import SECOND
 from signupd.sealing import Step
 from signupd.signup import transitions
-from signupd.signup.deps import Answer
+from signupd.signup.deps import StepResult
 from signupd.signup.outcomes import conclude_resend, mail_was_sent
 from signupd.signup.preconditions import check_not_expired, check_open, open_signup
 from signupd.signup.sealed import Contents, open_contents, seal_contents
@@ -28,11 +28,13 @@ from signupd.signup.sealed import Contents, open_contents, seal_contents
 if TYPE_CHECKING:
     import uuid
 
-    from signupd.ledger.ledger import Found
-    from signupd.signup.deps import Deps
+    from signupd.ledger.ledger import Snapshot
+    from signupd.signup.deps import Dependencies
 
 
-async def resend_code(deps: Deps, token: str, request_id: uuid.UUID | None) -> Answer:
+async def resend_code(
+    deps: Dependencies, token: str, request_id: uuid.UUID | None
+) -> StepResult:
     """Mail another code; the one before stops working.
 
     Args:
@@ -59,7 +61,7 @@ async def resend_code(deps: Deps, token: str, request_id: uuid.UUID | None) -> A
     return await _send(deps, found.record, record, contents)
 
 
-def _refuse(deps: Deps, found: Found) -> None:
+def _refuse(deps: Dependencies, found: Snapshot) -> None:
     """Refuse a mail that is not due."""
     record, rules = found.record, deps.rules
     if record.state is not State.CODE_REQUIRED:
@@ -74,7 +76,10 @@ def _refuse(deps: Deps, found: Found) -> None:
 
 
 async def _grant(
-    deps: Deps, found: Found, contents: Contents, request_id: uuid.UUID | None
+    deps: Dependencies,
+    found: Snapshot,
+    contents: Contents,
+    request_id: uuid.UUID | None,
 ) -> tuple[Record, Contents]:
     """Open a flow and note it in the row, before anything is sent by it."""
     asked = "" if request_id is None else str(request_id)
@@ -90,15 +95,15 @@ async def _grant(
 
 
 async def _send(
-    deps: Deps, before: Record, record: Record, contents: Contents
-) -> Answer:
+    deps: Dependencies, before: Record, record: Record, contents: Contents
+) -> StepResult:
     """Send the mail under the row's lease, and write down what came of it."""
     flow_id = contents.pending_flow_id
     counted = await deps.mails.further_mail(record.address_digest, contents.client)
     try:
         await deps.kratos.public.send_code(flow_id, contents.traits, contents.locale)
     except (TraitsInvalid, KratosUnreached, KratosFlowGone) as error:
-        await deps.mails.give_back(counted)
+        await deps.mails.refund(counted)
         await deps.ledger.change(record, **transitions.resend_uncounted(before))
         if isinstance(error, TraitsInvalid):
             raise KratosIncompatible(
@@ -118,5 +123,7 @@ async def _send(
     return _answer(deps, record)
 
 
-def _answer(deps: Deps, record: Record) -> Answer:
-    return Answer(deps.keys.seal_token(record.signup_id, Step.CODE), deps.view(record))
+def _answer(deps: Dependencies, record: Record) -> StepResult:
+    return StepResult(
+        deps.keys.seal_token(record.signup_id, Step.CODE), deps.view(record)
+    )

@@ -23,7 +23,7 @@ from signupd.policy.password import check_password, violations
 from signupd.policy.rules import PASSWORDS_KEPT
 from signupd.sealing import Step
 from signupd.signup import transitions
-from signupd.signup.deps import Answer
+from signupd.signup.deps import StepResult
 from signupd.signup.outcomes import (
     conclude_password,
     delete_unapproved,
@@ -44,8 +44,8 @@ if TYPE_CHECKING:
     import uuid
 
     from signupd.kratos.identity import Identity
-    from signupd.ledger.ledger import Found
-    from signupd.signup.deps import Deps
+    from signupd.ledger.ledger import Snapshot
+    from signupd.signup.deps import Dependencies
 
 FOREIGN_HOOK: Final = (
     "Kratos asked another server about a password: do all servers behind the hook's "
@@ -67,7 +67,7 @@ class Attempt:
     contents: Contents
 
 
-async def set_password(deps: Deps, token: str, password: str) -> Answer:
+async def set_password(deps: Dependencies, token: str, password: str) -> StepResult:
     """Make the account with this password.
 
     Args:
@@ -102,20 +102,22 @@ async def set_password(deps: Deps, token: str, password: str) -> Answer:
     return await _submit(deps, attempt, flow_id, password)
 
 
-def _repeat(deps: Deps, found: Found, password: str) -> Answer:
+def _repeat(deps: Dependencies, found: Snapshot, password: str) -> StepResult:
     """Answer a repeat: did this password make the account?"""
     record, view = found.record, deps.view(found.record, found.now)
     if record.state is State.ALREADY_REGISTERED:
-        return Answer("", view)
+        return StepResult("", view)
     old = found.now - record.state_time >= PASSWORDS_KEPT
     if record.state is not State.COMPLETED or old or record.sealed_passwords is None:
         raise StepMismatch
     if not knows_password(deps.keys, record, password):
         raise PasswordAlreadySet
-    return Answer("", view)
+    return StepResult("", view)
 
 
-async def _grant(deps: Deps, record: Record, flow_id: str, password: str) -> Record:
+async def _grant(
+    deps: Dependencies, record: Record, flow_id: str, password: str
+) -> Record:
     # The attempt's number is the epoch that the grant makes: never used twice.
     attempt = record.epoch + 1
     changes = transitions.setting(
@@ -128,7 +130,9 @@ async def _grant(deps: Deps, record: Record, flow_id: str, password: str) -> Rec
     return await deps.ledger.change(record, unapproved=True, **changes)
 
 
-async def _submit(deps: Deps, attempt: Attempt, flow_id: str, password: str) -> Answer:
+async def _submit(
+    deps: Dependencies, attempt: Attempt, flow_id: str, password: str
+) -> StepResult:
     """Post the password under the row's lease, and write down what came of it."""
     traits = attempt.contents.traits
     try:
@@ -158,13 +162,15 @@ async def _submit(deps: Deps, attempt: Attempt, flow_id: str, password: str) -> 
             return await _look(deps, attempt, fault)
 
 
-async def _give_back(deps: Deps, attempt: Attempt) -> None:
+async def _give_back(deps: Dependencies, attempt: Attempt) -> None:
     """End a lease under which Kratos stored nothing; the attempt is not counted."""
     changes = transitions.password_uncounted(attempt.before)
     await deps.ledger.change(attempt.record, **changes)
 
 
-async def _created(deps: Deps, attempt: Attempt, result: PasswordResult) -> Answer:
+async def _created(
+    deps: Dependencies, attempt: Attempt, result: PasswordResult
+) -> StepResult:
     """Finish if the stored account is the one we approved, else delete it."""
     stored = result.identity_id
     if stored is None:
@@ -176,7 +182,7 @@ async def _created(deps: Deps, attempt: Attempt, result: PasswordResult) -> Answ
         raise
     if account is not None and account.id == stored and _complete(attempt, account):
         return await _finish(deps, attempt.record, account)
-    deps.gate.distrust()
+    deps.hook_proof.revoke()
     await delete_unapproved(deps, attempt.record, stored)
     await _give_back(deps, attempt)
     raise KratosIncompatible(FAULTS[result.answer])
@@ -195,7 +201,9 @@ def _made_now(attempt: Attempt, account: Identity) -> bool:
     return ours and mark is not None and mark.attempt == attempt.record.epoch
 
 
-async def _look(deps: Deps, attempt: Attempt, trouble: SignupdError) -> Answer:
+async def _look(
+    deps: Dependencies, attempt: Attempt, trouble: SignupdError
+) -> StepResult:
     """Look the address up, because it is not known what Kratos did.
 
     If there is no account and our hook approved nothing under this lease, Kratos cannot
@@ -215,7 +223,7 @@ async def _look(deps: Deps, attempt: Attempt, trouble: SignupdError) -> Answer:
     raise trouble
 
 
-async def _look_up(deps: Deps, attempt: Attempt) -> Identity | None:
+async def _look_up(deps: Dependencies, attempt: Attempt) -> Identity | None:
     """Look the address up; leave the row to recovery if Kratos cannot say."""
     try:
         return await deps.kratos.admin.find_identity(attempt.contents.address)
@@ -224,14 +232,14 @@ async def _look_up(deps: Deps, attempt: Attempt) -> Identity | None:
         raise
 
 
-async def _finish(deps: Deps, record: Record, account: Identity) -> Answer:
+async def _finish(deps: Dependencies, record: Record, account: Identity) -> StepResult:
     record = await conclude_password(deps, record, account)
     if record.state is State.COMPLETED:
         await _end_sessions(deps, account.id)
-    return Answer("", deps.view(record))
+    return StepResult("", deps.view(record))
 
 
-async def _end_sessions(deps: Deps, identity_id: uuid.UUID) -> None:
+async def _end_sessions(deps: Dependencies, identity_id: uuid.UUID) -> None:
     """End the session that Kratos stores with the account; its token is unused."""
     try:
         await deps.kratos.admin.end_sessions(identity_id)

@@ -25,7 +25,7 @@ from signupd.policy.rules import SECOND
 from signupd.policy.traits import identity_traits
 from signupd.sealing import SealBroken, Step, digests_equal
 from signupd.signup import transitions
-from signupd.signup.deps import Answer
+from signupd.signup.deps import StepResult
 from signupd.signup.events import Event
 from signupd.signup.outcomes import mail_was_sent
 from signupd.signup.recovery import settle
@@ -40,8 +40,8 @@ from signupd.signup.sealed import (
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from signupd.ledger.ledger import Found
-    from signupd.signup.deps import Deps
+    from signupd.ledger.ledger import Snapshot
+    from signupd.signup.deps import Dependencies
 
 
 # One more if a crash left open whether the first one was sent.
@@ -73,7 +73,7 @@ class StartRequest:
         return f"StartRequest(request_id={self.request_id})"
 
 
-async def start_signup(deps: Deps, request: StartRequest) -> Answer:
+async def start_signup(deps: Dependencies, request: StartRequest) -> StepResult:
     """Begin a sign-up: Kratos mails a code to the address.
 
     Raises:
@@ -94,13 +94,13 @@ async def start_signup(deps: Deps, request: StartRequest) -> Answer:
 
 
 async def _begin(
-    deps: Deps, request: StartRequest, address: Address, traits: dict[str, Any]
-) -> Answer:
+    deps: Dependencies, request: StartRequest, address: Address, traits: dict[str, Any]
+) -> StepResult:
     """Count the mail before the first call to Kratos, insert the row, and send."""
     digest = address_digest(deps.keys, address.text)
     client = client_of(deps.keys, request.client_ip)
     async with deps.mails.first_mail(digest, client) as counted:
-        await deps.gate.prove(traits)
+        await deps.hook_proof.prove(traits)
         flow_id = await deps.kratos.public.open_registration()
         contents = Contents(
             address.text, traits, request.locale, flow_id, client=client
@@ -110,7 +110,9 @@ async def _begin(
     return await _send(deps, record, contents, counted)
 
 
-async def _known(deps: Deps, request: StartRequest, address: Address) -> Answer | None:
+async def _known(
+    deps: Dependencies, request: StartRequest, address: Address
+) -> StepResult | None:
     """Answer a repeat by the result of the first call; None if it is not a repeat."""
     if request.request_id is None:
         return None
@@ -128,21 +130,21 @@ async def _known(deps: Deps, request: StartRequest, address: Address) -> Answer 
         raise RequestIdReused from error  # only a new id can begin anew
 
 
-async def _outcome(deps: Deps, found: Found) -> Answer | None:
+async def _outcome(deps: Dependencies, found: Snapshot) -> StepResult | None:
     """Answer by the result of a call, or carry it on; None if it has expired."""
     record = found.record
     if record.state is not State.STARTING:
         found = await settle(deps, found)
         return _answer(deps, found.record, found.now)
-    if transitions.at_work(record, found.now):
+    if transitions.is_busy(record, found.now):
         raise SignupBusy
-    if transitions.expired(record, found.now):
+    if transitions.is_expired(record, found.now):
         await deps.ledger.remove(record)
         return None
     return await _resume(deps, found)
 
 
-async def _resume(deps: Deps, found: Found) -> Answer:
+async def _resume(deps: Dependencies, found: Snapshot) -> StepResult:
     """Carry on after a call that died, or lost Kratos' answer to the mail."""
     record, contents = found.record, open_contents(deps.keys, found.record)
     if await deps.kratos.public.flow_state(contents.flow_id) is FlowState.SENT_EMAIL:
@@ -164,15 +166,15 @@ async def _resume(deps: Deps, found: Found) -> Answer:
 
 
 async def _send(
-    deps: Deps, record: Record, contents: Contents, counted: Counted
-) -> Answer:
+    deps: Dependencies, record: Record, contents: Contents, counted: Counted
+) -> StepResult:
     """Send the mail under the row's lease, and write down what came of it."""
     try:
         await deps.kratos.public.send_code(
             contents.flow_id, contents.traits, contents.locale
         )
     except (TraitsInvalid, KratosUnreached, KratosFlowGone):
-        await deps.mails.give_back(counted)  # no mail was sent
+        await deps.mails.refund(counted)  # no mail was sent
         await _take_back(deps, record, record.sends - 1)
         raise
     except KratosIncompatible:
@@ -186,7 +188,7 @@ async def _send(
     return await _sent(deps, record, contents)
 
 
-async def _take_back(deps: Deps, record: Record, sends: int) -> None:
+async def _take_back(deps: Dependencies, record: Record, sends: int) -> None:
     """End the lease of a first mail: remove the row, or restore it."""
     if record.sends == 1:
         await deps.ledger.remove(record)
@@ -195,7 +197,7 @@ async def _take_back(deps: Deps, record: Record, sends: int) -> None:
     await deps.ledger.change(record, **changes)
 
 
-async def _sent(deps: Deps, record: Record, contents: Contents) -> Answer:
+async def _sent(deps: Dependencies, record: Record, contents: Contents) -> StepResult:
     now = deps.ledger.now()
     changes = transitions.code_sent(now, deps.rules)
     record = await deps.ledger.change(record, **changes)
@@ -204,15 +206,15 @@ async def _sent(deps: Deps, record: Record, contents: Contents) -> Answer:
 
 
 def _answer(
-    deps: Deps, record: Record, now: int, address: Address | None = None
-) -> Answer:
+    deps: Dependencies, record: Record, now: int, address: Address | None = None
+) -> StepResult:
     view = deps.view(record, now, address=address)
     token = "" if view.state.final else deps.keys.seal_token(view.signup_id, Step.CODE)
-    return Answer(token, view)
+    return StepResult(token, view)
 
 
 def _new_record(
-    deps: Deps,
+    deps: Dependencies,
     request: StartRequest,
     address: Address,
     contents: Contents,
@@ -249,7 +251,7 @@ def _new_record(
 
 
 def _request_digest(
-    deps: Deps, request: StartRequest, address: Address
+    deps: Dependencies, request: StartRequest, address: Address
 ) -> bytes | None:
     if request.request_id is None:
         return None

@@ -34,7 +34,7 @@ _FREE: Changes = {"lease": Lease.NONE, "lease_until": 0, "approved_until": 0}
 _FORGOTTEN: Changes = {"sealed": None, "password_flow_digest": None}
 
 
-def at_work(record: Record, now: int) -> bool:
+def is_busy(record: Record, now: int) -> bool:
     """Return whether a live holder is at work, or an account may still be stored."""
     return record.lease is not Lease.NONE and now < busy_until(record)
 
@@ -44,7 +44,7 @@ def busy_until(record: Record) -> int:
     return max(record.lease_until, record.approved_until)
 
 
-def abandoned(record: Record, now: int) -> bool:
+def needs_recovery(record: Record, now: int) -> bool:
     """Return whether a holder died, or gave up, and left the row to recovery.
 
     An approval may still stand. Until it has run out, an account that is found settles
@@ -53,10 +53,10 @@ def abandoned(record: Record, now: int) -> bool:
     return record.lease is not Lease.NONE and now >= record.lease_until
 
 
-def expired(record: Record, now: int) -> bool:
+def is_expired(record: Record, now: int) -> bool:
     """Return whether the present step has expired. Work begun in time may end."""
     late = now >= record.expire_time and not record.state.final
-    return late and not at_work(record, now)
+    return late and not is_busy(record, now)
 
 
 def state_shown(record: Record, now: int) -> State:
@@ -64,7 +64,7 @@ def state_shown(record: Record, now: int) -> State:
 
     A row that a dead call left is an exception, because Kratos has to be asked first.
     """
-    late = expired(record, now) and record.lease is Lease.NONE
+    late = is_expired(record, now) and record.lease is Lease.NONE
     return State.EXPIRED if late else record.state
 
 

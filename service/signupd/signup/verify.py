@@ -19,7 +19,7 @@ from signupd.kratos.outcomes import CodeAnswer, CodeResult, FlowState
 from signupd.ledger.record import Record, State
 from signupd.sealing import Step, digests_equal
 from signupd.signup import transitions
-from signupd.signup.deps import Answer
+from signupd.signup.deps import StepResult
 from signupd.signup.outcomes import conclude_code, delete_unapproved
 from signupd.signup.preconditions import check_not_expired, check_open, open_signup
 from signupd.signup.sealed import (
@@ -31,7 +31,7 @@ from signupd.signup.sealed import (
 )
 
 if TYPE_CHECKING:
-    from signupd.signup.deps import Deps
+    from signupd.signup.deps import Dependencies
 
 MISSING_HOOK = (
     "Kratos stored an account at the code without asking: "
@@ -62,7 +62,7 @@ class Attempt:
     code: str = field(repr=False)
 
 
-async def verify_code(deps: Deps, token: str, code: str) -> Answer:
+async def verify_code(deps: Dependencies, token: str, code: str) -> StepResult:
     """Check the code that the person read in the mail.
 
     Args:
@@ -92,7 +92,7 @@ async def verify_code(deps: Deps, token: str, code: str) -> Answer:
     return await _not_proved(deps, attempt, answer)
 
 
-async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
+async def _repeat(deps: Dependencies, record: Record, code: str) -> StepResult:
     """Answer the code that proved the mailbox as before; count any other code."""
     if record.code_repeats >= deps.rules.code_attempts:
         raise CodeAttemptsExhausted
@@ -107,7 +107,9 @@ async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
     return _proved_answer(deps, record)
 
 
-def _permitted(deps: Deps, record: Record, contents: Contents, code: str) -> bytes:
+def _permitted(
+    deps: Dependencies, record: Record, contents: Contents, code: str
+) -> bytes:
     """Return the digest of a code that may be sent to Kratos.
 
     Raises:
@@ -124,7 +126,7 @@ def _permitted(deps: Deps, record: Record, contents: Contents, code: str) -> byt
     return digest
 
 
-async def _count(deps: Deps, record: Record, code: str) -> Attempt:
+async def _count(deps: Dependencies, record: Record, code: str) -> Attempt:
     """Count the attempt and take the lease, before Kratos sees the code."""
     contents = open_contents(deps.keys, record)
     digest = _permitted(deps, record, contents, code)
@@ -134,7 +136,7 @@ async def _count(deps: Deps, record: Record, code: str) -> Attempt:
     return Attempt(record, leased, contents, code)
 
 
-async def _ask_kratos(deps: Deps, attempt: Attempt) -> CodeAnswer:
+async def _ask_kratos(deps: Dependencies, attempt: Attempt) -> CodeAnswer:
     """Post the code under the row's lease, until Kratos has said what it was."""
     result = await _submit(deps, attempt)
     contents, record = attempt.contents, attempt.record
@@ -154,7 +156,7 @@ async def _ask_kratos(deps: Deps, attempt: Attempt) -> CodeAnswer:
     return result.answer
 
 
-async def _submit(deps: Deps, attempt: Attempt) -> CodeResult | None:
+async def _submit(deps: Dependencies, attempt: Attempt) -> CodeResult | None:
     """Post the code; None if the answer was lost.
 
     An attempt that never reached Kratos is given back.
@@ -176,14 +178,16 @@ async def _submit(deps: Deps, attempt: Attempt) -> CodeResult | None:
         raise
 
 
-async def _unclear(deps: Deps, contents: Contents) -> CodeAnswer:
+async def _unclear(deps: Dependencies, contents: Contents) -> CodeAnswer:
     if not await _passed(deps, contents):
         raise KratosIncompatible(DEAD_HOOK)
     deps.log.error("code_hook_dead", why=DEAD_HOOK)
     return CodeAnswer.PROVED
 
 
-async def _after_lost_answer(deps: Deps, contents: Contents, code: str) -> CodeResult:
+async def _after_lost_answer(
+    deps: Dependencies, contents: Contents, code: str
+) -> CodeResult:
     """Ask the flow; if it does not say, the same code once more will tell."""
     if await _passed(deps, contents):
         return CodeResult(CodeAnswer.PROVED)
@@ -195,12 +199,12 @@ async def _after_lost_answer(deps: Deps, contents: Contents, code: str) -> CodeR
     return result
 
 
-async def _passed(deps: Deps, contents: Contents) -> bool:
+async def _passed(deps: Dependencies, contents: Contents) -> bool:
     state = await deps.kratos.public.flow_state(contents.flow_id)
     return state is FlowState.PASSED_CHALLENGE
 
 
-async def _proved(deps: Deps, attempt: Attempt) -> Answer:
+async def _proved(deps: Dependencies, attempt: Attempt) -> StepResult:
     """Look the address up, which is not done before the proof."""
     record = attempt.record
     try:
@@ -212,7 +216,9 @@ async def _proved(deps: Deps, attempt: Attempt) -> Answer:
     return _proved_answer(deps, record)
 
 
-async def _not_proved(deps: Deps, attempt: Attempt, answer: CodeAnswer) -> NoReturn:
+async def _not_proved(
+    deps: Dependencies, attempt: Attempt, answer: CodeAnswer
+) -> NoReturn:
     record = attempt.record
     if answer is CodeAnswer.INCORRECT:
         deps.events.wrong_code()
@@ -227,8 +233,8 @@ async def _not_proved(deps: Deps, attempt: Attempt, answer: CodeAnswer) -> NoRet
     raise CodeExpired
 
 
-def _proved_answer(deps: Deps, record: Record) -> Answer:
+def _proved_answer(deps: Dependencies, record: Record) -> StepResult:
     view = deps.view(record)
     if view.state is State.PASSWORD_REQUIRED:
-        return Answer(deps.keys.seal_token(record.signup_id, Step.PASSWORD), view)
-    return Answer("", view)
+        return StepResult(deps.keys.seal_token(record.signup_id, Step.PASSWORD), view)
+    return StepResult("", view)
