@@ -83,17 +83,6 @@ async def rows(database: Database) -> dict[bytes, int]:
     return dict(await database.fetch_all("SELECT digest, full_time FROM send_buckets"))
 
 
-async def test_take(buckets: Buckets) -> None:
-    """So many at once; then the time to wait is told, however often one asks."""
-    outcomes = [await taken(buckets, on(b"a")) for _ in range(8)]
-    other = await taken(buckets, on(b"b"))
-
-    assert [None] * 5 == outcomes[:5]
-    for wait in outcomes[5:]:
-        assert wait == pytest.approx(30 * 60, abs=SLACK_SECONDS)
-    assert other is None
-
-
 async def test_take_both(databases: list[Database], buckets: Buckets) -> None:
     """Where the one has no room the other is left as it was, in either order."""
     for _ in range(5):
@@ -106,36 +95,6 @@ async def test_take_both(databases: list[Database], buckets: Buckets) -> None:
 
     assert [pytest.approx(30 * 60, abs=SLACK_SECONDS)] * 2 == waits
     assert before == await rows(databases[0])
-
-
-async def test_take_both_with_room(databases: list[Database], buckets: Buckets) -> None:
-    """Each of the two gives by its own figures."""
-    for _ in range(2):
-        assert None is await taken(buckets, on(b"a"), on(b"b", OTHER_LIMIT))
-
-    kept = await rows(databases[0])
-    apart = kept[b"a"] - kept[b"b"]
-    assert apart == pytest.approx(2 * 29 * MINUTE, abs=SECOND)
-
-
-async def test_wait_of_the_later(buckets: Buckets) -> None:
-    """With no room in both it is the longer time that is told."""
-    for _ in range(5):
-        await taken(buckets, on(b"a"))
-        await taken(buckets, on(b"b", Limit(5, MINUTE)))
-    wait = await taken(buckets, on(b"b", Limit(5, MINUTE)), on(b"a"))
-
-    assert wait == pytest.approx(30 * 60, abs=SLACK_SECONDS)
-
-
-async def test_take_raced(databases: list[Database]) -> None:
-    """Of fifty at once, on two servers, as many get one as the bucket holds."""
-    servers = [Buckets(database) for database in databases]
-    outcomes = await asyncio.gather(
-        *[taken(servers[n % 2], on(b"a")) for n in range(CALLS)]
-    )
-
-    assert 5 == outcomes.count(None)
 
 
 async def test_take_both_raced(databases: list[Database]) -> None:
@@ -205,15 +164,6 @@ async def test_draw(buckets: Buckets) -> None:
     assert wait == pytest.approx(6 * 30 * 60, abs=SLACK_SECONDS)
 
 
-async def test_draw_on_each(buckets: Buckets) -> None:
-    """One that is as deep in debt as can be does not keep the other from counting."""
-    pair = [on(b"a", refusable=False), on(b"b", OTHER_LIMIT, refusable=False)]
-    for _ in range(10):
-        await buckets.debit_each(pair)
-
-    assert pair[1:] == [one.debit for one in await buckets.debit_each(pair)]
-
-
 async def test_give_back(databases: list[Database], buckets: Buckets) -> None:
     """What is given back can be had again at once, by one; nobody gains by it."""
     for _ in range(4):
@@ -225,17 +175,6 @@ async def test_give_back(databases: list[Database], buckets: Buckets) -> None:
 
     assert [True, False] == [one is None for one in outcomes]
     assert kept[b"a"] - kept[b"b"] == pytest.approx(5 * 30 * MINUTE, abs=MINUTE)
-
-
-async def test_give_back_what_is_gone(
-    databases: list[Database], buckets: Buckets
-) -> None:
-    """A bucket that was forgotten is full: there is nothing to give."""
-    debited = await buckets.debit_all([on(b"a")])
-    await databases[0].execute("DELETE FROM send_buckets")
-    await buckets.refund(debited)
-
-    assert {} == await rows(databases[0])
 
 
 async def test_sweep(
@@ -295,42 +234,6 @@ def exact(tmp_path: Path) -> Iterator[Exact]:
     made = Exact(tmp_path)
     yield made
     made.close()
-
-
-@pytest.mark.parametrize("limit", [LIMIT, OTHER_LIMIT, Limit(1, 7), Limit(3, 1)])
-def test_to_the_microsecond(exact: Exact, limit: Limit) -> None:
-    """The time to wait is exact: one microsecond less is refused, and then not."""
-    digest = uuid.uuid4().bytes
-
-    async def play() -> list[float | None]:
-        for _ in range(limit.sends):
-            assert None is await taken(exact.buckets, on(digest, limit))
-        waits = [await taken(exact.buckets, on(digest, limit))]
-        exact.clock.micros += limit.refill - 1
-        waits.append(await taken(exact.buckets, on(digest, limit)))
-        exact.clock.micros += 1
-        return [*waits, *[await taken(exact.buckets, on(digest, limit)) for _ in "ab"]]
-
-    refill = limit.refill / SECOND
-    assert [refill, 1 / SECOND, None, refill] == exact.runner.run(play())
-
-
-def test_what_came_back_by_itself(exact: Exact) -> None:
-    """What is given back late is given but for what has come back meanwhile."""
-
-    async def play() -> int:
-        since = exact.clock()
-        debited = [await exact.buckets.debit_all([on(b"a")]) for _ in range(5)]
-        exact.clock.move(60)
-        await exact.buckets.refund(debited[0])
-        kept = await rows(exact.database)
-        exact.clock.move(29 * 60)
-        await exact.buckets.refund(debited[1])
-
-        assert kept == await rows(exact.database)
-        return kept[b"a"] - since
-
-    assert 4 * 30 * MINUTE + MINUTE == exact.runner.run(play())
 
 
 STEPS = st.lists(

@@ -151,6 +151,12 @@ class Raw:
         return visit, await asking
 
 
+async def failure(asking: asyncio.Task[Response]) -> object:
+    """Give what a call ends in; an error is what it should be."""
+    (outcome,) = await asyncio.gather(asking, return_exceptions=True)
+    return outcome
+
+
 @pytest.fixture
 async def raw(tmp_path: Path) -> AsyncIterator[Raw]:
     """Give a server to be played."""
@@ -214,21 +220,16 @@ class TestNeverConnected:
             with pytest.raises(KratosUnreached, match="CertificateError"):
                 await raw.ask()
 
-    @pytest.mark.parametrize("said", [b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"])
-    async def test_no_tls(self, raw: Raw, said: bytes) -> None:
-        """A server that ends the handshake, or does not speak TLS."""
+    async def test_no_tls(self, raw: Raw) -> None:
+        """A server that ends the handshake, does not speak TLS, or says nothing."""
         raw.url = raw.url.replace("http", "https")
-        asking, visit = raw.ask(), await raw.connection()
-        visit.say(said)
-        visit.close()
+        for said in (b"", b"HTTP/1.1 400 Bad Request\r\n\r\n"):
+            asking, visit = raw.ask(), await raw.connection()
+            visit.say(said)
+            visit.close()
 
-        with pytest.raises(KratosUnreached, match="ClientConnector"):
-            await asking
-
-    async def test_handshake_stalls(self, raw: Raw) -> None:
-        """A server that never answers the handshake."""
-        raw.url = raw.url.replace("http", "https")
-
+            with pytest.raises(KratosUnreached, match="ClientConnector"):
+                await asking
         with pytest.raises(KratosUnreached, match="ConnectionTimeoutError"):
             await raw.ask(seconds=LITTLE)
 
@@ -249,16 +250,6 @@ class TestNeverConnected:
 
 class TestLost:
     """The request may have been sent: what Kratos did is not known."""
-
-    async def test_closed_at_once(self, raw: Raw) -> None:
-        """A connection that is accepted and closed, before anything is read."""
-        asking = raw.ask()
-        (await raw.connection()).close()
-
-        with pytest.raises(KratosUnavailable) as caught:
-            await asking
-        assert KratosUnavailable is caught.type
-        assert 1 == len(raw.accepted)
 
     async def test_closed_within_the_request(self, raw: Raw) -> None:
         """A connection that ends after any number of the request's bytes."""
@@ -300,26 +291,20 @@ class TestLost:
         "said",
         [
             b"SSH-2.0-OpenSSH_9.2\r\n",
-            b"<h1>It works</h1>",
-            b"\x15\x03\x01\x00\x02\x02\x46",
             b"HTTP/1.1 OK\r\n\r\n",
-            LENGTH.replace(b"%d", b"some"),
             LENGTH.replace(b"%d", b"2\r\nContent-Length: 3"),
-            LENGTH.replace(b"%d", b"2\r\nTransfer-Encoding: chunked"),
             CHUNKED + b"x\r\n",
             OK + b"more",
             LONG_HEADER % (MAX_HEADER_BYTES * b"x" + b"x"),
         ],
-        ids=range(10),
+        ids=range(6),
     )
     async def test_no_http(self, raw: Raw, said: bytes) -> None:
         """Bytes that are not HTTP, or headers beyond all bounds."""
         asking, visit = raw.ask(), await raw.asked()
         visit.say(said)
 
-        with pytest.raises(KratosUnavailable) as caught:
-            await asking
-        assert KratosUnavailable is caught.type
+        assert KratosUnavailable is type(await failure(asking))
         assert b"" == await visit.left()
 
     @pytest.mark.parametrize("said", [b"", OK[:20], OK[:-1], CHUNKED])
@@ -328,9 +313,7 @@ class TestLost:
         asking, visit = raw.ask(seconds=LITTLE), await raw.asked()
         visit.say(said)
 
-        with pytest.raises(KratosUnavailable) as caught:
-            await asking
-        assert KratosUnavailable is caught.type
+        assert KratosUnavailable is type(await failure(asking))
         assert b"" == await visit.left()
 
     async def test_goes_on_and_on(self, raw: Raw) -> None:
@@ -340,34 +323,11 @@ class TestLost:
             visit.say(CONTINUE)
             await asyncio.sleep(0)
 
-        with pytest.raises(KratosUnavailable) as caught:
-            await asking
-        assert KratosUnavailable is caught.type
+        assert KratosUnavailable is type(await failure(asking))
 
 
 class TestKeptConnections:
     """A kept connection may end at any moment, and no POST is sent twice."""
-
-    async def test_reused(self, raw: Raw) -> None:
-        """The next request goes over the same connection."""
-        visit, _ = await raw.answered()
-        asking = raw.ask()
-        await visit.request()
-        visit.say(OTHER)
-
-        assert 201 == (await asking).status
-        assert 1 == len(raw.accepted)
-
-    @pytest.mark.parametrize("method", ["GET", "DELETE", "POST"])
-    async def test_closed_meanwhile(self, raw: Raw, method: str) -> None:
-        """A connection known to be closed costs nothing, whatever the method."""
-        visit, _ = await raw.answered()
-        visit.close()
-        await visit.left()
-        asking = raw.ask(method)
-        (await raw.asked()).say(OTHER)
-
-        assert 201 == (await asking).status
 
     @pytest.mark.parametrize("end", ["close", "abort"])
     async def test_post_is_sent_once(self, raw: Raw, end: str) -> None:
@@ -377,9 +337,7 @@ class TestKeptConnections:
         await visit.request()
         getattr(visit, end)()
 
-        with pytest.raises(KratosUnavailable) as caught:
-            await asking
-        assert KratosUnavailable is caught.type
+        assert KratosUnavailable is type(await failure(asking))
         assert 1 == len(raw.accepted)
 
     @pytest.mark.parametrize("method", ["GET", "DELETE"])
@@ -393,28 +351,6 @@ class TestKeptConnections:
 
         assert 201 == (await asking).status
         assert 2 == len(raw.accepted)
-
-    async def test_only_once_more(self, raw: Raw) -> None:
-        """It is not sent a third time."""
-        visit, _ = await raw.answered()
-        asking = raw.ask("GET")
-        await visit.request()
-        visit.abort()
-        (await raw.asked()).abort()
-
-        with pytest.raises(KratosUnavailable) as caught:
-            await asking
-        assert KratosUnavailable is caught.type
-        assert 2 == len(raw.accepted)
-
-    @pytest.mark.parametrize("surplus", [OTHER, OTHER[:-1]])
-    async def test_surplus(self, raw: Raw, surplus: bytes) -> None:
-        """What follows a response in the same piece is nobody's answer."""
-        visit, first = await raw.answered(OK + surplus)
-        _, second = await raw.answered()
-
-        assert [200, 200] == [first.status, second.status]
-        assert b"" == await visit.left()
 
     @pytest.mark.parametrize("method", ["GET", "POST"])
     async def test_cancelled(self, raw: Raw, method: str) -> None:
@@ -456,21 +392,6 @@ class TestBounds:
             await asking
         assert b"" == await visit.left()
 
-    async def test_large(self, raw: Raw) -> None:
-        """As much as the bound is read, and its connection kept."""
-        text = (MAX_BODY_BYTES - 2) * "x"
-        said = LENGTH % MAX_BODY_BYTES + f'"{text}"'.encode()
-        _, response = await raw.answered(said)
-
-        assert text == response.body
-
-    async def test_long_header(self, raw: Raw) -> None:
-        """A header may be as long as Kratos' Link for a hundred ids."""
-        value = b"x" * (MAX_HEADER_BYTES // 2)
-        _, response = await raw.answered(LONG_HEADER % value)
-
-        assert value.decode() == response.headers["x-long"]
-
     async def test_compressed(self, raw: Raw) -> None:
         """A compressed response, which nobody asked for, is not unpacked."""
         body = b"\x1f\x8b\x08\x00\x00\x00\x00\x00\x02\xff\xab\xae\x05\x00"
@@ -482,42 +403,6 @@ class TestBounds:
 
 class TestRequests:
     """What goes out, and to whom."""
-
-    async def test_request(self, raw: Raw) -> None:
-        """A request asks for JSON as it is, and brings JSON."""
-        raw.url += "x?flow=ann%2B1"
-        asking, visit = raw.ask(), await raw.connection()
-        head, _, body = (await visit.request()).partition(b"\r\n\r\n")
-        visit.say(OK)
-        await asking
-        line, *headers = head.decode().split("\r\n")
-
-        assert "POST /x?flow=ann%2B1 HTTP/1.1" == line
-        assert b'{"a": 1}' == body
-        assert {
-            "host",
-            "connection",
-            "accept: application/json",
-            "accept-encoding: identity",
-            "user-agent: signupd",
-            "content-type: application/json",
-            "content-length: 8",
-        } == {
-            name if name in ("host", "connection") else header
-            for header in headers
-            for name in [header.partition(":")[0]]
-        }
-
-    async def test_long_numbers(self, raw: Raw) -> None:
-        """Traits may have numbers beyond 64 bits."""
-        number = 10**30
-        call = raw.client.request("POST", raw.url, SECONDS, {"a": number})
-        asking, visit = asyncio.create_task(call), await raw.connection()
-        asked = await visit.request()
-        visit.say(LENGTH % 31 + str(number).encode())
-
-        assert f'{{"a": {number}}}'.encode() == asked.partition(b"\r\n\r\n")[2]
-        assert number == (await asking).body
 
     @pytest.mark.parametrize("body", [b"<h1>", b"\xff", b"[" * 100_000, b""])
     async def test_no_json(self, raw: Raw, body: bytes) -> None:
@@ -560,30 +445,6 @@ class TestRequests:
 
         assert [b"Basic " + basic] == re.findall(rb"authorization: (.*)\r", asked)
 
-    @pytest.mark.parametrize(
-        "url",
-        [
-            "ftp://127.0.0.1/",
-            "http://127.0.0.1:99999/",
-            "http://127.0.0.1:x/",
-            "/admin",
-        ],
-    )
-    async def test_no_http_url(self, raw: Raw, url: str) -> None:
-        """A URL that is none is a setting's mistake, not an outage."""
-        raw.url = url
-
-        with pytest.raises(KratosIncompatible):
-            await raw.ask()
-
-    @pytest.mark.parametrize("value", ["a\r\nX-Other: b", "a\0", "ü"])
-    async def test_unfit_header(self, raw: Raw, value: str) -> None:
-        """A header that would end its line, or is not ASCII, is not sent."""
-        call = raw.client.request("GET", raw.url, SECONDS, None, {"X-Value": value})
-
-        with pytest.raises(KratosIncompatible):
-            await call
-
     async def test_error_without_url(self, raw: Raw) -> None:
         """An error says nothing of the URL, in which an address may be."""
         raw.leave()
@@ -598,11 +459,9 @@ class TestRequests:
     "scenario",
     [
         functools.partial(TestNeverConnected().test_refused, method="POST"),
-        TestNeverConnected().test_unknown_name,
         TestNeverConnected().test_dropped_packets,
-        functools.partial(TestNeverConnected().test_no_tls, said=b""),
+        TestNeverConnected().test_no_tls,
         TestNeverConnected().test_no_connection_free,
-        TestLost().test_closed_at_once,
         TestLost().test_closed_within_the_request,
         functools.partial(
             TestLost().test_closed_within_the_response, response=CHUNKS, end="close"
@@ -611,14 +470,13 @@ class TestRequests:
             TestLost().test_closed_within_the_response, response=OK, end="abort"
         ),
         functools.partial(TestLost().test_stalls, said=OK[:-1]),
-        functools.partial(TestKeptConnections().test_post_is_sent_once, end="close"),
         functools.partial(TestKeptConnections().test_post_is_sent_once, end="abort"),
         functools.partial(
             TestKeptConnections().test_idempotent_is_sent_again, method="DELETE"
         ),
         functools.partial(TestKeptConnections().test_cancelled, method="POST"),
     ],
-    ids=range(14),
+    ids=range(11),
 )
 def test_uvloop(tmp_path: Path, scenario: Scenario) -> None:
     """All of it holds on the loop that signupd runs on."""

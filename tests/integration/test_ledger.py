@@ -357,12 +357,13 @@ async def test_keys_beside_the_ledger(world: World, caller: Caller) -> None:
 
 
 async def test_nothing_readable(world: World, caller: Caller) -> None:
-    """No file beside the ledger holds an address, a name, a password or a code."""
+    """No file beside the ledger holds an address, a name, a password or an IP."""
     token = await to_password(world, caller, "zebulon@example.com")
     await caller.set_password(token, PASSWORD)
     second, code = await to_code(world, caller, "yolanda@example.com")
-    await caller.start("xaver@example.com", traits={"name": "Xaverius"}, locale="de")
+    traits, ip = {"name": "Xaverius"}, "203.0.113.77"
+    await caller.start("xaver@example.com", traits=traits, client_ip=ip)
     files = b"".join(path.read_bytes() for path in world.directory.iterdir())
 
-    words = ["zebulon", "yolanda", "xaver", "Xaverius", PASSWORD, code, second]
+    words = [ip, "zebulon", "yolanda", "xaver", "Xaverius", PASSWORD, code, second]
     assert [] == [word for word in words if word.encode() in files]

@@ -7,13 +7,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.limbo.caller import POLL_SECONDS
 from tests.limbo.stage import (
     get_request,
     new_request_id,
     password_request,
     resend_request,
-    start_request,
     verify_request,
     wrong_code,
 )
@@ -24,17 +22,16 @@ if TYPE_CHECKING:
     from tests.limbo.caller import Outcome
     from tests.limbo.stage import Stage
 
-INTERVAL_SECONDS = 2.0
 # What a busy machine may be late by.
-SLACK_SECONDS = 1.0
+SLACK_SECONDS = 60.0
 CODE_TTL_SECONDS = 15 * 60
 RESENDS = 4
 
 
 @pytest.fixture(scope="module")
 def settings() -> dict[str, str]:
-    """Have an interval that can be waited for."""
-    return {"RESEND_INTERVAL": f"{INTERVAL_SECONDS:.0f}s"}
+    """Have an interval that passes only where a test lets it."""
+    return {"RESEND_INTERVAL": "1h"}
 
 
 def due(stage: Stage, started: Outcome) -> None:
@@ -51,27 +48,6 @@ def resent(stage: Stage, started: Outcome, request_id: str = "") -> Outcome:
 def seconds_left(signup: pb.Signup) -> float:
     """Tell how long the present step lasts."""
     return signup.expire_time.ToMicroseconds() / 1e6 - time.time()
-
-
-def test_too_soon(stage: Stage) -> None:
-    """RetryInfo and resend_time tell truly when another mail may go."""
-    started = stage.started(stage.new_address())
-    sent = time.time()
-    refused = stage.caller.ask(resend_request(started))
-    while (outcome := stage.caller.ask(resend_request(started))).what != (
-        "CODE_REQUIRED"
-    ):
-        assert "RESEND_TOO_SOON" == outcome.what
-        time.sleep(POLL_SECONDS)
-    waited = time.time() - sent
-    promised = started.shown.resend_time.ToMicroseconds() / 1e6
-
-    assert "RESEND_TOO_SOON" == refused.what
-    assert refused.retry_seconds == pytest.approx(INTERVAL_SECONDS, abs=SLACK_SECONDS)
-    assert refused.shown.resend_time == started.shown.resend_time
-    assert promised == pytest.approx(sent + INTERVAL_SECONDS, abs=SLACK_SECONDS)
-    assert waited == pytest.approx(INTERVAL_SECONDS, abs=SLACK_SECONDS)
-    assert RESENDS - 1 == outcome.shown.resends_remaining
 
 
 def test_new_code(stage: Stage) -> None:
@@ -122,23 +98,6 @@ def test_limit(stage: Stage) -> None:
     assert over.retry_seconds is None
     assert 1 + RESENDS == stage.world.mails(address)
     assert "PASSWORD_REQUIRED" == proved.what
-
-
-def test_stranger(stage: Stage) -> None:
-    """Who uses up all mails to an address does not stop a sign-up under way."""
-    address = stage.new_address()
-    started = stage.started(address)
-    for _ in range(4):
-        stage.started(address)
-    refused = stage.caller.ask(start_request(address))
-    left = [resent(stage, started).shown.resends_remaining for _ in range(RESENDS)]
-    proved = stage.caller.ask(verify_request(started, stage.code(address)))
-
-    assert "SEND_LIMIT_REACHED" == refused.what
-    assert refused.retry_seconds
-    assert [3, 2, 1, 0] == left
-    assert "PASSWORD_REQUIRED" == proved.what
-    assert 9 == stage.world.mails(address)
 
 
 def test_same_request_id(stage: Stage) -> None:
