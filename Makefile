@@ -1,9 +1,8 @@
-# `make` lists the targets. Nothing but Python 3.11 or newer is needed beforehand; the
-# targets that start a Kratos also want Go, or KRATOS_BIN, or KRATOS_PUBLIC_URL and
-# KRATOS_ADMIN_URL.
+# `make` lists the targets. They need Python 3.11 or newer. The targets that start a Kratos
+# also need Go and a C compiler, or KRATOS_BIN, or KRATOS_PUBLIC_URL and KRATOS_ADMIN_URL.
 
 UV_VERSION := 0.13.9
-# uv from the machine where there is one, else one of our own, fetched with pip.
+# The machine's uv, else one that pip installs into .tools.
 UV ?= $(or $(shell command -v uv 2>/dev/null),.tools/bin/uv)
 PYTHON ?= python3
 RUN := $(UV) run --frozen --quiet
@@ -14,10 +13,10 @@ RUN := $(UV) run --frozen --quiet
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-demo: .venv/.made ## Show one whole sign-up against a real Kratos, from nothing
+demo: .venv/.made ## Start everything and show one whole sign-up against a real Kratos
 	@$(RUN) python -m devstack.demo
 
-run: .venv/.made ## Keep Kratos and signupd up, with grpcurl commands to paste
+run: .venv/.made ## Start Kratos and signupd, and print grpcurl commands to paste
 	@$(RUN) python -m devstack.run
 
 test: lint ## Run everything CI runs: lint, types, all tests
@@ -31,17 +30,17 @@ lint: .venv/.made ## Check style, types, imports and the contract
 	$(RUN) buf lint protos
 	$(RUN) python protos/generate.py --check
 
-bench: .venv/.made ## Measure everything, in an hour, and write docs/performance.md
-	@$(RUN) --group bench python -m bench
+bench: .venv/.made ## Measure everything, in 25 minutes (BEFORE=PYTHON: beside another version)
+	@$(RUN) --group bench python -m bench $(if $(BEFORE),--before $(BEFORE))
 
-protos: .venv/.made ## Make the stubs anew from protos/
+protos: .venv/.made ## Generate the stubs from protos/
 	$(RUN) python protos/generate.py
 
 format: .venv/.made ## Format the code
 	$(RUN) ruff format .
 	$(RUN) ruff check --fix .
 
-clean: ## Remove what was made here (a built Kratos stays in the user's cache)
+clean: ## Remove the environment and caches (a built Kratos stays in ~/.cache)
 	rm -rf .venv .tools .run .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 .venv/.made: uv.lock pyproject.toml generated/pyproject.toml | $(UV)

@@ -69,7 +69,7 @@ def measure(site: Site, *, smoke: bool) -> list[Json]:
     """Go all ways in turns, in several rounds and different orders."""
     crowds, rounds = (SMOKE_CROWDS, 1) if smoke else (CROWDS, ROUNDS)
     rows: list[Json] = []
-    for ledger in DATABASES:
+    for ledger in DATABASES[:1] if smoke else DATABASES:
         with _paths(site, ledger) as (mailbox, paths):
             for path in paths.values():
                 _walk(site, path, mailbox, SMOKE_CROWDS[0] if smoke else WARM_UP)
@@ -117,9 +117,10 @@ def _spent(path: Path) -> dict[str, float]:
 
 def tables(rows: list[Json]) -> list[Table]:
     """Show what is waited for, how many sign-ups there are, and what they cost."""
-    crowds = list(product(sorted({row["concurrency"] for row in rows}), DATABASES))
-    ways = {row["way"] for row in rows}
-    versions = [one for one in (BEFORE, NOW) if one in ways]
+    crowds = list(dict.fromkeys((row["concurrency"], row["ledger"]) for row in rows))
+    crowds.sort(key=lambda crowd: crowd[0])
+    there = {row["way"] for row in rows}
+    versions = [one for one in (BEFORE, NOW) if one in there]
     found = {
         (way, *crowd): [
             row

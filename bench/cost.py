@@ -31,7 +31,7 @@ MOST_TIMES = 1.5
 
 def measure(site: Site, *, smoke: bool) -> list[Json]:
     """Measure each RPC of each version, and the floor, in turns."""
-    calls, rounds = (20, 1) if smoke else (1000, 6)
+    calls, rounds = (20, 1) if smoke else (800, 6)
     rows: list[Json] = []
     for database in DATABASES:
         with ExitStack() as resources:

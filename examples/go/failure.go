@@ -9,16 +9,16 @@ import (
 	pb "example.com/signup/stubs/kratos_signup/v1"
 )
 
-// failure is what a failed call says, by google.rpc's error model.
+// failure holds the details of a failed call, by google.rpc's error model.
 type failure struct {
-	// The name of an ErrorReason. Empty where gRPC itself failed the call: nobody knows
-	// then what became of it, and repeating it tells.
+	// The name of an ErrorReason. Empty if gRPC itself failed the call. The outcome is
+	// then unknown, and a retry finds it out.
 	reason string
 	// The rules that a password broke.
 	rules []string
-	// When to repeat the call; zero where waiting does not help.
+	// When to retry the call; zero if waiting does not help.
 	retryAfter time.Duration
-	// How the sign-up stands; nil where that is not told.
+	// The state of the sign-up; nil if the error has none.
 	signup *pb.Signup
 }
 

@@ -2,8 +2,8 @@
 //
 //	signup TARGET ADDRESS
 //
-// Questions go to standard error, answers come line by line from standard input, and
-// the id of the new identity goes to standard output.
+// It writes questions to standard error, reads one answer a line from standard input,
+// and writes the id of the new identity to standard output.
 package main
 
 import (
@@ -69,13 +69,13 @@ func withDeadline(
 	return invoke(ctx, method, request, answer, connection, options...)
 }
 
-// signUp returns a sign-up that is COMPLETED or ALREADY_REGISTERED, or the error of a
-// call that failed for a reason that asking again does not mend.
+// signUp returns a sign-up that is COMPLETED or ALREADY_REGISTERED. It returns an error
+// if a call failed and asking the person again does not help.
 func signUp(
 	ctx context.Context, client pb.SignupServiceClient, address string,
 ) (*pb.Signup, error) {
 	answers := bufio.NewScanner(os.Stdin)
-	// Made once for each press of the button, not for each try: a repeat with the same
+	// One id for each press of the button, also for its retries: a retry with the same
 	// id sends no second mail.
 	requestID := uuid.NewString()
 	started, err := client.StartSignup(

@@ -51,7 +51,7 @@ type Method<Request, Answer> = (
   callback: requestCallback<Answer>,
 ) => ClientUnaryCall;
 
-// Calls a method and awaits its answer, which grpc-js hands to a callback.
+// Calls a method and awaits its answer. grpc-js passes the answer to a callback.
 export function call<Request, Answer>(
   client: SignupServiceClient,
   method: Method<Request, Answer>,

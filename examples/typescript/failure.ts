@@ -1,4 +1,4 @@
-// A failed call, read by google.rpc's error model.
+// Reads a failed call by google.rpc's error model.
 
 import type { ServiceError } from "@grpc/grpc-js";
 
@@ -6,14 +6,14 @@ import { contract } from "./contract";
 import type { Signup__Output } from "./stubs/kratos_signup/v1/Signup";
 
 export interface Failure {
-  // The name of an ErrorReason. Empty where gRPC itself failed the call: nobody knows
-  // then what became of it, and repeating it tells.
+  // The name of an ErrorReason. Empty if gRPC itself failed the call. The outcome is
+  // then unknown, and a retry finds it out.
   reason: string;
   // The rules that a password broke.
   rules: string[];
-  // When to repeat the call; 0 where waiting does not help.
+  // When to retry the call; 0 if waiting does not help.
   retrySeconds: number;
-  // How the sign-up stands, where that is told.
+  // The state of the sign-up, if the error has one.
   signup?: Signup__Output;
 }
 

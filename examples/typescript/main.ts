@@ -1,7 +1,7 @@
 // One whole sign-up, as a front end calls it: `node dist/main.js TARGET ADDRESS`.
 //
-// Questions go to standard error, answers come line by line from standard input, and
-// the id of the new identity goes to standard output.
+// It writes questions to standard error, reads one answer a line from standard input,
+// and writes the id of the new identity to standard output.
 
 import { randomUUID } from "node:crypto";
 import { createInterface } from "node:readline";
@@ -16,14 +16,14 @@ import type { VerifyCodeResponse__Output } from "./stubs/kratos_signup/v1/Verify
 
 type Ask = (question: string) => Promise<string>;
 
-// Gives a sign-up that is COMPLETED or ALREADY_REGISTERED, or throws the error of a
-// call that failed for a reason that asking again does not mend.
+// Returns a sign-up that is COMPLETED or ALREADY_REGISTERED. Throws an error if a call
+// failed and asking the person again does not help.
 async function signUp(
   client: SignupServiceClient,
   address: string,
   ask: Ask,
 ): Promise<Signup__Output> {
-  // Made once for each press of the button, not for each try: a repeat with the same
+  // One id for each press of the button, also for its retries: a retry with the same
   // id sends no second mail.
   const requestId = randomUUID();
   const started = await call(client, client.startSignup, { email: address, requestId });

@@ -9,7 +9,7 @@ import email_validator
 
 from signupd.errors import EmailInvalid, Violation
 
-# Names such as corp.internal or shop.test are somebody's real mail domain here. The
+# Names such as corp.internal or shop.test are real mail domains in some networks. The
 # library documents this list as the place to say so.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 

@@ -43,7 +43,7 @@ class CertificateFiles:
     Args:
         cert: The certificate, and those that lead from it to its authority.
         key: The certificate's private key, without a password.
-        client_ca: The authorities that callers' certificates come from; None where
+        client_ca: The authorities that callers' certificates come from; None if
             callers need none.
     """
 
@@ -111,13 +111,13 @@ def names_in(certificate: bytes) -> frozenset[str]:
 
 
 def is_name(text: str) -> bool:
-    """Tell whether a certificate could be made out to exactly this name."""
+    """Return whether a certificate can be issued for exactly this name."""
     return "*" not in text and bool(_DNS.fullmatch(text) or _URI.fullmatch(text))
 
 
 def _read(name: str, path: Path, faults: list[str]) -> bytes:
     if not path.is_file():  # to open a pipe would be to wait for its writer
-        faults.append(f"{name}: is no file")
+        faults.append(f"{name}: is not a file")
         return b""
     try:
         with path.open("rb") as file:
@@ -138,7 +138,7 @@ def _certificates(pem: bytes) -> list[x509.Certificate]:
 
 
 def _pair_faults(cert: bytes, key: bytes) -> list[str]:
-    """Tell what is wrong with a certificate and its key."""
+    """List what is wrong with a certificate and its key."""
     faults: list[str] = []
     certificates = _certificates(cert)
     if not certificates:

@@ -63,7 +63,7 @@ class SignupdError(Exception):
     """The root of the tree; never raised itself.
 
     Args:
-        detail: What an operator should know. It goes to the log and to nobody else.
+        detail: What an operator should know. It goes to the log alone.
         signup: The sign-up as it stands now (a ``signup.view.View``), where the
             caller's token was good: the answer shows it.
         retry_after_seconds: When trying again can help; the class' own figure, where

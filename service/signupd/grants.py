@@ -1,4 +1,4 @@
-"""Who may call what, as the setting CALLERS writes it."""
+"""CALLERS: which certificate names may call which methods."""
 
 from __future__ import annotations
 
@@ -19,30 +19,31 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "AccountService": ("GetAccount", "BatchGetAccounts"),
 }
-# What an entry may be, and the methods it stands for.
+# The methods that an entry stands for: all of a service, or one.
 _ENTRIES: Final = {
     **{name: {f"{name}/{rpc}" for rpc in rpcs} for name, rpcs in METHODS.items()},
     **{f"{name}/{rpc}": {f"{name}/{rpc}"} for name in METHODS for rpc in METHODS[name]},
 }
-_NO_OBJECT: Final = (
-    'is no JSON object of names and lists, such as {"front.example": ["SignupService"]}'
+_NOT_AN_OBJECT: Final = (
+    "is not a JSON object of names and lists, such as "
+    '{"front.example": ["SignupService"]}'
 )
 
 
 def read_grants(value: object) -> dict[str, frozenset[str]]:
-    """Read the names, each with the methods it may call as ``Service/Method``.
+    """Read the methods that each name may call, as ``Service/Method``.
 
     Args:
-        value: JSON text, or the table that a TOML file makes of it.
+        value: JSON text, or a table of a TOML file.
 
     Raises:
-        ValueError: With everything that is wrong, and nothing of what was given.
+        ValueError: With every mistake; it repeats nothing of the value.
     """
-    given = _object(value) if isinstance(value, str) else value
+    given = _parse(value) if isinstance(value, str) else value
     if not isinstance(given, Mapping) or not given:
-        raise ValueError(_NO_OBJECT)
+        raise ValueError(_NOT_AN_OBJECT)
     faults = [
-        f"name {number} {fault}"
+        f"name {number}{fault}"
         for number, (name, entries) in enumerate(given.items(), 1)
         for fault in _faults(name, entries)
     ]
@@ -54,15 +55,15 @@ def read_grants(value: object) -> dict[str, frozenset[str]]:
     }
 
 
-def _object(text: str) -> object:
+def _parse(text: str) -> object:
     try:
         return json.loads(text, object_pairs_hook=_distinct)
     except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(_NO_OBJECT) from error
+        raise ValueError(_NOT_AN_OBJECT) from error
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Refuse a name that comes twice: in JSON the last one would win, silently."""
+    """Refuse a repeated name, of which JSON would silently drop the first."""
     if len({name for name, _ in pairs}) < len(pairs):
         raise ValueError("has a name twice")
     return dict(pairs)
@@ -71,12 +72,11 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 def _faults(name: object, entries: object) -> list[str]:
     faults = []
     if not isinstance(name, str) or not is_name(name):
-        faults.append("is no DNS name or URI as a certificate has it, in full")
+        faults.append(" is not the full DNS name or URI of a certificate")
     if not isinstance(entries, list | tuple) or not entries:
-        return [*faults, "has no list of what it may call"]
+        return [*faults, " has no list of services and methods"]
     return faults + [
-        f"may call, in entry {number}, what there is not: it takes SignupService, "
-        "AccountService, or one method as in AccountService/GetAccount"
+        f", entry {number} is not a known service or method"
         for number, entry in enumerate(entries, 1)
         if not isinstance(entry, str) or entry not in _ENTRIES
     ]

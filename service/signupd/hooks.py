@@ -67,7 +67,7 @@ class Hooks:
         return app
 
     def has_key(self, request: web.Request) -> bool:
-        """Tell whether a request has the key, where one is demanded."""
+        """Return whether a request has the key, where one is demanded."""
         given = request.headers.get(KEY_HEADER, "").encode(errors="surrogateescape")
         return self._key is None or hmac.compare_digest(given, self._key)
 
@@ -115,7 +115,7 @@ def _texts(body: bytes, *names: str) -> list[str] | None:
 
 
 def _is_text(value: object) -> bool:
-    """Tell text from other JSON values, and from lone surrogates, which JSON allows."""
+    """Return whether a JSON value is text, and not a lone surrogate, say."""
     try:
         return isinstance(value, str) and bool(value.encode())
     except UnicodeEncodeError:
@@ -130,7 +130,7 @@ def _refusal(message_id: int, text: str) -> web.Response:
 
 
 def _approval(approval: Approval, address: str) -> web.Response:
-    """Have Kratos store the address as verified, and our mark with the account."""
+    """Approve: Kratos stores the address as verified, and our mark."""
     verified: dict[str, Any] = {
         "value": address.lower(),  # in any other case Kratos drops the mark
         "via": "email",

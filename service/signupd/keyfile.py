@@ -1,4 +1,4 @@
-"""The key file beside a SQLite ledger, made on first use so that nobody must."""
+"""The key ring: from the settings, or from the key file beside a SQLite ledger."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ import tempfile
 from typing import TYPE_CHECKING, Final
 
 from signupd.errors import SignupdError
+from signupd.ledger.database import sqlite_file
 from signupd.sealing import KEY_BYTES, KeyRing
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from signupd.settings import Settings
 
 NAME: Final = "signupd.keys"
 
@@ -27,6 +30,25 @@ class KeyFileError(SignupdError):
 def new_key() -> str:
     """Make a key, in the notation of the settings: base64 of 32 random bytes."""
     return base64.b64encode(os.urandom(KEY_BYTES)).decode()
+
+
+def key_ring(settings: Settings, *, make: bool = True) -> KeyRing:
+    """Make the key ring: from the settings, or from the file beside the ledger.
+
+    Args:
+        settings: With the keys, or the ledger's place.
+        make: Whether to make that file if there is none.
+
+    Raises:
+        KeyFileError: The file cannot be used.
+    """
+    if settings.digest_key is not None:
+        keys = [key.get_secret_value() for key in settings.token_keys]
+        return KeyRing(keys, settings.digest_key.get_secret_value())
+    ledger = sqlite_file(settings.ledger_url)
+    if ledger is None:
+        raise AssertionError("the settings demand keys with any other database")
+    return ring_beside(ledger, make=make)
 
 
 def ring_beside(ledger: Path, *, make: bool = True) -> KeyRing:

@@ -1,9 +1,11 @@
-"""How values are written in the settings, and what is refused without repeating it."""
+"""How the values of settings are written, and which are refused.
+
+No error repeats the value: it may be a secret that landed in the wrong setting.
+"""
 
 from __future__ import annotations
 
 import base64
-import binascii
 import functools
 import ipaddress
 import os
@@ -20,40 +22,27 @@ from pydantic import (
     SecretBytes,
     SecretStr,
 )
-from yarl import URL
 
 from signupd.grants import read_grants
 from signupd.ledger.database import sqlite_file
 from signupd.sealing import KEY_BYTES
 
 MIN_HOOK_KEY_CHARS: Final = 16
-# What stands for every address of the machine -> what surely is one of them.
-_LOOPBACK: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - not to bind
-_UNITS: Final = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400}
-_PORT: Final = re.compile(r"[0-9]{1,5}")
+MAX_PORT: Final = 65535
+# An address to listen at, on every interface -> one to call.
+_CALLABLE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - not to bind
+_UNIT_MILLIS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
+_DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+_HTTP_URL: Final = re.compile(
+    r"https?://([^/\s?#]+@)?(\[[^\s\]]+\]|[^/\s?#:@]+)(:(?P<port>[0-9]{1,5}))?(/[^\s?#]*)?"
+)
 # From the first colon to the last at sign: rather too much than too little.
 _USER_PASSWORD: Final = re.compile(r"^([^:]+://[^:/?#@]*):.*@")
 _QUERY_PASSWORD: Final = re.compile(r"([?&][^=&]*pass[^=&]*=)[^&]*", re.IGNORECASE)
-_DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
-
-
-def duration(seconds: float) -> str:
-    """Write a span of time in the largest unit that leaves no rest: ``90s``."""
-    millis = round(seconds * 1000)
-    for unit, size in sorted(_UNITS.items(), key=lambda item: -item[1]):
-        if millis % round(size * 1000) == 0:
-            return f"{millis // round(size * 1000)}{unit}"
-    raise AssertionError("every span is a number of milliseconds")
-
-
-def without_password(url: str) -> str:
-    """Write a URL without the passwords in it, so that it may be shown."""
-    bare = _USER_PASSWORD.sub(r"\1:***@", url)
-    return _QUERY_PASSWORD.sub(r"\1***", bare)
 
 
 def is_loopback(address: str) -> bool:
-    """Tell whether only this machine can reach an address."""
+    """Return whether only this machine can reach ``host:port`` or ``unix:path``."""
     if address.startswith("unix:"):
         return True
     host, _ = endpoint(address)
@@ -64,70 +53,55 @@ def is_loopback(address: str) -> bool:
 
 
 def endpoint(address: str) -> tuple[str, int]:
-    """Divide ``host:port``; an IPv6 address is in brackets there, and in none here."""
+    """Split ``host:port``; the host of ``[::1]:80`` is ``::1``."""
     host, _, port = address.rpartition(":")
     return host.strip("[]"), int(port)
 
 
 def dialled(address: str) -> str:
-    """Give the address at which this machine reaches what listens at another.
-
-    Args:
-        address: ``host:port``, or ``unix:path``. A host that stands for every address
-            of the machine is none to call.
-    """
+    """Return the address at which this machine reaches a listener on ``address``."""
     host, colon, port = address.rpartition(":")
-    return _LOOPBACK.get(host, host) + colon + port
+    return _CALLABLE.get(host, host) + colon + port
 
 
-def _seconds(value: object) -> object:
+def _seconds(value: object) -> float:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("is not a duration such as 90s, 15m or 24h")
-    return int(match[1]) * _UNITS[match[2]]
+    return int(match[1]) * _UNIT_MILLIS[match[2]] / 1000
 
 
-def _key(value: object) -> bytes:
-    text = value.get_secret_value() if isinstance(value, SecretStr) else value
+def _show_seconds(seconds: float) -> str:
+    """Write a duration in the largest unit that leaves no remainder: ``90s``."""
+    millis = round(seconds * 1000)
+    unit = next(unit for unit, size in _UNIT_MILLIS.items() if millis % size == 0)
+    return f"{millis // _UNIT_MILLIS[unit]}{unit}"
+
+
+def _show_url(url: str) -> str:
+    """Hide the passwords in a URL."""
+    return _QUERY_PASSWORD.sub(r"\1***", _USER_PASSWORD.sub(r"\1:***@", url))
+
+
+def _show_grants(grants: Mapping[str, frozenset[str]]) -> dict[str, list[str]]:
+    return {name: sorted(methods) for name, methods in grants.items()}
+
+
+def _key(text: object) -> bytes:
     try:
         key = base64.b64decode(str(text), validate=True)
-    except (binascii.Error, ValueError) as error:
-        raise ValueError("is not base64") from error
+    except ValueError:
+        raise ValueError("is not base64") from None
     if len(key) != KEY_BYTES:
         raise ValueError(f"is not {KEY_BYTES} bytes long")
     return key
 
 
-def _keys(value: object) -> object:
+def _keys(value: object) -> tuple[bytes, ...]:
     parts = value.split(",") if isinstance(value, str) else value
     if not isinstance(parts, list | tuple):
         raise ValueError("is not a list of keys")  # noqa: TRY004 - as pydantic wants
     return tuple(_key(str(part).strip()) for part in parts)
-
-
-def _address(value: str) -> str:
-    if value.startswith("unix:") and len(value) > len("unix:"):
-        return value
-    host, colon, port = value.rpartition(":")
-    if not colon or not host or not _PORT.fullmatch(port) or int(port) > 65535:  # noqa: PLR2004
-        raise ValueError("is not host:port (or unix:path)")
-    return value
-
-
-def _tcp_address(value: str) -> str:
-    if value.startswith("unix:"):
-        raise ValueError("is not host:port")
-    return _address(value)
-
-
-def _in_order(grants: Mapping[str, frozenset[str]]) -> dict[str, list[str]]:
-    return {name: sorted(methods) for name, methods in grants.items()}
-
-
-def _readable_file(value: Path) -> Path:
-    if not value.is_file() or not os.access(value, os.R_OK):
-        raise ValueError("is no file that can be read")
-    return value
 
 
 def _hook_key(value: SecretStr) -> SecretStr:
@@ -136,17 +110,38 @@ def _hook_key(value: SecretStr) -> SecretStr:
     return value
 
 
+def _is_tcp(value: str) -> bool:
+    match = re.fullmatch(r"(?!unix:).+:([0-9]{1,5})", value)
+    return match is not None and int(match[1]) <= MAX_PORT
+
+
+def _address(value: str) -> str:
+    if not (_is_tcp(value) or re.fullmatch("unix:.+", value)):
+        raise ValueError("is not host:port or unix:path")
+    return value
+
+
+def _tcp_address(value: str) -> str:
+    if not _is_tcp(value):
+        raise ValueError("is not host:port")
+    return value
+
+
 def _metrics_address(value: str) -> str:
     return value and _tcp_address(value)
 
 
+def _readable_file(value: Path) -> Path:
+    if not value.is_file() or not os.access(value, os.R_OK):
+        raise ValueError("is not a readable file")
+    return value
+
+
 def _http_url(value: str) -> str:
-    if not re.fullmatch(r"https?://[^/\s?#]+(/[^\s?#]*)?", value):
+    match = _HTTP_URL.fullmatch(value)
+    if match is None or int(match["port"] or 0) > MAX_PORT:
         raise ValueError("is not an http or https URL")
-    try:
-        return str(URL(value)).rstrip("/")  # its host as it goes over the wire
-    except ValueError:  # yarl's text may have a password in it
-        raise ValueError("is not an http or https URL") from None
+    return value.rstrip("/")
 
 
 def _ledger_url(value: str) -> str:
@@ -154,25 +149,25 @@ def _ledger_url(value: str) -> str:
     return value
 
 
-# Put as JSON, settings are what may be shown of them, in this notation.
+# In JSON, settings are shown in the notation they are written in.
 _Shown = functools.partial(PlainSerializer, return_type=str, when_used="json")
 Seconds = Annotated[
     float,
     BeforeValidator(_seconds),
     Field(gt=0, le=366 * 86400),
-    _Shown(duration),
+    _Shown(_show_seconds),
 ]
 Key = Annotated[SecretBytes, BeforeValidator(_key)]
+Keys = Annotated[tuple[SecretBytes, ...], BeforeValidator(_keys)]
+HookKey = Annotated[SecretStr, AfterValidator(_hook_key)]
 Address = Annotated[str, AfterValidator(_address)]
-Url = Annotated[str, AfterValidator(_http_url), _Shown(without_password)]
 TcpAddress = Annotated[str, AfterValidator(_tcp_address)]
 MetricsAddress = Annotated[str, AfterValidator(_metrics_address)]
-HookKey = Annotated[SecretStr, AfterValidator(_hook_key)]
+Url = Annotated[str, AfterValidator(_http_url), _Shown(_show_url)]
+LedgerUrl = Annotated[str, AfterValidator(_ledger_url), _Shown(_show_url)]
 ReadableFile = Annotated[Path, AfterValidator(_readable_file)]
-LedgerUrl = Annotated[str, AfterValidator(_ledger_url), _Shown(without_password)]
 Grants = Annotated[
     Mapping[str, frozenset[str]],
     BeforeValidator(read_grants),
-    PlainSerializer(_in_order, return_type=dict[str, list[str]], when_used="json"),
+    PlainSerializer(_show_grants, return_type=dict[str, list[str]], when_used="json"),
 ]
-Keys = Annotated[tuple[SecretBytes, ...], BeforeValidator(_keys)]

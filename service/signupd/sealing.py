@@ -125,7 +125,7 @@ class KeyRing:
         """Read a continuation token.
 
         Raises:
-            TokenInvalid: For whatever reason; all of them look alike.
+            TokenInvalid: For any reason; the error is always the same.
         """
         try:
             plain = self.open(_decode(token), b"continuation token")
@@ -141,7 +141,8 @@ class KeyRing:
             run together.
         """
         mac = self._mac.copy()
-        mac.update(b"".join(len(p).to_bytes(4, "big") + p for p in (purpose, *parts)))
+        for part in (purpose, *parts):
+            mac.update(len(part).to_bytes(4, "big") + part)
         return mac.digest()
 
 

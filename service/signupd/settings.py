@@ -1,8 +1,9 @@
-"""The settings: what they are, and what is refused."""
+"""The settings: names, defaults, limits, and what does not go together."""
 
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import (
@@ -11,6 +12,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    field_validator,
     model_validator,
 )
 
@@ -34,18 +36,17 @@ from signupd.notation import (
     Url,
     is_loopback,
 )
-from signupd.sources import PREFIX, Given, read
+from signupd.sources import PREFIX, SECRETS, read
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
+    from pydantic_core import ErrorDetails
 
-# These may stand in a file of their own, named by NAME_FILE.
-SECRETS: Final = ("hook_key", "kratos_admin_token", "token_keys", "digest_key")
+# A key has 44 bytes in base64.
+MAX_SECRET_BYTES: Final = 64 * 1024
 
 
 class SettingsInvalidError(Exception):
-    """The settings cannot be used; one line a mistake, none with a value in it."""
+    """The settings cannot be used; one line for each mistake, without any value."""
 
     def __init__(self, mistakes: list[str]) -> None:
         super().__init__("\n".join(mistakes))
@@ -53,7 +54,7 @@ class SettingsInvalidError(Exception):
 
 
 class Settings(BaseModel):
-    """Names, meanings and defaults are the contract's (docs/configuration.md)."""
+    """The settings; docs/configuration.md explains each."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
@@ -87,7 +88,7 @@ class Settings(BaseModel):
     sends_per_address: Annotated[int, Field(ge=1, le=1000)] = 5
     sends_refill: Seconds = 1800.0
     sends_per_ip_per_hour: Annotated[int, Field(ge=1, le=100_000)] = 60
-    # Kratos demands 8 itself; SP 800-63B, 3.1.1.2, no less.
+    # Kratos itself demands 8, as SP 800-63B, 3.1.1.2 does.
     password_min_length: Annotated[int, Field(ge=8, le=72)] = 8
     password_max_bytes: Annotated[int, Field(ge=8, le=1024)] = 72
     sweep_interval: Seconds = 30.0
@@ -99,11 +100,22 @@ class Settings(BaseModel):
     log_format: Literal["json", "console"] | None = None
     log_level: Literal["debug", "info", "warning", "error"] = "info"
 
+    @field_validator(*SECRETS, mode="before")
+    @classmethod
+    def _read_file(cls, value: object) -> object:
+        """Read the file of a secret, for which its path stands."""
+        if not isinstance(value, Path):
+            return value
+        try:
+            with value.open(encoding="utf-8") as file:
+                return file.read(MAX_SECRET_BYTES).strip()
+        except (OSError, ValueError) as error:
+            why = type(error).__name__
+            raise ValueError(f"its file cannot be read ({why})") from None
+
     @model_validator(mode="after")
-    def _together(self) -> Settings:
-        """Refuse what is right alone and wrong together."""
-        mistakes: list[str] = []
-        mistakes += self._tls_mistakes()
+    def _fits_together(self) -> Settings:
+        mistakes = self._tls_mistakes()
         if not (self.listens_locally or self.insecure or self.tls_cert):
             mistakes.append(
                 "LISTEN: beyond loopback it needs TLS_CERT and TLS_KEY, or "
@@ -112,9 +124,9 @@ class Settings(BaseModel):
         if not is_loopback(self.hook_listen) and self.hook_key is None:
             mistakes.append("HOOK_LISTEN: beyond loopback it needs a HOOK_KEY")
         if bool(self.token_keys) != (self.digest_key is not None):
-            mistakes.append("TOKEN_KEYS, DIGEST_KEY: give both or neither")
+            mistakes.append("TOKEN_KEYS, DIGEST_KEY: set both or neither")
         if sqlite_file(self.ledger_url) is None and self.digest_key is None:
-            mistakes.append("TOKEN_KEYS, DIGEST_KEY: PostgreSQL demands both")
+            mistakes.append("TOKEN_KEYS, DIGEST_KEY: PostgreSQL needs both")
         if self.password_max_bytes < self.password_min_length:
             mistakes.append("PASSWORD_MAX_BYTES: is less than PASSWORD_MIN_LENGTH")
         if mistakes:
@@ -124,11 +136,11 @@ class Settings(BaseModel):
     def _tls_mistakes(self) -> list[str]:
         mistakes = []
         if (self.tls_cert is None) != (self.tls_key is None):
-            mistakes.append("TLS_CERT, TLS_KEY: give both or neither")
+            mistakes.append("TLS_CERT, TLS_KEY: set both or neither")
         if self.tls_client_ca is not None and self.tls_cert is None:
             mistakes.append("TLS_CLIENT_CA: needs TLS_CERT and TLS_KEY")
         if self.callers is not None and self.tls_client_ca is None:
-            mistakes.append("CALLERS: needs TLS_CLIENT_CA, for certificates to name")
+            mistakes.append("CALLERS: needs TLS_CLIENT_CA")
         if self.certificate_files is not None:
             try:
                 read_certificates(self.certificate_files)
@@ -138,7 +150,7 @@ class Settings(BaseModel):
 
     @property
     def certificate_files(self) -> CertificateFiles | None:
-        """Where the server's certificate lies; None where it serves in plaintext."""
+        """The files of the server's certificate; None if it serves in plaintext."""
         if self.tls_cert is None or self.tls_key is None:
             return None
         return CertificateFiles(self.tls_cert, self.tls_key, self.tls_client_ca)
@@ -154,63 +166,53 @@ class Settings(BaseModel):
         return self.listens_locally if self.reflection is None else self.reflection
 
 
-def load(config: Path | None, environ: Mapping[str, str] | None = None) -> Settings:
-    """Read the settings.
+def load(config: Path | None) -> Settings:
+    """Read the settings from the environment, ``.env`` and a TOML file.
 
     Args:
-        config: The TOML file, where there is one.
-        environ: The environment; the process' own unless given.
+        config: The TOML file, if there is one.
 
     Raises:
-        SettingsInvalidError: With every mistake there is, by the setting's name.
-    """
-    return load_with_sources(config, environ)[0]
-
-
-def load_with_sources(
-    config: Path | None, environ: Mapping[str, str] | None = None
-) -> tuple[Settings, dict[str, Given]]:
-    """Read the settings as ``load`` does, and tell which were given, and where.
-
-    Raises:
-        SettingsInvalidError: With every mistake there is, by the setting's name.
+        SettingsInvalidError: With every mistake.
     """
     mistakes: list[str] = []
-    given = read(config, environ, SECRETS, mistakes)
-    for name in sorted(given.keys() - Settings.model_fields.keys()):
-        del given[name]
-        mistakes.append(f"{PREFIX}{name.upper()}: this version knows no such setting")
-    settings, faults = _validated({name: one.value for name, one in given.items()})
-    mistakes += faults
+    given = read(config, mistakes)
+    settings, faults = _validated(given)
+    bad = {str(fault["loc"][0]) for fault in faults if fault["loc"]}
+    if bad:
+        # pydantic compares settings with each other only if all are good by themselves.
+        good = {name: value for name, value in given.items() if name not in bad}
+        faults += _validated(good)[1]
+    mistakes += [line for fault in faults for line in _lines(fault, bad)]
     if settings is None or mistakes:
         raise SettingsInvalidError(mistakes)
-    return settings, given
+    return settings
 
 
-def _validated(given: dict[str, Any]) -> tuple[Settings | None, list[str]]:
-    """Validate; where fields are wrong, look at what is wrong together all the same."""
+def _validated(given: dict[str, Any]) -> tuple[Settings | None, list[ErrorDetails]]:
     try:
         return Settings.model_validate(given), []
     except ValidationError as error:
-        faults = error.errors()
-    lines = [line for fault in faults for line in _lines(fault)]
-    wrong = {str(fault["loc"][0]) for fault in faults if fault["loc"]}
-    if wrong:
-        rest = {name: value for name, value in given.items() if name not in wrong}
-        together = _validated(rest)[1]
-        lines += [
-            line
-            for line in together
-            if wrong.isdisjoint(
-                re.findall("[a-z_]+", line.removeprefix(PREFIX).lower())
-            )
-        ]
-    return None, lines
+        return None, error.errors()
 
 
-def _lines(fault: Any) -> list[str]:
-    """Put one of pydantic's faults in lines of ours, without the value."""
+def _lines(fault: ErrorDetails, bad: set[str]) -> list[str]:
+    """Write a fault, one line for each mistake, without the value.
+
+    Args:
+        fault: Of one setting, or of several that do not fit together.
+        bad: Settings of which the latter say nothing: their defaults were compared.
+    """
     message = fault["msg"].removeprefix("Value error, ")
     if not fault["loc"]:
-        return [f"{PREFIX}{line}" for line in message.splitlines()]
-    return [f"{PREFIX}{str(fault['loc'][0]).upper()}: {message}"]
+        return [
+            f"{PREFIX}{line}"
+            for line in message.splitlines()
+            if bad.isdisjoint(re.findall("[a-z_]+", line.lower()))
+        ]
+    name = str(fault["loc"][0])
+    if fault["type"] == "extra_forbidden":
+        message = "is not a setting of this version"
+        if name.removesuffix("_file") in SECRETS:
+            message = "is set together with the value itself"
+    return [f"{PREFIX}{name.upper()}: {message}"]

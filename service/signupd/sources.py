@@ -1,122 +1,86 @@
-"""Where settings come from: environment, ``.env``, a TOML file, files of secrets."""
+"""Where settings come from: the environment, ``.env`` and a TOML file."""
 
 from __future__ import annotations
 
-import os
+import re
 import tomllib
-from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from dotenv import dotenv_values
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    SettingsConfigDict,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Callable
 
 PREFIX: Final = "SIGNUPD_"
-MAX_SECRET_BYTES: Final = 64 * 1024
+# NAME_FILE may name a file that holds one of these.
+SECRETS: Final = ("hook_key", "kratos_admin_token", "token_keys", "digest_key")
+# What Kubernetes sets for the services of a namespace, without the prefix. A service
+# named signupd-hooks has more in front.
+_OF_KUBERNETES: Final = re.compile(
+    r"(\w+_)?(service_host|service_port(_\w+)?|port(_[0-9]+_(tcp|udp|sctp)(_\w+)?)?)"
+)
 
 
-@dataclass(frozen=True, slots=True)
-class Given:
-    """A setting as somebody gave it.
+class _Names(BaseSettings):
+    """How names are written; all of them are read, also unknown ones."""
 
-    Args:
-        value: As it stood there.
-        source: ``environment``, ``.env`` or the TOML file's name.
-        file: The file that held the value, where NAME_FILE named one.
-    """
-
-    value: Any = field(repr=False)
-    source: str
-    file: str | None = None
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, dotenv_filtering="match_prefix"
+    )
 
 
-def read(
-    config: Path | None,
-    environ: Mapping[str, str] | None,
-    secrets: Iterable[str],
-    mistakes: list[str],
-) -> dict[str, Given]:
-    """Read what is given: the environment before ``.env`` before the TOML file.
+def read(config: Path | None, mistakes: list[str]) -> dict[str, Any]:
+    """Read the settings that are given, from the lowest precedence to the highest.
 
     Args:
-        config: The TOML file, where there is one. Names in it may lack the prefix.
-        environ: The environment; the process' own unless given.
-        secrets: The settings that may stand in a file of their own.
-        mistakes: What is wrong is added here, a line each, without any value.
+        config: The TOML file, if there is one. Its names may lack the prefix.
+        mistakes: Sources that cannot be read are added here, one line each.
 
     Returns:
-        By the setting's name in lower case, without the prefix.
+        By the setting's name, in lower case and without the prefix. A path stands for
+        the content of its file.
     """
-    given: dict[str, Given] = {}
-    environment = os.environ if environ is None else environ
-    for source, values in (
-        (str(config), _toml(config, mistakes)),
-        (".env", _prefixed(_dotenv(mistakes))),
-        ("environment", _prefixed(environment)),
-    ):
-        layer = {name: Given(value, source) for name, value in values.items()}
-        given = {**_without_rivals(given, layer), **layer}
-    _read_secrets(given, secrets, mistakes)
+    sources: dict[str, Callable[[], dict[str, Any]]] = {
+        "--config": lambda: tomllib.loads(config.read_text()) if config else {},
+        ".env": _dotenv,
+        "environment": _environment,
+    }
+    given: dict[str, Any] = {}
+    for source, values in sources.items():
+        try:
+            given |= _layer(values())
+        except (OSError, ValueError) as error:
+            mistakes.append(f"{source}: cannot be read ({type(error).__name__})")
     return given
 
 
-def _dotenv(mistakes: list[str]) -> dict[str, str | None]:
-    try:
-        return dotenv_values(".env") if Path(".env").is_file() else {}
-    except (OSError, UnicodeDecodeError) as error:
-        mistakes.append(f".env: cannot be read ({type(error).__name__})")
-        return {}
+def _dotenv() -> dict[str, Any]:
+    return DotEnvSettingsSource(_Names, ".env")()
 
 
-def _prefixed(values: Mapping[str, str | None]) -> dict[str, Any]:
+def _environment() -> dict[str, Any]:
     return {
-        _plain(name): value
-        for name, value in values.items()
-        if name.upper().startswith(PREFIX) and value is not None
+        name: value
+        for name, value in EnvSettingsSource(_Names).env_vars.items()
+        if name.startswith(PREFIX.lower()) and not _OF_KUBERNETES.fullmatch(_bare(name))
     }
 
 
-def _toml(config: Path | None, mistakes: list[str]) -> dict[str, Any]:
-    if config is None:
-        return {}
-    try:
-        values = tomllib.loads(config.read_text())
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        mistakes.append(f"--config: cannot be read ({type(error).__name__})")
-        return {}
-    return {_plain(name): value for name, value in values.items()}
+def _layer(values: dict[str, Any]) -> dict[str, Any]:
+    """Put NAME_FILE in the place of NAME, so that either takes precedence below."""
+    layer = {_bare(name): value for name, value in values.items() if value is not None}
+    for name in SECRETS:
+        file = f"{name}_file"
+        if file in layer and name not in layer:
+            layer[name] = Path(str(layer.pop(file)))
+    return layer
 
 
-def _plain(name: str) -> str:
+def _bare(name: str) -> str:
     return name.lower().removeprefix(PREFIX.lower())
-
-
-def _without_rivals(
-    below: dict[str, Given], layer: dict[str, Given]
-) -> dict[str, Given]:
-    """Let NAME in one layer overrule NAME_FILE in a lower one, and the other way."""
-    rivals = {f"{name}_file" for name in layer}
-    rivals |= {name.removesuffix("_file") for name in layer if name.endswith("_file")}
-    return {name: given for name, given in below.items() if name not in rivals}
-
-
-def _read_secrets(
-    given: dict[str, Given], secrets: Iterable[str], mistakes: list[str]
-) -> None:
-    for name in secrets:
-        named = given.pop(f"{name}_file", None)
-        if named is None:
-            continue
-        label = f"{PREFIX}{name.upper()}_FILE"
-        if name in given:
-            mistakes.append(f"{label}: {PREFIX}{name.upper()} is given too")
-            continue
-        path = str(named.value)
-        try:
-            with Path(path).open(encoding="utf-8") as file:
-                text = file.read(MAX_SECRET_BYTES).strip()
-            given[name] = replace(named, value=text, file=path)
-        except (OSError, ValueError) as error:
-            mistakes.append(f"{label}: cannot be read ({type(error).__name__})")

@@ -1,4 +1,4 @@
-"""Serving a small web application on a port of ours, within limits."""
+"""The HTTP ports: each serves a small web application within limits."""
 
 from __future__ import annotations
 

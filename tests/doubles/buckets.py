@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from signupd.errors import SendLimitReached
-from signupd.ledger.limits import Drawn
+from signupd.ledger.buckets import Debited
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from signupd.ledger.limits import Draw
+    from signupd.ledger.buckets import Debit
 
 MICROSECONDS = 1_000_000
 
@@ -43,31 +43,31 @@ class MemoryBuckets:
         self._owed: dict[bytes, Owed] = {}
         self.counted = 0
 
-    async def take(self, draws: Sequence[Draw]) -> list[Drawn]:
-        """Draw on all or on none."""
-        wait = max(self._now_owed(one).micros - one.room for one in draws)
+    async def debit_all(self, debits: Sequence[Debit]) -> list[Debited]:
+        """Debit on all or on none."""
+        wait = max(self._now_owed(one).micros - one.room for one in debits)
         if wait > 0:
             raise SendLimitReached(retry_after_seconds=wait / MICROSECONDS)
-        return await self.draw(draws)
+        return await self.debit_each(debits)
 
-    async def draw(self, draws: Sequence[Draw]) -> list[Drawn]:
-        """Draw on those that have room."""
-        fitting = [one for one in draws if self._now_owed(one).micros <= one.room]
+    async def debit_each(self, debits: Sequence[Debit]) -> list[Debited]:
+        """Debit on those that have room."""
+        fitting = [one for one in debits if self._now_owed(one).micros <= one.room]
         for one in fitting:
             self._owed[one.digest].micros += one.refill
         self.counted += 1
-        return [Drawn(one, self._clock()) for one in fitting]
+        return [Debited(one, self._clock()) for one in fitting]
 
-    async def give_back(self, drawn: Sequence[Drawn]) -> None:
-        """Undo draws, but for what has come back by itself."""
-        for one in drawn:
-            back = one.draw.refill - (self._clock() - one.time)
-            owed = self._now_owed(one.draw)
+    async def refund(self, debited: Sequence[Debited]) -> None:
+        """Undo debits, but for what has come back by itself."""
+        for one in debited:
+            back = one.debit.refill - (self._clock() - one.time)
+            owed = self._now_owed(one.debit)
             owed.micros = max(0, owed.micros - max(0, back))
         self.counted -= 1
 
-    def _now_owed(self, draw: Draw) -> Owed:
+    def _now_owed(self, debit: Debit) -> Owed:
         now = self._clock()
-        owed = self._owed.setdefault(draw.digest, Owed(0, now))
+        owed = self._owed.setdefault(debit.digest, Owed(0, now))
         owed.micros, owed.at = max(0, owed.micros - (now - owed.at)), now
         return owed

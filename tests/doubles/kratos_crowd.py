@@ -1,7 +1,6 @@
 """A double of Kratos' admin API that is full of people, and lists them page by page.
 
-Its answers are those of a real one as far as the listing reads them; see
-tests/integration/test_listing.py, which holds it against that.
+Its identities and sessions are held against a real one's by tests/e2e/test_orphans.py.
 """
 
 from __future__ import annotations
@@ -82,6 +81,10 @@ class Crowd:
     def fill(self, ids: Iterable[uuid.UUID]) -> None:
         """Add somebody with a password for each id."""
         self._ids = sorted({*self._ids, *ids})
+
+    def clear(self) -> None:
+        """Remove everybody."""
+        self._ids.clear()
 
     def ids(self) -> set[uuid.UUID]:
         """Name those who are there."""

@@ -21,7 +21,7 @@ from signupd.kratos.outcomes import (
     read_flow,
 )
 from signupd.kratos.outcomes import code_answer as answer_of
-from signupd.ledger.ledger import Approval, Found
+from signupd.ledger.ledger import Approval, Snapshot
 from signupd.ledger.record import Lease, Record
 from signupd.signup.approve import approve
 
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Mapping
     from datetime import datetime
 
-    from signupd.signup.deps import Deps
+    from signupd.signup.deps import Dependencies
 
 T = TypeVar("T")
 
@@ -73,18 +73,18 @@ class MemoryLedger:
         self.rows[record.signup_id] = record
         return True
 
-    async def find(self, signup_id: uuid.UUID) -> Found | None:
+    async def find(self, signup_id: uuid.UUID) -> Snapshot | None:
         """Read a row."""
         row = self.rows.get(signup_id)
-        return None if row is None else Found(row, self.now())
+        return None if row is None else Snapshot(row, self.now())
 
     async def find_request(
         self, caller: str, request_id: uuid.UUID | None
-    ) -> Found | None:
+    ) -> Snapshot | None:
         """Read a row by its request id."""
         for row in self.rows.values():
             if request_id and (row.caller, row.request_id) == (caller, request_id):
-                return Found(row, self.now())
+                return Snapshot(row, self.now())
         return None
 
     async def change(
@@ -147,7 +147,7 @@ class MemoryKratos:
     """
 
     def __init__(self) -> None:
-        self.deps: Deps | None = None
+        self.deps: Dependencies | None = None
         self.public = self.admin = self
         self.flows: dict[str, Flow] = {}
         self.accounts: dict[str, Account] = {}

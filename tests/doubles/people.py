@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 Json = dict[str, Any]
 
-NOW: Final = datetime(2030, 6, 1, 12, 0, tzinfo=UTC)
+NOW: Final = datetime.now(UTC)
 # A registration by code: its parts are stored some milliseconds apart.
 APART: Final = timedelta(milliseconds=9)
 

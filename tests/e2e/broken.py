@@ -90,17 +90,6 @@ def hook_after(method: str) -> Mutation:
     return mutate
 
 
-def hook_body(method: str, jsonnet: str) -> Mutation:
-    """Have the hook of a method send something else."""
-    body = f"base64://{base64.b64encode(jsonnet.encode()).decode()}"
-
-    def mutate(reference: dict[str, Any]) -> None:
-        after = reference["selfservice"]["flows"]["registration"]["after"]
-        after[method]["hooks"][-1]["config"]["body"] = body
-
-    return mutate
-
-
 def traits(change: Callable[[dict[str, Any]], None]) -> Mutation:
     """Change what the identity schema says of traits.
 
@@ -125,6 +114,15 @@ def second_code_identifier(schema: dict[str, Any]) -> None:
     schema["properties"]["second"] = {
         "type": "string",
         "format": "email",
+        "ory.sh/kratos": {"credentials": credentials},
+    }
+
+
+def optional_user_name(schema: dict[str, Any]) -> None:
+    """Let people sign in with a user name, too."""
+    credentials = {"password": {"identifier": True}}
+    schema["properties"]["username"] = {
+        "type": "string",
         "ory.sh/kratos": {"credentials": credentials},
     }
 

@@ -17,21 +17,35 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from bench.table import Table
+
 
 @pytest.fixture(scope="module")
 def place() -> Iterator[Site]:
-    """Build what benchmarks run, once; the version before is this one, too."""
+    """Build what benchmarks run, once."""
     kratos_binary()
-    with Site(before=sys.executable) as site:
+    with Site() as site:
         yield site
 
 
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_smoke(place: Site, tmp_path: Path, name: str) -> None:
     """It measures, its results can be read again, and its tables have their places."""
-    measure(place, name, tmp_path, smoke=True)
-    rows = results.read(tmp_path, name)
-    tables = BENCHMARKS[name].tables(rows)
+    check(place, tmp_path, name)
+
+
+def test_beside_another(tmp_path: Path) -> None:
+    """A version before is measured, too, and its figures have columns."""
+    with Site(before=sys.executable) as site:
+        (table,) = check(site, tmp_path, "cost")
+
+    assert {"CPU µs before", "CPU µs now", "now / before"} < set(table.header)
+
+
+def check(site: Site, directory: Path, name: str) -> list[Table]:
+    """Run one benchmark, and hold its tables against what a report wants."""
+    measure(site, name, directory, smoke=True)
+    tables = BENCHMARKS[name].tables(results.read(directory, name))
     filled = report.fill(DOCUMENT.read_text(encoding="utf-8"), tables)
 
     assert tables
@@ -39,3 +53,4 @@ def test_smoke(place: Site, tmp_path: Path, name: str) -> None:
         assert {len(table.header)} == set(map(len, table.rows))
         assert table.markdown() in filled
         assert {len(table.chart.labels)} == set(map(len, table.chart.series.values()))
+    return tables

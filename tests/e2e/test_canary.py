@@ -1,9 +1,11 @@
 """`signupd check --canary`: a whole sign-up, and nothing left of it."""
 
+import base64
 import signal
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from typing import Any
 
 import pytest
 
@@ -17,9 +19,9 @@ from tests.e2e.broken import (
 )
 from tests.e2e.checking import Checked, check, settings_of, started
 from tests.e2e.frail import Frail
-from tests.e2e.holdings import identity_ids, mail_ids, make_account, session_ids
+from tests.e2e.holdings import identity_ids, session_ids
 from tests.e2e.site import Site
-from tests.e2e.stack import GOOD_PASSWORD, Stack
+from tests.e2e.stack import Stack
 
 BreakHook = Callable[[str], Mutation]
 
@@ -78,13 +80,6 @@ def test_whole_way(stack: Stack, address: str) -> None:
     assert address not in str(done)
 
 
-def test_again(stack: Stack, address: str) -> None:
-    """The address is free afterwards: the next one may use it."""
-    done = [flown(stack, address) for _ in range(2)]
-
-    assert [0, 0] == [one.exit_code for one in done]
-
-
 def test_code_from_the_courier(site: Site, address: str) -> None:
     """Where Kratos runs with --dev nobody needs to be asked, which is said."""
     with site.stack(dev=True) as made:
@@ -103,21 +98,6 @@ def test_with_traits(site: Site, address: str) -> None:
 
         assert {"config_file": "warning"} == done.faults
         assert (set(), set()) == accounts(made)
-
-
-def test_taken(stack: Stack, address: str) -> None:
-    """A taken address is refused: no mail goes, and the account is as it was."""
-    account = make_account(stack.kratos, address, GOOD_PASSWORD)
-    before = stack.admin.identity(account), accounts(stack), mail_ids(stack.kratos)
-    done = check(settings_of(stack.server), "--canary", address.upper())
-
-    assert (1, [("canary_start", "error")]) == (done.exit_code, way(done))
-    assert "is taken" in done.fault("canary_start")["what"]
-    assert before == (
-        stack.admin.identity(account),
-        accounts(stack),
-        mail_ids(stack.kratos),
-    )
 
 
 def test_nobody_reads_the_mail(stack: Stack, address: str) -> None:
@@ -142,37 +122,33 @@ def test_interrupted(stack: Stack, address: str) -> None:
     assert "cancelled" == newest_state(stack.server)
 
 
-def test_no_server(stack: Stack, site: Site, address: str) -> None:
-    """Without a server there is nothing to fly through, which is said."""
-    settings = settings_of(site.server(stack.kratos, stack.server.hook_port))
-    done = check(settings, "--canary", address)
-
-    assert 1 == done.exit_code
-    assert "signupd serve" in done.fault("canary_start")["cure"]
-
-
+@pytest.mark.parametrize("hook", ["code", "password"])
 @pytest.mark.parametrize("break_it", [without_hook, hook_for_all])
-def test_code_hook_missing(frail: Frail, address: str, break_it: BreakHook) -> None:
-    """A missing code hook shows at the code; the ghost is gone, and the cure said."""
+def test_hook_missing(
+    frail: Frail, address: str, hook: str, break_it: BreakHook
+) -> None:
+    """A missing hook shows at its step, with the lines to add; no account is left."""
     stack, before = frail.stack, accounts(frail.stack)
-    frail.bend(break_it("code"))
+    frail.bend(break_it(hook))
     done = flown(stack, address)
 
     assert 1 == done.exit_code
-    assert "/kratos/code" in done.fault("canary_code_hook")["cure"]
+    assert f"/kratos/{hook}" in done.fault(f"canary_{hook}_hook")["cure"]
     assert ("canary_removed", "ok") == way(done)[-1]
     assert before == accounts(stack)
     assert "cancelled" == newest_state(stack.server)
 
 
-def test_password_hook_missing(frail: Frail, address: str) -> None:
-    """So does a missing password hook at the password."""
-    stack, before = frail.stack, accounts(frail.stack)
-    frail.bend(without_hook("password"))
-    done = flown(stack, address)
+def test_body_missing(frail: Frail, address: str) -> None:
+    """So does a password hook that does not say what it is about."""
+    body = f"base64://{base64.b64encode(b'function(ctx) {}').decode()}"
+    frail.bend(lambda config: _password_hook(config).update(body=body))
+    done = flown(frail.stack, address)
 
-    assert 1 == done.exit_code
-    assert "/kratos/password" in done.fault("canary_password_hook")["cure"]
-    assert ("canary_removed", "ok") == way(done)[-1]
-    assert before == accounts(stack)
-    assert "cancelled" == newest_state(stack.server)
+    assert "password.jsonnet" in done.fault("canary_password_hook")["cure"]
+
+
+def _password_hook(config: dict[str, Any]) -> dict[str, Any]:
+    after = config["selfservice"]["flows"]["registration"]["after"]
+    hook: dict[str, Any] = after["password"]["hooks"][-1]["config"]
+    return hook

@@ -4,16 +4,10 @@ import json
 import os
 import subprocess
 import sys
-import uuid
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
-from datetime import UTC, datetime, timedelta
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from signupd.accounts.orphans import Orphans, Outcome
-from signupd.kratos.admin import AdminApi
-from signupd.kratos.http import HttpClient
 
 from devstack.kratos import Kratos
 from devstack.visitor import Visitor
@@ -24,7 +18,6 @@ from tests.e2e.site import Site
 from tests.e2e.stack import GOOD_PASSWORD, new_address
 
 COMMAND_SECONDS = 50.0
-CALL_SECONDS = 10.0
 PASSWORD = {"method": "password", "password": GOOD_PASSWORD}
 LOOKUP = (
     {"method": "lookup_secret", "lookup_secret_regenerate": True},
@@ -110,6 +103,7 @@ def test_orphans(kratos: Kratos, flow: Handmade) -> None:
     flow.let_pass(60)
     flow.sign_in(address)
     code, lines, said = orphans(kratos)
+    _, untraced, _ = orphans(kratos, "--untraced")
     refused, _, _ = orphans(kratos, "--apply", "--expect", "3")
     before = identity_ids(kratos)
     removed, outcomes, _ = orphans(kratos, "--apply", "--expect", "2")
@@ -117,8 +111,11 @@ def test_orphans(kratos: Kratos, flow: Handmade) -> None:
     assert 0 == code
     assert left == {line["identity_id"] for line in lines}
     assert {"a***@example.com"} == {line["masked_email"] for line in lines}
-    for reason in ("1 with a session", "1 disabled", "2 of whose registration"):
-        assert f"Left out: {reason}" in said
+    for reason in ("1 with a session", "1 disabled", "2 without the session"):
+        assert f"Not listed: {reason}" in said
+    assert {*left, kept["forgotten"], kept["imported as verified"]} == {
+        line["identity_id"] for line in untraced
+    }
     assert (1, {*left, *kept.values(), back}) == (refused, before)
     assert 0 == removed
     assert {(one, "removed") for one in left} == {
@@ -127,48 +124,33 @@ def test_orphans(kratos: Kratos, flow: Handmade) -> None:
     assert {*kept.values(), back} == identity_ids(kratos)
 
 
-def test_untraced(kratos: Kratos, flow: Handmade) -> None:
-    """What the clean-up made doubtful is found on request, and then an import too."""
-    kept = others(flow)
-    flow.let_pass(90)
-    _, lines, _ = orphans(kratos, "--untraced")
-
-    assert {kept["forgotten"], kept["imported as verified"]} == {
-        line["identity_id"] for line in lines
-    }
-
-
 def test_fresh(kratos: Kratos, flow: Handmade) -> None:
     """Whoever could go on with the flow is left alone, whatever duration is given."""
     flow.register(new_address())
     code, lines, said = orphans(kratos, "--older-than", "1ms")
 
     assert (0, []) == (code, lines)
-    assert "Left out: 1 with a session that works" in said
+    assert "Not listed: 1 with a session that works" in said
 
 
-async def test_password_after_the_listing(
+def test_password_after_the_listing(
     kratos: Kratos, flow: Handmade, address: str
 ) -> None:
-    """Who comes back after the listing, and sets a password, keeps the account."""
+    """Whoever comes back after the listing, and sets a password, keeps the account."""
     registered, _ = flow.register(address)
-    identity_id = uuid.UUID(registered)
     flow.let_pass(90)
-    async with searching(kratos) as found:
-        listed = [orphan.id async for page in found.pages() for orphan in page.orphans]
-        _, token = flow.sign_in(address)
-        signed_in = await found.remove(identity_id)
-        flow.change(token, PASSWORD)
-        complete = await found.remove(identity_id)
-        flow.let_pass(90)
-        flow.forget_sessions(registered)
-        long_after = await found.remove(identity_id)
+    _, listed, _ = orphans(kratos)
+    _, token = flow.sign_in(address)
+    signed_in, _, _ = orphans(kratos, "--apply", "--expect", "1")
+    flow.change(token, PASSWORD)
+    flow.let_pass(90)
+    flow.forget_sessions(registered)
+    long_after, _, _ = orphans(kratos, "--untraced", "--apply", "--expect", "1")
     with Visitor(kratos.public_url) as visitor:
         works = visitor.login(address, GOOD_PASSWORD)
 
-    assert [identity_id] == listed
-    assert [Outcome.CHANGED] * 3 == [signed_in, complete, long_after]
-    assert works
+    assert [registered] == [line["identity_id"] for line in listed]
+    assert (1, 1, True) == (signed_in, long_after, works)
 
 
 def test_double_is_no_liar(flow: Handmade) -> None:
@@ -191,19 +173,3 @@ def unlike(double: Any, real: Any, path: str = "") -> Iterator[str]:
             yield from unlike(value, real.get(name), f"{path}/{name}")
     elif isinstance(double, list):
         yield from unlike(double[0], real[0], f"{path}/0")
-
-
-@asynccontextmanager
-async def searching(kratos: Kratos) -> AsyncIterator[Orphans]:
-    """Search here in this process, untraced ones included."""
-    http = HttpClient(ca=None)
-    since = datetime.now(UTC) - timedelta(days=30)
-    try:
-        yield Orphans(
-            AdminApi(http, kratos.admin_url, CALL_SECONDS),
-            lambda: datetime.now(UTC),
-            since,
-            untraced=True,
-        )
-    finally:
-        await http.close()

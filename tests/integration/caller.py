@@ -122,6 +122,13 @@ class Caller:
         call = self._stub.GetSignup(request, timeout=self.deadline_seconds)
         return call
 
+    def cancel(self, token: str) -> Awaitable[pb.CancelSignupResponse]:
+        """Call CancelSignup."""
+        request = pb.CancelSignupRequest(continuation_token=token)
+        call: Awaitable[pb.CancelSignupResponse]
+        call = self._stub.CancelSignup(request, timeout=self.deadline_seconds)
+        return call
+
     def account(self, **key: str) -> Awaitable[accounts_pb.GetAccountResponse]:
         """Call GetAccount."""
         request = accounts_pb.GetAccountRequest(**key)

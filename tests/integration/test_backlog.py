@@ -16,7 +16,7 @@ from signupd.ledger.database import sqlite_file
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import Lease, State
 
-from tests.integration.rows import add_signups, record
+from tests.integration.rows import AT_ONCE, add_signups, record
 
 if TYPE_CHECKING:
     from signupd.ledger.database import Database
@@ -63,7 +63,7 @@ BY_KEY = {
     "approve": statements.APPROVE,
     "knows flow": statements.KNOWS_FLOW,
     "full time": statements.FULL_TIME,
-    "give back": statements.GIVE_BACK,
+    "give back": statements.REFUND,
 }
 DUE = {
     "ix_signups_lease": statements.DEAD_LEASES,
@@ -87,11 +87,12 @@ def made(n: int) -> Record:
 async def full(database: Database, url: str) -> Database:
     """Give a ledger with many rows, of which the database has statistics."""
     await add_signups(database, *map(made, range(MANY)))
-    async with database.transaction() as connection:
-        for n in range(MANY):
-            await connection.execute(
-                statements.DRAW, digest=b"%d" % n, refill=DAY + n, room=0
-            )
+    for n in range(0, MANY, AT_ONCE):
+        async with database.transaction() as connection:
+            for refill in range(n, n + AT_ONCE):
+                await connection.execute(
+                    statements.DEBIT, digest=b"%d" % refill, refill=DAY + refill, room=0
+                )
     if database.shared:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")

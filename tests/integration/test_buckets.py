@@ -1,4 +1,4 @@
-"""Buckets on a real database: never more than they hold, whoever draws on them."""
+"""Buckets on a real database: never more than they hold, whoever debits on them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from signupd.errors import SendLimitReached
 from signupd.ledger.backlog import Backlog
+from signupd.ledger.buckets import Buckets, Debit, Debited
 from signupd.ledger.database import make_database
-from signupd.ledger.limits import Buckets, Draw, Drawn
 from signupd.ledger.schema import migrate
-from signupd.signup.rules import Limit
+from signupd.policy.rules import Limit
 
 from tests.doubles.buckets import MemoryBuckets
 from tests.doubles.clock import ClockDouble
@@ -58,23 +58,23 @@ def buckets(databases: list[Database]) -> Buckets:
     return Buckets(databases[0])
 
 
-def on(digest: bytes, limit: Limit = LIMIT, *, refusable: bool = True) -> Draw:
-    """Draw on a bucket."""
+def on(digest: bytes, limit: Limit = LIMIT, *, refusable: bool = True) -> Debit:
+    """Debit on a bucket."""
     room = limit.room if refusable else limit.room_in_debt
-    return Draw(digest, limit.refill, room)
+    return Debit(digest, limit.refill, room)
 
 
-async def outcome_of(call: Awaitable[list[Drawn]]) -> list[Drawn] | float | None:
-    """Take; give what was drawn, or the seconds to wait."""
+async def outcome_of(call: Awaitable[list[Debited]]) -> list[Debited] | float | None:
+    """Take; give what was debited, or the seconds to wait."""
     try:
         return await call
     except SendLimitReached as error:
         return error.retry_after_seconds
 
 
-async def taken(buckets: Buckets, *draws: Draw) -> float | None:
+async def taken(buckets: Buckets, *debits: Debit) -> float | None:
     """Take; give None, or the seconds to wait."""
-    outcome = await outcome_of(buckets.take(draws))
+    outcome = await outcome_of(buckets.debit_all(debits))
     return None if isinstance(outcome, list) else outcome
 
 
@@ -100,9 +100,9 @@ async def test_take_both(databases: list[Database], buckets: Buckets) -> None:
 async def test_take_both_raced(databases: list[Database]) -> None:
     """Nor do they wear out the bucket that is not the matter."""
     servers = [Buckets(database) for database in databases]
-    draws = [on(b"wide", OTHER_LIMIT), on(b"narrow")]
+    debits = [on(b"wide", OTHER_LIMIT), on(b"narrow")]
     outcomes = await asyncio.gather(
-        *[taken(servers[n % 2], *draws) for n in range(CALLS)]
+        *[taken(servers[n % 2], *debits) for n in range(CALLS)]
     )
     kept = await rows(databases[0])
     apart = kept[b"narrow"] - kept[b"wide"]
@@ -157,10 +157,10 @@ async def test_draw(buckets: Buckets) -> None:
     """What cannot be refused goes on counting, down to one bucket of debt."""
     for _ in range(5):
         await taken(buckets, on(b"a"))
-    drawn = [await buckets.draw([on(b"a", refusable=False)]) for _ in range(7)]
+    debited = [await buckets.debit_each([on(b"a", refusable=False)]) for _ in range(7)]
     wait = await taken(buckets, on(b"a"))
 
-    assert [1, 1, 1, 1, 1, 0, 0] == [len(one) for one in drawn]
+    assert [1, 1, 1, 1, 1, 0, 0] == [len(one) for one in debited]
     assert wait == pytest.approx(6 * 30 * 60, abs=SLACK_SECONDS)
 
 
@@ -168,8 +168,8 @@ async def test_give_back(databases: list[Database], buckets: Buckets) -> None:
     """What is given back can be had again at once, by one; nobody gains by it."""
     for _ in range(4):
         await taken(buckets, on(b"a"))
-    drawn = await buckets.take([on(b"a"), on(b"b", OTHER_LIMIT)])
-    await buckets.give_back(drawn)
+    debited = await buckets.debit_all([on(b"a"), on(b"b", OTHER_LIMIT)])
+    await buckets.refund(debited)
     outcomes = [await taken(buckets, on(b"a")) for _ in range(2)]
     kept = await rows(databases[0])
 
@@ -239,7 +239,7 @@ def exact(tmp_path: Path) -> Iterator[Exact]:
 STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("take"), st.just(0)),
-        st.tuples(st.just("draw"), st.just(0)),
+        st.tuples(st.just("debit"), st.just(0)),
         # Of those that may still turn out not to have gone, counted round and round.
         st.tuples(st.just("give back"), st.integers(0, 9)),
         st.tuples(st.just("wait"), st.integers(1, 25)),
@@ -261,24 +261,24 @@ async def _play(exact: Exact, steps: list[tuple[str, int]], limit: Limit) -> Non
     digest, model = uuid.uuid4().bytes, MemoryBuckets(exact.clock)
     first = on(digest, limit)
     further = on(digest, limit, refusable=False)
-    went: list[Drawn] = []  # mails that were taken and that nobody gave back
+    went: list[Debited] = []  # mails that were taken and that nobody gave back
     for name, value in steps:
         match name:
             case "wait":
                 exact.clock.micros += value
-            case "draw":
-                drawn = await exact.buckets.draw([further])
+            case "debit":
+                debited = await exact.buckets.debit_each([further])
 
-                assert drawn == await model.draw([further])
+                assert debited == await model.debit_each([further])
             case "take":
-                outcome = await outcome_of(exact.buckets.take([first]))
+                outcome = await outcome_of(exact.buckets.debit_all([first]))
 
-                assert outcome == await outcome_of(model.take([first]))
+                assert outcome == await outcome_of(model.debit_all([first]))
                 went += outcome if isinstance(outcome, list) else []
             case _ if went:
-                drawn = [went.pop(value % len(went))]
-                await exact.buckets.give_back(drawn)
-                await model.give_back(drawn)
+                debited = [went.pop(value % len(went))]
+                await exact.buckets.refund(debited)
+                await model.refund(debited)
     for n, begin in enumerate(went):
         for count, end in enumerate(went[n:], 1):
             passed = end.time - begin.time
@@ -289,6 +289,6 @@ async def _play(exact: Exact, steps: list[tuple[str, int]], limit: Limit) -> Non
 def test_anything(exact: Exact) -> None:
     """In no span of time go more mails than a full bucket and what came back in it.
 
-    That holds whatever is drawn besides, and whatever is given back, at any time.
+    That holds whatever is debited besides, and whatever is given back, at any time.
     """
     play_anything(exact)

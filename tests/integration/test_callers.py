@@ -12,11 +12,10 @@ import pytest
 from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
-from signupd.assembly import kratos_of
-from signupd.front import server_of
 from signupd.grants import METHODS
-from signupd.observer import Silent
-from signupd.signup.work import Work
+from signupd.service import server_of
+from signupd.telemetry.observer import Observer
+from signupd.work import Work
 
 from tests.doubles.authority import Authority, Issued, dns, raw_sans, uri
 from tests.integration.caller import Caller, Refusal, reflected, refusal
@@ -139,14 +138,12 @@ async def abroad(world: World) -> AsyncIterator[Caller]:
     """
     deps = (await world.serve()).service.deps
     settings = world.settings(listen="0.0.0.0:0", insecure=True)
-    kratos = kratos_of(settings)
-    server = server_of(settings, deps, kratos.admin, Work(), Silent())
+    server = server_of(settings, deps, Work(), Observer())
     port = server.listen("127.0.0.1:0", None)
     await server.start()
     async with Caller(port) as caller:
         yield caller
     await server.stop(0)
-    await kratos.close()
 
 
 async def test_beyond_loopback(abroad: Caller) -> None:

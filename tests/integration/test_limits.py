@@ -373,7 +373,7 @@ async def test_swept(world: World) -> None:
     swept = []
     for seconds in (MINUTE, REFILL):
         world.clock.move(seconds)
-        swept.append((await replica.service.sweep()).forgotten)
+        swept.append((await replica.service.sweeper.sweep()).forgotten)
 
     assert [10, 10] == swept
 

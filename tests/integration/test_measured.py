@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import aiohttp
 import pytest
 from signupd.kratos.calls import Call
-from signupd.observer import CALLER_GONE, OK
 from signupd.rpc.statuses import STATUSES
+from signupd.telemetry.observer import CALLER_GONE, OK
 
 from tests.integration.caller import refusal
 from tests.integration.world import another, to_code, to_password

@@ -94,7 +94,7 @@ async def test_sweeper_does_not_count(world: World) -> None:
     world.kratos.heal()
     world.clock.move(60)
     held = world.kratos.hold("find")
-    sweeping = asyncio.ensure_future(replica.service.sweep())
+    sweeping = asyncio.ensure_future(replica.service.sweeper.sweep())
     await held.arrived.wait()
     refused = await refusal(replica.caller.get("x"))
     held.released.set()

@@ -13,7 +13,7 @@ import pytest
 from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
-from signupd.bootstrap import Service
+from signupd.service import Service
 from signupd.web import MAX_LINE_BYTES
 
 from tests.integration.caller import reflected, refusal

@@ -26,7 +26,7 @@ async def test_bad_row_does_not_stand_in_the_way(world: World) -> None:
     world.clock.move(60)
     first = min(row["signup_id"] for row in world.rows())
     world.change_row("sealed", b"spoiled", signup_id=first)
-    swept = await replica.service.sweep()
+    swept = await replica.service.sweeper.sweep()
 
     assert (3, 1) == (swept.settled, swept.failed)
     states = [row["state"] for row in world.rows() if row["signup_id"] != first]
@@ -42,9 +42,9 @@ async def test_kratos_away(world: World) -> None:
         world.kratos.lose("find", times=99)
         await refusal(replica.caller.set_password(token, PASSWORD))
     world.clock.move(60)
-    away = await replica.service.sweep()
+    away = await replica.service.sweeper.sweep()
     world.kratos.heal()
-    back = await replica.service.sweep()
+    back = await replica.service.sweeper.sweep()
 
     assert (0, 3) == (away.settled, away.failed)
     assert (4, 0) == (back.settled, back.failed)

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 import grpc
 import pytest
 from cryptography import x509
-from signupd.bootstrap import Service
 from signupd.certificates import CertificatesUnusable
+from signupd.service import Service
 
 from tests.doubles.authority import LOOPBACK, Authority, Issued, uri
 from tests.integration.caller import Caller, refusal

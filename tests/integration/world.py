@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 import aiohttp
 from kratos_signup.v1 import signup_service_pb2 as pb
-from signupd.bootstrap import Service
+from signupd.service import Service
 from signupd.settings import Settings
 
 from tests.doubles.certificate import certificate_file

@@ -7,16 +7,16 @@ import threading
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 import structlog
-from signupd.bootstrap import Service
 from signupd.ledger.database import steady_clock
-from signupd.settings import load
+from signupd.service import Service
+from signupd.settings import Settings
 
 from devstack.ports import LOOPBACK
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine, Mapping
 
-    from signupd.signup.sweep import Swept
+    from signupd.sweeper import Swept
 
 T = TypeVar("T")
 
@@ -34,8 +34,8 @@ class Inside:
     """
 
     def __init__(self, settings: Mapping[str, str]) -> None:
-        self._settings = load(
-            None, {f"SIGNUPD_{name}": value for name, value in settings.items()}
+        self._settings = Settings.model_validate(
+            {name.lower(): value for name, value in settings.items()}
         )
         self._ahead = 0
         self._clock = steady_clock()
@@ -74,7 +74,7 @@ class Inside:
 
     def sweep(self) -> Swept:
         """Do one round of sweeping."""
-        return self._run(self._service.sweep())
+        return self._run(self._service.sweeper.sweep())
 
     async def _start(self) -> None:
         log = structlog.get_logger()

@@ -6,9 +6,9 @@ import uuid
 from typing import Any
 
 from signupd.ledger.record import Lease, Record, State
+from signupd.policy.rules import SECOND, Limit, Rules
 from signupd.sealing import KeyRing
-from signupd.signup.contents import Contents, seal_contents, seal_mask
-from signupd.signup.rules import SECOND, Limit, Rules
+from signupd.signup.sealed import Contents, seal_contents, seal_mask
 
 NOW = 1_000_000 * SECOND
 SIGNUP_ID = uuid.UUID("11111111-1111-4111-8111-111111111111")

@@ -6,8 +6,8 @@ import uuid
 from typing import Any
 
 from signupd.ledger.record import Lease, Record, State
+from signupd.policy.rules import SECOND, Limit, Rules
 from signupd.sealing import KeyRing
-from signupd.signup.rules import SECOND, Limit, Rules
 
 SIGNUP_ID = uuid.UUID("5f0c2a3e-7b1d-4c52-9d6a-0a1b2c3d4e5f")
 OTHER_ID = uuid.UUID("c0ffee00-1234-4abc-8def-001122334455")

@@ -101,8 +101,8 @@ WRONG: list[tuple[Callable[[CertificateFiles], object], list[str]]] = [
     (_swap, ["TLS_KEY: is not the key of the first certificate in TLS_CERT"]),
     (_leaf_last, ["TLS_KEY: is not the key of the first certificate in TLS_CERT"]),
     (_lock, ["TLS_KEY: is locked by a password"]),
-    (_folder, ["TLS_KEY: is no file"]),
-    (lambda f: f.cert.unlink(), ["TLS_CERT: is no file"]),
+    (_folder, ["TLS_KEY: is not a file"]),
+    (lambda f: f.cert.unlink(), ["TLS_CERT: is not a file"]),
     (lambda f: f.cert.write_bytes(b""), ["TLS_CERT: holds no certificate in PEM"]),
     (
         lambda f: f.cert.write_bytes(f.key.read_bytes()),

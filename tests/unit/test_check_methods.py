@@ -1,83 +1,94 @@
-"""The preflight's judgement of the ways to register that Kratos offers."""
+"""The check of the ways to register that Kratos offers."""
 
 from __future__ import annotations
 
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
+
 import pytest
 import yaml
-from signupd.check.findings import Finding, Severity
-from signupd.check.methods import Offers, method_findings
-from signupd.kratos.offer import Offer
+from signupd.check.findings import Finding, Severity, Subject
+from signupd.check.kratos_file import KratosFile
+from signupd.check.methods import registration
+from signupd.errors import KratosIncompatible
+from signupd.kratos.offer import FlowKind, Offer
 from signupd.settings import Settings
+
+from tests.doubles.log import LogDouble
+
+if TYPE_CHECKING:
+    from signupd.kratos.client import Kratos
 
 OURS = frozenset({"code", "password"})
 WHOLE = Offer(OURS, whole=True)
+CLOSED = Offer(frozenset(), whole=False)
+PASSKEY = Offer(OURS | {"passkey"}, whole=True)
 SETTINGS = Settings(hook_listen="127.0.0.1:9999")
 
 
-def judged(seen: Offers, hooked: frozenset[str] = frozenset()) -> list[Finding]:
+async def faults(
+    api: Offer | None, browser: Offer | None, file: KratosFile | None = None
+) -> list[Finding]:
     """Judge what is offered; keep what is not well."""
-    findings = method_findings(seen, SETTINGS, hooked)
+
+    async def offer(kind: FlowKind, _: object) -> Offer | None:
+        if kind is FlowKind.BROWSER and browser is None:
+            raise KratosIncompatible
+        return api if kind is FlowKind.API else browser
+
+    kratos = cast("Kratos", SimpleNamespace(public=SimpleNamespace(offer=offer)))
+    log = LogDouble().logger
+    subject = Subject(kratos, SETTINGS, log, file, {}, with_canary=False)
+    findings = await registration(subject)
     return [one for one in findings if one.severity is not Severity.OK]
 
 
-def test_well() -> None:
-    """Our two methods and no others: all well."""
-    assert [] == judged(Offers(WHOLE, WHOLE))
+@pytest.mark.parametrize(
+    ("api", "browser", "expected"),
+    [
+        (WHOLE, WHOLE, {}),
+        (None, None, {"registration": "error"}),
+        (Offer(OURS - {"code"}, whole=True), WHOLE, {"code_method": "error"}),
+        (Offer(OURS - {"password"}, whole=True), WHOLE, {"password_method": "error"}),
+        (WHOLE, PASSKEY, {"other_methods": "warning"}),
+        (WHOLE, None, {"other_methods": "warning"}),
+        (
+            CLOSED,
+            CLOSED,
+            dict.fromkeys(
+                ("code_method", "password_method", "other_methods"), "warning"
+            ),
+        ),
+    ],
+)
+async def test_offers(
+    api: Offer | None, browser: Offer | None, expected: dict[str, str]
+) -> None:
+    """Our two methods have to be on, others are a warning, the unseen is no claim."""
+    found = await faults(api, browser)
 
-
-def test_off() -> None:
-    """Registration that is off is one error, and the only finding."""
-    (finding,) = judged(Offers(None, None))
-
-    assert ("registration", Severity.ERROR) == (finding.check, finding.severity)
-    assert "enabled: true" in finding.cure
+    assert expected == {one.check: one.severity for one in found}
+    assert all(one.why and one.cure for one in found)
 
 
 @pytest.mark.parametrize("method", sorted(OURS))
-def test_method_off(method: str) -> None:
-    """One of ours that is off is an error, its cure the lines that switch it on."""
-    offer = Offer(OURS - {method}, whole=True)
-    (finding,) = judged(Offers(offer, WHOLE))
-    methods = yaml.safe_load(finding.cure)["selfservice"]["methods"]
+async def test_method_off(method: str) -> None:
+    """The cure of a method that is off is the lines that switch it on."""
+    (found,) = await faults(Offer(OURS - {method}, whole=True), WHOLE)
+    methods = yaml.safe_load(found.cure)["selfservice"]["methods"]
 
-    assert (f"{method}_method", Severity.ERROR) == (finding.check, finding.severity)
     assert methods[method]["enabled"]
 
 
-def test_behind_the_first_step() -> None:
-    """Where the second step stayed closed nothing is claimed of our methods."""
-    closed = Offer(frozenset(), whole=False)
-    checks = [finding.check for finding in judged(Offers(closed, closed))]
-
-    assert ["code_method", "password_method", "other_methods"] == checks
-    assert {Severity.WARNING} == {f.severity for f in judged(Offers(closed, closed))}
-
-
-@pytest.mark.parametrize("method", ["oidc", "passkey", "webauthn", "saml"])
-def test_past_us(method: str) -> None:
-    """A way past us is a warning; it can be closed, or given a hook that refuses."""
-    (finding,) = judged(Offers(WHOLE, Offer(OURS | {method}, whole=True)))
-    off, hooked = finding.cure.split("or, so that nobody can register by it:\n")
+async def test_another_method() -> None:
+    """Another method can be switched off, or get a hook of its own that refuses."""
+    (found,) = await faults(WHOLE, PASSKEY)
+    off, hooked = found.cure.split("or, so that nobody can register by it:\n")
     after = yaml.safe_load(hooked)["selfservice"]["flows"]["registration"]["after"]
+    methods = yaml.safe_load(off)["selfservice"]["methods"]
+    url = after["passkey"]["hooks"][0]["config"]["url"]
+    file = KratosFile(yaml.safe_load(hooked))
 
-    assert ("other_methods", Severity.WARNING) == (finding.check, finding.severity)
-    assert {method: {"enabled": False}} == yaml.safe_load(off)["selfservice"]["methods"]
-    assert [method] == [*after]
-    assert (
-        "http://127.0.0.1:9999/kratos/code"
-        == after[method]["hooks"][0]["config"]["url"]
-    )
-
-
-def test_with_a_hook_of_its_own() -> None:
-    """One that has a hook which may refuse is the operator's business."""
-    seen = Offers(WHOLE, Offer(OURS | {"oidc"}, whole=True))
-
-    assert [] == judged(seen, frozenset({"oidc"}))
-
-
-def test_browsers_unseen() -> None:
-    """Where browsers got no flow, passkeys are not claimed to be off."""
-    (finding,) = judged(Offers(WHOLE, None))
-
-    assert ("other_methods", Severity.WARNING) == (finding.check, finding.severity)
+    assert {"passkey": {"enabled": False}} == methods
+    assert "http://127.0.0.1:9999/kratos/code" == url
+    assert [] == await faults(WHOLE, PASSKEY, file)

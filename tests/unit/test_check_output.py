@@ -9,7 +9,7 @@ import yaml
 from rich.console import Console
 from signupd.check.cures import hook_lines
 from signupd.check.findings import Check, error, ok, warning
-from signupd.cli.findings import as_json, show
+from signupd.cli.check import as_json, show
 from signupd.settings import Settings
 
 CURE = hook_lines("password", Settings())

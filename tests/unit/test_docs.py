@@ -14,7 +14,6 @@ from signupd.check.findings import Check
 from signupd.errors import SignupdError
 from signupd.grants import read_grants
 from signupd.rpc.statuses import STATUSES
-from signupd.settings import Settings
 
 ROOT = Path(__file__).parents[2]
 
@@ -29,15 +28,6 @@ def test_every_check_is_documented() -> None:
     )
 
     assert [*Check] == names
-
-
-def test_every_setting_is_documented() -> None:
-    """The table of docs/configuration.md names the settings, all and no others."""
-    text = (ROOT / "docs" / "configuration.md").read_text()
-
-    names = re.findall(r"^\| ([A-Z_]+) \|", text, re.MULTILINE)
-
-    assert [name.upper() for name in Settings.model_fields] == names
 
 
 ERRORS = {

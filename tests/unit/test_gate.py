@@ -7,8 +7,13 @@ from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
+from signupd.kratos.hook_proof import (
+    AWAY_SECONDS,
+    FAULTS,
+    PROOF_INTERVAL_SECONDS,
+    HookProof,
+)
 from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
-from signupd.signup.gate import AWAY_SECONDS, FAULTS, PROOF_INTERVAL_SECONDS, Gate
 
 from tests.doubles.identities import an_identity
 from tests.doubles.log import LogDouble
@@ -81,7 +86,7 @@ class Stage:
     def __init__(self) -> None:
         self.kratos, self.log, self.now = SmallKratos(), LogDouble(), 1000.0
         kratos = cast("Kratos", self.kratos)
-        self.gate = Gate(kratos, self.log.logger, lambda: self.now)
+        self.gate = HookProof(kratos, self.log.logger, lambda: self.now)
 
 
 @pytest.fixture
@@ -93,7 +98,7 @@ async def stage() -> Stage:
 async def test_probe(stage: Stage) -> None:
     """The probe uses an address of a domain that never exists, and a new password."""
     await stage.gate.prove({"name": "Ann"})
-    stage.gate.distrust()
+    stage.gate.revoke()
     await stage.gate.prove({"name": "Ann"})
 
     addresses = [asked["email"] for asked in stage.kratos.asked]
@@ -175,7 +180,7 @@ async def test_repair_is_noticed(stage: Stage) -> None:
 async def test_distrust(stage: Stage) -> None:
     """After a doubt the proof is made again."""
     await stage.gate.prove({})
-    stage.gate.distrust()
+    stage.gate.revoke()
     stage.kratos.answer = PasswordAnswer.METHOD_OFF
 
     with pytest.raises(KratosIncompatible):
@@ -197,7 +202,7 @@ async def test_unavailable_is_soon_forgotten(stage: Stage, where: str) -> None:
 
 async def test_unproved_after_distrust(stage: Stage) -> None:
     """Once Kratos was seen to store without asking, only a proof opens the gate."""
-    stage.gate.distrust()
+    stage.gate.revoke()
     stage.kratos.answer = PasswordAnswer.TRAITS_REFUSED
     with pytest.raises(KratosIncompatible):
         await stage.gate.prove({})

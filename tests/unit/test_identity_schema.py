@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 from signupd.errors import KratosIncompatible
-from signupd.kratos.schema import IdentitySchema, Trait, read_schema
+from signupd.kratos.schema import IdentitySchema, read_schema, schema_faults
 
 from devstack.binary import KRATOS_DIRECTORY
 
 Json = dict[str, Any]
 
 PASSWORD: Json = {"ory.sh/kratos": {"credentials": {"password": {"identifier": True}}}}
-USER = frozenset({"password"})
+USER = frozenset({"identifier for password"})
 
 
 def schema(traits: Json, **rest: Any) -> IdentitySchema:
@@ -22,55 +22,45 @@ def schema(traits: Json, **rest: Any) -> IdentitySchema:
     return read_schema("user", {"properties": {"traits": traits}, **rest})
 
 
-def paths(read: IdentitySchema) -> list[str]:
-    """Name the traits that are not plain."""
-    return [trait.path for trait in read.traits]
-
-
 def test_reference() -> None:
     """The reference schema has one address, which is everything."""
     file = KRATOS_DIRECTORY / "identity.schema.json"
     read = read_schema("user", json.loads(file.read_text(encoding="utf-8")))
-    address = Trait("email", frozenset({"password", "code"}), "email", "email", "email")
-
-    assert IdentitySchema("user", (address,), ("email",)) == read
-
-
-def test_plain() -> None:
-    """A trait that the schema says nothing of, or nothing that counts, is plain."""
-    marks = {
-        "totp": {"account_name": True},
-        "passkey": {"display_name": True},
-        "password": {"identifier": False},
+    uses = {
+        "identifier for code by email",
+        "identifier for password",
+        "recovery by email",
+        "verification by email",
     }
-    read = schema({"properties": {"name": {"ory.sh/kratos": {"credentials": marks}}}})
 
-    assert () == read.traits
-    assert read.trait("name").is_plain
-    assert read.trait("nowhere").is_plain
+    assert IdentitySchema("user", {"email": frozenset(uses)}, ("email",), {}) == read
+    assert [] == schema_faults(read)
 
 
 @pytest.mark.parametrize(
-    ("mark", "expected"),
+    ("mark", "uses"),
     [
         (
             {"credentials": {"webauthn": {"identifier": True}}},
-            {"identifies": {"webauthn"}},
+            "identifier for webauthn",
         ),
         (
             {"credentials": {"code": {"identifier": True, "via": "sms"}}},
-            {"identifies": {"code"}, "code_via": "sms"},
+            "identifier for code by sms",
         ),
-        ({"verification": {"via": "sms"}}, {"verified_via": "sms"}),
-        ({"recovery": {"via": "email"}}, {"recovered_via": "email"}),
+        ({"verification": {"via": "sms"}}, "verification by sms"),
+        ({"recovery": {"via": "email"}}, "recovery by email"),
+        ({"credentials": {"totp": {"account_name": True}}}, None),
+        ({"credentials": {"passkey": {"display_name": True}}}, None),
+        ({"credentials": {"password": {"identifier": False}}}, None),
+        ("nonsense", None),
     ],
 )
-def test_marks(mark: Json, expected: Json) -> None:
-    """Each of Kratos' marks is read."""
+def test_marks(mark: Any, uses: str | None) -> None:
+    """Each of Kratos' marks is read; others make no use."""
     read = schema({"properties": {"it": {"ory.sh/kratos": mark}}})
-    identifies = frozenset(expected.pop("identifies", ()))
 
-    assert (Trait("it", identifies, **expected),) == read.traits
+    assert ({"it": frozenset({uses})} if uses else {}) == read.uses
 
 
 @pytest.mark.parametrize(
@@ -103,8 +93,7 @@ def test_wherever_it_stands(traits: Json, expected: str) -> None:
     }
     read = schema(traits, definitions=definitions)
 
-    assert [expected] == paths(read)
-    assert USER == read.traits[0].identifies
+    assert {expected: USER} == read.uses
 
 
 def test_marks_of_several_schemas() -> None:
@@ -112,36 +101,37 @@ def test_marks_of_several_schemas() -> None:
     also = {"ory.sh/kratos": {"recovery": {"via": "email"}}}
     read = schema({"properties": {"a": {"allOf": [PASSWORD, also]}}})
 
-    assert (Trait("a", USER, recovered_via="email"),) == read.traits
+    assert {"a": USER | {"recovery by email"}} == read.uses
 
 
 def test_beside_a_reference() -> None:
     """Beside ``$ref`` a mark counts for nothing, as in draft 7 and in Kratos."""
     read = schema({"properties": {"a": {"$ref": "#/definitions/x", **PASSWORD}}})
 
-    assert () == read.traits
+    assert {} == read.uses
 
 
 def test_endless() -> None:
-    """A schema that contains itself is not followed for ever."""
+    """A schema that contains itself is not followed for ever, but named."""
     tree = {"properties": {"name": PASSWORD, "parent": {"$ref": "#/definitions/tree"}}}
     read = schema({"$ref": "#/definitions/tree"}, definitions={"tree": tree})
     turning = schema(
         {"$ref": "#/definitions/a"}, definitions={"a": {"$ref": "#/definitions/a"}}
     )
 
-    assert ["name", "parent.name"] == paths(read)
-    assert () == turning.traits
+    assert {"name": USER} == read.uses
+    assert {"parent": "#/definitions/tree"} == read.unread
+    assert ({}, {"": "#/definitions/a"}) == (turning.uses, turning.unread)
 
 
 @pytest.mark.parametrize(
-    "reference", ["https://example.com/x.json", "#/nowhere", "x#/a"]
+    "reference", ["https://example.com/x.json", "other.json", "#/nowhere", "x#/a"]
 )
 def test_out_of_sight(reference: str) -> None:
     """What a reference leads to out of the schema is not known, and named."""
     read = schema({"properties": {"a": {"$ref": reference}}})
 
-    assert (reference,) == read.unread
+    assert {"a": reference} == read.unread
 
 
 def test_required() -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from signupd.cli import app
-from signupd.settings import Settings, load
+from signupd.settings import load
 from typer.testing import CliRunner
 
 if TYPE_CHECKING:
@@ -77,13 +77,12 @@ def test_file(folder: Path, options: list[str]) -> None:
     assert ["key"] == [path.name for path in folder.iterdir()]
 
 
-def test_file_serves_as_settings() -> None:
+def test_file_serves_as_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     """The settings take such files."""
-    for name in ("one", "other"):
+    for name in ("token_keys", "digest_key"):
         new("--out", name)
-    settings: Settings = load(
-        None, {"SIGNUPD_TOKEN_KEYS_FILE": "one", "SIGNUPD_DIGEST_KEY_FILE": "other"}
-    )
+        monkeypatch.setenv(f"SIGNUPD_{name.upper()}_FILE", name)
+    settings = load(None)
 
     assert settings.digest_key is not None
     assert settings.token_keys[0] != settings.digest_key
@@ -95,7 +94,7 @@ def test_never_overwrites(folder: Path) -> None:
     done = new("--out", "key")
 
     assert (1, "") == (done.exit_code, done.stdout)
-    assert "key is there already" in done.stderr
+    assert "key already exists" in done.stderr
     assert "the only one" == (folder / "key").read_text()
 
 

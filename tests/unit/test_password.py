@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from signupd.address import Address
 from signupd.errors import PasswordRejected
-from signupd.signup.password import check_password, violations
+from signupd.policy.password import check_password, violations
 
 from tests.unit.samples import RULES
 

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, TraitsInvalid
 from signupd.kratos.schema import IdentitySchema, read_schema
-from signupd.signup.schema import FAULTY_SECONDS, FRESH_SECONDS, SchemaRules
+from signupd.policy.identity_schema import FAULTY_SECONDS, FRESH_SECONDS, SchemaRules
 
-from devstack.binary import KRATOS_DIRECTORY
 from tests.doubles.log import LogDouble
+from tests.unit.schemas import (
+    CODE,
+    PHONE,
+    RECOVERY,
+    USER_NAME,
+    marked,
+    reference,
+    with_traits,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,30 +26,6 @@ if TYPE_CHECKING:
     from signupd.kratos.public import PublicApi
 
 Json = dict[str, Any]
-
-CODE = {"credentials": {"code": {"identifier": True, "via": "email"}}}
-USER_NAME = {"credentials": {"password": {"identifier": True}}}
-VERIFIED = {"verification": {"via": "sms"}}
-RECOVERED = {"recovery": {"via": "email"}}
-
-
-def reference() -> Json:
-    """Read the reference schema."""
-    text = (KRATOS_DIRECTORY / "identity.schema.json").read_text(encoding="utf-8")
-    schema: Json = json.loads(text)
-    return schema
-
-
-def with_traits(**traits: Json) -> Json:
-    """Make the reference schema with further traits."""
-    schema = reference()
-    schema["properties"]["traits"]["properties"] |= traits
-    return schema
-
-
-def marked(mark: Json) -> Json:
-    """Describe a trait that Kratos does something with."""
-    return {"type": "string", "ory.sh/kratos": mark}
 
 
 class SchemasDouble:
@@ -82,7 +65,7 @@ async def test_reference() -> None:
     assert [] == await Scene(reference()).faults({"name": "Ann", "newsletter": True})
 
 
-@pytest.mark.parametrize("mark", [USER_NAME, VERIFIED, RECOVERED])
+@pytest.mark.parametrize("mark", [USER_NAME, PHONE, RECOVERY])
 async def test_reserved(mark: Json) -> None:
     """An identifier, a verification and a recovery address are not for callers."""
     scene = Scene(with_traits(other=marked(mark), plain={"type": "string"}))
@@ -94,27 +77,27 @@ async def test_reserved(mark: Json) -> None:
     ("trait", "given", "fault"),
     [
         (
-            {"type": "object", "properties": {"number": marked(VERIFIED)}},
+            {"type": "object", "properties": {"number": marked(PHONE)}},
             {"number": "1", "kind": "home"},
             "traits.phone.number",
         ),
         (
-            {"type": "array", "items": marked(VERIFIED)},
+            {"type": "array", "items": marked(PHONE)},
             ["1", "2"],
             "traits.phone[]",
         ),
         (
-            {"type": "object", "additionalProperties": marked(RECOVERED)},
+            {"type": "object", "additionalProperties": marked(RECOVERY)},
             {"anything": "1"},
             "traits.phone.anything",
         ),
         (
-            {"type": "object", "additionalProperties": marked(RECOVERED)},
+            {"type": "object", "additionalProperties": marked(RECOVERY)},
             {"any.thing": "1"},
             "traits.phone.any.thing",
         ),
         (
-            {"type": "object", "patternProperties": {"x": marked(RECOVERED)}},
+            {"type": "object", "patternProperties": {"x": marked(RECOVERY)}},
             {"a[b": "1"},
             "traits.phone.a[b",
         ),
@@ -134,7 +117,7 @@ async def test_reserved_within(trait: Json, given: Any, fault: str) -> None:
 
 async def test_within_what_is_reserved_not() -> None:
     """What a container of one holds besides may be set."""
-    phone = {"type": "object", "properties": {"number": marked(VERIFIED)}}
+    phone = {"type": "object", "properties": {"number": marked(PHONE)}}
     scene = Scene(with_traits(phone=phone))
 
     assert [] == await scene.faults({"phone": {"kind": "home"}})
@@ -145,41 +128,40 @@ def several_code_identifiers(document: Json) -> None:
     document["properties"]["traits"]["properties"]["second"] = marked(CODE)
 
 
-def no_code_identifier(document: Json) -> None:
-    """Have codes mailed to none."""
-    mark = document["properties"]["traits"]["properties"]["email"]["ory.sh/kratos"]
-    del mark["credentials"]["code"]
+def address(document: Json) -> Json:
+    """Give Kratos' marks at the address trait."""
+    marks: Json = document["properties"]["traits"]["properties"]["email"]
+    return marks["ory.sh/kratos"]  # type: ignore[no-any-return]
 
 
-def no_password_identifier(document: Json) -> None:
-    """Have nobody sign in by the address and a password."""
-    mark = document["properties"]["traits"]["properties"]["email"]["ory.sh/kratos"]
-    del mark["credentials"]["password"]
+def required_user_name(document: Json) -> None:
+    """Require a trait that callers may not set."""
+    traits = document["properties"]["traits"]
+    traits["properties"]["username"] = marked(USER_NAME)
+    traits["required"].append("username")
 
 
-def not_verifiable(document: Json) -> None:
-    """Have the address be one that nobody verifies."""
-    mark = document["properties"]["traits"]["properties"]["email"]["ory.sh/kratos"]
-    del mark["verification"]
-
-
-def codes_by_text_message(document: Json) -> None:
-    """Have codes sent to the address by another way than mail."""
-    mark = document["properties"]["traits"]["properties"]["email"]["ory.sh/kratos"]
-    mark["credentials"]["code"]["via"] = "sms"
-
-
-UNFIT = [
-    (several_code_identifiers, "several code identifiers"),
-    (no_code_identifier, "no code identifier"),
-    (codes_by_text_message, "no code identifier by e-mail"),
-    (no_password_identifier, "no password identifier"),
-    (not_verifiable, "cannot be verified"),
+UNFIT: list[tuple[Callable[[Json], object], str]] = [
+    (several_code_identifiers, "code identifiers besides email: second"),
+    (required_user_name, "required traits: username"),
+    (
+        lambda one: address(one)["credentials"].pop("code"),
+        "email lacks identifier for code by email",
+    ),
+    (
+        lambda one: address(one)["credentials"]["code"].update(via="sms"),
+        "email lacks identifier for code by email",
+    ),
+    (
+        lambda one: address(one)["credentials"].pop("password"),
+        "email lacks identifier for password",
+    ),
+    (lambda one: address(one).pop("verification"), "lacks verification by email"),
 ]
 
 
 @pytest.mark.parametrize(("spoil", "word"), UNFIT)
-async def test_unfit(spoil: Callable[[Json], None], word: str) -> None:
+async def test_unfit(spoil: Callable[[Json], object], word: str) -> None:
     """With a schema that is unsafe, or cannot work, nobody begins; the log says why."""
     document = reference()
     spoil(document)
@@ -190,6 +172,18 @@ async def test_unfit(spoil: Callable[[Json], None], word: str) -> None:
 
     assert word in scene.log.entry("kratos_incompatible")["why"]
     assert 1 == scene.schemas.reads
+
+
+async def test_tolerated() -> None:
+    """A further identifier is tolerated, and said once in the log."""
+    scene = Scene(with_traits(username=marked(USER_NAME)))
+    await scene.rules.permit({"name": "Ann"})
+    scene.seconds += FRESH_SECONDS
+    await scene.rules.permit({"name": "Ann"})
+
+    assert 2 == scene.schemas.reads
+    assert ["identity_schema_fault"] == scene.log.events("warning")
+    assert "username" in scene.log.entry("identity_schema_fault")["why"]
 
 
 async def test_mended() -> None:
@@ -244,4 +238,4 @@ async def test_reference_elsewhere(given: Json, faults: list[str]) -> None:
     scene = Scene(with_traits(other={"$ref": "https://example.com/trait.json"}))
 
     assert faults == await scene.faults(given)
-    assert ["identity_schema_not_all_read"] == scene.log.events("warning")
+    assert ["identity_schema_fault"] == scene.log.events("warning")

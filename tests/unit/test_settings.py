@@ -1,278 +1,213 @@
-"""The settings: defaults, mistakes, precedence."""
+"""The settings: defaults, notations, mistakes, and which source takes precedence."""
 
 from __future__ import annotations
 
 import base64
+import os
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from signupd.notation import is_loopback
-from signupd.settings import SECRETS, Settings, SettingsInvalidError, load
+from signupd.settings import Settings, SettingsInvalidError, load
+from signupd.sources import SECRETS
 
 from tests.doubles.authority import Authority
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from pathlib import Path
 
 KEY, OTHER_KEY = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 AUTHORITY = Authority()
 HOOK_KEY = "sixteen-or-more-characters"
+CONFIGURATION = Path(__file__).parents[2] / "docs" / "configuration.md"
+# What the documentation says of defaults that depend on something else.
+UNSET = {"none", "the only one", "true on loopback", "json, console on a terminal"}
+NO_DURATION = "SIGNUPD_CODE_TTL: is not a duration such as 90s, 15m or 24h"
 
-# As the contract's table has them, of those that this version knows.
-DEFAULTS = {
-    "listen": "127.0.0.1:50051",
-    "insecure": False,
-    "hook_listen": "127.0.0.1:9465",
-    "hook_key": None,
-    "metrics_listen": "127.0.0.1:9464",
-    "kratos_public_url": "http://127.0.0.1:4433",
-    "kratos_admin_url": "http://127.0.0.1:4434",
-    "kratos_ca": None,
-    "kratos_admin_token": None,
-    "kratos_timeout": 10,
-    "identity_schema_id": None,
-    "ledger_url": "sqlite:///signupd.db",
-    "token_keys": (),
-    "digest_key": None,
-    "tls_cert": None,
-    "tls_key": None,
-    "tls_client_ca": None,
-    "callers": None,
-    "code_ttl": 15 * 60,
-    "password_ttl": 30 * 60,
-    "code_attempts": 5,
-    "password_attempts": 20,
-    "resend_interval": 60,
-    "sends_per_signup": 5,
-    "sends_per_address": 5,
-    "sends_refill": 1800,
-    "sends_per_ip_per_hour": 60,
-    "password_min_length": 8,
-    "password_max_bytes": 72,
-    "sweep_interval": 30,
-    "sweep_batch": 100,
-    "retention": 30 * 86400,
-    "max_concurrent_rpcs": 256,
-    "drain_seconds": 20,
-    "reflection": None,
-    "log_format": None,
-    "log_level": "info",
+# Values that are wrong by themselves, or beside the defaults.
+WRONG = {
+    "LISTEN": [
+        *("secret-port", "127.0.0.1", ":50051", "127.0.0.1:65536", "127.0.0.1:-1"),
+        *("127.0.0.1:\u00b2", "unix:"),
+        *("0.0.0.0:50051", "[::]:50051", "signup.example:50051"),
+    ],
+    "INSECURE": ["maybe"],
+    "HOOK_LISTEN": ["unix:/run/hooks", "9465", "0.0.0.0:9465"],
+    "HOOK_KEY": ["hunter2"],
+    "METRICS_LISTEN": ["unix:/run/m"],
+    "KRATOS_PUBLIC_URL": [
+        *("127.0.0.1:4433", "ftp://x", "http://", "http:///path", "http://x:99999"),
+        *("http://u:hunter2@x:y", "http://x/?secret=1", "http://x y"),
+    ],
+    "KRATOS_TIMEOUT": ["10", "0s", "-1s", "1.5s", "\u0663s", "400d", ""],
+    "LEDGER_URL": [
+        *("signupd.db", "sqlite://", "mysql://u:hunter2@h/d"),
+        "postgresql://u:hunter2/db",
+    ],
+    "TOKEN_KEYS": [KEY],
+    "TLS_CERT": ["/etc/hosts", "/nowhere/secret"],
+    "TLS_CLIENT_CA": ["/etc/hosts", "/nowhere/secret"],
+    "CALLERS": [
+        *("hunter2", '{"hunter2": ["secret"]}', '{"web.example": ["SignupService"]}'),
+    ],
+    "CODE_ATTEMPTS": ["6", "0"],
+    "PASSWORD_ATTEMPTS": ["many"],
+    "SENDS_PER_SIGNUP": ["0"],
+    "SENDS_PER_ADDRESS": ["0"],
+    "SENDS_PER_IP_PER_HOUR": ["0"],
+    "PASSWORD_MIN_LENGTH": ["7"],
+    "PASSWORD_MAX_BYTES": ["7"],
+    "SWEEP_BATCH": ["0"],
+    "DRAIN_SECONDS": ["-1"],
+    "REFLECTION": ["perhaps"],
+    "LOG_FORMAT": ["xml"],
+    "LOG_LEVEL": ["trace"],
+    "LISTEM": ["127.0.0.1:1"],
 }
-
-# Each with the name that its line begins with.
+# What is wrong together, and the names that the lines begin with.
 MISTAKES = [
-    ({"LISTEN": "secret-port"}, "LISTEN"),
-    ({"LISTEN": "127.0.0.1"}, "LISTEN"),
-    ({"LISTEN": ":50051"}, "LISTEN"),
-    ({"LISTEN": "127.0.0.1:65536"}, "LISTEN"),
-    ({"LISTEN": "127.0.0.1:-1"}, "LISTEN"),
-    ({"LISTEN": "unix:"}, "LISTEN"),
-    ({"LISTEN": "0.0.0.0:50051"}, "LISTEN"),
-    ({"LISTEN": "[::]:50051"}, "LISTEN"),
-    ({"LISTEN": "signup.example:50051"}, "LISTEN"),
-    ({"INSECURE": "maybe"}, "INSECURE"),
-    ({"HOOK_LISTEN": "unix:/run/hooks"}, "HOOK_LISTEN"),
-    ({"HOOK_LISTEN": "9465"}, "HOOK_LISTEN"),
-    ({"HOOK_LISTEN": "0.0.0.0:9465"}, "HOOK_LISTEN"),
-    ({"HOOK_KEY": "hunter2"}, "HOOK_KEY"),
-    ({"KRATOS_PUBLIC_URL": "127.0.0.1:4433"}, "KRATOS_PUBLIC_URL"),
-    ({"KRATOS_PUBLIC_URL": "ftp://x"}, "KRATOS_PUBLIC_URL"),
-    ({"KRATOS_PUBLIC_URL": "http://"}, "KRATOS_PUBLIC_URL"),
-    ({"KRATOS_PUBLIC_URL": "http://x:99999"}, "KRATOS_PUBLIC_URL"),
-    ({"KRATOS_PUBLIC_URL": "http://x:y"}, "KRATOS_PUBLIC_URL"),
-    ({"KRATOS_ADMIN_URL": "http://x/?secret=1"}, "KRATOS_ADMIN_URL"),
-    ({"KRATOS_ADMIN_URL": "http://x y"}, "KRATOS_ADMIN_URL"),
-    ({"KRATOS_TIMEOUT": "10"}, "KRATOS_TIMEOUT"),
-    ({"KRATOS_TIMEOUT": "0s"}, "KRATOS_TIMEOUT"),
-    ({"KRATOS_TIMEOUT": "-1s"}, "KRATOS_TIMEOUT"),
-    ({"KRATOS_TIMEOUT": "1.5s"}, "KRATOS_TIMEOUT"),
-    ({"LEDGER_URL": "signupd.db"}, "LEDGER_URL"),
-    ({"LEDGER_URL": "sqlite://"}, "LEDGER_URL"),
-    ({"LEDGER_URL": "postgresql://u:hunter2@h/d"}, "TOKEN_KEYS"),
-    ({"LEDGER_URL": "mysql://u:hunter2@h/d"}, "LEDGER_URL"),
-    ({"TOKEN_KEYS": "hunter2", "DIGEST_KEY": KEY}, "TOKEN_KEYS"),
-    ({"TOKEN_KEYS": f"{KEY},", "DIGEST_KEY": KEY}, "TOKEN_KEYS"),
-    ({"TOKEN_KEYS": KEY[:-8], "DIGEST_KEY": KEY}, "TOKEN_KEYS"),
-    ({"TOKEN_KEYS": KEY, "DIGEST_KEY": "hunter2"}, "DIGEST_KEY"),
-    ({"TOKEN_KEYS": KEY}, "TOKEN_KEYS"),
-    ({"DIGEST_KEY": KEY}, "TOKEN_KEYS"),
-    ({"TLS_CERT": "/nowhere/secret", "TLS_KEY": "/etc/hosts"}, "TLS_CERT"),
-    ({"TLS_CERT": "/etc/hosts", "TLS_KEY": "/nowhere/secret"}, "TLS_KEY"),
-    ({"TLS_CERT": "/etc/hosts"}, "TLS_CERT"),
-    ({"TLS_KEY": "/etc/hosts"}, "TLS_CERT"),
-    ({"TLS_CLIENT_CA": "/etc/hosts"}, "TLS_CLIENT_CA"),
-    ({"TLS_CLIENT_CA": "/nowhere/secret"}, "TLS_CLIENT_CA"),
-    ({"CALLERS": "hunter2"}, "CALLERS"),
-    ({"CALLERS": '{"hunter2": ["secret"]}'}, "CALLERS"),
-    ({"CALLERS": '{"web.example": ["SignupService"]}'}, "CALLERS"),
-    ({"CODE_TTL": "soon"}, "CODE_TTL"),
-    ({"CODE_TTL": "400d"}, "CODE_TTL"),
-    ({"PASSWORD_TTL": ""}, "PASSWORD_TTL"),
-    ({"CODE_ATTEMPTS": "6"}, "CODE_ATTEMPTS"),
-    ({"CODE_ATTEMPTS": "0"}, "CODE_ATTEMPTS"),
-    ({"PASSWORD_ATTEMPTS": "many"}, "PASSWORD_ATTEMPTS"),
-    ({"RESEND_INTERVAL": "60"}, "RESEND_INTERVAL"),
-    ({"SENDS_PER_SIGNUP": "0"}, "SENDS_PER_SIGNUP"),
-    ({"SENDS_PER_ADDRESS": "0"}, "SENDS_PER_ADDRESS"),
-    ({"SENDS_REFILL": "0s"}, "SENDS_REFILL"),
-    ({"SENDS_PER_IP_PER_HOUR": "0"}, "SENDS_PER_IP_PER_HOUR"),
-    ({"PASSWORD_MIN_LENGTH": "7"}, "PASSWORD_MIN_LENGTH"),
-    ({"PASSWORD_MAX_BYTES": "7"}, "PASSWORD_MAX_BYTES"),
-    ({"PASSWORD_MIN_LENGTH": "40", "PASSWORD_MAX_BYTES": "39"}, "PASSWORD_MAX_BYTES"),
-    ({"DRAIN_SECONDS": "-1"}, "DRAIN_SECONDS"),
-    ({"REFLECTION": "perhaps"}, "REFLECTION"),
-    ({"LOG_FORMAT": "xml"}, "LOG_FORMAT"),
-    ({"LOG_LEVEL": "trace"}, "LOG_LEVEL"),
-    ({"LISTEM": "127.0.0.1:1"}, "LISTEM"),
-    ({"METRICS_LISTEN": "unix:/run/m"}, "METRICS_LISTEN"),
-    ({"SWEEP_INTERVAL": "0s"}, "SWEEP_INTERVAL"),
-    ({"SWEEP_BATCH": "0"}, "SWEEP_BATCH"),
-    ({"RETENTION": "1w"}, "RETENTION"),
+    *(({name: value}, [name]) for name in WRONG for value in WRONG[name]),
+    ({"LEDGER_URL": "postgresql://u:hunter2@h/d"}, ["TOKEN_KEYS"]),
+    ({"TOKEN_KEYS": "hunter2", "DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
+    ({"TOKEN_KEYS": f"{KEY},", "DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
+    ({"TOKEN_KEYS": KEY[:-8], "DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
+    ({"TOKEN_KEYS": KEY, "DIGEST_KEY": "hunter2"}, ["DIGEST_KEY"]),
+    ({"DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
+    ({"TLS_CERT": "/nowhere/secret", "TLS_KEY": "/etc/hosts"}, ["TLS_CERT"]),
+    ({"TLS_CERT": "/etc/hosts", "TLS_KEY": "/nowhere/secret"}, ["TLS_KEY"]),
+    ({"TLS_KEY": "/etc/hosts"}, ["TLS_CERT"]),
+    ({"PASSWORD_MIN_LENGTH": "40", "PASSWORD_MAX_BYTES": "39"}, ["PASSWORD_MAX_BYTES"]),
+    ({"CODE_TTL": "soon", "LISTEN": "0.0.0.0:1"}, ["CODE_TTL", "LISTEN"]),
+    ({"LISTEN": "nowhere", "HOOK_LISTEN": "0.0.0.0:9465"}, ["LISTEN", "HOOK_LISTEN"]),
+    ({"HOOK_LISTEN": "0.0.0.0:9465", "HOOK_KEY": "hunter2"}, ["HOOK_KEY"]),
+    (
+        {"LISTEN": "0.0.0.0:1", "HOOK_LISTEN": "0.0.0.0:2", "TOKEN_KEYS": KEY},
+        ["LISTEN", "HOOK_LISTEN", "TOKEN_KEYS"],
+    ),
+    (
+        {"LISTEN": "x", "TOKEN_KEYS": "x", "NONSENSE": "x", "HOOK_KEY_FILE": "x"},
+        ["LISTEN", "HOOK_KEY", "TOKEN_KEYS", "NONSENSE"],
+    ),
 ]
 
 
-def prefixed(given: Mapping[str, str]) -> dict[str, str]:
-    """Write settings as the environment has them."""
-    return {f"SIGNUPD_{name}": value for name, value in given.items()}
-
-
 def given(values: Mapping[str, str], config: Path | None = None) -> Settings:
-    """Load with this environment."""
-    return load(config, prefixed(values))
+    """Load with these variables in the environment."""
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in values.items():
+            patch.setenv(f"SIGNUPD_{name}", value)
+        return load(config)
 
 
 def mistakes(values: Mapping[str, str], config: Path | None = None) -> list[str]:
-    """Load what cannot be loaded; give the lines."""
+    """Load what cannot be loaded; return the lines."""
     with pytest.raises(SettingsInvalidError) as caught:
         given(values, config)
     return caught.value.mistakes
 
 
+def names(lines: list[str]) -> list[str]:
+    """Return the names that lines begin with, without the prefix."""
+    return [re.split("[:,]", line.removeprefix("SIGNUPD_"))[0] for line in lines]
+
+
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Work in a folder of its own: a .env file is looked for where one stands."""
+    """Work in a folder and an environment without settings."""
     monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.upper().startswith("SIGNUPD_")]:
+        monkeypatch.delenv(name)
     return tmp_path
 
 
+def toml(folder: Path, text: str) -> Path:
+    """Write a TOML file."""
+    (folder / "c.toml").write_text(text)
+    return folder / "c.toml"
+
+
 def test_defaults() -> None:
-    """Without any setting all is as the contract's table says."""
-    assert DEFAULTS == given({}).model_dump()
-
-
-@pytest.mark.parametrize(("values", "name"), MISTAKES)
-def test_mistakes(values: dict[str, str], name: str) -> None:
-    """A mistake is told in one line, with the setting's name and never its value."""
-    (line,) = mistakes(values)
-
-    assert re.match(rf"SIGNUPD_{name}\b.*: .+", line)
-    assert [] == [v for v in ("hunter2", "secret", KEY[:8], "400d") if v in line]
-
-
-def test_all_mistakes_at_once() -> None:
-    """Every field's mistake is told, and every name that nobody knows."""
-    lines = mistakes(
-        {
-            "LISTEN": "x",
-            "CODE_TTL": "soon",
-            "CODE_ATTEMPTS": "9",
-            "TOKEN_KEYS": "x",
-            "NONSENSE": "x",
-            "HOOK_KEY_FILE": "/nowhere",
-        }
+    """docs/configuration.md lists all settings, in their order, with their defaults."""
+    rows = re.findall(
+        r"^\| ([A-Z_]+) \| (.+?) \|", CONFIGURATION.read_text(), re.MULTILINE
     )
+    unset = {name.lower() for name, text in rows if text in UNSET}
+    documented = {name.lower(): text for name, text in rows if text not in UNSET}
 
-    assert [
-        "CODE_ATTEMPTS",
-        "CODE_TTL",
-        "HOOK_KEY_FILE",
-        "LISTEN",
-        "NONSENSE",
-        "TOKEN_KEYS",
-    ] == sorted(line.removeprefix("SIGNUPD_").partition(":")[0] for line in lines)
+    assert [name.lower() for name, _ in rows] == [*Settings.model_fields]
+    assert Settings.model_validate(documented) == given({})
+    assert not any(getattr(given({}), name) for name in unset)
 
 
-def test_mistakes_together() -> None:
-    """What is right alone and wrong together is told at once too."""
-    lines = mistakes(
-        {
-            "LISTEN": "0.0.0.0:1",
-            "HOOK_LISTEN": "0.0.0.0:2",
-            "TOKEN_KEYS": KEY,
-            "PASSWORD_MIN_LENGTH": "40",
-            "PASSWORD_MAX_BYTES": "39",
-        }
-    )
+@pytest.mark.parametrize(("values", "expected"), MISTAKES)
+def test_mistakes(values: dict[str, str], expected: list[str]) -> None:
+    """Each mistake is one line, with the setting's name and never its value."""
+    lines = mistakes(values)
 
-    assert 4 == len(lines)
+    assert expected == names(lines)
+    assert all(re.match(r"SIGNUPD_[A-Z_, ]+: .+", line) for line in lines)
+    secrets = ("hunter2", "secret", KEY[:8], "400d", "\u00b2", str(len("hunter2")))
+    assert [] == [s for s in secrets for line in lines if s in line.partition(":")[2]]
 
 
-def test_mistakes_of_both_kinds() -> None:
-    """A field's mistake does not hide what is wrong together."""
-    lines = mistakes({"CODE_TTL": "soon", "LISTEN": "0.0.0.0:1"})
-
-    assert ["SIGNUPD_CODE_TTL", "SIGNUPD_LISTEN"] == sorted(
-        line.partition(":")[0] for line in lines
-    )
-
-
-def test_plaintext_beyond_loopback() -> None:
-    """Beyond loopback plaintext has to be asked for, and the hooks need their key."""
-    insecure = given({"LISTEN": "0.0.0.0:1", "INSECURE": "true"})
-    hooked = given({"HOOK_LISTEN": "0.0.0.0:1", "HOOK_KEY": HOOK_KEY})
-
-    assert (False, False) == (insecure.listens_locally, insecure.reflects)
-    assert "0.0.0.0:1" == hooked.hook_listen
+@pytest.mark.parametrize("value", ["90", "1.5", "true", '"90"', '"soon"'])
+def test_durations_have_a_unit(folder: Path, value: str) -> None:
+    """In a TOML file too, a duration is a whole number and a unit."""
+    assert [NO_DURATION] == mistakes({}, toml(folder, f"code_ttl = {value}"))
 
 
 def tls(folder: Path, **more: str) -> dict[str, str]:
-    """Lay out certificates, and name them."""
+    """Write certificates, and name their files."""
     files = AUTHORITY.serve_from(folder)
-    named = {"TLS_CERT": files.cert, "TLS_KEY": files.key}
-    return {name: str(path) for name, path in named.items()} | more
+    return {"TLS_CERT": str(files.cert), "TLS_KEY": str(files.key)} | more
 
 
-def test_tls_beyond_loopback(folder: Path) -> None:
-    """With a certificate nothing more is needed beyond loopback."""
-    settings = given(tls(folder, LISTEN="0.0.0.0:1"))
-
-    assert settings.certificate_files is not None
-    assert settings.certificate_files.client_ca is None
-
-
-def test_plaintext_has_no_certificate() -> None:
-    """Without one of the two files there is no certificate to serve with."""
-    assert None is given({}).certificate_files
-
-
-def test_callers(folder: Path) -> None:
-    """CALLERS goes with a client CA; in the TOML file it may be a table."""
-    values = tls(folder, TLS_CLIENT_CA=str(folder / "callers.crt"))
-    (folder / "c.toml").write_text('[callers]\n"web.example" = ["AccountService"]')
-    text = given(values | {"CALLERS": '{"web.example": ["AccountService"]}'})
-    table = given(values, folder / "c.toml")
-
-    methods = frozenset(
-        {"AccountService/GetAccount", "AccountService/BatchGetAccounts"}
-    )
-    expected = {"web.example": methods}
-    assert expected == text.callers == table.callers
-
-
-def test_tls_mistakes_together(folder: Path) -> None:
-    """What is wrong inside the files is told with everything else."""
+def test_tls_mistakes(folder: Path) -> None:
+    """What is wrong inside the files is reported with everything else."""
     values = tls(folder, CODE_TTL="soon", CALLERS='{"web": ["SignupService"]}')
     (folder / "tls.crt").write_bytes(b"hunter2")
     (folder / "tls.key").write_bytes(b"hunter2")
 
     assert [
-        "SIGNUPD_CALLERS: needs TLS_CLIENT_CA, for certificates to name",
-        "SIGNUPD_CODE_TTL: is not a duration such as 90s, 15m or 24h",
+        "SIGNUPD_CALLERS: needs TLS_CLIENT_CA",
+        NO_DURATION,
         "SIGNUPD_TLS_CERT: holds no certificate in PEM",
         "SIGNUPD_TLS_KEY: holds no private key in PEM",
     ] == sorted(mistakes(values))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"LISTEN": "0.0.0.0:1", "INSECURE": "true"},
+        {"HOOK_LISTEN": "0.0.0.0:1", "HOOK_KEY": HOOK_KEY},
+        {"METRICS_LISTEN": ""},
+        {"LEDGER_URL": "postgresql://h/d", "TOKEN_KEYS": KEY, "DIGEST_KEY": KEY},
+    ],
+)
+def test_good(values: dict[str, str]) -> None:
+    """These are settings that can be used."""
+    assert {name.lower() for name in values} == given(values).model_fields_set
+
+
+def test_tls(folder: Path) -> None:
+    """Beyond loopback a certificate is enough."""
+    assert None is given({}).certificate_files
+    assert None is not given(tls(folder, LISTEN="0.0.0.0:1")).certificate_files
+
+
+def test_callers(folder: Path) -> None:
+    """CALLERS goes with a client CA; in the TOML file it may be a table."""
+    values = tls(folder, TLS_CLIENT_CA=str(folder / "callers.crt"))
+    text = given(values | {"CALLERS": '{"web.example": ["AccountService"]}'})
+    table = toml(folder, '[callers]\n"web.example" = ["AccountService"]')
+
+    methods = {"AccountService/GetAccount", "AccountService/BatchGetAccounts"}
+    for settings in (text, given(values, table)):
+        assert settings.callers is not None
+        assert {"web.example": methods} == dict(settings.callers)
 
 
 @pytest.mark.parametrize(
@@ -306,27 +241,22 @@ def test_loopback(address: str, *, local: bool) -> None:
     ],
 )
 def test_reflection(values: dict[str, str], *, reflects: bool) -> None:
-    """Reflection is on where only this machine can ask, unless said otherwise."""
+    """Reflection is on where only this machine can call, unless it is set."""
     assert reflects is given(values).reflects
 
 
-@pytest.mark.parametrize(
-    ("text", "seconds"),
-    [("250ms", 0.25), ("90s", 90), ("15m", 900), ("24h", 86400), ("30d", 2592000)],
-)
-def test_durations(text: str, seconds: float) -> None:
-    """Durations have their unit."""
-    assert seconds == given({"CODE_TTL": text}).code_ttl
+@pytest.mark.parametrize("in_toml", [True, False])
+def test_keys(folder: Path, *, in_toml: bool) -> None:
+    """Keys are in base64, in order, with spaces around commas; in TOML also a list."""
+    values, config = {"TOKEN_KEYS": f"{KEY}, {OTHER_KEY}", "DIGEST_KEY": KEY}, None
+    if in_toml:
+        keys = f'token_keys = ["{KEY}", "{OTHER_KEY}"]'
+        values, config = {}, toml(folder, f'{keys}\ndigest_key = "{KEY}"')
+    settings = given(values, config)
 
-
-def test_keys() -> None:
-    """Keys are read from base64, the first first; spaces between them do not matter."""
-    settings = given({"TOKEN_KEYS": f"{KEY}, {OTHER_KEY}", "DIGEST_KEY": KEY})
-
-    assert [b"\1" * 32, b"\2" * 32] == [
-        key.get_secret_value() for key in settings.token_keys
-    ]
-    assert settings.digest_key is not None
+    token_keys = [key.get_secret_value() for key in settings.token_keys]
+    assert [b"\1" * 32, b"\2" * 32] == token_keys
+    assert settings.digest_key
     assert b"\1" * 32 == settings.digest_key.get_secret_value()
 
 
@@ -337,23 +267,10 @@ def test_url_without_its_slash() -> None:
     assert "https://k.example/public" == settings.kratos_public_url
 
 
-def test_url_of_an_international_host() -> None:
-    """A host is written as it goes over the wire."""
-    settings = given({"KRATOS_PUBLIC_URL": "https://b\u00fccher.example:8443/p"})
-
-    assert "https://xn--bcher-kva.example:8443/p" == settings.kratos_public_url
-
-
 def test_nothing_secret_is_shown() -> None:
     """Neither repr nor a dump in JSON shows a secret."""
-    settings = given(
-        {
-            "HOOK_KEY": HOOK_KEY,
-            "KRATOS_ADMIN_TOKEN": "hunter2",
-            "TOKEN_KEYS": KEY,
-            "DIGEST_KEY": OTHER_KEY,
-        }
-    )
+    keys = {"TOKEN_KEYS": KEY, "DIGEST_KEY": OTHER_KEY}
+    settings = given({"HOOK_KEY": HOOK_KEY, "KRATOS_ADMIN_TOKEN": "hunter2"} | keys)
     text = repr(settings) + settings.model_dump_json()
 
     secrets = [HOOK_KEY, "hunter2", KEY[:8], OTHER_KEY[:8], r"\x01\x01", r"\x02\x02"]
@@ -361,18 +278,16 @@ def test_nothing_secret_is_shown() -> None:
 
 
 def test_precedence(folder: Path) -> None:
-    """The environment goes before .env, and that before the TOML file."""
-    (folder / "c.toml").write_text(
-        'code_ttl = "1m"\npassword_ttl = "1m"\nlisten = "[::1]:1"'
-    )
+    """The environment comes before .env, and that before the TOML file."""
+    text = 'code_ttl = "1m"\npassword_ttl = "1m"\nretention = "1m"'
     (folder / ".env").write_text("SIGNUPD_CODE_TTL=2m\nSIGNUPD_PASSWORD_TTL=2m\n")
-    settings = given({"CODE_TTL": "3m"}, folder / "c.toml")
+    settings = given({"CODE_TTL": "3m"}, toml(folder, text))
 
-    assert (180, 120, "[::1]:1") == (
+    assert [180, 120, 60] == [
         settings.code_ttl,
         settings.password_ttl,
-        settings.listen,
-    )
+        settings.retention,
+    ]
 
 
 @pytest.mark.parametrize(
@@ -380,56 +295,73 @@ def test_precedence(folder: Path) -> None:
 )
 def test_toml_names(folder: Path, name: str) -> None:
     """In the TOML file a name may lack its prefix; numbers may be numbers."""
-    (folder / "c.toml").write_text(f"{name} = 3")
-
-    assert 3 == given({}, folder / "c.toml").code_attempts
+    assert 3 == given({}, toml(folder, f"{name} = 3")).code_attempts
 
 
-@pytest.mark.parametrize("content", [b"listen = ", b"\xff", None])
-def test_toml_unreadable(folder: Path, content: bytes | None) -> None:
-    """A TOML file that cannot be read is one mistake among the others."""
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("c.toml", b"listen = "),
+        ("c.toml", b"\xff"),
+        ("c.toml", None),
+        (".env", b"SIGNUPD_HOOK_KEY=\xff\xfe\n"),
+    ],
+)
+def test_unreadable(folder: Path, file: str, content: bytes | None) -> None:
+    """A source that cannot be read is one mistake among the others."""
+    config = None if file == ".env" else folder / file
     if content is not None:
-        (folder / "c.toml").write_bytes(content)
-    lines = mistakes({"CODE_TTL": "soon"}, folder / "c.toml")
+        (folder / file).write_bytes(content)
 
-    assert ["--config", "SIGNUPD_CODE_TTL"] == [
-        line.partition(":")[0] for line in lines
-    ]
+    source = "--config" if config else file
+    assert [source, "CODE_TTL"] == names(mistakes({"CODE_TTL": "soon"}, config))
 
 
-def test_toml_unknown_names(folder: Path) -> None:
-    """Names that nobody knows are told from there too."""
-    (folder / "c.toml").write_text("listem = 1\n[table]\nx = 1")
+def test_unknown_names(folder: Path) -> None:
+    """Unknown names are mistakes wherever they stand."""
+    (folder / ".env").write_text("SIGNUPD_LISTEN_2=x\n")
+    config = toml(folder, "listem = 1\nport = 2\n[table]\nx = 1")
 
-    assert ["SIGNUPD_LISTEM", "SIGNUPD_TABLE"] == [
-        line.partition(":")[0] for line in mistakes({}, folder / "c.toml")
-    ]
-
-
-def test_toml_keys_as_a_list(folder: Path) -> None:
-    """A list of keys, as TOML invites to, is read as keys are elsewhere."""
-    keys = f'token_keys = ["{KEY}", "{OTHER_KEY}"]'
-    (folder / "c.toml").write_text(f'{keys}\ndigest_key = "{KEY}"')
-    settings = given({}, folder / "c.toml")
-
-    assert [b"\1" * 32, b"\2" * 32] == [
-        key.get_secret_value() for key in settings.token_keys
-    ]
+    assert {"LISTEM", "PORT", "TABLE", "LISTEN_2", "HOOK"} == set(
+        names(mistakes({"HOOK": "x"}, config))
+    )
 
 
-def test_other_variables_are_left_alone() -> None:
-    """Variables without the prefix are nobody's business here."""
-    assert DEFAULTS == load(None, {"LISTEN": "x", "PATH": "y"}).model_dump()
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("LISTEN", "x"),
+        ("SIGNUPD", "x"),
+        ("SIGNUPD_SERVICE_HOST", "10.0.0.1"),
+        ("SIGNUPD_SERVICE_PORT", "50051"),
+        ("SIGNUPD_SERVICE_PORT_GRPC", "50051"),
+        ("SIGNUPD_PORT", "tcp://10.0.0.1:50051"),
+        ("SIGNUPD_PORT_50051_TCP", "tcp://10.0.0.1:50051"),
+        ("SIGNUPD_PORT_50051_TCP_ADDR", "10.0.0.1"),
+        ("SIGNUPD_HOOKS_V2_SERVICE_HOST", "10.0.0.1"),
+        ("SIGNUPD_HOOKS_V2_PORT_53_UDP_PROTO", "udp"),
+    ],
+)
+def test_ignored_names(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    """Ignored are names without the prefix, and those that Kubernetes sets."""
+    (folder / ".env").write_text("LISTEN=x\n")
+    monkeypatch.setenv(name, value)
+
+    assert Settings() == load(None)
 
 
-def test_names_in_small_letters() -> None:
-    """Names are read in any letter case."""
-    assert 3 == load(None, {"signupd_code_attempts": "3"}).code_attempts
+def test_names_in_lower_case(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The case of letters in names does not matter."""
+    monkeypatch.setenv("signupd_code_attempts", "3")
+
+    assert 3 == load(None).code_attempts
 
 
 @pytest.mark.parametrize("name", SECRETS)
 def test_secret_files(folder: Path, name: str) -> None:
-    """Each secret may stand in a file; spaces and line ends around it do not matter."""
+    """A file may hold a secret; white space around it does not matter."""
     values: dict[str, Any] = {"TOKEN_KEYS": KEY, "DIGEST_KEY": KEY}
     values.pop(name.upper(), None)
     (folder / "secret").write_text(f"  {OTHER_KEY}\n")
@@ -440,34 +372,36 @@ def test_secret_files(folder: Path, name: str) -> None:
     assert plain.get_secret_value() in (OTHER_KEY, b"\2" * 32)
 
 
+@pytest.mark.parametrize(
+    ("file", "value", "used"),
+    [
+        ('hook_key_file = "nowhere"', {"HOOK_KEY": HOOK_KEY}, HOOK_KEY),
+        (f'hook_key = "{HOOK_KEY}"', {"HOOK_KEY_FILE": "secret"}, "of-the-file------"),
+    ],
+)
+def test_secret_of_a_lower_source(
+    folder: Path, file: str, value: dict[str, str], used: str
+) -> None:
+    """NAME and NAME_FILE take precedence over either of them in a lower source."""
+    (folder / "secret").write_text("of-the-file------")
+    hook_key = given(value, toml(folder, file)).hook_key
+
+    assert hook_key
+    assert used == hook_key.get_secret_value()
+
+
 def test_secret_and_its_file(folder: Path) -> None:
-    """A secret that is given twice in one place is a mistake."""
+    """A secret that one source sets twice is a mistake."""
     (folder / "secret").write_text(HOOK_KEY)
     lines = mistakes({"HOOK_KEY": HOOK_KEY, "HOOK_KEY_FILE": str(folder / "secret")})
 
-    assert ["SIGNUPD_HOOK_KEY_FILE: SIGNUPD_HOOK_KEY is given too"] == lines
+    assert ["SIGNUPD_HOOK_KEY_FILE: is set together with the value itself"] == lines
 
 
-def test_secret_before_a_lower_file(folder: Path) -> None:
-    """A secret of a higher place goes before a file that a lower one names."""
-    (folder / "secret").write_text("from-the-file-----")
-    (folder / "c.toml").write_text(f'hook_key_file = "{folder / "secret"}"')
-    by_value = given({"HOOK_KEY": HOOK_KEY}, folder / "c.toml")
-    (folder / "c.toml").write_text(f'hook_key = "{HOOK_KEY}"')
-    by_file = given({"HOOK_KEY_FILE": str(folder / "secret")}, folder / "c.toml")
+@pytest.mark.parametrize("path", ["nowhere", "binary", r"\u0000"])
+def test_secret_file_unreadable(folder: Path, path: str) -> None:
+    """A secret's file that cannot be read is reported by its setting."""
+    (folder / "binary").write_bytes(b"\xff\xff")
+    (line,) = mistakes({}, toml(folder, f'hook_key_file = "{path}"'))
 
-    assert [HOOK_KEY, "from-the-file-----"] == [
-        settings.hook_key.get_secret_value()
-        for settings in (by_value, by_file)
-        if settings.hook_key
-    ]
-
-
-@pytest.mark.parametrize("content", [None, b"\xff\xff"])
-def test_secret_file_unreadable(folder: Path, content: bytes | None) -> None:
-    """A secret's file that cannot be read is told by its setting."""
-    if content is not None:
-        (folder / "secret").write_bytes(content)
-    (line,) = mistakes({"HOOK_KEY_FILE": str(folder / "secret")})
-
-    assert line.startswith("SIGNUPD_HOOK_KEY_FILE: cannot be read")
+    assert line.startswith("SIGNUPD_HOOK_KEY: its file cannot be read (")

@@ -1,35 +1,413 @@
-"""``signupd signup``: its options. What it says is test_dialogue.py's."""
+"""``signupd signup``: what it asks, calls and says, against a scripted service."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
+import json
+import uuid
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+import grpc
 import pytest
-import typer
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.timestamp_pb2 import Timestamp
+from google.rpc import error_details_pb2, status_pb2
+from kratos_signup.v1 import errors_pb2
+from kratos_signup.v1 import signup_service_pb2 as pb
 from signupd.cli import app
-from signupd.cli.page import printable
 from signupd.cli.signup import tls_of
-from signupd.client.channel import Tls
+from signupd.client.channel import RETRIES, Tls
+from signupd.client.dialogue import ADVICE, ASKS_AGAIN
+from signupd.errors import (
+    CodeAttemptsExhausted,
+    CodeExpired,
+    CodeIncorrect,
+    EmailInvalid,
+    KratosUnavailable,
+    PasswordAlreadySet,
+    PasswordAttemptsExhausted,
+    PasswordRejected,
+    RequestInvalid,
+    ResendTooSoon,
+    SendLimitReached,
+    SignupBusy,
+    SignupdError,
+    SignupExpired,
+    StepMismatch,
+    TokenInvalid,
+    TraitsInvalid,
+    Violation,
+)
+from signupd.ledger.record import State
+from signupd.rpc.statuses import status_of
+from signupd.signup.view import View
 from typer.testing import CliRunner
 
+from tests.doubles.scripted_service import Reply, ScriptedService
+from tests.unit.rows import NOW, SIGNUP_ID
+
+if TYPE_CHECKING:
+    from typer.testing import Result
+
+ANN, MASK = "ann@example.com", "a***@example.com"
 CA, CERT, KEY = Path("ca.pem"), Path("cert.pem"), Path("key.pem")
-LOCAL, FAR = "127.0.0.1:50051", "signup.example:443"
+GOOD = "plum-violin-harbor-42"
+NINE = Timestamp(seconds=9 * 3600)
+CODE_REQUIRED = pb.Signup(
+    state=pb.SIGNUP_STATE_CODE_REQUIRED, masked_email=MASK, expire_time=NINE
+)
+PASSWORD_REQUIRED = pb.Signup(
+    state=pb.SIGNUP_STATE_PASSWORD_REQUIRED,
+    password_policy=pb.PasswordPolicy(min_length=8, max_bytes=72),
+)
+STARTED = ("StartSignup", Reply(CODE_REQUIRED, "token-1"))
+VERIFIED = ("VerifyCode", Reply(PASSWORD_REQUIRED, "token-2"))
+COMPLETED = (
+    "SetPassword",
+    Reply(pb.Signup(state=pb.SIGNUP_STATE_COMPLETED, identity_id="identity-1")),
+)
+CANCELLED = ("CancelSignup", Reply(pb.Signup(state=pb.SIGNUP_STATE_CANCELLED)))
+EXAMPLE = Path(__file__).parents[2] / "examples" / "service_config.json"
+
+
+def view(**changed: Any) -> View:
+    """Make a sign-up as it stands, for a refusal."""
+    return View(SIGNUP_ID, State.CODE_REQUIRED, MASK, NOW, **changed)
+
+
+def run(service: ScriptedService, *typed: str, options: tuple[str, ...] = ()) -> Result:
+    """Run the command with lines on its standard input, to the end of the script."""
+    lines = "".join(f"{line}\n" for line in typed)
+    with service:
+        command = ["signup", "--target", service.target, *options]
+        result = CliRunner().invoke(app, command, input=lines)
+    assert [] == service.left, result.output
+    return result
+
+
+def test_whole_way() -> None:
+    """Address, code, password: each call carries what was typed and the last token."""
+    service = ScriptedService(STARTED, VERIFIED, COMPLETED)
+    options = ("--traits", '{"name": "Ann", "n": 1}')
+    result = run(service, f" {ANN} ", " 123 456\t", " a b ", " a b ", options=options)
+    started, verified, set_ = service.requests
+
+    assert (0, "") == (result.exit_code, result.stderr)
+    assert (ANN, {"name": "Ann", "n": 1}) == (
+        started.email,
+        MessageToDict(started.traits),
+    )
+    assert 4 == uuid.UUID(started.request_id).version
+    assert ("token-1", "123 456") == (verified.continuation_token, verified.code)
+    assert ("token-2", " a b ") == (set_.continuation_token, set_.password)
+    assert (
+        "E-mail address: "
+        f"A code was mailed to {MASK}. Enter it before 09:00:00 UTC.\n"
+        "Code (press Enter for a new one): "
+        "The address is verified. Choose a password: at least 8 characters, at most 72 "
+        "bytes.\n"
+        "Password: Repeat the password: The account is ready: identity-1\n"
+    ) == result.stdout
+
+
+def test_resend() -> None:
+    """An empty line requests a new code; its token is used from then on."""
+    resent = ("ResendCode", Reply(CODE_REQUIRED, "token-1b"))
+    service = ScriptedService(STARTED, resent, VERIFIED, CANCELLED)
+    result = run(service, ANN, "", "123456")
+    _, resend, verify, _ = service.requests
+
+    assert ("token-1", "token-1b") == (
+        resend.continuation_token,
+        verify.continuation_token,
+    )
+    assert 4 == uuid.UUID(resend.request_id).version
+    assert 2 == result.stdout.count("A code was mailed")
+
+
+def test_passwords_that_differ() -> None:
+    """Passwords that do not match are not sent."""
+    service = ScriptedService(STARTED, VERIFIED, COMPLETED)
+    result = run(service, ANN, "123456", "one", "other", GOOD, GOOD)
+
+    assert GOOD == service.requests[-1].password
+    assert "The passwords do not match." in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("script", "typed", "token"),
+    [
+        ([STARTED, CANCELLED], [ANN], "token-1"),
+        ([STARTED, VERIFIED, CANCELLED], [ANN, "123456", GOOD], "token-2"),
+    ],
+    ids=["code", "password"],
+)
+def test_end_of_input(script: list[Any], typed: list[str], token: str) -> None:
+    """The end of the input cancels what was begun."""
+    service = ScriptedService(*script)
+    result = run(service, *typed)
+
+    assert 1 == result.exit_code
+    assert token == service.requests[-1].continuation_token
+    assert result.stdout.endswith("The sign-up was cancelled. Start again.\n")
+
+
+def test_nothing_typed() -> None:
+    """Without an address nothing is called."""
+    result = run(ScriptedService())
+
+    assert (1, "E-mail address: ") == (result.exit_code, result.stdout)
+
+
+FAULT = Violation("email", "is not an e-mail address")
+SHORT = Violation("password", "is too short", "TOO_SHORT")
+BREACHED = Violation("password", "is known from a data breach", "BREACHED")
+# The step, the refusal, and what is said of it. Afterwards the step goes on.
+AGAIN: list[tuple[str, SignupdError, list[str]]] = [
+    (
+        "StartSignup",
+        EmailInvalid(violations=(FAULT,)),
+        [
+            "The e-mail address is not valid. (EMAIL_INVALID)",
+            "- email is not an e-mail address",
+        ],
+    ),
+    (
+        "StartSignup",
+        SendLimitReached(retry_after_seconds=1799.2),
+        ["Too many mails were sent. (SEND_LIMIT_REACHED)", "Try again in 1800 s."],
+    ),
+    (
+        "VerifyCode",
+        CodeIncorrect(signup=view(code_attempts_remaining=4)),
+        ["The code is not correct. (CODE_INCORRECT)", "Attempts left: 4."],
+    ),
+    (
+        "VerifyCode",
+        CodeExpired(),
+        ["The code has expired. (CODE_EXPIRED)", "Press Enter to get a new code."],
+    ),
+    (
+        "VerifyCode",
+        RequestInvalid(violations=(Violation("code", "is not digits"),)),
+        ["A field is missing or malformed. (REQUEST_INVALID)", "- code is not digits"],
+    ),
+    (
+        "ResendCode",
+        ResendTooSoon(retry_after_seconds=41.5),
+        ["It is too early for another mail. (RESEND_TOO_SOON)", "Try again in 42 s."],
+    ),
+    (
+        "ResendCode",
+        SendLimitReached(),
+        [
+            "Too many mails were sent. (SEND_LIMIT_REACHED)",
+            "No further mail can be sent for this sign-up.",
+        ],
+    ),
+    (
+        "SetPassword",
+        PasswordRejected(
+            violations=(SHORT, BREACHED), signup=view(password_attempts_remaining=19)
+        ),
+        [
+            "The password is not acceptable. (PASSWORD_REJECTED)",
+            "- password is too short (TOO_SHORT)",
+            "- password is known from a data breach (BREACHED)",
+            "Attempts left: 19.",
+        ],
+    ),
+]
+ENDING: list[tuple[str, SignupdError, list[str]]] = [
+    (
+        "StartSignup",
+        TraitsInvalid(violations=(Violation("traits.name", "is missing"),)),
+        [
+            "The traits are not valid. (TRAITS_INVALID)",
+            "- traits.name is missing",
+            "Set the traits with --traits.",
+        ],
+    ),
+    (
+        "VerifyCode",
+        CodeIncorrect(signup=view(code_attempts_remaining=0)),
+        [
+            "The code is not correct. (CODE_INCORRECT)",
+            "Attempts left: 0.",
+            "Start again.",
+        ],
+    ),
+    *(
+        (step, error, [f" ({error.reason})", ADVICE[error.reason]])
+        for step, error in (
+            ("ResendCode", CodeAttemptsExhausted()),
+            ("VerifyCode", TokenInvalid()),
+            ("VerifyCode", StepMismatch()),
+            ("SetPassword", SignupExpired()),
+            ("SetPassword", PasswordAttemptsExhausted()),
+            ("SetPassword", PasswordAlreadySet()),
+        )
+    ),
+]
+# The script before a step, and what is typed up to it.
+BEFORE: dict[str, tuple[list[Any], list[str]]] = {
+    "StartSignup": ([], [ANN]),
+    "ResendCode": ([STARTED], [ANN, ""]),
+    "VerifyCode": ([STARTED], [ANN, "123456"]),
+    "SetPassword": ([STARTED, VERIFIED], [ANN, "123456", GOOD, GOOD]),
+}
+FINALS = {
+    pb.SIGNUP_STATE_ALREADY_REGISTERED: "This address already has an account. Sign in.",
+    pb.SIGNUP_STATE_EXPIRED: "The sign-up has expired. Start again.",
+    pb.SIGNUP_STATE_CANCELLED: "The sign-up was cancelled. Start again.",
+    99: "The sign-up's state is unknown: 99.",
+}
+
+
+@pytest.mark.parametrize(("step", "error", "said"), AGAIN)
+def test_asks_again(step: str, error: SignupdError, said: list[str]) -> None:
+    """After a refusal that the person can mend, the same question is asked again."""
+    script, typed = BEFORE[step]
+    second = [STARTED, CANCELLED] if step == "StartSignup" else [CANCELLED]
+    again = [ANN] if step == "StartSignup" else []
+    service = ScriptedService(*script, (step, error), *second)
+    result = run(service, *typed, *again)
+
+    assert 1 == result.exit_code
+    assert "\n".join(said) in result.stdout
+
+
+@pytest.mark.parametrize(("step", "error", "said"), ENDING)
+def test_ends(step: str, error: SignupdError, said: list[str]) -> None:
+    """Any other refusal ends the sign-up, and says what to do."""
+    script, typed = BEFORE[step]
+    result = run(ScriptedService(*script, (step, error)), *typed, *[GOOD] * 3)
+
+    assert 1 == result.exit_code
+    assert result.stdout.endswith("\n".join([*said, ""]))
+
+
+@pytest.mark.parametrize("step", ["StartSignup", "VerifyCode", "SetPassword"])
+@pytest.mark.parametrize(("state", "text"), FINALS.items())
+def test_final_state(step: str, state: Any, text: str) -> None:
+    """A state that is final or unknown here ends the sign-up, and is no account."""
+    script, typed = BEFORE[step]
+    service = ScriptedService(*script, (step, Reply(pb.Signup(state=state))))
+    result = run(service, *typed)
+
+    assert 1 == result.exit_code
+    assert result.stdout.endswith(f"{text}\n")
+
+
+FOREIGN = error_details_pb2.ErrorInfo(reason="CODE_INCORRECT", domain="proxy")
+
+
+def foreign() -> status_pb2.Status:
+    """Make an error with a reason of another domain."""
+    status = status_pb2.Status(code=3, message="over")
+    status.details.add().Pack(FOREIGN)
+    return status
+
+
+@pytest.mark.parametrize(
+    ("failure", "name"),
+    [
+        (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
+        (grpc.StatusCode.UNIMPLEMENTED, "UNIMPLEMENTED"),
+        (foreign(), "INVALID_ARGUMENT"),
+        (b"\xff\xff", "INTERNAL"),
+        (status_of(CodeIncorrect()).SerializeToString(), "INTERNAL"),
+    ],
+)
+def test_errors_of_others(failure: Any, name: str) -> None:
+    """Details of another domain, another error or none at all are not believed."""
+    result = run(ScriptedService(("StartSignup", failure)), ANN)
+
+    assert 1 == result.exit_code
+    assert result.stdout.endswith(f"The service did not answer: {name}, over\n")
+
+
+@pytest.mark.parametrize(
+    "passing", [SignupBusy(), KratosUnavailable(), grpc.StatusCode.UNAVAILABLE]
+)
+def test_retries(passing: Any) -> None:
+    """What may pass is retried by gRPC, with the very same request."""
+    service = ScriptedService(("StartSignup", passing), STARTED, CANCELLED)
+    run(service, ANN)
+    first, second, _ = service.requests
+
+    assert first == second
+    assert first.request_id
+
+
+def test_retries_are_the_documented_ones() -> None:
+    """The policy is the one that callers are told to copy."""
+    (documented,) = json.loads(EXAMPLE.read_text())["methodConfig"]
+    (ours,) = json.loads(RETRIES)["methodConfig"]
+
+    assert documented["retryPolicy"] == ours["retryPolicy"]
+    assert ours["name"][0] in documented["name"]
+
+
+def test_nothing_secret_is_shown() -> None:
+    """No line shows a code, a password or a token."""
+    refused = ("SetPassword", PasswordRejected(signup=view()))
+    service = ScriptedService(STARTED, VERIFIED, refused)
+    result = run(service, ANN, "123456", "tiny#7", "tiny#7")
+
+    assert [] == [s for s in ("123456", "tiny#7", "token-") if s in result.output]
+
+
+def test_terminal_is_safe() -> None:
+    """What a server says moves no cursor and starts no colour."""
+    odd = pb.Signup(state=pb.SIGNUP_STATE_CODE_REQUIRED, masked_email="\x1b[31mred\x07")
+    service = ScriptedService(("StartSignup", Reply(odd, "token-1")), CANCELLED)
+
+    assert "mailed to �[31mred�." in run(service, ANN).stdout
+
+
+def test_every_reason() -> None:
+    """For each reason of the contract it is decided whether the sign-up goes on."""
+    known = {
+        name.removeprefix("ERROR_REASON_")
+        for name in errors_pb2.ErrorReason.keys()  # noqa: SIM118 - no mapping
+    }
+
+    assert known - {"UNSPECIFIED"} == ASKS_AGAIN | ADVICE.keys()
+
+
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [
+        ([], "Missing option '--target'"),
+        (["--target", "h:1", "--cert", "c.pem"], "--cert and --key go together"),
+        (["--target", "h:1", "--key", "k.pem"], "--cert and --key go together"),
+        (["--target", "h:1", "--ca", "c.pem", "--insecure"], "--insecure excludes"),
+        *(
+            (["--target", "h:1", "--traits", traits], "is not a JSON object")
+            for traits in ("", "{", "[]", "3", "null", '"name"')
+        ),
+    ],
+)
+def test_options(options: list[str], complaint: str) -> None:
+    """Options that make no sense are refused before anything is asked."""
+    done = CliRunner().invoke(app, ["signup", *options])
+
+    assert (2, "") == (done.exit_code, done.stdout)
+    assert complaint in done.stderr
 
 
 @pytest.mark.parametrize(
     ("target", "files", "insecure", "expected"),
     [
-        (LOCAL, Tls(), False, None),
-        ("unix:/run/signupd.sock", Tls(), False, None),
+        ("127.0.0.1:50051", Tls(), False, None),
         ("[::1]:1", Tls(), False, None),
-        (LOCAL, Tls(CA), False, Tls(CA)),
-        (LOCAL, Tls(None, CERT, KEY), False, Tls(None, CERT, KEY)),
-        (FAR, Tls(), False, Tls()),
-        (FAR, Tls(CA, CERT, KEY), False, Tls(CA, CERT, KEY)),
-        (FAR, Tls(), True, None),
+        ("unix:/run/signupd.sock", Tls(), False, None),
+        ("127.0.0.1:50051", Tls(CA), False, Tls(CA)),
+        ("signup.example:443", Tls(), False, Tls()),
         ("10.0.0.1:50051", Tls(), False, Tls()),
+        ("signup.example:443", Tls(CA, CERT, KEY), False, Tls(CA, CERT, KEY)),
+        ("signup.example:443", Tls(), True, None),
     ],
 )
 def test_tls(target: str, files: Tls, *, insecure: bool, expected: Tls | None) -> None:
@@ -37,65 +415,10 @@ def test_tls(target: str, files: Tls, *, insecure: bool, expected: Tls | None) -
     assert expected == tls_of(target, files, insecure=insecure)
 
 
-@pytest.mark.parametrize(
-    ("files", "insecure"),
-    [
-        (Tls(None, CERT), False),
-        (Tls(None, None, KEY), False),
-        (Tls(CA, CERT), False),
-        (Tls(CA), True),
-        (Tls(CA, CERT, KEY), True),
-    ],
-)
-def test_options_that_contradict(files: Tls, *, insecure: bool) -> None:
-    """A certificate needs its key, and plaintext has no use for either."""
-    with pytest.raises(typer.BadParameter):
-        tls_of(FAR, files, insecure=insecure)
-
-
-@pytest.mark.parametrize("traits", ["", "{", "[]", "3", "null", '"name"'])
-def test_traits_that_are_none(traits: str) -> None:
-    """Traits are a JSON object; what is none is not repeated."""
-    options = ["signup", "--target", LOCAL, "--traits", traits]
-    done = CliRunner().invoke(app, options)
-
-    assert 2 == done.exit_code
-    assert "is not a JSON object" in done.stderr
-
-
-def test_no_target() -> None:
-    """The server must be named."""
-    assert 2 == CliRunner().invoke(app, ["signup"]).exit_code
-
-
-def test_file_that_is_not_there(tmp_path: Path) -> None:
-    """A file that cannot be read is named, and nothing asked."""
+def test_missing_file(tmp_path: Path) -> None:
+    """A certificate that cannot be read is named, and nothing is asked."""
     missing = tmp_path / "ca.pem"
-    done = CliRunner().invoke(app, ["signup", "--target", FAR, "--ca", str(missing)])
+    done = CliRunner().invoke(app, ["signup", "--target", "h:1", "--ca", str(missing)])
 
     assert (1, "") == (done.exit_code, done.stdout)
     assert f"signupd: {missing}: No such file or directory\n" == done.stderr
-
-
-def test_password_from_a_pipe() -> None:
-    """Where there is no terminal a hidden answer is read like any other."""
-    ask = (
-        "from signupd.cli.terminal import StandardTerminal;"
-        "print(StandardTerminal().ask_hidden('?'))"
-    )
-    done = subprocess.run(  # noqa: S603 - the words are this module's own
-        (sys.executable, "-W", "error", "-c", ask),
-        input=" a b \n",
-        capture_output=True,
-        text=True,
-        check=True,
-        start_new_session=True,
-    )
-
-    assert ("? a b \n", "") == (done.stdout, done.stderr)
-
-
-def test_printable() -> None:
-    """What a server says moves no cursor and starts no colour."""
-    assert "�[31mred�" == printable("\x1b[31mred\x07")
-    assert "Übung, 例" == printable("Übung, 例")

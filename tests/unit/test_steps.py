@@ -15,12 +15,13 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from signupd.errors import SignupdError
 from signupd.ledger.record import State
+from signupd.policy.mail_limits import MailLimits
 from signupd.signup.cancel import cancel_signup
-from signupd.signup.contents import open_contents
-from signupd.signup.deps import Deps
+from signupd.signup.deps import Dependencies
 from signupd.signup.events import Event, Events
 from signupd.signup.get import get_signup
 from signupd.signup.resend import resend_code
+from signupd.signup.sealed import open_contents
 from signupd.signup.set_password import set_password
 from signupd.signup.start import StartRequest, start_signup
 from signupd.signup.transitions import state_shown
@@ -34,7 +35,7 @@ from tests.doubles.memory import Died, MemoryKratos, MemoryLedger, Trouble
 from tests.unit.samples import RING, RULES
 
 if TYPE_CHECKING:
-    from signupd.signup.gate import Gate
+    from signupd.kratos.hook_proof import HookProof
 
     from tests.doubles.kratos_flow import Flow
 
@@ -65,7 +66,7 @@ class OpenGate:
     async def prove(self, _traits: object) -> None:
         """Let pass."""
 
-    def distrust(self) -> None:
+    def revoke(self) -> None:
         """Never called: this Kratos always asks."""
         raise AssertionError
 
@@ -85,13 +86,13 @@ class World:
         self.ledger, self.kratos = MemoryLedger(self.clock), MemoryKratos()
         self.counters = CountersDouble()
         self.buckets = MemoryBuckets(self.clock)
-        self.deps = Deps(
+        self.deps = Dependencies(
             ledger=cast("Any", self.ledger),
-            buckets=cast("Any", self.buckets),
+            mails=MailLimits(cast("Any", self.buckets), RULES),
             kratos=cast("Any", self.kratos),
             keys=RING,
             rules=RULES,
-            gate=cast("Gate", OpenGate()),
+            hook_proof=cast("HookProof", OpenGate()),
             schema=cast("Any", OpenSchema()),
             events=Events(self.log.logger, self.counters),
             log=self.log.logger,

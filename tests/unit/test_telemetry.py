@@ -11,24 +11,15 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.backlog import Backlog
+from signupd.probes import COUNT_SECONDS, Probes
 from signupd.signup.events import Event
-from signupd.telemetry.metrics import Metrics
-from signupd.telemetry.probes import COUNT_SECONDS, Telemetry
+from signupd.telemetry.observer import BUCKETS_SECONDS, Observer
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
-LINES = [
-    "signupd_ledger_up 1.0",
-    'signupd_signups{state="code_required"} 2.0',
-    'signupd_signups{state="password_required"} 0.0',
-    'signupd_signups_total{event="started"} 2.0',
-    'signupd_signups_total{event="verified"} 1.0',
-    'signupd_signups_total{event="completed"} 0.0',
-    'signupd_signups_total{event="already_registered"} 0.0',
-    'signupd_signups_total{event="expired"} 0.0',
-    'signupd_signups_total{event="cancelled"} 0.0',
-    "signupd_wrong_codes_total 1.0",
-]
+METHOD = "/kratos_signup.v1.SignupService/StartSignup"
+RPCS = "signupd_rpc_duration_seconds"
+CALLS = "signupd_kratos_call_duration_seconds"
 
 
 class AnsweringBacklog(Backlog):
@@ -51,26 +42,44 @@ class AnsweringBacklog(Backlog):
 
 
 class Scene:
-    """Telemetry of a backlog, by a clock that is moved by hand."""
+    """An observer and the metrics port, by a clock that is moved by hand."""
 
     def __init__(self) -> None:
         self.now = 1000.0
         self.backlog = AnsweringBacklog()
-        self.metrics = Metrics(lambda: self.now)
-        for event in (Event.STARTED, Event.STARTED, Event.VERIFIED):
-            self.metrics.event(event)
-        self.metrics.wrong_code()
-        self.telemetry = Telemetry(self.backlog, self.metrics, lambda: self.now)
-        self.telemetry.ready = True
+        self.observer = Observer(Event, clock=self.clock)
+        self.probes = Probes(self.backlog, self.observer.registry, self.clock)
+
+    def clock(self) -> float:
+        """Tell the time."""
+        return self.now
+
+    def rpc(self, seconds: float, reason: str) -> None:
+        """Have an RPC take a while."""
+        watch = self.observer.rpc(METHOD, lambda: None)
+        self.now += seconds
+        watch.end(reason, 0)
+
+    def call(self, seconds: float, outcome: str) -> None:
+        """Have a call to Kratos take a while."""
+        watch = self.observer.call("password", "POST")
+        self.now += seconds
+        watch.end(outcome)
 
     async def get(self, path: str) -> tuple[int, str]:
-        """Ask for a page, by the routes of the application."""
+        """Request a page, by the routes of the application."""
         request = make_mocked_request("GET", path)
-        match = await self.telemetry.app().router.resolve(request)
+        match = await self.probes.app().router.resolve(request)
         answer = await match.handler(request)
         assert isinstance(answer, web.Response)
         assert isinstance(answer.body, bytes)
         return answer.status, answer.body.decode()
+
+    async def scrape(self) -> list[str]:
+        """Request the metrics; return the lines."""
+        status, text = await self.get("/metrics")
+        assert 200 == status
+        return text.splitlines()
 
 
 @pytest.fixture
@@ -79,34 +88,83 @@ def scene() -> Scene:
     return Scene()
 
 
-async def test_metrics(scene: Scene) -> None:
-    """All counts come in Prometheus' text format."""
-    status, text = await scene.get("/metrics")
+async def test_sign_ups(scene: Scene) -> None:
+    """Sign-ups are counted by state in the ledger, and by event in this process."""
+    for event in (Event.STARTED, Event.STARTED, Event.VERIFIED):
+        scene.observer.event(event)
+    scene.observer.wrong_code()
+    lines = await scene.scrape()
 
-    lines = [line for line in text.splitlines() if not line.startswith("#")]
-    assert 200 == status
-    assert LINES == [line for line in lines if "_created" not in line]
-    assert "# TYPE signupd_signups_total counter" in text
-    assert "# TYPE signupd_signups gauge" in text
+    assert [
+        "signupd_ledger_up 1.0",
+        'signupd_signups{state="code_required"} 2.0',
+        'signupd_signups{state="password_required"} 0.0',
+        'signupd_signups_total{event="started"} 2.0',
+        'signupd_signups_total{event="verified"} 1.0',
+        'signupd_signups_total{event="completed"} 0.0',
+        'signupd_signups_total{event="already_registered"} 0.0',
+        'signupd_signups_total{event="expired"} 0.0',
+        'signupd_signups_total{event="cancelled"} 0.0',
+        "signupd_wrong_codes_total 1.0",
+    ] == [line for line in lines if not line.startswith("#")]
+    assert "# TYPE signupd_signups_total counter" in lines
+    assert "# TYPE signupd_signups gauge" in lines
+
+
+async def test_calls(scene: Scene) -> None:
+    """RPCs and calls to Kratos are measured by their names and how they ended."""
+    scene.rpc(0.25, "OK")
+    scene.rpc(3.0, "OK")
+    scene.rpc(0.25, "TOKEN_INVALID")
+    scene.call(0.25, "400")
+    scene.call(10.0, "lost")
+
+    rpc = 'method="SignupService/StartSignup",reason="OK"'
+    assert {
+        f"{RPCS}_count{{{rpc}}} 2.0",
+        f"{RPCS}_sum{{{rpc}}} 3.25",
+        f'{RPCS}_bucket{{le="0.1",{rpc}}} 0.0',
+        f'{RPCS}_bucket{{le="0.25",{rpc}}} 1.0',
+        f'{RPCS}_bucket{{le="+Inf",{rpc}}} 2.0',
+        f"{RPCS}_count{{{rpc.replace('OK', 'TOKEN_INVALID')}}} 1.0",
+        f'{CALLS}_count{{call="password",outcome="400"}} 1.0',
+        f'{CALLS}_sum{{call="password",outcome="400"}} 0.25',
+        f'{CALLS}_sum{{call="password",outcome="lost"}} 10.0',
+    } <= set(await scene.scrape())
+
+
+async def test_calls_at_once(scene: Scene) -> None:
+    """Each call has a time of its own."""
+    first = scene.observer.rpc(METHOD, lambda: None)
+    scene.now += 1
+    scene.rpc(1, "OK")
+    first.end("OK", 0)
+
+    rpc = 'method="SignupService/StartSignup",reason="OK"'
+    assert f"{RPCS}_sum{{{rpc}}} 3.0" in await scene.scrape()
+
+
+def test_no_slower_than_a_caller_waits() -> None:
+    """The buckets rise to the longest time that a caller waits."""
+    assert sorted(set(BUCKETS_SECONDS)) == list(BUCKETS_SECONDS)
+    assert 60.0 == BUCKETS_SECONDS[-1]
 
 
 async def test_alerts(scene: Scene) -> None:
-    """The alerts of deploy/ watch what is counted here, by its names and labels."""
+    """The alerts of deploy/ watch metrics that exist, by their names and labels."""
     rules = yaml.safe_load(ALERTS.read_text())["groups"][0]["rules"]
     watched = {
         one for r in rules for one in re.findall(r"signupd_[\w{}=\"]+", r["expr"])
     }
-    _, text = await scene.get("/metrics")
 
-    counted = {line.split()[0] for line in text.splitlines()}
     assert {"signupd_wrong_codes_total"} < watched
-    assert watched < counted
+    assert watched < {line.split()[0] for line in await scene.scrape()}
 
 
 async def test_documented(scene: Scene) -> None:
     """The table of docs/operations.md names the metrics, all and no others."""
     page = (ROOT / "docs" / "operations.md").read_text()
-    _, text = await scene.get("/metrics")
+    text = "\n".join(await scene.scrape())
 
     told = re.findall(r"^# TYPE (\w+)", text, re.MULTILINE)
     assert sorted(told) == sorted(
@@ -116,83 +174,51 @@ async def test_documented(scene: Scene) -> None:
 
 async def test_metrics_are_plain_text(scene: Scene) -> None:
     """The content type is one that Prometheus reads."""
-    answer = await scene.telemetry.metrics(make_mocked_request("GET", "/metrics"))
+    answer = await scene.probes.metrics(make_mocked_request("GET", "/metrics"))
 
     assert "text/plain" == answer.content_type
 
 
 async def test_scrapes_share_a_count(scene: Scene) -> None:
     """Scrapes close together cost the ledger one count."""
-    await scene.get("/metrics")
-    scene.now += COUNT_SECONDS - 0.001
-    await scene.get("/metrics")
-
-    assert 1 == scene.backlog.counted
-    scene.now += 0.001
-    await scene.get("/metrics")
-    assert 2 == scene.backlog.counted
+    for seconds, expected in ((0, 1), (COUNT_SECONDS - 0.5, 1), (0.5, 2)):
+        scene.now += seconds
+        await scene.scrape()
+        assert expected == scene.backlog.counted
 
 
 async def test_metrics_without_ledger(scene: Scene) -> None:
-    """With no ledger there are no counts, and old ones do not stand for new ones.
+    """Without the ledger there are no counts, not even old ones, but all the rest."""
+    scene.call(0.25, "400")
+    await scene.scrape()
+    for away in (True, False, True):
+        scene.backlog.away = away
+        scene.now += COUNT_SECONDS
+        lines = await scene.scrape()
 
-    The rest is wanted most at such a time.
-    """
-    scene.metrics.call("find", "GET").end("200")
-    scene.backlog.away = True
-    await assert_uncounted(scene)
-
-    scene.backlog.away = False
-    assert "signupd_ledger_up 1.0" in (await scene.get("/metrics"))[1]
-
-    scene.backlog.away = True
-    scene.now += COUNT_SECONDS
-    await assert_uncounted(scene)
+        assert f"signupd_ledger_up {0.0 if away else 1.0}" in lines
+        assert away is not any(line.startswith("signupd_signups{") for line in lines)
+        assert f'{CALLS}_count{{call="password",outcome="400"}} 1.0' in lines
 
 
-async def assert_uncounted(scene: Scene) -> None:
-    """See that a scrape has all but what only the ledger knows."""
-    status, text = await scene.get("/metrics")
+@pytest.mark.parametrize(
+    ("path", "ready", "away", "expected"),
+    [
+        ("/readyz", True, False, (200, "ready\n")),
+        ("/readyz", True, True, (503, "no ledger\n")),
+        ("/readyz", False, False, (503, "not serving\n")),
+        # A restart would bring neither back.
+        ("/livez", False, True, (200, "alive\n")),
+    ],
+)
+async def test_probes(
+    scene: Scene, path: str, *, ready: bool, away: bool, expected: tuple[int, str]
+) -> None:
+    """Ready is a server that serves and reaches its ledger; alive is a process."""
+    assert not scene.probes.ready
+    scene.probes.ready, scene.backlog.away = ready, away
 
-    assert 200 == status
-    assert "signupd_ledger_up 0.0" in text
-    assert "signupd_signups{" not in text
-    assert 'signupd_kratos_call_duration_seconds_count{call="find"' in text
-
-
-async def test_ready(scene: Scene) -> None:
-    """A server that serves and reaches its ledger is ready."""
-    assert (200, "ready\n") == await scene.get("/readyz")
-
-
-async def test_not_ready_while_draining(scene: Scene) -> None:
-    """A server that does not serve yet, or no more, is not ready."""
-    scene.telemetry.ready = False
-
-    assert (503, "not serving\n") == await scene.get("/readyz")
-
-
-async def test_not_ready_at_first() -> None:
-    """Nobody is sent to a server before it says that it serves."""
-    metrics, backlog = Metrics(lambda: 0.0), AnsweringBacklog()
-
-    assert not Telemetry(backlog, metrics, lambda: 0.0).ready
-
-
-async def test_not_ready_without_ledger(scene: Scene) -> None:
-    """A server that does not reach its ledger is not ready, and comes back."""
-    scene.backlog.away = True
-    assert (503, "no ledger\n") == await scene.get("/readyz")
-
-    scene.backlog.away = False
-    assert (200, "ready\n") == await scene.get("/readyz")
-
-
-async def test_alive_whatever_is_wrong(scene: Scene) -> None:
-    """Being alive needs neither ledger nor readiness: a restart would not help."""
-    scene.backlog.away, scene.telemetry.ready = True, False
-
-    assert (200, "alive\n") == await scene.get("/livez")
+    assert expected == await scene.get(path)
 
 
 @pytest.mark.parametrize("path", ["/", "/metrics/", "/kratos/password"])

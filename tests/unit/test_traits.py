@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from signupd.signup.traits import identity_traits
+from signupd.policy.traits import identity_traits
 
 # As a protobuf Struct gives them, and as Kratos gets them.
 NUMBERS = [

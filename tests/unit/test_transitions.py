@@ -57,9 +57,9 @@ def test_moments(  # noqa: PLR0913, PLR0917 - the table's columns
         expire_time=NOW + expire,
     )
 
-    assert at_work is transitions.at_work(record, NOW)
-    assert abandoned is transitions.abandoned(record, NOW)
-    assert expired is transitions.expired(record, NOW)
+    assert at_work is transitions.is_busy(record, NOW)
+    assert abandoned is transitions.needs_recovery(record, NOW)
+    assert expired is transitions.is_expired(record, NOW)
     shown = State.EXPIRED if expired and lease is Lease.NONE else state
     assert shown is transitions.state_shown(record, NOW)
 
@@ -69,5 +69,5 @@ def test_final_states_do_not_lapse(state: State) -> None:
     """What is final is shown as it is, long after the deadline too."""
     record = row(state=state, expire_time=0)
 
-    assert not transitions.expired(record, NOW)
+    assert not transitions.is_expired(record, NOW)
     assert state is transitions.state_shown(record, NOW)

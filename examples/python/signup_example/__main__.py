@@ -1,7 +1,7 @@
 """The command: `python -m signup_example [--async] TARGET ADDRESS`.
 
-Questions go to standard error, answers come line by line from standard input, and the
-id of the new identity goes to standard output.
+It writes questions to standard error, reads one answer a line from standard input, and
+writes the id of the new identity to standard output.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from signup_example.failure import Failure
 
 
 def main() -> int:
-    """Sign somebody up; return the exit code."""
+    """Make one sign-up; return the exit code."""
     parser = argparse.ArgumentParser(prog="signup_example")
     parser.add_argument("--async", action="store_true", dest="is_async")
     parser.add_argument("target", help="where signupd serves, such as 127.0.0.1:50051")
-    parser.add_argument("address", help="whom to sign up")
+    parser.add_argument("address", help="the address to sign up")
     given = parser.parse_args()
     try:
         if given.is_async:

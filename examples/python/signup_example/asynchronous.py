@@ -1,4 +1,4 @@
-"""A whole sign-up with the asynchronous stub: the same, awaited."""
+"""A whole sign-up with the asynchronous stub."""
 
 import asyncio
 import uuid
@@ -20,7 +20,7 @@ Ask = Callable[[str], str]
 async def sign_up(
     signups: "SignupServiceAsyncStub", address: str, ask: Ask
 ) -> pb.Signup:
-    """Sign somebody up; arguments and result as in `synchronous`."""
+    """Make one sign-up; arguments and result as in `synchronous`."""
     request_id = str(uuid.uuid4())
     started = await signups.StartSignup(
         pb.StartSignupRequest(email=address, request_id=request_id),

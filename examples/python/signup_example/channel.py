@@ -1,4 +1,4 @@
-"""The channel: one for the whole process, with the retries to copy."""
+"""The options of the channel: the retry policy. One channel per process."""
 
 from pathlib import Path
 
@@ -9,6 +9,6 @@ DEADLINE_SECONDS = 60.0
 
 
 def channel_options() -> list[tuple[str, str]]:
-    """Give the options of a channel, for `grpc` and `grpc.aio` alike."""
+    """Return the options of a channel, for both `grpc` and `grpc.aio`."""
     config = SERVICE_CONFIG.read_text(encoding="utf-8")
     return [("grpc.service_config", config)]

@@ -1,4 +1,4 @@
-"""A failed call, read by google.rpc's error model."""
+"""Reads a failed call by google.rpc's error model."""
 
 from dataclasses import dataclass
 from typing import Self, cast
@@ -8,7 +8,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 from kratos_signup.v1.signup_service_pb2 import Signup
 
-# What the person may simply be asked again, and the words for it.
+# Reasons for which the person is asked again, and the sentence to show.
 ASK_AGAIN = {
     "REQUEST_INVALID": "That cannot be right.",
     "CODE_INCORRECT": "That is not the code.",
@@ -21,11 +21,11 @@ class Failure:
     """What a failed call says.
 
     Attributes:
-        reason: The name of an ErrorReason. Empty where gRPC itself failed the call:
-            nobody knows then what became of it, and repeating it tells.
-        faults: Of the fields, each as field and, for passwords, the broken rule.
-        retry_seconds: When to repeat the call; 0 where waiting does not help.
-        signup: How the sign-up stands; all its fields empty where that is not told.
+        reason: The name of an ErrorReason. Empty if gRPC itself failed the call. The
+            outcome is then unknown, and a retry finds it out.
+        faults: For each faulty field its name and, for passwords, the broken rule.
+        retry_seconds: When to retry the call; 0 if waiting does not help.
+        signup: The state of the sign-up; empty if the error has none.
     """
 
     reason: str
@@ -40,7 +40,7 @@ class Failure:
         status = rpc_status.from_call(cast("grpc.Call", error))
         for detail in status.details if status else ():
             for kind in (info, fields, retry, signup):
-                detail.Unpack(kind)  # leaves alone what is of another kind
+                detail.Unpack(kind)  # does nothing for another type
         return cls(
             reason=info.reason,
             faults=[(fault.field, fault.reason) for fault in fields.field_violations],
@@ -49,7 +49,7 @@ class Failure:
         )
 
     def words(self) -> str:
-        """Say why the person is asked again; empty where asking does not help."""
+        """Say why the person is asked again; empty if asking does not help."""
         sentence = ASK_AGAIN.get(self.reason, "")
         rules = ", ".join(rule for _, rule in self.faults if rule)
         return f"{sentence} ({rules})" if sentence and rules else sentence

@@ -14,20 +14,20 @@ Ask = Callable[[str], str]
 
 
 def sign_up(signups: SignupServiceStub, address: str, ask: Ask) -> pb.Signup:
-    """Sign somebody up.
+    """Make one sign-up.
 
     Args:
-        signups: On a channel with the options of `channel`.
-        address: Whom to sign up.
-        ask: Puts a question to the person and returns the answer.
+        signups: The stub, on a channel with `channel_options()`.
+        address: The address to sign up.
+        ask: Asks the person a question and returns the answer.
 
     Returns:
         A sign-up that is COMPLETED or ALREADY_REGISTERED.
 
     Raises:
-        grpc.RpcError: A call failed for a reason that asking again does not mend.
+        grpc.RpcError: A call failed, and asking the person again does not help.
     """
-    # Made once for each press of the button, not for each try: a repeat with the same
+    # One id for each press of the button, also for its retries: a retry with the same
     # id sends no second mail.
     request_id = str(uuid.uuid4())
     started = signups.StartSignup(

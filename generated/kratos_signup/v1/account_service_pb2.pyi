@@ -26,25 +26,25 @@ class _PasswordStatus:
 class _PasswordStatusEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PasswordStatus.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     PASSWORD_STATUS_UNSPECIFIED: _PasswordStatus.ValueType  # 0
-    """Not stated: there is no such account."""
+    """Not set: there is no such account."""
     PASSWORD_STATUS_SET: _PasswordStatus.ValueType  # 1
     """A password is set."""
     PASSWORD_STATUS_UNSET: _PasswordStatus.ValueType  # 2
     """No password is set."""
     PASSWORD_STATUS_UNKNOWN: _PasswordStatus.ValueType  # 3
-    """Only a password migration hook could tell. Such an account is not complete."""
+    """Only a password migration hook can tell. The account is not complete."""
 
 class PasswordStatus(_PasswordStatus, metaclass=_PasswordStatusEnumTypeWrapper):
     """Whether an account has a password."""
 
 PASSWORD_STATUS_UNSPECIFIED: PasswordStatus.ValueType  # 0
-"""Not stated: there is no such account."""
+"""Not set: there is no such account."""
 PASSWORD_STATUS_SET: PasswordStatus.ValueType  # 1
 """A password is set."""
 PASSWORD_STATUS_UNSET: PasswordStatus.ValueType  # 2
 """No password is set."""
 PASSWORD_STATUS_UNKNOWN: PasswordStatus.ValueType  # 3
-"""Only a password migration hook could tell. Such an account is not complete."""
+"""Only a password migration hook can tell. The account is not complete."""
 Global___PasswordStatus: _TypeAlias = PasswordStatus  # noqa: Y015
 
 class _AccountState:
@@ -54,21 +54,21 @@ class _AccountState:
 class _AccountStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_AccountState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ACCOUNT_STATE_UNSPECIFIED: _AccountState.ValueType  # 0
-    """Not stated: there is no such account."""
+    """Not set: there is no such account."""
     ACCOUNT_STATE_ACTIVE: _AccountState.ValueType  # 1
     """The identity is active in Kratos."""
     ACCOUNT_STATE_DISABLED: _AccountState.ValueType  # 2
-    """The identity was disabled in Kratos: nobody can sign in with it."""
+    """The identity was disabled in Kratos. Nobody can sign in with it."""
 
 class AccountState(_AccountState, metaclass=_AccountStateEnumTypeWrapper):
-    """Whether an account may be used."""
+    """Whether an account is active."""
 
 ACCOUNT_STATE_UNSPECIFIED: AccountState.ValueType  # 0
-"""Not stated: there is no such account."""
+"""Not set: there is no such account."""
 ACCOUNT_STATE_ACTIVE: AccountState.ValueType  # 1
 """The identity is active in Kratos."""
 ACCOUNT_STATE_DISABLED: AccountState.ValueType  # 2
-"""The identity was disabled in Kratos: nobody can sign in with it."""
+"""The identity was disabled in Kratos. Nobody can sign in with it."""
 Global___AccountState: _TypeAlias = AccountState  # noqa: Y015
 
 @_typing.final
@@ -85,8 +85,9 @@ class GetAccountRequest(_message.Message):
     """
     email: _builtins.str
     """The account's address (its trait "email"), in any letter case, at most 254
-    octets (RFC 5321; RFC 3696, erratum 1690). Otherwise EMAIL_INVALID. Whoever
-    uses the address as another identifier, such as a user name, is not found.
+    octets (RFC 5321; RFC 3696, erratum 1690). Otherwise EMAIL_INVALID. An
+    identity that has the address as another identifier, such as a user name, is
+    not found.
     """
     def __init__(
         self,
@@ -113,7 +114,7 @@ class GetAccountResponse(_message.Message):
     ACCOUNT_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def account(self) -> Global___Account:
-        """The account that was asked for."""
+        """The account of the request."""
 
     def __init__(
         self,
@@ -138,8 +139,8 @@ class BatchGetAccountsRequest(_message.Message):
     @_builtins.property
     def identity_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Ids of identities in Kratos: 1 to 100 UUIDs in their 36-character text
-        form; the same id may come twice. Otherwise REQUEST_INVALID, whose
-        BadRequest names the entry, such as "identity_ids[3]".
+        form. Duplicates are allowed. Otherwise REQUEST_INVALID, whose BadRequest names
+        the entry, such as "identity_ids[3]".
         """
 
     def __init__(
@@ -181,8 +182,8 @@ Global___BatchGetAccountsResponse: _TypeAlias = BatchGetAccountsResponse  # noqa
 
 @_typing.final
 class Account(_message.Message):
-    """What there is to know about an account's readiness. Where a batch asked for an
-    id that Kratos does not know, only identity_id is filled.
+    """Whether an account can be used. If Kratos does not know the id of a batch entry,
+    only identity_id is set.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -197,11 +198,11 @@ class Account(_message.Message):
     password_status: Global___PasswordStatus.ValueType
     """Whether a password is set."""
     state: Global___AccountState.ValueType
-    """Whether the account may be used."""
+    """Whether the account is active."""
     email_verified: _builtins.bool
     """Whether the account's own address (its trait "email") is verified."""
     complete: _builtins.bool
-    """Whether all is well: ACTIVE, the address verified and the password SET."""
+    """True if state is ACTIVE, the address is verified and the password is SET."""
     def __init__(
         self,
         *,

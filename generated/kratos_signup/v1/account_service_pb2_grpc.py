@@ -26,16 +26,17 @@ if _version_not_supported:
 
 
 class AccountServiceStub(object):
-    """AccountService tells whether accounts are there and usable. It reads from
+    """AccountService tells whether accounts exist and can be used. It reads from
     Kratos and changes nothing.
 
-    It answers what strangers may not know. So it is served only on a loopback
-    address or a unix socket, or to the certificate names the setting CALLERS
-    lists for it; others get CALLER_NOT_PERMITTED.
+    Its answers are not for strangers. It is served only on a loopback address or a
+    unix socket, or to the certificate names that the setting CALLERS lists for it.
+    Other callers get CALLER_NOT_PERMITTED.
 
-    Errors look as in SignupService. Every RPC can fail with REQUEST_INVALID,
-    DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED, OVERLOADED, KRATOS_UNAVAILABLE,
-    KRATOS_INCOMPATIBLE and INTERNAL. Each RPC below names only its other reasons.
+    Errors have the form described at SignupService. Every RPC can fail with
+    REQUEST_INVALID, DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED, OVERLOADED,
+    KRATOS_UNAVAILABLE, KRATOS_INCOMPATIBLE and INTERNAL. Each RPC below names only
+    its other reasons.
     """
 
     def __init__(self, channel):
@@ -57,21 +58,22 @@ class AccountServiceStub(object):
 
 
 class AccountServiceServicer(object):
-    """AccountService tells whether accounts are there and usable. It reads from
+    """AccountService tells whether accounts exist and can be used. It reads from
     Kratos and changes nothing.
 
-    It answers what strangers may not know. So it is served only on a loopback
-    address or a unix socket, or to the certificate names the setting CALLERS
-    lists for it; others get CALLER_NOT_PERMITTED.
+    Its answers are not for strangers. It is served only on a loopback address or a
+    unix socket, or to the certificate names that the setting CALLERS lists for it.
+    Other callers get CALLER_NOT_PERMITTED.
 
-    Errors look as in SignupService. Every RPC can fail with REQUEST_INVALID,
-    DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED, OVERLOADED, KRATOS_UNAVAILABLE,
-    KRATOS_INCOMPATIBLE and INTERNAL. Each RPC below names only its other reasons.
+    Errors have the form described at SignupService. Every RPC can fail with
+    REQUEST_INVALID, DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED, OVERLOADED,
+    KRATOS_UNAVAILABLE, KRATOS_INCOMPATIBLE and INTERNAL. Each RPC below names only
+    its other reasons.
     """
 
     def GetAccount(self, request, context):
         """Looks up one account, by identity id or by address. A sign-up under way is
-        no account.
+        not an account.
 
         Errors: EMAIL_INVALID, ACCOUNT_NOT_FOUND.
         """
@@ -80,10 +82,10 @@ class AccountServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def BatchGetAccounts(self, request, context):
-        """Looks up as many as 100 accounts by identity id, with one call to Kratos. An
-        unknown id is no error: its entry has the identity_id and nothing else.
+        """Looks up 1 to 100 accounts by identity id, with one call to Kratos. An unknown
+        id is not an error: its entry has only the identity_id.
 
-        Errors: none but those of every RPC.
+        Errors: only those of every RPC.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -111,16 +113,17 @@ def add_AccountServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class AccountService(object):
-    """AccountService tells whether accounts are there and usable. It reads from
+    """AccountService tells whether accounts exist and can be used. It reads from
     Kratos and changes nothing.
 
-    It answers what strangers may not know. So it is served only on a loopback
-    address or a unix socket, or to the certificate names the setting CALLERS
-    lists for it; others get CALLER_NOT_PERMITTED.
+    Its answers are not for strangers. It is served only on a loopback address or a
+    unix socket, or to the certificate names that the setting CALLERS lists for it.
+    Other callers get CALLER_NOT_PERMITTED.
 
-    Errors look as in SignupService. Every RPC can fail with REQUEST_INVALID,
-    DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED, OVERLOADED, KRATOS_UNAVAILABLE,
-    KRATOS_INCOMPATIBLE and INTERNAL. Each RPC below names only its other reasons.
+    Errors have the form described at SignupService. Every RPC can fail with
+    REQUEST_INVALID, DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED, OVERLOADED,
+    KRATOS_UNAVAILABLE, KRATOS_INCOMPATIBLE and INTERNAL. Each RPC below names only
+    its other reasons.
     """
 
     @staticmethod

@@ -27,16 +27,17 @@ GRPC_GENERATED_VERSION: str
 GRPC_VERSION: str
 
 class AccountServiceStub:
-    """AccountService tells whether accounts are there and usable. It reads from
+    """AccountService tells whether accounts exist and can be used. It reads from
     Kratos and changes nothing.
 
-    It answers what strangers may not know. So it is served only on a loopback
-    address or a unix socket, or to the certificate names the setting CALLERS
-    lists for it; others get CALLER_NOT_PERMITTED.
+    Its answers are not for strangers. It is served only on a loopback address or a
+    unix socket, or to the certificate names that the setting CALLERS lists for it.
+    Other callers get CALLER_NOT_PERMITTED.
 
-    Errors look as in SignupService. Every RPC can fail with REQUEST_INVALID,
-    DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED, OVERLOADED, KRATOS_UNAVAILABLE,
-    KRATOS_INCOMPATIBLE and INTERNAL. Each RPC below names only its other reasons.
+    Errors have the form described at SignupService. Every RPC can fail with
+    REQUEST_INVALID, DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED, OVERLOADED,
+    KRATOS_UNAVAILABLE, KRATOS_INCOMPATIBLE and INTERNAL. Each RPC below names only
+    its other reasons.
     """
 
     @_typing.overload
@@ -45,56 +46,58 @@ class AccountServiceStub:
     def __new__(cls, channel: _aio.Channel) -> AccountServiceAsyncStub: ...
     GetAccount: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]
     """Looks up one account, by identity id or by address. A sign-up under way is
-    no account.
+    not an account.
 
     Errors: EMAIL_INVALID, ACCOUNT_NOT_FOUND.
     """
     BatchGetAccounts: _grpc.UnaryUnaryMultiCallable[_account_service_pb2.BatchGetAccountsRequest, _account_service_pb2.BatchGetAccountsResponse]
-    """Looks up as many as 100 accounts by identity id, with one call to Kratos. An
-    unknown id is no error: its entry has the identity_id and nothing else.
+    """Looks up 1 to 100 accounts by identity id, with one call to Kratos. An unknown
+    id is not an error: its entry has only the identity_id.
 
-    Errors: none but those of every RPC.
+    Errors: only those of every RPC.
     """
 
 @_typing.type_check_only
 class AccountServiceAsyncStub(AccountServiceStub):
-    """AccountService tells whether accounts are there and usable. It reads from
+    """AccountService tells whether accounts exist and can be used. It reads from
     Kratos and changes nothing.
 
-    It answers what strangers may not know. So it is served only on a loopback
-    address or a unix socket, or to the certificate names the setting CALLERS
-    lists for it; others get CALLER_NOT_PERMITTED.
+    Its answers are not for strangers. It is served only on a loopback address or a
+    unix socket, or to the certificate names that the setting CALLERS lists for it.
+    Other callers get CALLER_NOT_PERMITTED.
 
-    Errors look as in SignupService. Every RPC can fail with REQUEST_INVALID,
-    DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED, OVERLOADED, KRATOS_UNAVAILABLE,
-    KRATOS_INCOMPATIBLE and INTERNAL. Each RPC below names only its other reasons.
+    Errors have the form described at SignupService. Every RPC can fail with
+    REQUEST_INVALID, DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED, OVERLOADED,
+    KRATOS_UNAVAILABLE, KRATOS_INCOMPATIBLE and INTERNAL. Each RPC below names only
+    its other reasons.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
     GetAccount: _aio.UnaryUnaryMultiCallable[_account_service_pb2.GetAccountRequest, _account_service_pb2.GetAccountResponse]  # type: ignore[assignment]
     """Looks up one account, by identity id or by address. A sign-up under way is
-    no account.
+    not an account.
 
     Errors: EMAIL_INVALID, ACCOUNT_NOT_FOUND.
     """
     BatchGetAccounts: _aio.UnaryUnaryMultiCallable[_account_service_pb2.BatchGetAccountsRequest, _account_service_pb2.BatchGetAccountsResponse]  # type: ignore[assignment]
-    """Looks up as many as 100 accounts by identity id, with one call to Kratos. An
-    unknown id is no error: its entry has the identity_id and nothing else.
+    """Looks up 1 to 100 accounts by identity id, with one call to Kratos. An unknown
+    id is not an error: its entry has only the identity_id.
 
-    Errors: none but those of every RPC.
+    Errors: only those of every RPC.
     """
 
 class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
-    """AccountService tells whether accounts are there and usable. It reads from
+    """AccountService tells whether accounts exist and can be used. It reads from
     Kratos and changes nothing.
 
-    It answers what strangers may not know. So it is served only on a loopback
-    address or a unix socket, or to the certificate names the setting CALLERS
-    lists for it; others get CALLER_NOT_PERMITTED.
+    Its answers are not for strangers. It is served only on a loopback address or a
+    unix socket, or to the certificate names that the setting CALLERS lists for it.
+    Other callers get CALLER_NOT_PERMITTED.
 
-    Errors look as in SignupService. Every RPC can fail with REQUEST_INVALID,
-    DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED, OVERLOADED, KRATOS_UNAVAILABLE,
-    KRATOS_INCOMPATIBLE and INTERNAL. Each RPC below names only its other reasons.
+    Errors have the form described at SignupService. Every RPC can fail with
+    REQUEST_INVALID, DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED, OVERLOADED,
+    KRATOS_UNAVAILABLE, KRATOS_INCOMPATIBLE and INTERNAL. Each RPC below names only
+    its other reasons.
     """
 
     @_abc_1.abstractmethod
@@ -104,7 +107,7 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.GetAccountResponse, _abc.Awaitable[_account_service_pb2.GetAccountResponse]]:
         """Looks up one account, by identity id or by address. A sign-up under way is
-        no account.
+        not an account.
 
         Errors: EMAIL_INVALID, ACCOUNT_NOT_FOUND.
         """
@@ -115,10 +118,10 @@ class AccountServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _account_service_pb2.BatchGetAccountsRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_account_service_pb2.BatchGetAccountsResponse, _abc.Awaitable[_account_service_pb2.BatchGetAccountsResponse]]:
-        """Looks up as many as 100 accounts by identity id, with one call to Kratos. An
-        unknown id is no error: its entry has the identity_id and nothing else.
+        """Looks up 1 to 100 accounts by identity id, with one call to Kratos. An unknown
+        id is not an error: its entry has only the identity_id.
 
-        Errors: none but those of every RPC.
+        Errors: only those of every RPC.
         """
 
 def add_AccountServiceServicer_to_server(servicer: AccountServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

@@ -23,225 +23,220 @@ class _ErrorReason:
 class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReason.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     ERROR_REASON_UNSPECIFIED: _ErrorReason.ValueType  # 0
-    """Not a reason. Never sent."""
+    """Not a reason; never sent."""
     ERROR_REASON_REQUEST_INVALID: _ErrorReason.ValueType  # 1
-    """INVALID_ARGUMENT. A field is missing or malformed: correct the request. It
+    """INVALID_ARGUMENT. A field is missing or malformed. Correct the request. It
     costs no attempt. Details: BadRequest, which names the field, such as "code"
     or "identity_ids[3]".
     """
     ERROR_REASON_EMAIL_INVALID: _ErrorReason.ValueType  # 2
-    """INVALID_ARGUMENT. The address cannot be used: ask the user for another.
+    """INVALID_ARGUMENT. The address cannot be used. Ask the user for another one.
     Details: BadRequest for "email".
     """
     ERROR_REASON_TRAITS_INVALID: _ErrorReason.ValueType  # 3
     """INVALID_ARGUMENT. Traits do not fit the identity schema, or callers may not
-    set them: correct them. Details: BadRequest, one violation for each trait,
+    set them. Correct them. Details: BadRequest, one violation for each trait,
     such as "traits.name".
     """
     ERROR_REASON_REQUEST_ID_REUSED: _ErrorReason.ValueType  # 4
-    """INVALID_ARGUMENT. The request_id was used before with other content: take a
-    new id for a new call. Details: none.
+    """INVALID_ARGUMENT. The request_id was used before with other content. Use a new
+    id for a new call. Details: none.
     """
     ERROR_REASON_TOKEN_INVALID: _ErrorReason.ValueType  # 5
-    """INVALID_ARGUMENT. The continuation token is malformed, forged, cut short or
-    under a key that is gone; which of them is not told. Start again. Details:
-    none.
+    """INVALID_ARGUMENT. The continuation token is malformed, forged, truncated or
+    sealed with a key that is gone, or its sign-up is no longer stored. The error
+    does not tell which. Start again. Details: none.
     """
     ERROR_REASON_STEP_MISMATCH: _ErrorReason.ValueType  # 6
     """FAILED_PRECONDITION. The token or the sign-up is at another step than the
-    call: look at Signup.state and go on from there. Details: none.
+    call. Continue from Signup.state. Details: none.
     """
     ERROR_REASON_CODE_INCORRECT: _ErrorReason.ValueType  # 7
-    """INVALID_ARGUMENT. The code is wrong: ask the user again.
+    """INVALID_ARGUMENT. The code is wrong. Ask the user again;
     Signup.code_attempts_remaining says how often. Details: none.
     """
     ERROR_REASON_CODE_EXPIRED: _ErrorReason.ValueType  # 8
-    """FAILED_PRECONDITION. The mailed code is no longer accepted: call ResendCode
-    and ask for the new one. Details: none.
+    """FAILED_PRECONDITION. The mailed code is no longer accepted. Call ResendCode
+    and ask for the new code. Details: none.
     """
     ERROR_REASON_CODE_ATTEMPTS_EXHAUSTED: _ErrorReason.ValueType  # 9
-    """RESOURCE_EXHAUSTED. The sign-up has no attempt at the code left, and
-    ResendCode does not help: start again. Details: none.
+    """RESOURCE_EXHAUSTED. The sign-up has no code attempts left, and ResendCode does
+    not help. Start again. Details: none.
     """
     ERROR_REASON_RESEND_TOO_SOON: _ErrorReason.ValueType  # 10
-    """RESOURCE_EXHAUSTED. The last mail of this sign-up is too recent: wait, then
+    """RESOURCE_EXHAUSTED. The last mail of this sign-up is too recent. Wait, then
     resend. Details: RetryInfo.
     """
     ERROR_REASON_SEND_LIMIT_REACHED: _ErrorReason.ValueType  # 11
-    """RESOURCE_EXHAUSTED. Too many mails: to this address, for this client_ip or
-    in this sign-up. Wait as long as RetryInfo says; where it is missing the
-    sign-up has no resend left. Details: RetryInfo, except in that last case.
+    """RESOURCE_EXHAUSTED. Too many mails: to this address, for this client_ip or in
+    this sign-up. Wait as long as RetryInfo says. Without RetryInfo the sign-up has
+    no resend left. Details: RetryInfo, except in that last case.
     """
     ERROR_REASON_SIGNUP_EXPIRED: _ErrorReason.ValueType  # 12
-    """FAILED_PRECONDITION. A step took too long: start again. Details: none."""
+    """FAILED_PRECONDITION. A step took too long. Start again. Details: none."""
     ERROR_REASON_SIGNUP_CANCELLED: _ErrorReason.ValueType  # 13
-    """FAILED_PRECONDITION. The sign-up was cancelled: start again. Details: none."""
+    """FAILED_PRECONDITION. The sign-up was cancelled. Start again. Details: none."""
     ERROR_REASON_PASSWORD_REJECTED: _ErrorReason.ValueType  # 14
-    """INVALID_ARGUMENT. The password breaks a rule: ask the user for another.
-    Details: BadRequest for "password", one violation for each rule. Its reason
-    is TOO_SHORT, TOO_LONG, TOO_COMMON (guessed in fewer than 10^4 tries),
-    TOO_SIMILAR (to the address), BREACHED or REFUSED (control characters, or
-    whatever else Kratos refuses).
+    """INVALID_ARGUMENT. The password breaks a rule. Ask the user for another one.
+    Details: BadRequest for "password", with one violation for each rule. Its
+    reason is TOO_SHORT, TOO_LONG, TOO_COMMON (guessed in fewer than 10^4
+    attempts), TOO_SIMILAR (to the address), BREACHED or REFUSED (control
+    characters, or another rule of Kratos).
     """
     ERROR_REASON_PASSWORD_ATTEMPTS_EXHAUSTED: _ErrorReason.ValueType  # 15
-    """RESOURCE_EXHAUSTED. Kratos refused too many passwords of this sign-up: start
+    """RESOURCE_EXHAUSTED. Kratos refused too many passwords of this sign-up. Start
     again. Details: none.
     """
     ERROR_REASON_PASSWORD_ALREADY_SET: _ErrorReason.ValueType  # 16
-    """FAILED_PRECONDITION. The sign-up is complete, with another password than
-    this one: offer to sign in. Details: none.
+    """FAILED_PRECONDITION. The sign-up is complete, with another password than this
+    one. Offer to sign in. Details: none.
     """
     ERROR_REASON_SIGNUP_BUSY: _ErrorReason.ValueType  # 17
-    """ABORTED. Another call on this sign-up is at work, perhaps past its own
-    caller's deadline: repeat the call later. Details: RetryInfo.
+    """ABORTED. Another call on this sign-up is at work. It may be past the deadline
+    of its own caller. Retry later. Details: RetryInfo.
     """
     ERROR_REASON_DEADLINE_TOO_SHORT: _ErrorReason.ValueType  # 18
-    """DEADLINE_EXCEEDED. The caller's deadline leaves too little time. The call
-    was refused at once and nothing was done: repeat it with a longer deadline.
-    A call without a deadline has 60 seconds. Details: none.
+    """DEADLINE_EXCEEDED. The caller's deadline leaves too little time. The call was
+    refused at once and nothing was done. Retry with a longer deadline. A call
+    without a deadline has 60 seconds. Details: none.
     """
     ERROR_REASON_ACCOUNT_NOT_FOUND: _ErrorReason.ValueType  # 19
-    """NOT_FOUND. Kratos has no such account; a sign-up under way is none either.
+    """NOT_FOUND. Kratos has no such account. A sign-up under way is not an account.
     Details: none.
     """
     ERROR_REASON_CALLER_NOT_PERMITTED: _ErrorReason.ValueType  # 20
-    """PERMISSION_DENIED. The caller's certificate is not on this RPC's list: ask
-    the operator. Details: none.
+    """PERMISSION_DENIED. The caller's certificate is not on this RPC's list, or
+    AccountService is not open here. Ask the operator. Details: none.
     """
     ERROR_REASON_OVERLOADED: _ErrorReason.ValueType  # 21
-    """UNAVAILABLE. Too many calls at once: repeat the call later. Details:
+    """UNAVAILABLE. Too many calls at once. Retry later. Details: RetryInfo."""
+    ERROR_REASON_KRATOS_UNAVAILABLE: _ErrorReason.ValueType  # 22
+    """UNAVAILABLE. Kratos cannot be reached or does not work. Retry later. Details:
     RetryInfo.
     """
-    ERROR_REASON_KRATOS_UNAVAILABLE: _ErrorReason.ValueType  # 22
-    """UNAVAILABLE. Kratos cannot be reached or is in trouble: repeat the same call
-    later. Details: RetryInfo.
-    """
     ERROR_REASON_LEDGER_UNAVAILABLE: _ErrorReason.ValueType  # 23
-    """UNAVAILABLE. The service's database cannot be reached: repeat the same call
-    later. Details: RetryInfo.
+    """UNAVAILABLE. The service's database cannot be reached. Retry later. Details:
+    RetryInfo.
     """
     ERROR_REASON_KRATOS_INCOMPATIBLE: _ErrorReason.ValueType  # 24
-    """INTERNAL. Kratos is set up, or answers, in a way that cannot work. The
-    caller can do nothing; the log and `signupd check` tell the operator what to
-    mend. Details: none.
+    """INTERNAL. Kratos is configured, or answers, in a way that cannot work. The
+    caller can do nothing. The log and `signupd check` tell the operator what to
+    change. Details: none.
     """
     ERROR_REASON_INTERNAL: _ErrorReason.ValueType  # 25
-    """INTERNAL. A defect in this service; only the log says more. Details: none."""
+    """INTERNAL. A defect in this service. The log has the details. Details: none."""
 
 class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
-    """Why a call failed. google.rpc.ErrorInfo carries the value's name without the
-    prefix as its reason (such as "CODE_INCORRECT"), under the domain
-    "kratos-signup". Its status message is a constant English sentence for
-    developers, not for end users.
+    """Why a call failed. The reason in google.rpc.ErrorInfo is the value's name without
+    the prefix (such as "CODE_INCORRECT"), and the domain is "kratos-signup". The
+    status message is a constant English sentence for developers, not for end users.
 
-    Each comment says the gRPC status, when it comes, what the caller does and
-    which details come besides ErrorInfo. The current Signup is a further detail
-    of every error whose call had a good continuation token.
+    Each comment gives the gRPC status, the cause, what the caller does, and the
+    details besides ErrorInfo. The current Signup is a further detail of every error
+    whose call had a good continuation token.
     """
 
 ERROR_REASON_UNSPECIFIED: ErrorReason.ValueType  # 0
-"""Not a reason. Never sent."""
+"""Not a reason; never sent."""
 ERROR_REASON_REQUEST_INVALID: ErrorReason.ValueType  # 1
-"""INVALID_ARGUMENT. A field is missing or malformed: correct the request. It
+"""INVALID_ARGUMENT. A field is missing or malformed. Correct the request. It
 costs no attempt. Details: BadRequest, which names the field, such as "code"
 or "identity_ids[3]".
 """
 ERROR_REASON_EMAIL_INVALID: ErrorReason.ValueType  # 2
-"""INVALID_ARGUMENT. The address cannot be used: ask the user for another.
+"""INVALID_ARGUMENT. The address cannot be used. Ask the user for another one.
 Details: BadRequest for "email".
 """
 ERROR_REASON_TRAITS_INVALID: ErrorReason.ValueType  # 3
 """INVALID_ARGUMENT. Traits do not fit the identity schema, or callers may not
-set them: correct them. Details: BadRequest, one violation for each trait,
+set them. Correct them. Details: BadRequest, one violation for each trait,
 such as "traits.name".
 """
 ERROR_REASON_REQUEST_ID_REUSED: ErrorReason.ValueType  # 4
-"""INVALID_ARGUMENT. The request_id was used before with other content: take a
-new id for a new call. Details: none.
+"""INVALID_ARGUMENT. The request_id was used before with other content. Use a new
+id for a new call. Details: none.
 """
 ERROR_REASON_TOKEN_INVALID: ErrorReason.ValueType  # 5
-"""INVALID_ARGUMENT. The continuation token is malformed, forged, cut short or
-under a key that is gone; which of them is not told. Start again. Details:
-none.
+"""INVALID_ARGUMENT. The continuation token is malformed, forged, truncated or
+sealed with a key that is gone, or its sign-up is no longer stored. The error
+does not tell which. Start again. Details: none.
 """
 ERROR_REASON_STEP_MISMATCH: ErrorReason.ValueType  # 6
 """FAILED_PRECONDITION. The token or the sign-up is at another step than the
-call: look at Signup.state and go on from there. Details: none.
+call. Continue from Signup.state. Details: none.
 """
 ERROR_REASON_CODE_INCORRECT: ErrorReason.ValueType  # 7
-"""INVALID_ARGUMENT. The code is wrong: ask the user again.
+"""INVALID_ARGUMENT. The code is wrong. Ask the user again;
 Signup.code_attempts_remaining says how often. Details: none.
 """
 ERROR_REASON_CODE_EXPIRED: ErrorReason.ValueType  # 8
-"""FAILED_PRECONDITION. The mailed code is no longer accepted: call ResendCode
-and ask for the new one. Details: none.
+"""FAILED_PRECONDITION. The mailed code is no longer accepted. Call ResendCode
+and ask for the new code. Details: none.
 """
 ERROR_REASON_CODE_ATTEMPTS_EXHAUSTED: ErrorReason.ValueType  # 9
-"""RESOURCE_EXHAUSTED. The sign-up has no attempt at the code left, and
-ResendCode does not help: start again. Details: none.
+"""RESOURCE_EXHAUSTED. The sign-up has no code attempts left, and ResendCode does
+not help. Start again. Details: none.
 """
 ERROR_REASON_RESEND_TOO_SOON: ErrorReason.ValueType  # 10
-"""RESOURCE_EXHAUSTED. The last mail of this sign-up is too recent: wait, then
+"""RESOURCE_EXHAUSTED. The last mail of this sign-up is too recent. Wait, then
 resend. Details: RetryInfo.
 """
 ERROR_REASON_SEND_LIMIT_REACHED: ErrorReason.ValueType  # 11
-"""RESOURCE_EXHAUSTED. Too many mails: to this address, for this client_ip or
-in this sign-up. Wait as long as RetryInfo says; where it is missing the
-sign-up has no resend left. Details: RetryInfo, except in that last case.
+"""RESOURCE_EXHAUSTED. Too many mails: to this address, for this client_ip or in
+this sign-up. Wait as long as RetryInfo says. Without RetryInfo the sign-up has
+no resend left. Details: RetryInfo, except in that last case.
 """
 ERROR_REASON_SIGNUP_EXPIRED: ErrorReason.ValueType  # 12
-"""FAILED_PRECONDITION. A step took too long: start again. Details: none."""
+"""FAILED_PRECONDITION. A step took too long. Start again. Details: none."""
 ERROR_REASON_SIGNUP_CANCELLED: ErrorReason.ValueType  # 13
-"""FAILED_PRECONDITION. The sign-up was cancelled: start again. Details: none."""
+"""FAILED_PRECONDITION. The sign-up was cancelled. Start again. Details: none."""
 ERROR_REASON_PASSWORD_REJECTED: ErrorReason.ValueType  # 14
-"""INVALID_ARGUMENT. The password breaks a rule: ask the user for another.
-Details: BadRequest for "password", one violation for each rule. Its reason
-is TOO_SHORT, TOO_LONG, TOO_COMMON (guessed in fewer than 10^4 tries),
-TOO_SIMILAR (to the address), BREACHED or REFUSED (control characters, or
-whatever else Kratos refuses).
+"""INVALID_ARGUMENT. The password breaks a rule. Ask the user for another one.
+Details: BadRequest for "password", with one violation for each rule. Its
+reason is TOO_SHORT, TOO_LONG, TOO_COMMON (guessed in fewer than 10^4
+attempts), TOO_SIMILAR (to the address), BREACHED or REFUSED (control
+characters, or another rule of Kratos).
 """
 ERROR_REASON_PASSWORD_ATTEMPTS_EXHAUSTED: ErrorReason.ValueType  # 15
-"""RESOURCE_EXHAUSTED. Kratos refused too many passwords of this sign-up: start
+"""RESOURCE_EXHAUSTED. Kratos refused too many passwords of this sign-up. Start
 again. Details: none.
 """
 ERROR_REASON_PASSWORD_ALREADY_SET: ErrorReason.ValueType  # 16
-"""FAILED_PRECONDITION. The sign-up is complete, with another password than
-this one: offer to sign in. Details: none.
+"""FAILED_PRECONDITION. The sign-up is complete, with another password than this
+one. Offer to sign in. Details: none.
 """
 ERROR_REASON_SIGNUP_BUSY: ErrorReason.ValueType  # 17
-"""ABORTED. Another call on this sign-up is at work, perhaps past its own
-caller's deadline: repeat the call later. Details: RetryInfo.
+"""ABORTED. Another call on this sign-up is at work. It may be past the deadline
+of its own caller. Retry later. Details: RetryInfo.
 """
 ERROR_REASON_DEADLINE_TOO_SHORT: ErrorReason.ValueType  # 18
-"""DEADLINE_EXCEEDED. The caller's deadline leaves too little time. The call
-was refused at once and nothing was done: repeat it with a longer deadline.
-A call without a deadline has 60 seconds. Details: none.
+"""DEADLINE_EXCEEDED. The caller's deadline leaves too little time. The call was
+refused at once and nothing was done. Retry with a longer deadline. A call
+without a deadline has 60 seconds. Details: none.
 """
 ERROR_REASON_ACCOUNT_NOT_FOUND: ErrorReason.ValueType  # 19
-"""NOT_FOUND. Kratos has no such account; a sign-up under way is none either.
+"""NOT_FOUND. Kratos has no such account. A sign-up under way is not an account.
 Details: none.
 """
 ERROR_REASON_CALLER_NOT_PERMITTED: ErrorReason.ValueType  # 20
-"""PERMISSION_DENIED. The caller's certificate is not on this RPC's list: ask
-the operator. Details: none.
+"""PERMISSION_DENIED. The caller's certificate is not on this RPC's list, or
+AccountService is not open here. Ask the operator. Details: none.
 """
 ERROR_REASON_OVERLOADED: ErrorReason.ValueType  # 21
-"""UNAVAILABLE. Too many calls at once: repeat the call later. Details:
+"""UNAVAILABLE. Too many calls at once. Retry later. Details: RetryInfo."""
+ERROR_REASON_KRATOS_UNAVAILABLE: ErrorReason.ValueType  # 22
+"""UNAVAILABLE. Kratos cannot be reached or does not work. Retry later. Details:
 RetryInfo.
 """
-ERROR_REASON_KRATOS_UNAVAILABLE: ErrorReason.ValueType  # 22
-"""UNAVAILABLE. Kratos cannot be reached or is in trouble: repeat the same call
-later. Details: RetryInfo.
-"""
 ERROR_REASON_LEDGER_UNAVAILABLE: ErrorReason.ValueType  # 23
-"""UNAVAILABLE. The service's database cannot be reached: repeat the same call
-later. Details: RetryInfo.
+"""UNAVAILABLE. The service's database cannot be reached. Retry later. Details:
+RetryInfo.
 """
 ERROR_REASON_KRATOS_INCOMPATIBLE: ErrorReason.ValueType  # 24
-"""INTERNAL. Kratos is set up, or answers, in a way that cannot work. The
-caller can do nothing; the log and `signupd check` tell the operator what to
-mend. Details: none.
+"""INTERNAL. Kratos is configured, or answers, in a way that cannot work. The
+caller can do nothing. The log and `signupd check` tell the operator what to
+change. Details: none.
 """
 ERROR_REASON_INTERNAL: ErrorReason.ValueType  # 25
-"""INTERNAL. A defect in this service; only the log says more. Details: none."""
+"""INTERNAL. A defect in this service. The log has the details. Details: none."""
 Global___ErrorReason: _TypeAlias = ErrorReason  # noqa: Y015

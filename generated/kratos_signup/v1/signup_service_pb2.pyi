@@ -26,37 +26,37 @@ class _SignupState:
 class _SignupStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SignupState.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     SIGNUP_STATE_UNSPECIFIED: _SignupState.ValueType  # 0
-    """Not a state. Never sent."""
+    """Not a state; never sent."""
     SIGNUP_STATE_CODE_REQUIRED: _SignupState.ValueType  # 1
-    """A code was mailed; call VerifyCode, or ResendCode."""
+    """A code was mailed. Call VerifyCode or ResendCode."""
     SIGNUP_STATE_PASSWORD_REQUIRED: _SignupState.ValueType  # 2
-    """The mailbox is proved; call SetPassword."""
+    """The mailbox is proved. Call SetPassword."""
     SIGNUP_STATE_COMPLETED: _SignupState.ValueType  # 3
-    """Final. The account is there, its address verified and its password set."""
+    """Final. The account exists, its address is verified and its password is set."""
     SIGNUP_STATE_ALREADY_REGISTERED: _SignupState.ValueType  # 4
-    """Final. The mailbox is proved and has an account already: offer to sign in."""
+    """Final. The mailbox is proved and already has an account. Offer to sign in."""
     SIGNUP_STATE_EXPIRED: _SignupState.ValueType  # 5
-    """Final. A step took too long; nothing was made. Start again."""
+    """Final. A step took too long. No account was made. Start again."""
     SIGNUP_STATE_CANCELLED: _SignupState.ValueType  # 6
-    """Final. CancelSignup ended it; nothing was made."""
+    """Final. CancelSignup ended the sign-up. No account was made."""
 
 class SignupState(_SignupState, metaclass=_SignupStateEnumTypeWrapper):
-    """Where a sign-up stands. The last four states are final: they never change."""
+    """The state of a sign-up. The last four are final: they never change."""
 
 SIGNUP_STATE_UNSPECIFIED: SignupState.ValueType  # 0
-"""Not a state. Never sent."""
+"""Not a state; never sent."""
 SIGNUP_STATE_CODE_REQUIRED: SignupState.ValueType  # 1
-"""A code was mailed; call VerifyCode, or ResendCode."""
+"""A code was mailed. Call VerifyCode or ResendCode."""
 SIGNUP_STATE_PASSWORD_REQUIRED: SignupState.ValueType  # 2
-"""The mailbox is proved; call SetPassword."""
+"""The mailbox is proved. Call SetPassword."""
 SIGNUP_STATE_COMPLETED: SignupState.ValueType  # 3
-"""Final. The account is there, its address verified and its password set."""
+"""Final. The account exists, its address is verified and its password is set."""
 SIGNUP_STATE_ALREADY_REGISTERED: SignupState.ValueType  # 4
-"""Final. The mailbox is proved and has an account already: offer to sign in."""
+"""Final. The mailbox is proved and already has an account. Offer to sign in."""
 SIGNUP_STATE_EXPIRED: SignupState.ValueType  # 5
-"""Final. A step took too long; nothing was made. Start again."""
+"""Final. A step took too long. No account was made. Start again."""
 SIGNUP_STATE_CANCELLED: SignupState.ValueType  # 6
-"""Final. CancelSignup ended it; nothing was made."""
+"""Final. CancelSignup ended the sign-up. No account was made."""
 Global___SignupState: _TypeAlias = SignupState  # noqa: Y015
 
 class _CodeDelivery:
@@ -66,27 +66,27 @@ class _CodeDelivery:
 class _CodeDeliveryEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_CodeDelivery.ValueType], _builtins.type):
     DESCRIPTOR: _descriptor.EnumDescriptor
     CODE_DELIVERY_UNSPECIFIED: _CodeDelivery.ValueType  # 0
-    """Not asked (only GetSignup asks) or not known."""
+    """Unknown, or not requested: only GetSignup requests it."""
     CODE_DELIVERY_QUEUED: _CodeDelivery.ValueType  # 1
-    """Waiting in Kratos or being handed over."""
+    """Waiting in Kratos, or being sent."""
     CODE_DELIVERY_SENT: _CodeDelivery.ValueType  # 2
-    """Handed over to the mail server."""
+    """The mail server accepted it."""
     CODE_DELIVERY_FAILED: _CodeDelivery.ValueType  # 3
-    """Kratos has given the mail up. ResendCode sends another."""
+    """Kratos has abandoned the mail. ResendCode sends another one."""
 
 class CodeDelivery(_CodeDelivery, metaclass=_CodeDeliveryEnumTypeWrapper):
-    """How far a code mail has come, as Kratos' courier sees it. A mail that was sent
-    may still be held up on its way to the mailbox.
+    """The delivery status of a code mail, as Kratos' courier reports it. A mail that
+    was sent may still be delayed on its way to the mailbox.
     """
 
 CODE_DELIVERY_UNSPECIFIED: CodeDelivery.ValueType  # 0
-"""Not asked (only GetSignup asks) or not known."""
+"""Unknown, or not requested: only GetSignup requests it."""
 CODE_DELIVERY_QUEUED: CodeDelivery.ValueType  # 1
-"""Waiting in Kratos or being handed over."""
+"""Waiting in Kratos, or being sent."""
 CODE_DELIVERY_SENT: CodeDelivery.ValueType  # 2
-"""Handed over to the mail server."""
+"""The mail server accepted it."""
 CODE_DELIVERY_FAILED: CodeDelivery.ValueType  # 3
-"""Kratos has given the mail up. ResendCode sends another."""
+"""Kratos has abandoned the mail. ResendCode sends another one."""
 Global___CodeDelivery: _TypeAlias = CodeDelivery  # noqa: Y015
 
 @_typing.final
@@ -101,32 +101,32 @@ class StartSignupRequest(_message.Message):
     LOCALE_FIELD_NUMBER: _builtins.int
     CLIENT_IP_FIELD_NUMBER: _builtins.int
     email: _builtins.str
-    """Address to sign up; the code goes there. Required, at most 254 octets
+    """Address to sign up. Kratos mails the code to it. Required, at most 254 octets
     (RFC 5321; RFC 3696, erratum 1690). Otherwise EMAIL_INVALID.
     """
     request_id: _builtins.str
-    """Makes the call safe to repeat. Optional; a UUID v4 in its 36-character text
-    form, otherwise REQUEST_INVALID. The same id with the same email, traits
-    and locale gives the same sign-up. It sends no second mail once the first
-    is known to have gone, and at most one more, which counts, where a crash
-    left that open. The same id with other content is REQUEST_ID_REUSED.
+    """Makes the call safe to retry. Optional; a UUID v4 in its 36-character text
+    form, otherwise REQUEST_INVALID. The same id with the same email, traits and
+    locale gives the same sign-up. It sends no second mail if the first is known to
+    be sent. If a crash left that unknown, it sends at most one more, which counts.
+    The same id with other content is REQUEST_ID_REUSED.
     """
     locale: _builtins.str
-    """Language of the mail, as a BCP 47 tag such as "de-CH"; the mail template
-    receives it. Optional, at most 35 characters (RFC 5646, 4.4.1), otherwise
+    """Language of the mail, as a BCP 47 tag such as "de-CH". The mail template gets
+    it. Optional, at most 35 characters (RFC 5646, 4.4.1), otherwise
     REQUEST_INVALID.
     """
     client_ip: _builtins.str
-    """The end user's address on the network as the caller saw it, IPv4 or IPv6 in
-    text form. Optional, otherwise REQUEST_INVALID. Used only to limit mails,
+    """The end user's IP address as the caller saw it, IPv4 or IPv6 in text form.
+    Optional; a malformed address is REQUEST_INVALID. Used only to limit mails,
     IPv6 per /64.
     """
     @_builtins.property
     def traits(self) -> _struct_pb2.Struct:
-        """Further traits of the identity, as its schema in Kratos has them. Optional,
-        at most 8 KiB encoded. The address does not belong here, nor does any trait
-        the schema uses as identifier, verification or recovery address. Faults are
-        TRAITS_INVALID.
+        """Further traits of the identity, as its schema in Kratos defines them. Optional,
+        at most 8 KiB encoded and 8 levels deep. They must not contain the address or
+        any other trait that the schema uses as identifier, verification or recovery
+        address. Otherwise TRAITS_INVALID.
         """
 
     def __init__(
@@ -160,7 +160,7 @@ class StartSignupResponse(_message.Message):
     """
     @_builtins.property
     def signup(self) -> Global___Signup:
-        """How the sign-up stands now."""
+        """The current state of the sign-up."""
 
     def __init__(
         self,
@@ -190,8 +190,8 @@ class ResendCodeRequest(_message.Message):
     step is STEP_MISMATCH.
     """
     request_id: _builtins.str
-    """Makes the call safe to repeat, as in StartSignupRequest: with the same id
-    there is no second resend. Optional; a UUID v4 in its 36-character text
+    """Makes the call safe to retry, as in StartSignupRequest: the same id causes no
+    second resend. Optional; a UUID v4 in its 36-character text
     form, otherwise REQUEST_INVALID.
     """
     def __init__(
@@ -218,12 +218,12 @@ class ResendCodeResponse(_message.Message):
     SIGNUP_FIELD_NUMBER: _builtins.int
     continuation_token: _builtins.str
     """Token of the code step, at most 1 KiB (1024 characters), opaque and
-    url-safe. Tokens from before the resend stay good. Empty once the state is
+    url-safe. Tokens from before the resend stay valid. Empty once the state is
     final.
     """
     @_builtins.property
     def signup(self) -> Global___Signup:
-        """How the sign-up stands now."""
+        """The current state of the sign-up."""
 
     def __init__(
         self,
@@ -253,8 +253,8 @@ class VerifyCodeRequest(_message.Message):
     step is STEP_MISMATCH.
     """
     code: _builtins.str
-    """The code as the user typed it: 1 to 16 decimal digits. Required. Otherwise
-    REQUEST_INVALID, which costs no attempt; a wrong code does.
+    """The code: 1 to 16 decimal digits. Required. Otherwise REQUEST_INVALID, which
+    costs no attempt. A wrong code costs one.
     """
     def __init__(
         self,
@@ -284,7 +284,7 @@ class VerifyCodeResponse(_message.Message):
     """
     @_builtins.property
     def signup(self) -> Global___Signup:
-        """How the sign-up stands now."""
+        """The current state of the sign-up."""
 
     def __init__(
         self,
@@ -314,11 +314,10 @@ class SetPasswordRequest(_message.Message):
     STEP_MISMATCH.
     """
     password: _builtins.str
-    """The password in clear. Required. 1 to 1024 bytes of UTF-8 are examined,
-    anything else is REQUEST_INVALID. The bounds a password must keep are in
-    Signup.password_policy; what breaks them or another rule is
-    PASSWORD_REJECTED. A refusal by this service costs no attempt, one by
-    Kratos does.
+    """The password as clear text. Required, 1 to 1024 bytes of UTF-8, otherwise
+    REQUEST_INVALID. A password outside the limits of Signup.password_policy, or
+    one that breaks another rule, is PASSWORD_REJECTED. A refusal by this service
+    costs no attempt. A refusal by Kratos costs one.
     """
     def __init__(
         self,
@@ -346,7 +345,7 @@ class SetPasswordResponse(_message.Message):
     """Empty: COMPLETED and ALREADY_REGISTERED are final."""
     @_builtins.property
     def signup(self) -> Global___Signup:
-        """How the sign-up stands now."""
+        """The current state of the sign-up."""
 
     def __init__(
         self,
@@ -398,7 +397,7 @@ class CancelSignupResponse(_message.Message):
     """Empty: CANCELLED is final."""
     @_builtins.property
     def signup(self) -> Global___Signup:
-        """How the sign-up stands now."""
+        """The current state of the sign-up."""
 
     def __init__(
         self,
@@ -453,7 +452,7 @@ class GetSignupResponse(_message.Message):
     """
     @_builtins.property
     def signup(self) -> Global___Signup:
-        """How the sign-up stands now."""
+        """The current state of the sign-up."""
 
     def __init__(
         self,
@@ -471,8 +470,8 @@ Global___GetSignupResponse: _TypeAlias = GetSignupResponse  # noqa: Y015
 
 @_typing.final
 class Signup(_message.Message):
-    """One person's way from an address to an account. It is also a detail of every
-    error whose call had a good token.
+    """One sign-up, from an address to an account. It is also a detail of every error
+    whose call had a good token.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -490,42 +489,38 @@ class Signup(_message.Message):
     PASSWORD_POLICY_FIELD_NUMBER: _builtins.int
     PASSWORD_ATTEMPTS_REMAINING_FIELD_NUMBER: _builtins.int
     signup_id: _builtins.str
-    """Name of the sign-up in logs and in `signupd signups show`. Opaque; it
-    permits nothing.
+    """Name of the sign-up in logs and in `signupd signups show`. Opaque; it gives no
+    access.
     """
     state: Global___SignupState.ValueType
     """What the sign-up waits for, or how it ended."""
     code_attempts_remaining: _builtins.int
-    """Codes that may still be submitted in this sign-up, 0 to 5. A resend does
-    not raise it.
-    """
+    """Code attempts left in this sign-up, 0 to 5. A resend does not increase it."""
     resends_remaining: _builtins.int
-    """Resends that are left in this sign-up, 0 or more."""
+    """Resends left in this sign-up, 0 or more."""
     masked_email: _builtins.str
     """The address with most of its local part hidden, such as "a***@example.com".
-    It stays in final states too.
+    Final states have it too.
     """
     code_delivery: Global___CodeDelivery.ValueType
-    """What Kratos' courier says of the newest code mail to the address since the
-    last send of this sign-up. Only GetSignup fills it.
+    """The status that Kratos' courier reports for the newest code mail to the address
+    since the last send of this sign-up. Only GetSignup sets it.
     """
     identity_id: _builtins.str
-    """Id (UUID) of the identity in Kratos. Only when COMPLETED, otherwise empty."""
+    """Id (UUID) of the identity in Kratos. Empty unless the state is COMPLETED."""
     password_attempts_remaining: _builtins.int
-    """Passwords that may still be put to Kratos in this sign-up, 0 or more. What
-    this service refuses by itself costs none.
+    """Password attempts left in this sign-up, 0 or more. Only passwords that Kratos
+    judges count.
     """
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When the present step lapses (UTC). From that moment every answer says
-        EXPIRED, unless a call begun before is still at work.
+        """When the current step expires (UTC). From then on every answer says EXPIRED,
+        unless a call that began before is still at work.
         """
 
     @_builtins.property
     def resend_time(self) -> _timestamp_pb2.Timestamp:
-        """The first moment at which ResendCode would send (UTC). Unset when no resend
-        is left.
-        """
+        """When ResendCode will send a mail again (UTC). Unset if no resend is left."""
 
     @_builtins.property
     def create_time(self) -> _timestamp_pb2.Timestamp:
@@ -533,7 +528,7 @@ class Signup(_message.Message):
 
     @_builtins.property
     def password_policy(self) -> Global___PasswordPolicy:
-        """The bounds of a password. Only while PASSWORD_REQUIRED."""
+        """Limits of a password. Only in the state PASSWORD_REQUIRED."""
 
     def __init__(
         self,
@@ -561,8 +556,8 @@ Global___Signup: _TypeAlias = Signup  # noqa: Y015
 
 @_typing.final
 class PasswordPolicy(_message.Message):
-    """The bounds of a password, for the front end to check while the user types.
-    More rules apply on top of them: see PASSWORD_REJECTED.
+    """Limits of a password. The front end can check them while the user types. Other
+    rules apply too: see PASSWORD_REJECTED.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -570,9 +565,9 @@ class PasswordPolicy(_message.Message):
     MIN_LENGTH_FIELD_NUMBER: _builtins.int
     MAX_BYTES_FIELD_NUMBER: _builtins.int
     min_length: _builtins.int
-    """Least length, in Unicode code points."""
+    """Minimum length, in Unicode code points."""
     max_bytes: _builtins.int
-    """Greatest length, in bytes of UTF-8."""
+    """Maximum length, in bytes of UTF-8."""
     def __init__(
         self,
         *,

@@ -27,21 +27,21 @@ if _version_not_supported:
 
 class SignupServiceStub(object):
     """SignupService makes accounts in Ory Kratos, in three steps: StartSignup mails
-    a code to an address, VerifyCode checks the code, SetPassword has Kratos make
-    the account. Kratos stores nothing before the last step, and that step stores
-    the account whole: password, verified address and all.
+    a code to an address, VerifyCode checks the code, and SetPassword makes the
+    account. Kratos stores nothing before the last step. That step stores a complete
+    account, with its password and a verified address.
 
     Each answer brings a continuation token for the next call. A call whose answer
-    was lost may be repeated, on any replica, and comes to the same outcome.
+    was lost may be retried, on any replica, with the same outcome.
 
-    A failed call carries google.rpc.ErrorInfo; its domain is "kratos-signup" and
-    its reason is the name of an ErrorReason value without the prefix. Every RPC
+    A failed call carries google.rpc.ErrorInfo. Its domain is "kratos-signup" and its
+    reason is the name of an ErrorReason value without the prefix. Every RPC
     can fail with REQUEST_INVALID, DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED,
     OVERLOADED, KRATOS_UNAVAILABLE, LEDGER_UNAVAILABLE, KRATOS_INCOMPATIBLE and
     INTERNAL. Each RPC below names only its other reasons.
 
-    Before the mailbox is proved, no answer tells whether the address has an
-    account: free and taken addresses are answered alike.
+    Before the mailbox is proved, the answers are the same for free and taken
+    addresses.
     """
 
     def __init__(self, channel):
@@ -84,29 +84,29 @@ class SignupServiceStub(object):
 
 class SignupServiceServicer(object):
     """SignupService makes accounts in Ory Kratos, in three steps: StartSignup mails
-    a code to an address, VerifyCode checks the code, SetPassword has Kratos make
-    the account. Kratos stores nothing before the last step, and that step stores
-    the account whole: password, verified address and all.
+    a code to an address, VerifyCode checks the code, and SetPassword makes the
+    account. Kratos stores nothing before the last step. That step stores a complete
+    account, with its password and a verified address.
 
     Each answer brings a continuation token for the next call. A call whose answer
-    was lost may be repeated, on any replica, and comes to the same outcome.
+    was lost may be retried, on any replica, with the same outcome.
 
-    A failed call carries google.rpc.ErrorInfo; its domain is "kratos-signup" and
-    its reason is the name of an ErrorReason value without the prefix. Every RPC
+    A failed call carries google.rpc.ErrorInfo. Its domain is "kratos-signup" and its
+    reason is the name of an ErrorReason value without the prefix. Every RPC
     can fail with REQUEST_INVALID, DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED,
     OVERLOADED, KRATOS_UNAVAILABLE, LEDGER_UNAVAILABLE, KRATOS_INCOMPATIBLE and
     INTERNAL. Each RPC below names only its other reasons.
 
-    Before the mailbox is proved, no answer tells whether the address has an
-    account: free and taken addresses are answered alike.
+    Before the mailbox is proved, the answers are the same for free and taken
+    addresses.
     """
 
     def StartSignup(self, request, context):
         """Begins a sign-up and mails a code to the address. Without a request_id each
         call begins another sign-up and sends another mail.
 
-        Repeated with the same request_id it answers OK in every state, until the
-        sign-up is no longer kept.
+        Retried with the same request_id it answers OK in every state, until the
+        sign-up is no longer stored.
 
         Errors: EMAIL_INVALID, TRAITS_INVALID, REQUEST_ID_REUSED,
         SEND_LIMIT_REACHED (too many mails to this address or for this client_ip),
@@ -117,8 +117,8 @@ class SignupServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def ResendCode(self, request, context):
-        """Mails a new code and starts the time to enter it anew. The earlier code is
-        void from then on. Attempts at the code are not given back.
+        """Mails a new code and restarts the time to enter it. Earlier codes no longer
+        work. Code attempts are not given back.
 
         Errors: TOKEN_INVALID, STEP_MISMATCH, REQUEST_ID_REUSED, RESEND_TOO_SOON,
         SEND_LIMIT_REACHED (no resend left), CODE_ATTEMPTS_EXHAUSTED,
@@ -130,11 +130,11 @@ class SignupServiceServicer(object):
 
     def VerifyCode(self, request, context):
         """Checks the code from the mail. The right code proves the mailbox: the state
-        becomes PASSWORD_REQUIRED, or ALREADY_REGISTERED where the address has an
-        account. The latter is a normal answer, not an error: offer to sign in.
+        becomes PASSWORD_REQUIRED, or ALREADY_REGISTERED if the address has an
+        account. ALREADY_REGISTERED is a normal answer, not an error: offer to sign in.
 
-        The same token and code give the same answer again. Repeats after the proof
-        have their own count of attempts; another code is then CODE_INCORRECT.
+        The same token and code give the same answer again. After the proof, another
+        code is CODE_INCORRECT, and such codes have their own count of attempts.
 
         Errors: TOKEN_INVALID, STEP_MISMATCH, CODE_INCORRECT, CODE_EXPIRED,
         CODE_ATTEMPTS_EXHAUSTED, SIGNUP_EXPIRED, SIGNUP_CANCELLED, SIGNUP_BUSY.
@@ -144,12 +144,12 @@ class SignupServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def SetPassword(self, request, context):
-        """Sets the password and thereby makes the account. The state becomes
-        COMPLETED, or ALREADY_REGISTERED if somebody took the address meanwhile.
-        After COMPLETED the user can sign in with this password.
+        """Sets the password, which makes the account. The state becomes COMPLETED, or
+        ALREADY_REGISTERED if the address was taken in the meantime. After COMPLETED
+        the user can sign in with this password.
 
-        The same password gives the same answer again. Passwords are compared for
-        24 hours after completion; later repeats are STEP_MISMATCH.
+        The same password gives the same answer again, for 24 hours after completion.
+        Later calls are STEP_MISMATCH.
 
         Errors: TOKEN_INVALID, STEP_MISMATCH, PASSWORD_REJECTED,
         PASSWORD_ATTEMPTS_EXHAUSTED, PASSWORD_ALREADY_SET, SIGNUP_EXPIRED,
@@ -160,19 +160,19 @@ class SignupServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelSignup(self, request, context):
-        """Ends a sign-up that is not wanted any more. Cancelling twice is fine. There
-        is nothing in Kratos to undo.
+        """Ends a sign-up. A second call gives the same answer. There is nothing in Kratos
+        to undo.
 
-        Errors: TOKEN_INVALID, STEP_MISMATCH (COMPLETED or ALREADY_REGISTERED
-        already), SIGNUP_EXPIRED, SIGNUP_BUSY.
+        Errors: TOKEN_INVALID, STEP_MISMATCH (the state is COMPLETED or
+        ALREADY_REGISTERED), SIGNUP_EXPIRED, SIGNUP_BUSY.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def GetSignup(self, request, context):
-        """Tells how a sign-up stands, final states included, until it is no longer
-        kept. It changes nothing. Only this RPC fills Signup.code_delivery.
+        """Returns a sign-up in any state, until it is no longer stored. It changes
+        nothing. Only this RPC sets Signup.code_delivery.
 
         Errors: TOKEN_INVALID.
         """
@@ -223,21 +223,21 @@ def add_SignupServiceServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class SignupService(object):
     """SignupService makes accounts in Ory Kratos, in three steps: StartSignup mails
-    a code to an address, VerifyCode checks the code, SetPassword has Kratos make
-    the account. Kratos stores nothing before the last step, and that step stores
-    the account whole: password, verified address and all.
+    a code to an address, VerifyCode checks the code, and SetPassword makes the
+    account. Kratos stores nothing before the last step. That step stores a complete
+    account, with its password and a verified address.
 
     Each answer brings a continuation token for the next call. A call whose answer
-    was lost may be repeated, on any replica, and comes to the same outcome.
+    was lost may be retried, on any replica, with the same outcome.
 
-    A failed call carries google.rpc.ErrorInfo; its domain is "kratos-signup" and
-    its reason is the name of an ErrorReason value without the prefix. Every RPC
+    A failed call carries google.rpc.ErrorInfo. Its domain is "kratos-signup" and its
+    reason is the name of an ErrorReason value without the prefix. Every RPC
     can fail with REQUEST_INVALID, DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED,
     OVERLOADED, KRATOS_UNAVAILABLE, LEDGER_UNAVAILABLE, KRATOS_INCOMPATIBLE and
     INTERNAL. Each RPC below names only its other reasons.
 
-    Before the mailbox is proved, no answer tells whether the address has an
-    account: free and taken addresses are answered alike.
+    Before the mailbox is proved, the answers are the same for free and taken
+    addresses.
     """
 
     @staticmethod

@@ -28,21 +28,21 @@ GRPC_VERSION: str
 
 class SignupServiceStub:
     """SignupService makes accounts in Ory Kratos, in three steps: StartSignup mails
-    a code to an address, VerifyCode checks the code, SetPassword has Kratos make
-    the account. Kratos stores nothing before the last step, and that step stores
-    the account whole: password, verified address and all.
+    a code to an address, VerifyCode checks the code, and SetPassword makes the
+    account. Kratos stores nothing before the last step. That step stores a complete
+    account, with its password and a verified address.
 
     Each answer brings a continuation token for the next call. A call whose answer
-    was lost may be repeated, on any replica, and comes to the same outcome.
+    was lost may be retried, on any replica, with the same outcome.
 
-    A failed call carries google.rpc.ErrorInfo; its domain is "kratos-signup" and
-    its reason is the name of an ErrorReason value without the prefix. Every RPC
+    A failed call carries google.rpc.ErrorInfo. Its domain is "kratos-signup" and its
+    reason is the name of an ErrorReason value without the prefix. Every RPC
     can fail with REQUEST_INVALID, DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED,
     OVERLOADED, KRATOS_UNAVAILABLE, LEDGER_UNAVAILABLE, KRATOS_INCOMPATIBLE and
     INTERNAL. Each RPC below names only its other reasons.
 
-    Before the mailbox is proved, no answer tells whether the address has an
-    account: free and taken addresses are answered alike.
+    Before the mailbox is proved, the answers are the same for free and taken
+    addresses.
     """
 
     @_typing.overload
@@ -53,16 +53,16 @@ class SignupServiceStub:
     """Begins a sign-up and mails a code to the address. Without a request_id each
     call begins another sign-up and sends another mail.
 
-    Repeated with the same request_id it answers OK in every state, until the
-    sign-up is no longer kept.
+    Retried with the same request_id it answers OK in every state, until the
+    sign-up is no longer stored.
 
     Errors: EMAIL_INVALID, TRAITS_INVALID, REQUEST_ID_REUSED,
     SEND_LIMIT_REACHED (too many mails to this address or for this client_ip),
     SIGNUP_BUSY (a call with the same request_id is still at work).
     """
     ResendCode: _grpc.UnaryUnaryMultiCallable[_signup_service_pb2.ResendCodeRequest, _signup_service_pb2.ResendCodeResponse]
-    """Mails a new code and starts the time to enter it anew. The earlier code is
-    void from then on. Attempts at the code are not given back.
+    """Mails a new code and restarts the time to enter it. Earlier codes no longer
+    work. Code attempts are not given back.
 
     Errors: TOKEN_INVALID, STEP_MISMATCH, REQUEST_ID_REUSED, RESEND_TOO_SOON,
     SEND_LIMIT_REACHED (no resend left), CODE_ATTEMPTS_EXHAUSTED,
@@ -70,37 +70,37 @@ class SignupServiceStub:
     """
     VerifyCode: _grpc.UnaryUnaryMultiCallable[_signup_service_pb2.VerifyCodeRequest, _signup_service_pb2.VerifyCodeResponse]
     """Checks the code from the mail. The right code proves the mailbox: the state
-    becomes PASSWORD_REQUIRED, or ALREADY_REGISTERED where the address has an
-    account. The latter is a normal answer, not an error: offer to sign in.
+    becomes PASSWORD_REQUIRED, or ALREADY_REGISTERED if the address has an
+    account. ALREADY_REGISTERED is a normal answer, not an error: offer to sign in.
 
-    The same token and code give the same answer again. Repeats after the proof
-    have their own count of attempts; another code is then CODE_INCORRECT.
+    The same token and code give the same answer again. After the proof, another
+    code is CODE_INCORRECT, and such codes have their own count of attempts.
 
     Errors: TOKEN_INVALID, STEP_MISMATCH, CODE_INCORRECT, CODE_EXPIRED,
     CODE_ATTEMPTS_EXHAUSTED, SIGNUP_EXPIRED, SIGNUP_CANCELLED, SIGNUP_BUSY.
     """
     SetPassword: _grpc.UnaryUnaryMultiCallable[_signup_service_pb2.SetPasswordRequest, _signup_service_pb2.SetPasswordResponse]
-    """Sets the password and thereby makes the account. The state becomes
-    COMPLETED, or ALREADY_REGISTERED if somebody took the address meanwhile.
-    After COMPLETED the user can sign in with this password.
+    """Sets the password, which makes the account. The state becomes COMPLETED, or
+    ALREADY_REGISTERED if the address was taken in the meantime. After COMPLETED
+    the user can sign in with this password.
 
-    The same password gives the same answer again. Passwords are compared for
-    24 hours after completion; later repeats are STEP_MISMATCH.
+    The same password gives the same answer again, for 24 hours after completion.
+    Later calls are STEP_MISMATCH.
 
     Errors: TOKEN_INVALID, STEP_MISMATCH, PASSWORD_REJECTED,
     PASSWORD_ATTEMPTS_EXHAUSTED, PASSWORD_ALREADY_SET, SIGNUP_EXPIRED,
     SIGNUP_CANCELLED, SIGNUP_BUSY.
     """
     CancelSignup: _grpc.UnaryUnaryMultiCallable[_signup_service_pb2.CancelSignupRequest, _signup_service_pb2.CancelSignupResponse]
-    """Ends a sign-up that is not wanted any more. Cancelling twice is fine. There
-    is nothing in Kratos to undo.
+    """Ends a sign-up. A second call gives the same answer. There is nothing in Kratos
+    to undo.
 
-    Errors: TOKEN_INVALID, STEP_MISMATCH (COMPLETED or ALREADY_REGISTERED
-    already), SIGNUP_EXPIRED, SIGNUP_BUSY.
+    Errors: TOKEN_INVALID, STEP_MISMATCH (the state is COMPLETED or
+    ALREADY_REGISTERED), SIGNUP_EXPIRED, SIGNUP_BUSY.
     """
     GetSignup: _grpc.UnaryUnaryMultiCallable[_signup_service_pb2.GetSignupRequest, _signup_service_pb2.GetSignupResponse]
-    """Tells how a sign-up stands, final states included, until it is no longer
-    kept. It changes nothing. Only this RPC fills Signup.code_delivery.
+    """Returns a sign-up in any state, until it is no longer stored. It changes
+    nothing. Only this RPC sets Signup.code_delivery.
 
     Errors: TOKEN_INVALID.
     """
@@ -108,21 +108,21 @@ class SignupServiceStub:
 @_typing.type_check_only
 class SignupServiceAsyncStub(SignupServiceStub):
     """SignupService makes accounts in Ory Kratos, in three steps: StartSignup mails
-    a code to an address, VerifyCode checks the code, SetPassword has Kratos make
-    the account. Kratos stores nothing before the last step, and that step stores
-    the account whole: password, verified address and all.
+    a code to an address, VerifyCode checks the code, and SetPassword makes the
+    account. Kratos stores nothing before the last step. That step stores a complete
+    account, with its password and a verified address.
 
     Each answer brings a continuation token for the next call. A call whose answer
-    was lost may be repeated, on any replica, and comes to the same outcome.
+    was lost may be retried, on any replica, with the same outcome.
 
-    A failed call carries google.rpc.ErrorInfo; its domain is "kratos-signup" and
-    its reason is the name of an ErrorReason value without the prefix. Every RPC
+    A failed call carries google.rpc.ErrorInfo. Its domain is "kratos-signup" and its
+    reason is the name of an ErrorReason value without the prefix. Every RPC
     can fail with REQUEST_INVALID, DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED,
     OVERLOADED, KRATOS_UNAVAILABLE, LEDGER_UNAVAILABLE, KRATOS_INCOMPATIBLE and
     INTERNAL. Each RPC below names only its other reasons.
 
-    Before the mailbox is proved, no answer tells whether the address has an
-    account: free and taken addresses are answered alike.
+    Before the mailbox is proved, the answers are the same for free and taken
+    addresses.
     """
 
     def __init__(self, channel: _aio.Channel) -> None: ...
@@ -130,16 +130,16 @@ class SignupServiceAsyncStub(SignupServiceStub):
     """Begins a sign-up and mails a code to the address. Without a request_id each
     call begins another sign-up and sends another mail.
 
-    Repeated with the same request_id it answers OK in every state, until the
-    sign-up is no longer kept.
+    Retried with the same request_id it answers OK in every state, until the
+    sign-up is no longer stored.
 
     Errors: EMAIL_INVALID, TRAITS_INVALID, REQUEST_ID_REUSED,
     SEND_LIMIT_REACHED (too many mails to this address or for this client_ip),
     SIGNUP_BUSY (a call with the same request_id is still at work).
     """
     ResendCode: _aio.UnaryUnaryMultiCallable[_signup_service_pb2.ResendCodeRequest, _signup_service_pb2.ResendCodeResponse]  # type: ignore[assignment]
-    """Mails a new code and starts the time to enter it anew. The earlier code is
-    void from then on. Attempts at the code are not given back.
+    """Mails a new code and restarts the time to enter it. Earlier codes no longer
+    work. Code attempts are not given back.
 
     Errors: TOKEN_INVALID, STEP_MISMATCH, REQUEST_ID_REUSED, RESEND_TOO_SOON,
     SEND_LIMIT_REACHED (no resend left), CODE_ATTEMPTS_EXHAUSTED,
@@ -147,58 +147,58 @@ class SignupServiceAsyncStub(SignupServiceStub):
     """
     VerifyCode: _aio.UnaryUnaryMultiCallable[_signup_service_pb2.VerifyCodeRequest, _signup_service_pb2.VerifyCodeResponse]  # type: ignore[assignment]
     """Checks the code from the mail. The right code proves the mailbox: the state
-    becomes PASSWORD_REQUIRED, or ALREADY_REGISTERED where the address has an
-    account. The latter is a normal answer, not an error: offer to sign in.
+    becomes PASSWORD_REQUIRED, or ALREADY_REGISTERED if the address has an
+    account. ALREADY_REGISTERED is a normal answer, not an error: offer to sign in.
 
-    The same token and code give the same answer again. Repeats after the proof
-    have their own count of attempts; another code is then CODE_INCORRECT.
+    The same token and code give the same answer again. After the proof, another
+    code is CODE_INCORRECT, and such codes have their own count of attempts.
 
     Errors: TOKEN_INVALID, STEP_MISMATCH, CODE_INCORRECT, CODE_EXPIRED,
     CODE_ATTEMPTS_EXHAUSTED, SIGNUP_EXPIRED, SIGNUP_CANCELLED, SIGNUP_BUSY.
     """
     SetPassword: _aio.UnaryUnaryMultiCallable[_signup_service_pb2.SetPasswordRequest, _signup_service_pb2.SetPasswordResponse]  # type: ignore[assignment]
-    """Sets the password and thereby makes the account. The state becomes
-    COMPLETED, or ALREADY_REGISTERED if somebody took the address meanwhile.
-    After COMPLETED the user can sign in with this password.
+    """Sets the password, which makes the account. The state becomes COMPLETED, or
+    ALREADY_REGISTERED if the address was taken in the meantime. After COMPLETED
+    the user can sign in with this password.
 
-    The same password gives the same answer again. Passwords are compared for
-    24 hours after completion; later repeats are STEP_MISMATCH.
+    The same password gives the same answer again, for 24 hours after completion.
+    Later calls are STEP_MISMATCH.
 
     Errors: TOKEN_INVALID, STEP_MISMATCH, PASSWORD_REJECTED,
     PASSWORD_ATTEMPTS_EXHAUSTED, PASSWORD_ALREADY_SET, SIGNUP_EXPIRED,
     SIGNUP_CANCELLED, SIGNUP_BUSY.
     """
     CancelSignup: _aio.UnaryUnaryMultiCallable[_signup_service_pb2.CancelSignupRequest, _signup_service_pb2.CancelSignupResponse]  # type: ignore[assignment]
-    """Ends a sign-up that is not wanted any more. Cancelling twice is fine. There
-    is nothing in Kratos to undo.
+    """Ends a sign-up. A second call gives the same answer. There is nothing in Kratos
+    to undo.
 
-    Errors: TOKEN_INVALID, STEP_MISMATCH (COMPLETED or ALREADY_REGISTERED
-    already), SIGNUP_EXPIRED, SIGNUP_BUSY.
+    Errors: TOKEN_INVALID, STEP_MISMATCH (the state is COMPLETED or
+    ALREADY_REGISTERED), SIGNUP_EXPIRED, SIGNUP_BUSY.
     """
     GetSignup: _aio.UnaryUnaryMultiCallable[_signup_service_pb2.GetSignupRequest, _signup_service_pb2.GetSignupResponse]  # type: ignore[assignment]
-    """Tells how a sign-up stands, final states included, until it is no longer
-    kept. It changes nothing. Only this RPC fills Signup.code_delivery.
+    """Returns a sign-up in any state, until it is no longer stored. It changes
+    nothing. Only this RPC sets Signup.code_delivery.
 
     Errors: TOKEN_INVALID.
     """
 
 class SignupServiceServicer(metaclass=_abc_1.ABCMeta):
     """SignupService makes accounts in Ory Kratos, in three steps: StartSignup mails
-    a code to an address, VerifyCode checks the code, SetPassword has Kratos make
-    the account. Kratos stores nothing before the last step, and that step stores
-    the account whole: password, verified address and all.
+    a code to an address, VerifyCode checks the code, and SetPassword makes the
+    account. Kratos stores nothing before the last step. That step stores a complete
+    account, with its password and a verified address.
 
     Each answer brings a continuation token for the next call. A call whose answer
-    was lost may be repeated, on any replica, and comes to the same outcome.
+    was lost may be retried, on any replica, with the same outcome.
 
-    A failed call carries google.rpc.ErrorInfo; its domain is "kratos-signup" and
-    its reason is the name of an ErrorReason value without the prefix. Every RPC
+    A failed call carries google.rpc.ErrorInfo. Its domain is "kratos-signup" and its
+    reason is the name of an ErrorReason value without the prefix. Every RPC
     can fail with REQUEST_INVALID, DEADLINE_TOO_SHORT, CALLER_NOT_PERMITTED,
     OVERLOADED, KRATOS_UNAVAILABLE, LEDGER_UNAVAILABLE, KRATOS_INCOMPATIBLE and
     INTERNAL. Each RPC below names only its other reasons.
 
-    Before the mailbox is proved, no answer tells whether the address has an
-    account: free and taken addresses are answered alike.
+    Before the mailbox is proved, the answers are the same for free and taken
+    addresses.
     """
 
     @_abc_1.abstractmethod
@@ -210,8 +210,8 @@ class SignupServiceServicer(metaclass=_abc_1.ABCMeta):
         """Begins a sign-up and mails a code to the address. Without a request_id each
         call begins another sign-up and sends another mail.
 
-        Repeated with the same request_id it answers OK in every state, until the
-        sign-up is no longer kept.
+        Retried with the same request_id it answers OK in every state, until the
+        sign-up is no longer stored.
 
         Errors: EMAIL_INVALID, TRAITS_INVALID, REQUEST_ID_REUSED,
         SEND_LIMIT_REACHED (too many mails to this address or for this client_ip),
@@ -224,8 +224,8 @@ class SignupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _signup_service_pb2.ResendCodeRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_signup_service_pb2.ResendCodeResponse, _abc.Awaitable[_signup_service_pb2.ResendCodeResponse]]:
-        """Mails a new code and starts the time to enter it anew. The earlier code is
-        void from then on. Attempts at the code are not given back.
+        """Mails a new code and restarts the time to enter it. Earlier codes no longer
+        work. Code attempts are not given back.
 
         Errors: TOKEN_INVALID, STEP_MISMATCH, REQUEST_ID_REUSED, RESEND_TOO_SOON,
         SEND_LIMIT_REACHED (no resend left), CODE_ATTEMPTS_EXHAUSTED,
@@ -239,11 +239,11 @@ class SignupServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_signup_service_pb2.VerifyCodeResponse, _abc.Awaitable[_signup_service_pb2.VerifyCodeResponse]]:
         """Checks the code from the mail. The right code proves the mailbox: the state
-        becomes PASSWORD_REQUIRED, or ALREADY_REGISTERED where the address has an
-        account. The latter is a normal answer, not an error: offer to sign in.
+        becomes PASSWORD_REQUIRED, or ALREADY_REGISTERED if the address has an
+        account. ALREADY_REGISTERED is a normal answer, not an error: offer to sign in.
 
-        The same token and code give the same answer again. Repeats after the proof
-        have their own count of attempts; another code is then CODE_INCORRECT.
+        The same token and code give the same answer again. After the proof, another
+        code is CODE_INCORRECT, and such codes have their own count of attempts.
 
         Errors: TOKEN_INVALID, STEP_MISMATCH, CODE_INCORRECT, CODE_EXPIRED,
         CODE_ATTEMPTS_EXHAUSTED, SIGNUP_EXPIRED, SIGNUP_CANCELLED, SIGNUP_BUSY.
@@ -255,12 +255,12 @@ class SignupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _signup_service_pb2.SetPasswordRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_signup_service_pb2.SetPasswordResponse, _abc.Awaitable[_signup_service_pb2.SetPasswordResponse]]:
-        """Sets the password and thereby makes the account. The state becomes
-        COMPLETED, or ALREADY_REGISTERED if somebody took the address meanwhile.
-        After COMPLETED the user can sign in with this password.
+        """Sets the password, which makes the account. The state becomes COMPLETED, or
+        ALREADY_REGISTERED if the address was taken in the meantime. After COMPLETED
+        the user can sign in with this password.
 
-        The same password gives the same answer again. Passwords are compared for
-        24 hours after completion; later repeats are STEP_MISMATCH.
+        The same password gives the same answer again, for 24 hours after completion.
+        Later calls are STEP_MISMATCH.
 
         Errors: TOKEN_INVALID, STEP_MISMATCH, PASSWORD_REJECTED,
         PASSWORD_ATTEMPTS_EXHAUSTED, PASSWORD_ALREADY_SET, SIGNUP_EXPIRED,
@@ -273,11 +273,11 @@ class SignupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _signup_service_pb2.CancelSignupRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_signup_service_pb2.CancelSignupResponse, _abc.Awaitable[_signup_service_pb2.CancelSignupResponse]]:
-        """Ends a sign-up that is not wanted any more. Cancelling twice is fine. There
-        is nothing in Kratos to undo.
+        """Ends a sign-up. A second call gives the same answer. There is nothing in Kratos
+        to undo.
 
-        Errors: TOKEN_INVALID, STEP_MISMATCH (COMPLETED or ALREADY_REGISTERED
-        already), SIGNUP_EXPIRED, SIGNUP_BUSY.
+        Errors: TOKEN_INVALID, STEP_MISMATCH (the state is COMPLETED or
+        ALREADY_REGISTERED), SIGNUP_EXPIRED, SIGNUP_BUSY.
         """
 
     @_abc_1.abstractmethod
@@ -286,8 +286,8 @@ class SignupServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _signup_service_pb2.GetSignupRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_signup_service_pb2.GetSignupResponse, _abc.Awaitable[_signup_service_pb2.GetSignupResponse]]:
-        """Tells how a sign-up stands, final states included, until it is no longer
-        kept. It changes nothing. Only this RPC fills Signup.code_delivery.
+        """Returns a sign-up in any state, until it is no longer stored. It changes
+        nothing. Only this RPC sets Signup.code_delivery.
 
         Errors: TOKEN_INVALID.
         """

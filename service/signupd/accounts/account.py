@@ -19,7 +19,7 @@ class Account:
 
     Args:
         identity_id: As asked for.
-        password: Whether it is set; None where there is no such account.
+        password: Whether it is set; None if there is no such account.
         state: Whether the account may be used; None likewise.
         email_verified: Whether the account's own address is verified, whatever other
             addresses it may have.
@@ -41,7 +41,7 @@ class Account:
 
 
 def account_of(identity: Identity) -> Account:
-    """Tell of an identity what others may know."""
+    """Return what other services may know of an identity."""
     return Account(
         identity.id,
         identity.password,

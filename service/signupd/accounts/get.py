@@ -51,7 +51,7 @@ async def batch_get_accounts(
         ids: 1 to ``MAX_ACCOUNTS``; the same may come twice.
 
     Returns:
-        One for each id, in their order; with the id alone where there is none.
+        One for each id, in their order; with the id alone if there is no account.
 
     Raises:
         KratosUnavailable, KratosIncompatible: Kratos cannot say.

@@ -1,4 +1,4 @@
-"""Cures: lines to put into kratos.yml."""
+"""Lines to put into kratos.yml."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ if TYPE_CHECKING:
     from signupd.settings import Settings
 
 AFTER: Final = "selfservice.flows.registration.after"
+PATHS: Final = {"code": CODE_PATH, "password": PASSWORD_PATH}
 # Wider than any line of ours, so that none is folded.
 _WIDTH: Final = 1000
-_PATHS: Final = {"code": CODE_PATH, "password": PASSWORD_PATH}
 
 
 def lines(path: str, value: Any) -> str:
@@ -32,15 +32,18 @@ def lines(path: str, value: Any) -> str:
 
 
 def hook_lines(hook: str, settings: Settings, method: str = "") -> str:
-    """Write a hook of ours.
+    """Write one of our hooks.
 
     Args:
-        hook: Which one: ``code`` says no to everybody, ``password`` to all but us.
-        settings: Where it comes in, and whether with a key.
-        method: Under which method it stands; its own unless given.
+        hook: ``code`` or ``password``.
+        settings: Where the hooks come in, and whether with a key.
+        method: The registration method that it stands under; its own unless given.
     """
+    address = settings.hook_listen
+    if dialled(address) != address:  # it stands for all addresses of this machine
+        address = f"<this host>:{address.rpartition(':')[2]}"
     config: dict[str, Any] = {
-        "url": f"http://{_seen_from_kratos(settings.hook_listen)}{_PATHS[hook]}",
+        "url": f"http://{address}{PATHS[hook]}",
         "method": "POST",
         "body": f"file://./hooks/{hook}.jsonnet",
         "response": {"parse": True},
@@ -50,10 +53,3 @@ def hook_lines(hook: str, settings: Settings, method: str = "") -> str:
         config["auth"] = {"type": "api_key", "config": key}
     entry = {"hook": "web_hook", "config": config}
     return lines(f"{AFTER}.{method or hook}.hooks", [entry])
-
-
-def _seen_from_kratos(address: str) -> str:
-    """Name a host where HOOK_LISTEN stands for all addresses of this machine."""
-    if dialled(address) == address:
-        return address
-    return f"<this host>:{address.rpartition(':')[2]}"

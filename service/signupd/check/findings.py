@@ -1,13 +1,23 @@
-"""What a check finds: what it is, why it matters, and the lines that mend it."""
+"""What is checked, and what a check finds."""
 
 from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    import structlog
+
+    from signupd.check.kratos_file import KratosFile
+    from signupd.kratos.client import Kratos
+    from signupd.settings import Settings
 
 
 class Severity(enum.StrEnum):
-    """How bad it is. An error makes the command fail."""
+    """How bad a finding is. An error makes the command fail."""
 
     OK = "ok"
     WARNING = "warning"
@@ -55,9 +65,9 @@ class Finding:
     Args:
         check: What was looked at.
         severity: How bad it is.
-        what: What was found, in a sentence.
-        why: Why it matters; empty where all is well.
-        cure: What to do, most often lines for kratos.yml; empty likewise.
+        what: What was seen, in a sentence.
+        why: What that means; empty where all is well.
+        cure: What to change, most often lines for kratos.yml; empty likewise.
     """
 
     check: Check
@@ -67,16 +77,37 @@ class Finding:
     cure: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What is checked.
+
+    Args:
+        kratos: Kratos' two APIs.
+        settings: What Kratos has to agree with.
+        log: Gets what could not be cleaned up.
+        file: Kratos' configuration file, where it was given.
+        traits: What the identity schema requires besides the address.
+        with_canary: Whether a canary follows, which tries the code hook.
+    """
+
+    kratos: Kratos
+    settings: Settings
+    log: structlog.typing.FilteringBoundLogger
+    file: KratosFile | None
+    traits: Mapping[str, Any]
+    with_canary: bool
+
+
 def ok(check: Check, what: str) -> Finding:
-    """Find that all is well."""
+    """Make the finding that all is well."""
     return Finding(check, Severity.OK, what)
 
 
 def warning(check: Check, what: str, why: str, cure: str) -> Finding:
-    """Find something that an operator should know, and may want so."""
+    """Make a finding that an operator should know, and may have wanted so."""
     return Finding(check, Severity.WARNING, what, why, cure)
 
 
 def error(check: Check, what: str, why: str, cure: str) -> Finding:
-    """Find something with which sign-ups fail, or with which they can be got around."""
+    """Make a finding with which sign-ups fail or can be bypassed."""
     return Finding(check, Severity.ERROR, what, why, cure)

@@ -1,7 +1,7 @@
-"""Kratos' configuration as its files have it, absent keys with Kratos' own defaults.
+"""Kratos' configuration files. Absent keys have Kratos' defaults.
 
-Defaults are those of ``embedx/config.schema.json`` in Kratos 1.3.1. What comes from the
-environment of Kratos' process is not seen here.
+The defaults are those of ``embedx/config.schema.json`` in Kratos 1.3.1. What Kratos'
+process gets from its environment is not seen.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 import yaml
 
@@ -52,11 +51,6 @@ class Hook:
     interrupts: bool
     config: dict[str, Any]
 
-    @property
-    def path(self) -> str:
-        """The path of the URL."""
-        return urlsplit(self.url).path
-
 
 class KratosFile:
     """Kratos' configuration.
@@ -90,17 +84,17 @@ class KratosFile:
         return sum(int(number) * _UNITS[unit] for number, unit in parts)
 
     def hooks(self, method: str = "") -> list[Hook]:
-        """List the hooks after a registration by a method; those for all when none."""
+        """List the hooks after registration by a method, or those for all methods."""
         path = f"{AFTER}.{method}.hooks" if method else f"{AFTER}.hooks"
         entries = self.value(path)
         return [_hook(entry) for entry in entries] if isinstance(entries, list) else []
 
     def hooked(self) -> frozenset[str]:
-        """Name the methods with a hook that may say no."""
+        """Name the methods with a hook that may refuse."""
         after = self.value(AFTER)
-        names = after if isinstance(after, dict) else {}
+        methods = after if isinstance(after, dict) else {}
         return frozenset(
-            name for name in names if any(hook.interrupts for hook in self.hooks(name))
+            one for one in methods if any(hook.interrupts for hook in self.hooks(one))
         )
 
 
@@ -132,19 +126,17 @@ def _read(path: Path) -> dict[str, Any]:
             f"{path}: cannot be read ({type(error).__name__})"
         ) from error
     if not isinstance(content, dict):
-        raise FileUnreadableError(f"{path}: is no configuration of Kratos")
+        raise FileUnreadableError(f"{path}: is not a configuration of Kratos")
     return content
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
     """Lay one configuration over another; lists are replaced as a whole."""
-    made = dict(below)
+    made = below | above
     for key, value in above.items():
-        old = made.get(key)
+        old = below.get(key)
         if isinstance(old, dict) and isinstance(value, dict):
             made[key] = _merged(old, value)
-        else:
-            made[key] = value
     return made
 
 

@@ -1,124 +1,139 @@
-"""The preflight: every check in turn, as far as Kratos can be reached."""
+"""The preflight: a table of probes, each of which looks at one side of Kratos."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+import re
+from typing import TYPE_CHECKING, Final, NamedTuple
 
-from signupd.check.file_hooks import hook_findings
-from signupd.check.file_rules import RULES
-from signupd.check.findings import Check, Finding, Severity, error, warning
-from signupd.check.methods import method_findings, offers
-from signupd.check.password_hook import password_hook_findings
-from signupd.check.reach import reach
-from signupd.check.schema import schema_findings
+from signupd.check.file_rules import file_findings
+from signupd.check.findings import (
+    Check,
+    Finding,
+    Severity,
+    Subject,
+    error,
+    ok,
+    warning,
+)
+from signupd.check.methods import registration
+from signupd.check.password_hook import password_hook
+from signupd.check.schema import identity_schema
 from signupd.errors import SignupdError
-from signupd.kratos.identity import ADDRESS_TRAIT
-from signupd.signup.probe import probe_address
+from signupd.kratos.probe import probe_address
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Awaitable, Callable
 
-    import structlog
-
-    from signupd.check.kratos_file import KratosFile
-    from signupd.kratos.client import Kratos
-    from signupd.kratos.http import HttpClient
-    from signupd.settings import Settings
-
-# Without these the probe of the password hook would tell nothing new.
-_NEEDED: Final = frozenset({Check.REGISTRATION, Check.PASSWORD_METHOD})
+# The versions that signupd was tried on.
+KNOWN_GOOD: Final = re.compile(r"v?(1\.3\.1|26\.2\.[0-9]+)")
 
 
-@dataclass(frozen=True, slots=True)
-class Look:
-    """What a preflight looks with.
-
-    Args:
-        kratos: Kratos' two APIs.
-        hook_http: To the hook port of a running server; without a token of Kratos.
-        log: What could not be cleaned up is named there.
-        settings: What Kratos has to agree with.
-    """
-
-    kratos: Kratos
-    hook_http: HttpClient
-    log: structlog.typing.FilteringBoundLogger
-    settings: Settings
+_APIS: Final = frozenset({Check.PUBLIC_API, Check.ADMIN_API})
 
 
-async def preflight(
-    look: Look,
-    file: KratosFile | None,
-    traits: Mapping[str, Any],
-    *,
-    canary_follows: bool,
-) -> list[Finding]:
-    """Make every check.
+class Probe(NamedTuple):
+    """One look at Kratos, and what to say if Kratos cannot be asked."""
 
-    Args:
-        look: What to look with.
-        file: Kratos' configuration, where it was given.
-        traits: What the identity schema demands besides the address.
-        canary_follows: Whether the code hook will be tried afterwards.
-    """
-    reached = await reach(look.kratos)
-    findings = [*reached.findings]
-    if reached.well:
-        default = (
-            None if file is None else str(file.value("identity.default_schema_id"))
-        )
-        wanted = look.settings.identity_schema_id
-        findings += schema_findings(reached.schemas, wanted, default)
-        findings += await _registration(look, file, traits)
-    if file is not None:
-        rules = [rule(file, look.settings) for rule in RULES]
-        return [*findings, *hook_findings(file, look.settings), *rules]
-    return findings + _unseen(canary_follows=canary_follows)
+    look: Callable[[Subject], Awaitable[list[Finding]]]
+    check: Check
+    failed: str
+    cure: str
+    # Checks that must not have found an error before.
+    needs: frozenset[Check] = _APIS
 
 
-async def _registration(
-    look: Look, file: KratosFile | None, traits: Mapping[str, Any]
-) -> list[Finding]:
-    """Look at the ways to register, then try ours."""
-    hooked = frozenset() if file is None else file.hooked()
-    probed = {**traits, ADDRESS_TRAIT: probe_address()}
-    try:
-        seen = await offers(look.kratos.public, probed)
-    except SignupdError as fault:
-        return [_closed(fault)]
-    findings = method_findings(seen, look.settings, hooked)
-    wrong = {one.check for one in findings if one.severity is Severity.ERROR}
-    if wrong & _NEEDED:
-        return findings
-    return findings + await password_hook_findings(
-        look.kratos, look.hook_http, look.log, look.settings, traits
+async def preflight(subject: Subject) -> list[Finding]:
+    """Make every check, as far as Kratos can be reached."""
+    findings: list[Finding] = []
+    for probe in PROBES:
+        errors = {one.check for one in findings if one.severity is Severity.ERROR}
+        if errors & probe.needs:
+            continue
+        try:
+            findings += await probe.look(subject)
+        except SignupdError as fault:
+            why = f"{fault.detail}. Without it nobody can sign up."
+            findings.append(error(probe.check, probe.failed, why, probe.cure))
+    if subject.file is not None:
+        return findings + file_findings(subject.file, subject.settings)
+    return findings + (UNSEEN[1:] if subject.with_canary else UNSEEN)
+
+
+async def public_api(subject: Subject) -> list[Finding]:
+    """See whether the public API answers."""
+    await subject.kratos.public.schemas()
+    return [ok(Check.PUBLIC_API, "Kratos' public API answers")]
+
+
+async def admin_api(subject: Subject) -> list[Finding]:
+    """See whether the admin API answers and lets us in, and which version it is."""
+    admin = subject.kratos.admin
+    await admin.find_identity(probe_address())
+    version = await admin.version()
+    answers = ok(Check.ADMIN_API, "Kratos' admin API answers and lets signupd in")
+    return [answers, version_finding(version)]
+
+
+def version_finding(version: str) -> Finding:
+    """Judge a version, as Kratos names it; empty if it does not."""
+    if KNOWN_GOOD.fullmatch(version):
+        return ok(Check.VERSION, f"Kratos is {version}, on which signupd was tried")
+    return warning(
+        Check.VERSION,
+        f"Kratos' version is {version or 'not known'}",
+        "signupd was tried on 1.3.1 and 26.2; other versions may answer differently.",
+        "Run this check with --canary before people sign up.",
     )
 
 
-def _closed(fault: SignupdError) -> Finding:
-    return error(
+# Said without Kratos' configuration file, so that nobody takes it for well.
+UNSEEN: Final = [
+    warning(
+        Check.CODE_HOOK,
+        "the code hook was not checked",
+        "Kratos calls it after a right code only, which needs a mailbox.",
+        "Give an address with --canary, or Kratos' configuration with --kratos-config.",
+    ),
+    warning(
+        Check.CONFIG_FILE,
+        "the order of hooks, lifespans, hasher and courier were not checked",
+        "Only Kratos' configuration file shows them.",
+        "Give the file with --kratos-config.",
+    ),
+]
+PROBES: Final = (
+    Probe(
+        public_api,
+        Check.PUBLIC_API,
+        "Kratos' public API does not answer as it should",
+        "Start Kratos, or correct SIGNUPD_KRATOS_PUBLIC_URL.",
+        frozenset(),
+    ),
+    Probe(
+        admin_api,
+        Check.ADMIN_API,
+        "Kratos' admin API does not answer as it should",
+        "Start Kratos, or correct SIGNUPD_KRATOS_ADMIN_URL and "
+        "SIGNUPD_KRATOS_ADMIN_TOKEN.",
+        frozenset(),
+    ),
+    Probe(
+        identity_schema,
+        Check.IDENTITY_SCHEMA,
+        "Kratos does not show its identity schemas",
+        "See Kratos' log.",
+    ),
+    Probe(
+        registration,
         Check.REGISTRATION,
         "Kratos opens no registration flow",
-        f"{fault.detail}. Every sign-up begins with one.",
-        "Look into Kratos' log.",
-    )
-
-
-def _unseen(*, canary_follows: bool) -> list[Finding]:
-    """Tell what was not looked at, lest it be taken for being well."""
-    file = warning(
-        Check.CONFIG_FILE,
-        "the order of hooks, lifetimes, hasher and courier were not looked at",
-        "No API of Kratos shows them.",
-        "Give its configuration with --kratos-config.",
-    )
-    if canary_follows:
-        return [file]
-    hook = warning(
-        Check.CODE_HOOK,
-        "whether Kratos asks the code hook was not tried",
-        "It asks after a right code, which only the mailbox's owner has.",
-        "Try it with --canary, or give Kratos' configuration with --kratos-config.",
-    )
-    return [hook, file]
+        "See Kratos' log.",
+    ),
+    Probe(
+        password_hook,
+        Check.PASSWORD_HOOK,
+        "Kratos does not answer a registration with a password",
+        "See Kratos' log.",
+        _APIS | {Check.REGISTRATION, Check.PASSWORD_METHOD},
+    ),
+)

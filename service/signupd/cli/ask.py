@@ -1,4 +1,4 @@
-"""Asking a person, or whatever writes to standard input, for a code."""
+"""Asks a person, or a program at standard input, for the code in the canary's mail."""
 
 from __future__ import annotations
 
@@ -10,48 +10,39 @@ from typing import TYPE_CHECKING, Final
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
     from signupd.address import Address
 
 MAX_LINE_BYTES: Final = 256
 
 
-def for_code(
-    address: Address, timeout_seconds: float, *, piped: bool
-) -> Callable[[], Awaitable[str]]:
-    """Make the way to ask for a code: at the terminal, in a pipe, or not at all.
+async def ask_for_code(address: Address, timeout_seconds: float, *, piped: bool) -> str:
+    """Ask for a code.
 
     Args:
-        address: Where it was mailed to.
+        address: Whose mailbox it is in.
         timeout_seconds: How long to wait for it.
-        piped: Whether it is written to standard input, without being asked for.
+        piped: Whether to read it from a standard input that is not a terminal.
 
     Returns:
-        What asks. Its answer is empty where there was none.
+        The code; empty if there is nobody to ask, or no answer.
     """
-
-    async def asked() -> str:
-        if not (piped or sys.stdin.isatty()):
-            return ""
-        if not piped:
-            typer.echo(f"Code mailed to {address.masked}: ", nl=False, err=True)
-        try:
-            async with asyncio.timeout(timeout_seconds):
-                return await line()
-        except TimeoutError:
-            return ""
-
-    return asked
+    if not (piped or sys.stdin.isatty()):
+        return ""
+    if not piped:
+        typer.echo(f"Code mailed to {address.masked}: ", nl=False, err=True)
+    try:
+        async with asyncio.timeout(timeout_seconds):
+            return await _line(sys.stdin.fileno())
+    except TimeoutError:
+        return ""
 
 
-async def line() -> str:
-    """Read a line from standard input, without its surrounding spaces.
+async def _line(descriptor: int) -> str:
+    """Read a line, without its surrounding spaces.
 
-    Returns:
-        Empty at the end of the input.
+    It waits in the event loop: a thread would keep Ctrl-C from ending the command.
     """
-    descriptor, got = sys.stdin.fileno(), b""
+    got = b""
     while not got.endswith(b"\n") and len(got) < MAX_LINE_BYTES:
         await _readable(descriptor)
         part = os.read(descriptor, MAX_LINE_BYTES)
@@ -67,7 +58,7 @@ async def _readable(descriptor: int) -> None:
     try:
         loop.add_reader(descriptor, ready.set)
     except PermissionError:
-        return  # a file, which is always readable and cannot be watched
+        return  # a file is always readable, and cannot be watched
     try:
         await ready.wait()
     finally:

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
-import time
+import dataclasses
+import json
+from collections import Counter
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
+from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
+from rich.text import Text
 
 from signupd import logs
 from signupd.address import Address, parse_address
-from signupd.assembly import kratos_of
-from signupd.check.canary import Cage, canary
-from signupd.check.findings import Severity
+from signupd.check.canary import Canary
+from signupd.check.findings import Severity, Subject
 from signupd.check.kratos_file import FileUnreadableError, KratosFile, read_files
-from signupd.check.preflight import Look, preflight
-from signupd.cli import ask
-from signupd.cli.canary import CanaryClient
+from signupd.check.preflight import preflight
+from signupd.cli.ask import ask_for_code
 from signupd.cli.common import (
     EXIT_TROUBLE,
     AsJson,
@@ -30,19 +32,24 @@ from signupd.cli.common import (
     run,
     settings_of,
 )
-from signupd.cli.findings import as_json, show
-from signupd.cli.page import console
-from signupd.client.calls import Signups
+from signupd.cli.page import columns, console, printable
 from signupd.client.channel import Tls, open_channel
 from signupd.errors import EmailInvalid
-from signupd.kratos.http import HttpClient
 from signupd.notation import dialled
+from signupd.service import kratos_of
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+    from collections.abc import Sequence
+
+    from rich.console import Console
 
     from signupd.check.findings import Finding
-    from signupd.settings import Settings
+
+_STYLES: Final = {
+    Severity.OK: "green",
+    Severity.WARNING: "yellow",
+    Severity.ERROR: "bold red",
+}
 
 
 def _address(text: str) -> Address:
@@ -98,67 +105,73 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
     code_from_stdin: CodeFromStdin = False,
     json_wanted: AsJson = False,
 ) -> None:
-    """See whether the running Kratos is set up for sign-ups.
+    """Check whether the running Kratos is set up for sign-ups.
 
-    Each finding comes with its cure; exit code 1 if one is an error. A probe costs
-    Kratos one password hash. Nothing is left in it.
+    Each finding says what to change; the exit code is 1 if one is an error. The check
+    costs Kratos one password hash and leaves no account.
     """
     settings = settings_of(config)
     file, given = _file(kratos_config), json_object(traits)
     tls = None if settings.certificate_files is None else Tls(ca, cert, key)
+    log = logs.configure(json=False, level="warning")
+    with_canary = canary_address is not None
 
     async def work() -> list[Finding]:
-        async with _look(settings) as look:
-            findings = await preflight(
-                look, file, given, canary_follows=canary_address is not None
-            )
+        kratos = kratos_of(settings)
+        try:
+            subject = Subject(kratos, settings, log, file, given, with_canary)
+            findings = await preflight(subject)
             if canary_address is not None:
-                asking = ask.for_code(
-                    canary_address, settings.code_ttl, piped=code_from_stdin
-                )
+                waiting, piped = settings.code_ttl, code_from_stdin
+                ask = partial(ask_for_code, canary_address, waiting, piped=piped)
                 with open_channel(dialled(target or settings.listen), tls) as channel:
-                    cage = _cage(look, Signups(channel, time.sleep), asking)
-                    findings += await canary(cage, canary_address, given)
+                    canary = Canary(SignupServiceStub(channel), kratos, settings, ask)
+                    findings += await canary.run(canary_address, given)
             return findings
+        finally:
+            await kratos.close()
 
-    _tell(run(work), json_wanted=json_wanted)
-
-
-def _file(paths: list[Path] | None) -> KratosFile | None:
-    """Read Kratos' configuration, where it is given."""
-    try:
-        return read_files(paths) if paths else None
-    except FileUnreadableError as error:
-        raise typer.BadParameter(str(error), param_hint="--kratos-config") from error
-
-
-@contextlib.asynccontextmanager
-async def _look(settings: Settings) -> AsyncIterator[Look]:
-    """Make what the preflight looks with."""
-    log = logs.configure(json=False, level="warning")
-    kratos, hook_http = kratos_of(settings), HttpClient()
-    try:
-        yield Look(kratos, hook_http, log, settings)
-    finally:
-        await kratos.close()
-        await hook_http.close()
-
-
-def _cage(look: Look, signups: Signups, asking: Callable[[], Awaitable[str]]) -> Cage:
-    """Make what a canary works with."""
-    return Cage(
-        CanaryClient(signups),
-        look.kratos,
-        asking,
-        look.settings,
-    )
-
-
-def _tell(findings: Sequence[Finding], *, json_wanted: bool) -> None:
-    """Show the findings, and fail if one is an error."""
+    findings = run(work)
     if json_wanted:
         typer.echo(as_json(findings))
     else:
         show(findings, console())
     if any(finding.severity is Severity.ERROR for finding in findings):
         raise typer.Exit(EXIT_TROUBLE)
+
+
+def _file(paths: list[Path] | None) -> KratosFile | None:
+    """Read Kratos' configuration, if it is given."""
+    try:
+        return read_files(paths) if paths else None
+    except FileUnreadableError as error:
+        raise typer.BadParameter(str(error), param_hint="--kratos-config") from error
+
+
+def show(findings: Sequence[Finding], console: Console) -> None:
+    """Show findings to a person: a table, then what each fault means."""
+    table = columns("", "", "", header=False)
+    for finding in findings:
+        table.add_row(_severity(finding), finding.check, printable(finding.what))
+    console.print(table)
+    for finding in findings:
+        if finding.severity is not Severity.OK:
+            title = f" {finding.check}: {finding.what}"
+            console.print()
+            console.print(Text.assemble(_severity(finding), title))
+            console.print(finding.why)
+            # Not folded, so that its lines can be pasted.
+            console.print(finding.cure, soft_wrap=True)
+    counts = Counter(finding.severity for finding in findings)
+    console.print()
+    console.print(", ".join(f"{name.value}: {counts[name]}" for name in Severity))
+
+
+def as_json(findings: Sequence[Finding]) -> str:
+    """Write findings for a script."""
+    entries = [dataclasses.asdict(finding) for finding in findings]
+    return json.dumps({"findings": entries}, indent=2)
+
+
+def _severity(finding: Finding) -> Text:
+    return Text(finding.severity.value, style=_STYLES[finding.severity])

@@ -1,4 +1,4 @@
-"""What all commands share: the settings, how they run, how they end."""
+"""What the commands share: options, reading the settings, running and ending."""
 
 from __future__ import annotations
 
@@ -12,12 +12,10 @@ from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 import typer
 
 from signupd.errors import SignupdError
-from signupd.settings import Settings, SettingsInvalidError, load_with_sources
+from signupd.settings import Settings, SettingsInvalidError, load
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterable
-
-    from signupd.sources import Given
 
 EXIT_TROUBLE: Final = 1
 EXIT_SETTINGS: Final = 2
@@ -25,49 +23,44 @@ EXIT_SETTINGS: Final = 2
 T = TypeVar("T")
 
 Config = Annotated[
-    Path | None, typer.Option("--config", help="A TOML file of settings.")
+    Path | None, typer.Option("--config", help="A TOML file with settings.")
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON, for scripts.")]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Traits = Annotated[
-    str, typer.Option("--traits", help="Further traits, as a JSON object.")
+    str, typer.Option("--traits", help="Further traits as a JSON object.")
 ]
 Ca = Annotated[
     Path | None,
-    typer.Option("--ca", help="Certificates to trust instead of the system's, in PEM."),
+    typer.Option(
+        "--ca", help="Trust these certificates (PEM) instead of the system's."
+    ),
 ]
 Cert = Annotated[
-    Path | None, typer.Option("--cert", help="Your certificate, in PEM, with --key.")
+    Path | None, typer.Option("--cert", help="Your certificate (PEM). Needs --key.")
 ]
-Key = Annotated[Path | None, typer.Option("--key", help="Its private key, in PEM.")]
+Key = Annotated[
+    Path | None, typer.Option("--key", help="The private key (PEM) of --cert.")
+]
 
 
 def settings_of(config: Path | None) -> Settings:
     """Read the settings.
 
     Raises:
-        typer.Exit: They cannot be used; each mistake has been said.
-    """
-    return sources_of(config)[0]
-
-
-def sources_of(config: Path | None) -> tuple[Settings, dict[str, Given]]:
-    """Read the settings, and which were given, and where.
-
-    Raises:
-        typer.Exit: They cannot be used; each mistake has been said.
+        typer.Exit: They cannot be used; each mistake has been printed.
     """
     try:
-        return load_with_sources(config)
+        return load(config)
     except SettingsInvalidError as error:
         complain(error.mistakes)
         raise typer.Exit(EXIT_SETTINGS) from None
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Read what is given as ``--traits``.
+    """Parse the value of ``--traits``.
 
     Raises:
-        typer.BadParameter: It is no JSON object.
+        typer.BadParameter: It is not a JSON object.
     """
     try:
         value = json.loads(text)
@@ -79,54 +72,54 @@ def json_object(text: str) -> dict[str, Any]:
 
 
 def run(
-    job: Callable[[], Coroutine[Any, Any, T]],
+    work: Callable[[], Coroutine[Any, Any, T]],
     new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> T:
     """Run a command's work to its end.
 
     Args:
-        job: The work.
-        new_loop: Makes the event loop, where asyncio's own is not wanted.
+        work: The work.
+        new_loop: Makes the event loop; asyncio's own if None.
 
     Raises:
-        typer.Exit: It could not be done; why has been said, in a line.
-        KeyboardInterrupt: It was interrupted, and has cleaned up.
+        typer.Exit: The work failed; the reason was printed in one line.
+        KeyboardInterrupt: It was interrupted and has cleaned up.
     """
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            return runner.run(_interruptible(job))
+            return runner.run(_interruptible(work))
     except asyncio.CancelledError:
         raise KeyboardInterrupt from None
     except BrokenPipeError:
-        raise  # click ends in silence when the reader has seen enough
+        raise  # click exits silently when the reader of a pipe is gone
     except (SignupdError, OSError) as error:
         complain([str(error)])
         raise typer.Exit(EXIT_TROUBLE) from None
 
 
-async def _interruptible(job: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Have Ctrl-C cancel a job, at once.
+async def _interruptible(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Cancel the work at once on Ctrl-C.
 
-    asyncio.run would hear of a signal that comes just before it waits for events only
-    when the next one comes, and while a person is asked there may be none.
+    asyncio.run may notice a signal only at the next event, and there may be none while
+    a command waits for input.
     """
     if threading.current_thread() is not threading.main_thread():
-        return await job()  # no signal comes here
+        return await work()  # signals reach the main thread only
     task, loop = asyncio.current_task(), asyncio.get_running_loop()
 
     def interrupt() -> None:
-        loop.remove_signal_handler(signal.SIGINT)  # the next one breaks off
+        loop.remove_signal_handler(signal.SIGINT)  # a second Ctrl-C ends the process
         if task is not None:
             task.cancel()
 
     loop.add_signal_handler(signal.SIGINT, interrupt)
     try:
-        return await job()
+        return await work()
     finally:
         loop.remove_signal_handler(signal.SIGINT)
 
 
 def complain(lines: Iterable[str]) -> None:
-    """Say on standard error what is wrong."""
+    """Print what is wrong on standard error."""
     for line in lines:
         typer.echo(f"signupd: {line}", err=True)

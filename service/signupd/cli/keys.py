@@ -14,13 +14,13 @@ from signupd.sources import PREFIX
 
 NAMES: Final = (f"{PREFIX}TOKEN_KEYS", f"{PREFIX}DIGEST_KEY")
 NOTE: Final = f"""\
-The key is for {" or ".join(NAMES)}; each wants one of its own.
-To rotate TOKEN_KEYS put the new key first, leave the old ones behind it, separated by
-commas, and drop them when RETENTION (30d) and a day have passed. Of several servers
-give each the new key last, and only when all of them have it, first. DIGEST_KEY stays:
-under another one no address is found again.
+Use the key for {" or for ".join(NAMES)}, and a different key for the other.
+To rotate TOKEN_KEYS, put the new key first and keep the old ones after it, separated by
+commas. Remove them after RETENTION (30d) and one more day. With several servers, first
+add the new key at the end on all of them, then move it to the front. Do not change
+DIGEST_KEY: with another one no address is found again.
 """
-HINT: Final = "With --out FILE the key does not pass over the terminal.\n"
+HINT: Final = "With --out FILE the key is not shown on the terminal.\n"
 
 app = typer.Typer(no_args_is_help=True, help="Make keys for the settings.")
 
@@ -28,8 +28,8 @@ Out = Annotated[
     Path | None,
     typer.Option(
         "--out",
-        help="Write the key to this new file, for its owner alone to read, instead of "
-        "standard output. TOKEN_KEYS_FILE and DIGEST_KEY_FILE may name it.",
+        help="Write the key to this new file (mode 0600) instead of standard output. "
+        "TOKEN_KEYS_FILE and DIGEST_KEY_FILE can name it.",
     ),
 ]
 
@@ -41,15 +41,15 @@ def keys() -> None:
 
 @app.command()
 def new(out: Out = None, *, as_json: AsJson = False) -> None:
-    """Print a fresh key; on standard error, what it is for and how to rotate."""
+    """Make a key and print it; standard error says what it is for and how to rotate."""
     key = new_key()
     if out is not None:
         _write(out, key)
     if as_json:
-        told = {"key": key} if out is None else {"file": str(out)}
-        typer.echo(json.dumps({**told, "settings": NAMES}))
+        made = {"key": key} if out is None else {"file": str(out)}
+        typer.echo(json.dumps({**made, "settings": NAMES}))
         return
-    typer.echo(key if out is None else f"a key is in {out}")
+    typer.echo(key if out is None else f"The key is in {out}.")
     typer.echo(f"\n{NOTE}" + (HINT if out is None else ""), err=True, nl=False)
 
 
@@ -57,7 +57,7 @@ def _write(out: Path, key: str) -> None:
     try:
         write_private(out, f"{key}\n")
     except FileExistsError:
-        complain([f"{out} is there already, and stays as it is"])
+        complain([f"{out} already exists and was not changed"])
         raise typer.Exit(EXIT_TROUBLE) from None
     except OSError as error:
         complain([f"{out}: {error.strerror}"])

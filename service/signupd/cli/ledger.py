@@ -1,17 +1,18 @@
-"""``signupd migrate`` and ``signupd sweep``: care of the ledger."""
+"""``signupd migrate`` and ``signupd sweep``: maintenance of the ledger."""
 
 from __future__ import annotations
 
 import typer
 
 from signupd import logs
-from signupd.bootstrap import Service
 from signupd.cli.common import Config, run, settings_of
 from signupd.ledger.schema import migrate as bring_up_to_date
+from signupd.service import Parts
+from signupd.telemetry.observer import Observer
 
 
 def migrate(config: Config = None) -> None:
-    """Bring the ledger's schema up to date. ``serve`` does it too, with SQLite."""
+    """Upgrade the ledger's schema. With SQLite the server does it at start."""
     settings = settings_of(config)
 
     async def work() -> None:
@@ -22,17 +23,21 @@ def migrate(config: Config = None) -> None:
 
 
 def sweep(config: Config = None) -> None:
-    """Do one round of the sweeper, now."""
+    """Run the sweeper once.
+
+    It settles stale leases, writes down which sign-ups have expired, and deletes rows
+    that are older than RETENTION.
+    """
     settings = settings_of(config)
     log = logs.configure(json=False, level="warning")
 
     async def work() -> None:
-        service = Service(settings, log)
+        parts = Parts.of(settings, log, Observer())
         try:
-            await service.open_ledger(alone=False)
-            done = await service.sweep()
+            await parts.open_ledger(only_server=False)
+            done = await parts.sweeper.sweep()
         finally:
-            await service.stop()
+            await parts.close()
         typer.echo(
             f"settled {done.settled}, not settled {done.failed}, "
             f"expired {done.expired}, forgotten {done.forgotten}"

@@ -1,4 +1,4 @@
-"""What the commands write: tables for people, and times for both them and scripts."""
+"""What the commands write: tables for people, times and ages."""
 
 from __future__ import annotations
 
@@ -10,33 +10,41 @@ from rich.table import Table
 from rich.text import Text
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
-# A pipe has no width of its own; whoever reads it wants a line to stay one.
+# A pipe has no width of its own. Programs that read it want a row on one line.
 PIPE_COLUMNS: Final = 200
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_AGES: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
 def console() -> Console:
-    """Make the way to standard output, which takes text for what it is."""
+    """Make a console on standard output that prints text as it is, without markup."""
     made = Console(highlight=False, emoji=False, markup=False)
     if not made.is_terminal:
         made.width = PIPE_COLUMNS
     return made
 
 
-def columns(*names: str, header: bool = True) -> Table:
-    """Make a table whose last column takes what width the terminal leaves."""
+def columns(*names: str, header: bool = True, min_widths: Sequence[int] = ()) -> Table:
+    """Make a table whose last column takes the width that is left.
+
+    Args:
+        names: Of the columns.
+        header: Whether to print the names.
+        min_widths: Of the columns, so that several tables line up.
+    """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=header)
     for name in names[:-1]:
         table.add_column(name, no_wrap=True)
     table.add_column(names[-1], overflow="fold")
+    for column, width in zip(table.columns, min_widths, strict=False):
+        column.min_width = width
     return table
 
 
 def facts(values: Mapping[str, str]) -> Table:
-    """Make a table of names and values, below each other."""
+    """Make a table of names and values, one pair a line."""
     table = columns("", "", header=False)
     for name, value in values.items():
         table.add_row(Text(name, style="dim"), value)
@@ -44,23 +52,28 @@ def facts(values: Mapping[str, str]) -> Table:
 
 
 def printable(text: str) -> str:
-    """Take out of a text what would not show but act on the terminal."""
+    """Replace characters that would act on the terminal, such as escapes."""
     return "".join(
         char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text
     )
 
 
-def rfc3339(micros: int) -> str:
-    """Put microseconds since the Unix epoch as RFC 3339 has them, in UTC."""
-    moment = _EPOCH + timedelta(microseconds=micros)
-    return moment.isoformat(timespec="microseconds").replace("+00:00", "Z")
+def moment(micros: int) -> datetime:
+    """Convert the ledger's time, in microseconds since the Unix epoch."""
+    return _EPOCH + timedelta(microseconds=micros)
 
 
-def age(micros: int) -> str:
-    """Put a span of time in its largest unit, rounded down: ``42s``, ``17d``."""
-    seconds = max(0, micros // 1_000_000)
+def rfc3339(at: datetime) -> str:
+    """Write a time as RFC 3339 has it, in UTC, to the microsecond."""
+    text = at.astimezone(UTC).isoformat(timespec="microseconds")
+    return text.replace("+00:00", "Z")
+
+
+def age(span: timedelta) -> str:
+    """Write a time span in its largest unit, rounded down: ``42s``, ``17d``."""
+    seconds = max(0, span // timedelta(seconds=1))
     return next(
         f"{seconds // size}{unit}"
-        for unit, size in _AGES
+        for unit, size in _UNITS
         if seconds >= size or unit == "s"
     )

@@ -13,9 +13,9 @@ import typer
 import uvloop
 
 from signupd import logs
-from signupd.bootstrap import Service
 from signupd.cli.common import EXIT_SETTINGS, Config, complain, run, settings_of
 from signupd.ledger.lock import alone_on
+from signupd.service import Service
 from signupd.telemetry.switch import TracingUnusableError, tracing_of
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def serve(config: Config = None) -> None:
-    """Serve until told to stop (SIGTERM, SIGINT), then drain."""
+    """Run the server until SIGTERM or SIGINT, then drain it."""
     settings = settings_of(config)
     as_json = settings.log_format == "json" or (
         settings.log_format is None and not sys.stderr.isatty()
@@ -39,8 +39,7 @@ def serve(config: Config = None) -> None:
             service = Service(settings, log, tracing=tracing)
             try:
                 await service.start()
-                # What is there now stays: no need to look through it for garbage
-                # every few hundred calls.
+                # Objects that exist now stay; the collector need not visit them.
                 gc.collect()
                 gc.freeze()
                 await stopping.wait()
@@ -51,10 +50,10 @@ def serve(config: Config = None) -> None:
 
 
 def _tracing() -> Tracing | None:
-    """Make what OpenTelemetry's variables ask for.
+    """Set up tracing as OpenTelemetry's variables say.
 
     Raises:
-        typer.Exit: It cannot be made; why has been said.
+        typer.Exit: It cannot be set up; the reason was printed.
     """
     try:
         return tracing_of(os.environ)

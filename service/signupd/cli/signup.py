@@ -1,8 +1,7 @@
-"""``signupd signup``: one whole sign-up from the terminal, as a client."""
+"""``signupd signup``: one sign-up from the terminal, as a client."""
 
 from __future__ import annotations
 
-import time
 from typing import Annotated
 
 import typer
@@ -16,8 +15,7 @@ from signupd.cli.common import (
     complain,
     json_object,
 )
-from signupd.cli.terminal import StandardTerminal
-from signupd.client.calls import Signups
+from signupd.cli.page import printable
 from signupd.client.channel import Tls, open_channel
 from signupd.client.dialogue import Dialogue
 from signupd.notation import is_loopback
@@ -26,14 +24,14 @@ Target = Annotated[
     str, typer.Option("--target", metavar="HOST:PORT", help="The server, or unix:PATH.")
 ]
 Email = Annotated[
-    str, typer.Option("--email", help="The address; asked for where not given.")
+    str, typer.Option("--email", help="The address; the command asks if not given.")
 ]
 Insecure = Annotated[
-    bool, typer.Option("--insecure", help="Plaintext, also beyond this machine.")
+    bool, typer.Option("--insecure", help="Use plaintext to another machine too.")
 ]
 
 
-def signup(  # noqa: PLR0913 - the contract's options
+def signup(  # noqa: PLR0913 - one for each option
     *,
     target: Target,
     email: Email = "",
@@ -43,27 +41,26 @@ def signup(  # noqa: PLR0913 - the contract's options
     key: Key = None,
     insecure: Insecure = False,
 ) -> None:
-    """Sign somebody up from the terminal: address, code, password.
+    """Sign up a person at the terminal: address, code, password.
 
-    It talks TLS, but to this machine itself, unless --ca or --cert is given, plaintext.
-    An empty code has another mailed; the end of input cancels the sign-up. The exit
-    code is 0 when the account was made.
+    Uses TLS, except to this machine itself without --ca and --cert. An empty code
+    requests a new one. The end of the input cancels the sign-up. The exit code is 0 if
+    the account was made.
     """
     tls = tls_of(target, Tls(ca, cert, key), insecure=insecure)
-    further = json_object(traits)
+    given = json_object(traits)
     try:
-        channel = open_channel(target, tls)
+        channel = open_channel(target, tls, retry=True)
     except OSError as error:
         complain([f"{error.filename}: {error.strerror}"])
         raise typer.Exit(EXIT_TROUBLE) from None
     with channel:
-        dialogue = Dialogue(Signups(channel, time.sleep), StandardTerminal())
-        made = dialogue.run(email, further)
+        made = Dialogue(channel, _say).run(email, given)
     raise typer.Exit(0 if made else EXIT_TROUBLE)
 
 
 def tls_of(target: str, files: Tls, *, insecure: bool) -> Tls | None:
-    """Choose as a server does: plaintext beyond loopback must be asked for.
+    """Choose TLS or plaintext as a server does.
 
     Raises:
         typer.BadParameter: The options contradict each other.
@@ -72,6 +69,10 @@ def tls_of(target: str, files: Tls, *, insecure: bool) -> Tls | None:
         raise typer.BadParameter("--cert and --key go together")
     if files != Tls():
         if insecure:
-            raise typer.BadParameter("--insecure leaves no use for a certificate")
+            raise typer.BadParameter("--insecure excludes --ca, --cert and --key")
         return files
     return None if insecure or is_loopback(target) else Tls()
+
+
+def _say(line: str) -> None:
+    typer.echo(printable(line))

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from signupd.address import parse_address
-from signupd.assembly import key_ring
 from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, settings_of
-from signupd.cli.entries import facts_of, json_of, table_of
-from signupd.cli.page import console, facts
+from signupd.cli.page import age, columns, console, facts, moment, printable, rfc3339
 from signupd.errors import EmailInvalid
+from signupd.keyfile import key_ring
 from signupd.ledger.browse import Wanted, browsing
-from signupd.ledger.record import State
-from signupd.signup.digests import address_digest
+from signupd.ledger.record import Lease, State
+from signupd.sealing import SealBroken
+from signupd.signup.sealed import address_digest, open_mask
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -26,14 +26,17 @@ if TYPE_CHECKING:
     from signupd.ledger.browse import Entry
     from signupd.sealing import KeyRing
 
-# What a person looks through. A script may ask for more; each thousand is one more
-# reading of the table.
+# What a person looks through. A script may ask for more; each thousand reads the table
+# once.
 LIMIT: Final = 50
 MAX_LIMIT: Final = 100_000
+KEY_MISSING: Final = "(key missing)"
+# A UUID, the longest state, an age.
+WIDTHS: Final = (36, len("ALREADY_REGISTERED"), len("30d"), 0)
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Look at sign-ups in the ledger, beside a running server. Changes nothing.",
+    help="Look at sign-ups in the ledger. Changes nothing; a server may be running.",
 )
 
 States = Annotated[
@@ -41,22 +44,25 @@ States = Annotated[
     typer.Option(
         "--state",
         case_sensitive=False,
-        help="Only those in this state; may be given again for another. STARTING: no "
-        "mail is known to have gone yet; callers never see it.",
+        help="Only sign-ups in this state. May be given several times. In STARTING it "
+        "is not known whether a mail was sent; callers never see this state.",
     ),
 ]
 AddressGiven = Annotated[
     str | None,
     typer.Option(
         "--address",
-        help="Only those for this address. With - it is asked for, and so in no list "
-        "of processes.",
+        help="Only sign-ups for this address. With - the command asks for it, so that "
+        "it appears in no process list and no shell history.",
     ),
 ]
 Limit = Annotated[
-    int, typer.Option("--limit", min=1, max=MAX_LIMIT, help="The newest so many.")
+    int, typer.Option("--limit", min=1, max=MAX_LIMIT, help="At most this many.")
 ]
-SignupId = Annotated[uuid.UUID, typer.Argument(metavar="ID", show_default=False)]
+SignupId = Annotated[
+    uuid.UUID,
+    typer.Argument(metavar="ID", show_default=False, help="The signup_id."),
+]
 
 
 @app.command("list")
@@ -76,12 +82,13 @@ def list_signups(
         async with browsing(settings.ledger_url) as browser:
             keys = key_ring(settings, make=False)
             digest = address_digest(keys, sought.text) if sought else None
-            wanted = Wanted(tuple(state or ()), digest)
-            pages = browser.pages(wanted, limit)
-            if as_json:
-                await _write_json(pages, keys, browser.now())
-            else:
-                await _write_table(pages, keys, browser.now(), limit)
+            pages = browser.pages(Wanted(tuple(state or ()), digest), limit)
+            write = _write_json if as_json else _write_table
+            count = await write(pages, keys, browser.now())
+        if count == 0:
+            complain(["no sign-up matches"])
+        elif count == limit:
+            complain([f"the newest {limit} are shown; --limit shows more"])
 
     run(work)
 
@@ -97,19 +104,16 @@ def show_signup(
         async with browsing(settings.ledger_url) as browser:
             keys = key_ring(settings, make=False)
             entry = await browser.find(signup_id)
-            if entry is None:
-                return None
-            tell = json_of if as_json else facts_of
-            return tell(keys, entry, browser.now())
+            return None if entry is None else _fields(keys, entry, browser.now())
 
-    told = run(work)
-    if told is None:
-        complain([f"the ledger knows no sign-up {signup_id}"])
+    fields = run(work)
+    if fields is None:
+        complain([f"the ledger has no sign-up {signup_id}"])
         raise typer.Exit(EXIT_TROUBLE)
     if as_json:
-        typer.echo(json.dumps(told, indent=2))
+        typer.echo(json.dumps(fields, indent=2))
     else:
-        console().print(facts(told))
+        console().print(facts(_texts(fields)))
 
 
 def _address(given: str) -> Address:
@@ -126,26 +130,82 @@ def _address(given: str) -> Address:
 
 async def _write_json(
     pages: AsyncIterator[list[Entry]], keys: KeyRing, now: int
-) -> None:
-    """Write one array, a page at a time."""
-    before = "["
+) -> int:
+    """Write one array, a page at a time; return the number of sign-ups."""
+    count = 0
     async for page in pages:
         for entry in page:
-            text = json.dumps(json_of(keys, entry, now))
-            typer.echo(f"{before}\n  {text}", nl=False)
-            before = ","
-    typer.echo("[]" if before == "[" else "\n]")
+            text = json.dumps(_fields(keys, entry, now))
+            typer.echo(f"{',' if count else '['}\n  {text}", nl=False)
+            count += 1
+    typer.echo("\n]" if count else "[]")
+    return count
 
 
 async def _write_table(
-    pages: AsyncIterator[list[Entry]], keys: KeyRing, now: int, limit: int
-) -> None:
-    """Write one table, a page at a time, and say where it was cut off."""
-    page, count = console(), 0
+    pages: AsyncIterator[list[Entry]], keys: KeyRing, now: int
+) -> int:
+    """Write one table, a page at a time; return the number of sign-ups."""
+    count = 0
     async for entries in pages:
-        page.print(table_of(keys, entries, now, header=not count))
+        names = ("sign-up", "state", "age", "address")
+        table = columns(*names, header=not count, min_widths=WIDTHS)
+        for entry in entries:
+            since = moment(now) - moment(entry.create_time)
+            address = _mask(keys, entry) or KEY_MISSING
+            table.add_row(str(entry.signup_id), entry.state.name, age(since), address)
+        console().print(table)
         count += len(entries)
-    if not count:
-        complain(["no sign-up is like that"])
-    elif count == limit:
-        complain([f"these are the newest {limit}; --limit shows more"])
+    return count
+
+
+def _fields(keys: KeyRing, entry: Entry, now: int) -> dict[str, Any]:
+    """Return all that may be shown of a sign-up. Scripts rely on the names."""
+    return {
+        "signup_id": str(entry.signup_id),
+        "state": entry.state.name,
+        "masked_email": _mask(keys, entry),
+        "create_time": _time(entry.create_time),
+        "send_time": _time(entry.send_time),
+        "state_time": _time(entry.state_time),
+        "expire_time": None if entry.state.final else _time(entry.expire_time),
+        "identity_id": str(entry.identity_id) if entry.identity_id else None,
+        "caller": entry.caller or None,
+        "sends": entry.sends,
+        "code_attempts": entry.code_attempts,
+        "code_repeats": entry.code_repeats,
+        "password_attempts": entry.password_attempts,
+        "lease": _lease(entry, now),
+    }
+
+
+def _texts(fields: dict[str, Any]) -> dict[str, str]:
+    """Write the fields that have a value for a person."""
+    lease = fields["lease"]
+    if lease is not None:
+        live = "until" if lease["live"] else "stale since"
+        lease = f"{lease['kind']}, {live} {lease['until']}"
+    shown = fields | {
+        "masked_email": fields["masked_email"] or KEY_MISSING,
+        "lease": lease,
+    }
+    return {k: printable(str(v)) for k, v in shown.items() if v is not None}
+
+
+def _mask(keys: KeyRing, entry: Entry) -> str | None:
+    """Open the masked address; None if no key opens it."""
+    try:
+        return open_mask(keys, entry.signup_id, entry.sealed_mask)
+    except SealBroken:
+        return None
+
+
+def _lease(entry: Entry, now: int) -> dict[str, Any] | None:
+    if entry.lease is Lease.NONE:
+        return None
+    until = max(entry.lease_until, entry.approved_until)
+    return {"kind": entry.lease.value, "until": _time(until), "live": now < until}
+
+
+def _time(micros: int) -> str:
+    return rfc3339(moment(micros))

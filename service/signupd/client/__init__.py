@@ -1,1 +1,1 @@
-"""A client of SignupService: the sign-up of one person at a terminal."""
+"""Clients of SignupService: a channel, what an error says, a sign-up at a terminal."""

@@ -1,7 +1,8 @@
-"""The way to a server: plaintext or TLS, with a certificate of one's own or without."""
+"""The channel to a server: plaintext or TLS, with or without a certificate."""
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -10,17 +11,29 @@ import grpc
 if TYPE_CHECKING:
     from pathlib import Path
 
-# A proxy of the environment is for the web; it would see where people sign up.
-_OPTIONS: Final = (("grpc.enable_http_proxy", 0),)
+# A proxy of the environment is for the web, and would see where people sign up.
+_NO_PROXY: Final = ("grpc.enable_http_proxy", 0)
+# As docs/integration.md tells callers; every RPC of the service may be repeated.
+_RETRY_POLICY: Final = {
+    "maxAttempts": 4,
+    "initialBackoff": "1s",
+    "maxBackoff": "4s",
+    "backoffMultiplier": 2,
+    "retryableStatusCodes": ["UNAVAILABLE", "ABORTED"],
+}
+_SERVICE: Final = {"service": "kratos_signup.v1.SignupService"}
+RETRIES: Final = json.dumps(
+    {"methodConfig": [{"name": [_SERVICE], "retryPolicy": _RETRY_POLICY}]}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How to know the server, and be known to it; all of them files in PEM.
+    """How to authenticate the server, and this client; files in PEM.
 
     Args:
         ca: Certificates to trust instead of the system's.
-        cert: Our own certificate, where the server wants one.
+        cert: The client's certificate, if the server demands one.
         key: Its private key.
     """
 
@@ -29,24 +42,28 @@ class Tls:
     key: Path | None = None
 
 
-def open_channel(target: str, tls: Tls | None) -> grpc.Channel:
-    """Open a channel; nothing is connected yet.
+def open_channel(target: str, tls: Tls | None, *, retry: bool = False) -> grpc.Channel:
+    """Open a channel. It connects at the first call.
 
     Args:
         target: ``host:port`` or ``unix:path``.
         tls: None for plaintext.
+        retry: Whether gRPC retries calls that fail as UNAVAILABLE or ABORTED.
 
     Raises:
         OSError: A file cannot be read.
     """
+    options: list[tuple[str, int | str]] = [_NO_PROXY]
+    if retry:
+        options.append(("grpc.service_config", RETRIES))
     if tls is None:
-        return grpc.insecure_channel(target, _OPTIONS)
+        return grpc.insecure_channel(target, options)
     credentials = grpc.ssl_channel_credentials(
         root_certificates=_content(tls.ca),
         private_key=_content(tls.key),
         certificate_chain=_content(tls.cert),
     )
-    return grpc.secure_channel(target, credentials, _OPTIONS)
+    return grpc.secure_channel(target, credentials, options)
 
 
 def _content(path: Path | None) -> bytes | None:

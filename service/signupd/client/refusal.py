@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, cast
 
-from google.protobuf.message import DecodeError, Message
-from google.rpc import error_details_pb2
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 from kratos_signup.v1 import signup_service_pb2 as pb
 
@@ -14,9 +15,6 @@ from signupd.errors import DOMAIN, Violation
 
 if TYPE_CHECKING:
     import grpc
-    from google.rpc import status_pb2
-
-M = TypeVar("M", bound=Message)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,49 +24,40 @@ class Refusal:
     Args:
         status: The gRPC status.
         message: The sentence that goes with it.
-        reason: The name of one of the contract's reasons; empty where the error is not
-            the service's own, but gRPC's or somebody's in between.
+        reason: The name of one of the contract's reasons; empty if the error is not the
+            service's own, but gRPC's or a proxy's.
         violations: The faults of the request's fields.
-        retry_seconds: When another try can help; None where that is not said.
-        signup: How the sign-up stands; None where that is not said.
+        retry_seconds: After how long a retry can help; None if unknown.
+        signup: The sign-up's current state; None if unknown.
     """
 
     status: grpc.StatusCode
     message: str
-    reason: str = ""
-    violations: tuple[Violation, ...] = ()
-    retry_seconds: float | None = None
-    signup: pb.Signup | None = None
+    reason: str
+    violations: tuple[Violation, ...]
+    retry_seconds: float | None
+    signup: pb.Signup | None
 
 
 def refusal_of(error: grpc.RpcError) -> Refusal:
     """Read an error that a stub raised."""
-    call = cast("grpc.Call", error)  # what stubs raise is both
-    refusal = Refusal(call.code(), call.details() or "")
-    try:
+    call = cast("grpc.Call", error)  # what a stub raises is both
+    info, faults, retry, signup = ErrorInfo(), BadRequest(), RetryInfo(), pb.Signup()
+    # Details that are malformed, or of another error, count as none.
+    with suppress(DecodeError, ValueError):
         status = rpc_status.from_call(call)
-    except (DecodeError, ValueError):
-        return refusal  # details that are none, or of another error
-    return refusal if status is None else _detailed(refusal, status)
-
-
-def _detailed(refusal: Refusal, status: status_pb2.Status) -> Refusal:
-    info = _detail(status, error_details_pb2.ErrorInfo())
-    faults = _detail(status, error_details_pb2.BadRequest())
-    retry = _detail(status, error_details_pb2.RetryInfo())
+        for detail in status.details if status else ():
+            for kind in (info, faults, retry, signup):
+                detail.Unpack(kind)  # leaves other kinds alone
+    delay = retry.retry_delay.ToMicroseconds() / 1e6
     return Refusal(
-        refusal.status,
-        refusal.message,
-        reason=info.reason if info and info.domain == DOMAIN else "",
+        call.code(),
+        call.details() or "",
+        reason=info.reason if info.domain == DOMAIN else "",
         violations=tuple(
             Violation(fault.field, fault.description, fault.reason)
-            for fault in (faults.field_violations if faults else ())
+            for fault in faults.field_violations
         ),
-        retry_seconds=retry.retry_delay.ToMicroseconds() / 1e6 if retry else None,
-        signup=_detail(status, pb.Signup()),
+        retry_seconds=delay if retry.HasField("retry_delay") else None,
+        signup=signup if signup.signup_id else None,
     )
-
-
-def _detail(status: status_pb2.Status, empty: M) -> M | None:
-    """Unpack the first detail of a kind."""
-    return next((empty for one in status.details if one.Unpack(empty)), None)

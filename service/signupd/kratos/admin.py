@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # Kratos' own default. A page takes it 50 ms, with SQLite, and is 400 KB of JSON.
 PAGE_IDENTITIES: Final = 250
-# The newest sessions that are asked for. Whoever has more has come back.
+# The newest sessions that are read. An owner with more of them has come back.
 MAX_SESSIONS: Final = 100
 # A lost deletion would leave what must not stay.
 _DELETE_TRIES: Final = 3
@@ -59,7 +59,7 @@ class AdminApi:
         http: Sends the requests.
         url: The admin API's, without a trailing slash.
         timeout_seconds: For each request.
-        token: Sent as a bearer token, where given.
+        token: Sent as a bearer token, if given.
     """
 
     def __init__(
@@ -112,7 +112,7 @@ class AdminApi:
         listed = await self._identities(query, Call.ACCOUNTS, _PASSWORD)
         found = {one.id: one for one in listed}
         if not found.keys() <= wanted:
-            raise KratosIncompatible("Kratos lists identities that nobody asked for")
+            raise KratosIncompatible("Kratos lists identities that were not asked for")
         return found
 
     async def pages(self) -> AsyncIterator[list[Identity]]:
@@ -135,7 +135,7 @@ class AdminApi:
                 return
 
     async def identity(self, identity_id: uuid.UUID) -> Identity | None:
-        """Read an identity as ``pages`` does; None where it is gone."""
+        """Read an identity as ``pages`` does; None if it is gone."""
         path = f"{_IDENTITIES}/{identity_id}?{urlencode(_showing(_BORN_EMPTY))}"
         response = await self._get(path, Call.ACCOUNTS)
         if response.status == HTTPStatus.NOT_FOUND:
@@ -180,7 +180,7 @@ class AdminApi:
             since: Mails queued before are not looked at; with a time zone.
 
         Returns:
-            None where there is no such mail among the address' last ten.
+            None if there is no such mail among the address' last ten.
         """
         mails = await self._code_mails(address)
         try:
@@ -197,7 +197,7 @@ class AdminApi:
         """Read the code in the newest code mail to an address, for a preflight.
 
         Returns:
-            Empty where there is none, or where the courier hides the mails' text, as
+            Empty if there is none, or where the courier hides the mails' text, as
             it does outside ``--dev``.
         """
         mails = await self._code_mails(address)

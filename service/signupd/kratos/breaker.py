@@ -1,4 +1,4 @@
-"""The breaker: a Kratos that does not answer is left alone for a while.
+"""The circuit breaker: a Kratos that does not answer gets no calls for a while.
 
 Without it every call would wait out its timeout, holding a connection and a lease, and
 a Kratos that comes back would meet all of them at once.
@@ -6,6 +6,7 @@ a Kratos that comes back would meet all of them at once.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from typing import TYPE_CHECKING, Final
 
 from signupd.errors import KratosUnreached
@@ -15,12 +16,16 @@ if TYPE_CHECKING:
 
 # In a row, with no answer in between: more than chance, and soon reached under load.
 FAILURES: Final = 10
-# Then one call in so many seconds tries; the first that is answered lets all others on.
+# An open breaker lets one call through in so many seconds; an answer closes it.
 PROBE_SECONDS: Final = 2.0
 
 
 class Breaker:
-    """Counts failures of one kind of call, and refuses calls while there are too many.
+    """Counts the failures of one API by method, and refuses calls while open.
+
+    A Kratos that opens flows may still be too slow to go on with them, so a GET that is
+    answered does not close the breaker of POST. While it is open for one method, the
+    API's other methods are refused too.
 
     Args:
         clock: Monotonic seconds.
@@ -28,45 +33,32 @@ class Breaker:
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self._clock = clock
-        self._failures = 0
-        self._next_probe = 0.0
+        self._failures: defaultdict[str, int] = defaultdict(int)
+        self._next_probe: dict[str, float] = {}
 
-    @property
-    def open(self) -> bool:
-        """Whether calls are refused, but for probes."""
-        return self._failures >= FAILURES
-
-    def admit(self) -> None:
-        """Let a call on, or refuse it at once.
+    def admit(self, method: str) -> None:
+        """Let a call through, or refuse it at once.
 
         Raises:
-            KratosUnreached: The server is being left alone; nothing was sent.
+            KratosUnreached: The breaker is open; nothing was sent.
         """
-        self.refuse_resting()
-        if self.open:  # this call is the probe
-            self._next_probe = self._clock() + PROBE_SECONDS
-
-    def refuse_resting(self) -> None:
-        """Refuse a call that is none of this breaker's, until the next probe is due.
-
-        Raises:
-            KratosUnreached: The server is being left alone; nothing was sent.
-        """
-        if not self.open:
-            return
         now = self._clock()
-        if now < self._next_probe:
-            raise KratosUnreached(
-                f"Kratos is left alone after {self._failures} failures in a row",
-                retry_after_seconds=self._next_probe - now,
-            )
+        for failing, next_probe in self._next_probe.items():
+            if now < next_probe:
+                raise KratosUnreached(
+                    f"Kratos gets no calls after {self._failures[failing]} failures",
+                    retry_after_seconds=next_probe - now,
+                )
+        if method in self._next_probe:  # this call is the probe
+            self._next_probe[method] = now + PROBE_SECONDS
 
-    def answered(self) -> None:
-        """Note that the server answered, whatever it said."""
-        self._failures = 0
+    def answered(self, method: str) -> None:
+        """Note that the server answered, with whatever status."""
+        self._failures[method] = 0
+        self._next_probe.pop(method, None)
 
-    def failed(self) -> None:
-        """Note that it did not, or said that it cannot."""
-        self._failures += 1
-        if self.open:
-            self._next_probe = self._clock() + PROBE_SECONDS
+    def failed(self, method: str) -> None:
+        """Note that the server did not answer, or said that it cannot."""
+        self._failures[method] += 1
+        if self._failures[method] >= FAILURES:
+            self._next_probe[method] = self._clock() + PROBE_SECONDS

@@ -28,13 +28,12 @@ from signupd.errors import (
 )
 from signupd.kratos.breaker import Breaker
 from signupd.kratos.calls import Call
-from signupd.observer import LOST, UNREACHED, Silent
+from signupd.telemetry.observer import LOST, UNREACHED, Observer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
 
-    from signupd.observer import Observer
 
 # More would only queue up inside Kratos, whose pool to its database is smaller.
 MAX_CONNECTIONS: Final = 128
@@ -92,7 +91,7 @@ class Response:
 
     Args:
         status: The status code.
-        body: The body's JSON; None where it is not JSON.
+        body: The body's JSON; None if it is not JSON.
         headers: By name, in any letter case.
     """
 
@@ -115,7 +114,7 @@ class HttpClient:
 
     Args:
         ca: A file of certificates to trust instead of the system's.
-        clock: Monotonic seconds, for the breakers.
+        clock: Monotonic seconds, for the breakers of the two APIs.
         observer: Told of every request, also of one that a breaker refuses.
 
     Raises:
@@ -129,11 +128,9 @@ class HttpClient:
         clock: Callable[[], float] = time.monotonic,
         observer: Observer | None = None,
     ) -> None:
-        self._observer = observer or Silent()
-        # One for each API and method: a Kratos that opens flows may still be too slow
-        # to go on with them.
-        self._breakers: defaultdict[bytes, defaultdict[str, Breaker]] = defaultdict(
-            lambda: defaultdict(lambda: Breaker(clock))
+        self._observer = observer or Observer()
+        self._breakers: defaultdict[bytes, Breaker] = defaultdict(  # by API
+            lambda: Breaker(clock)
         )
         trusted = ssl.create_default_context(cafile=ca)
         transport = AiohttpTransport(verify=trusted, client=lambda: _session(trusted))
@@ -164,13 +161,14 @@ class HttpClient:
             method: The HTTP method.
             url: Absolute, with its query. Credentials in it are sent as Basic.
             timeout_seconds: For connecting, sending and reading together.
-            payload: Sent as JSON, where given.
+            payload: Sent as JSON, if given.
             headers: Further headers.
             call: What it is for, as observers are told.
 
         Raises:
             KratosUnreached: No connection could be made, or the breaker let none be
-                tried; Kratos did nothing.
+                tried; Kratos did nothing. For a GET or DELETE this may be the second
+                try, after the first was lost.
             KratosUnavailable: The answer was lost, or it says "overloaded" (429, 5xx);
                 what Kratos did is not known.
             KratosIncompatible: The URL is not an HTTP one, or the response too large.
@@ -221,24 +219,21 @@ class HttpClient:
             raise _translated(error) from None
 
     async def _send(self, request: httpx.Request, seconds: float) -> Response:
-        """Send a request if the breakers of its API let it pass."""
-        breakers = self._breakers[request.url.netloc]
-        for breaker in breakers.values():
-            breaker.refuse_resting()
-        breaker = breakers[request.method]
-        breaker.admit()
+        """Send a request if the breaker of its API lets it through."""
+        breaker, method = self._breakers[request.url.netloc], request.method
+        breaker.admit(method)
         try:
             async with asyncio.timeout(seconds):
                 response = await self._receive(request)
         except tuple(theirs for theirs, _ in _ERRORS) as error:
             ours = _translated(error)
             if isinstance(ours, KratosUnavailable):
-                breaker.failed()
+                breaker.failed(method)
             raise ours from None  # theirs has the URL in its text, addresses in that
         if response.status in _OUT_OF_ORDER:
-            breaker.failed()
+            breaker.failed(method)
         else:
-            breaker.answered()
+            breaker.answered(method)
         return response
 
     async def _receive(self, request: httpx.Request) -> Response:

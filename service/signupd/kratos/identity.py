@@ -54,7 +54,7 @@ class Identity:
     Args:
         id: Its UUID.
         state: Whether it may be used.
-        address: Its address trait in lower case; None where there is none.
+        address: Its address trait in lower case; None if there is none.
         verified: Its verified e-mail addresses, in lower case.
         mark: Ours, if a sign-up made it.
         password: Whether it has a password; UNKNOWN unless Kratos was asked to show it.
@@ -163,7 +163,7 @@ def _mark(metadata: Any) -> Mark | None:
 
 
 def _password(credential: Any) -> PasswordStatus:
-    """Tell whether a password credential has a password.
+    """Return whether a password credential has a password.
 
     Kratos makes an empty one for every identity with an identifier.
     """
@@ -179,7 +179,7 @@ def _password(credential: Any) -> PasswordStatus:
 
 
 def _is_empty(credential: Any) -> bool:
-    """Tell whether a credential is there and holds nothing at all.
+    """Return whether a credential is there and holds nothing at all.
 
     Anything set in it that is not known here counts as something.
     """
@@ -202,14 +202,14 @@ def _verified_addresses(body: Any) -> Iterator[Any]:
 
 
 def _proofs(body: Any) -> Iterator[tuple[datetime, str]]:
-    """Give the verified addresses of which Kratos notes when they were verified."""
+    """Return the verified addresses of which Kratos notes when they were verified."""
     for address in _verified_addresses(body):
         if address.get("verified_at"):
             yield _moment(address["verified_at"]), str(address["value"])
 
 
 def _changes(body: Any) -> Iterator[datetime]:
-    """Give every time at which Kratos has changed the identity, or a part of it."""
+    """Return every time at which Kratos has changed the identity, or a part of it."""
     yield _moment(body["updated_at"])
     if body.get("state_changed_at"):
         yield _moment(body["state_changed_at"])

@@ -71,7 +71,7 @@ def read_fields(status: int, body: Any) -> frozenset[Field]:
 
 
 def offer_of(first: frozenset[Field], second: frozenset[Field]) -> Offer:
-    """Tell what a flow offers, from the fields of its first and second step."""
+    """Return what a flow offers, from the fields of its first and second step."""
     # A script that several methods share has a group, but no name.
     methods = frozenset(field.group for field in first | second if field.name)
     return Offer(methods - _NO_METHODS, whole=FIRST_STEP not in second)

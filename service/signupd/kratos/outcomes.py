@@ -101,7 +101,7 @@ TRAIT_FAULT_OTHER: Final = "does not fit the identity schema"
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """One message of a flow. ``node`` is empty where it stands on the flow itself."""
+    """One message of a flow. ``node`` is empty if it is on the flow itself."""
 
     node: str
     id: int
@@ -141,7 +141,7 @@ class PasswordAnswer(enum.Enum):
     HOOK_UNKNOWN_FLOW = enum.auto()  # our hook, or another server's, said no
     HOOK_NOT_NOW = enum.auto()  # our hook said: not at this moment
     TRAITS_REFUSED = enum.auto()  # a trait does not fit; the hook was not asked
-    METHOD_OFF = enum.auto()  # Kratos registers nobody by password
+    METHOD_OFF = enum.auto()  # Kratos does not register by password
     UNCLEAR = enum.auto()  # look the address up
 
 
@@ -155,13 +155,13 @@ class PasswordResult:
 
 
 def error_id(body: Any) -> str:
-    """Read the id of an error from the JSON of an answer; empty where it has none."""
+    """Read the id of an error from the JSON of an answer; empty if it has none."""
     error = body.get("error") if isinstance(body, dict) else None
     return str(error.get("id", "")) if isinstance(error, dict) else ""
 
 
 def is_flow(body: Any) -> bool:
-    """Tell a flow from other JSON, such as that of an error."""
+    """Return whether JSON is a flow, and not an error for instance."""
     return isinstance(body, dict) and "ui" in body
 
 
@@ -202,7 +202,7 @@ def trait_violations(flow: Flow) -> tuple[Violation, ...]:
 
 
 def code_answer(flow: Flow) -> CodeAnswer:
-    """Tell from a flow what became of the code just submitted to it."""
+    """Return from a flow what became of the code just submitted to it."""
     ids = flow.ids()
     if PROVED_ID in ids:
         return CodeAnswer.PROVED
@@ -219,7 +219,7 @@ def code_answer(flow: Flow) -> CodeAnswer:
 
 
 def password_result(flow: Flow) -> PasswordResult:
-    """Tell from a flow why its password registration did not make an account.
+    """Return from a flow why its password registration made no account.
 
     Raises:
         KratosUnavailable: Kratos could not judge the password.

@@ -88,7 +88,7 @@ class PublicApi:
     async def send_code(
         self, flow_id: str, traits: Mapping[str, Any], locale: str
     ) -> None:
-        """Have Kratos mail a code. The answer is the same for free and taken addresses.
+        """Mail a code. The answer is the same for free and taken addresses.
 
         Args:
             flow_id: A flow by which no code was sent yet.
@@ -129,7 +129,7 @@ class PublicApi:
         *,
         again: bool = False,
     ) -> CodeResult:
-        """Have Kratos check a code.
+        """Check a code.
 
         Args:
             flow_id: The flow by which the code was sent.
@@ -155,7 +155,7 @@ class PublicApi:
     async def submit_password(
         self, flow_id: str, traits: Mapping[str, Any], password: str
     ) -> PasswordResult:
-        """Have Kratos make the account; it asks our password hook first.
+        """Make the account; Kratos asks our password hook first.
 
         Args:
             flow_id: A fresh flow.
@@ -215,7 +215,7 @@ class PublicApi:
             traits: Traits that fit the schema; for a flow of two steps.
 
         Returns:
-            None where registration is off.
+            None if registration is off.
 
         Raises:
             KratosIncompatible: No flow can be opened.
@@ -273,7 +273,7 @@ def _flow(response: Response, flow_id: str, asked: str = "") -> Flow:
 
     Raises:
         KratosIncompatible: The response is no flow.
-        KratosUnavailable: It is another flow: the answer to somebody else.
+        KratosUnavailable: It is another flow: the answer to another request.
     """
     if not is_flow(response.body):
         raise KratosIncompatible(

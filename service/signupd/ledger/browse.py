@@ -29,7 +29,7 @@ class Entry:
     """What may be looked at of a row; nothing that opens to more than a masked address.
 
     The fields are ``Record``'s, but ``state`` is EXPIRED from the deadline on, as
-    callers are told, whether or not that is written down yet.
+    callers see it, whether or not that is written down yet.
     """
 
     signup_id: uuid.UUID

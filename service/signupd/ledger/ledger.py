@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class Snapshot:
     """A row and the moment it was read, in microseconds by the ledger's clock."""
 
     record: Record
@@ -59,13 +59,13 @@ class Ledger:
         except DuplicateKey as error:
             raise SignupBusy from error
 
-    async def find(self, signup_id: uuid.UUID) -> Found | None:
+    async def find(self, signup_id: uuid.UUID) -> Snapshot | None:
         """Read a row by its id."""
         return self._found(
             await self._database.fetch_one(statements.FIND, signup_id=signup_id)
         )
 
-    async def find_request(self, caller: str, request_id: uuid.UUID) -> Found | None:
+    async def find_request(self, caller: str, request_id: uuid.UUID) -> Snapshot | None:
         """Read a row by the request id of the StartSignup that made it."""
         row = await self._database.fetch_one(
             statements.FIND_REQUEST, caller=caller, request_id=request_id
@@ -75,7 +75,7 @@ class Ledger:
     async def change(
         self, record: Record, *, unapproved: bool = False, **values: Any
     ) -> Record:
-        """Change a row, provided that nobody did so since ``record`` was read.
+        """Change a row, unless it was changed since ``record`` was read.
 
         Args:
             record: The row as read.
@@ -96,7 +96,7 @@ class Ledger:
         return record._replace(**values)
 
     async def remove(self, record: Record) -> None:
-        """Delete a row, provided that nobody changed it since ``record`` was read.
+        """Delete a row, unless it was changed since ``record`` was read.
 
         Raises:
             SignupBusy: Another change came first; nothing is deleted.
@@ -144,12 +144,12 @@ class Ledger:
         if changed != 1:
             raise SignupBusy("the row has moved")
 
-    def _found(self, row: Row | None) -> Found | None:
+    def _found(self, row: Row | None) -> Snapshot | None:
         if row is None:
             return None
         *columns, now = row
         self._database.synchronize(now)
         read = Record(*columns)
-        return Found(
+        return Snapshot(
             read._replace(state=State(read.state), lease=Lease(read.lease)), now
         )

@@ -29,7 +29,7 @@ class State(enum.StrEnum):
 _FINAL = frozenset(
     {State.COMPLETED, State.ALREADY_REGISTERED, State.EXPIRED, State.CANCELLED}
 )
-# For somebody to hand in a code, or a password.
+# The states that wait for a code or a password.
 WAITING = (State.CODE_REQUIRED, State.PASSWORD_REQUIRED)
 
 
@@ -56,7 +56,7 @@ class Record(NamedTuple):
         lease_until: When the lease runs out. A lease found run out means that its
             holder died.
         approved_until: Until when Kratos may still store what the password hook
-            agreed to; 0 where it agreed to nothing.
+            approved; 0 if it approved nothing.
         address_digest: Keyed digest of the canonical address.
         sealed: Address, traits, locale and Kratos flow ids, sealed; none when final.
         sealed_mask: The masked address, sealed; kept.
@@ -72,7 +72,7 @@ class Record(NamedTuple):
         send_time: When the last mail was asked for.
         expire_time: When the present step lapses.
         state_time: When the state changed last.
-        caller: Whom ``request_id`` belongs to; empty when callers are not told apart.
+        caller: Whom ``request_id`` belongs to; empty without client certificates.
         request_id: StartSignup's, or none.
         request_digest: Keyed digest of what came with ``request_id``.
     """

@@ -264,7 +264,7 @@ def browse(
 # Buckets of mails (limits.py)
 
 # A bucket without a row is full.
-DRAW: Final = """
+DEBIT: Final = """
     INSERT INTO send_buckets (digest, full_time) VALUES (:digest, {now} + :refill)
     ON CONFLICT (digest) DO UPDATE
     SET full_time = :refill + CASE
@@ -279,7 +279,7 @@ FULL_TIME: Final = """
 """
 
 # What has come back by itself since is not given again.
-GIVE_BACK: Final = """
+REFUND: Final = """
     UPDATE send_buckets
     SET full_time = full_time - :refill
         + CASE WHEN {now} > :time THEN {now} - :time ELSE 0 END

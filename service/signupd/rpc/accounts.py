@@ -1,4 +1,4 @@
-"""AccountService: unpack, look up, pack. Whoever gets this far is answered."""
+"""AccountService: unpack, look up, pack. The interceptor has admitted the caller."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from signupd.rpc.responses import account_message
 if TYPE_CHECKING:
     from signupd.kratos.admin import AdminApi
     from signupd.rpc.interceptor import Context
-    from signupd.signup.work import Work
+    from signupd.work import Work
 
 
 class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
@@ -25,8 +25,8 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
 
     Args:
         admin: Kratos' admin API.
-        work: Where look-ups run. No two share a run: the second might be told what
-            was true before it was asked.
+        work: Where look-ups run. No two share a run: the second would get a result
+            from before it was made.
     """
 
     def __init__(self, admin: AdminApi, work: Work) -> None:

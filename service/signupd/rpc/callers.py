@@ -1,9 +1,8 @@
-"""Who calls, and whether that caller may.
+"""Who calls, and what the caller may call.
 
-Where callers have certificates these alone decide: by CALLERS, or else SignupService is
-open to every one of them and AccountService to none, on loopback too. Where nothing
-tells callers apart the address decides: AccountService answers only where nobody but
-this machine can ask.
+With mutual TLS the certificates decide. CALLERS lists their names; without CALLERS
+SignupService is open to every certificate and AccountService to none, on loopback too.
+Without mutual TLS AccountService answers only on loopback and unix sockets.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ class Callers:
     Args:
         local: Whether only this machine can reach the server.
         mutual: Whether every caller has shown a certificate.
-        grants: By name the methods it may call, as ``Service/Method``; None where the
+        grants: By name the methods it may call, as ``Service/Method``; None if the
             defaults hold.
     """
 
@@ -78,12 +77,12 @@ class Callers:
             return self._accounts_open or not method.startswith(_ACCOUNTS)
         granted = [self._grants[name] for name in names & self._grants.keys()]
         if not method.startswith(OURS):
-            # Reflection: whoever may call anything may see what there is.
+            # Reflection is open to every caller that may call anything.
             return bool(granted)
         return any(method.removeprefix(OURS) in methods for methods in granted)
 
     def serves(self, service: str) -> bool:
-        """Tell whether anybody may call anything of a service of ours.
+        """Return whether some caller may call some method of a service.
 
         Args:
             service: Its name with the package.
@@ -95,18 +94,18 @@ class Callers:
         return any(f"{OURS}{method}".startswith(prefix) for method in methods)
 
     def peer(self, context: Context) -> Peer:
-        """Tell who makes a call."""
+        """Return who makes a call."""
         if not self._mutual:
             return ANYBODY
         (certificate,) = context.auth_context()["x509_pem_cert"]
         return self.peer_of(certificate)
 
     def _peer_of(self, certificate: bytes) -> Peer:
-        """Tell whom a certificate stands for.
+        """Return whom a certificate stands for.
 
-        The caller goes by the names that CALLERS lists, so that what else stands in a
-        certificate may change; by all its names where CALLERS lists none of them; by
-        the certificate itself where it has no name.
+        A caller is known by those of its names that CALLERS lists, so the others may
+        change; by all its names if CALLERS lists none of them; by the certificate
+        itself if it has no name.
 
         Args:
             certificate: In PEM.
@@ -115,7 +114,7 @@ class Callers:
         known = names & self._grants.keys() if self._grants else names
         caller = " ".join(sorted(known or names)) or certificate.decode()
         if len(caller) > MAX_CALLER_CHARS:
-            # No name begins like that, so it is nobody else's.
+            # No name begins like that, so no other caller has it.
             caller = f"#{hashlib.sha256(caller.encode()).hexdigest()}"
         return Peer(names, caller)
 

@@ -23,13 +23,13 @@ _OTHERS_MAY_READ = 0o004
 class Credentials:
     """Makes the credentials that a port is opened with, and keeps them fresh.
 
-    gRPC asks before each new connection's handshake, from a thread of its own.
-    Connections that are open stay as they are. Files that cannot be used are
-    complained of once a change, and what was used before stays in use.
+    gRPC asks before each new connection's handshake, from a thread of its own. Open
+    connections stay as they are. If changed files cannot be used, that is logged once,
+    and the credentials before stay in use.
 
     Args:
         files: Where the certificate lies.
-        log: Hears of every change, and of those that came to nothing.
+        log: Gets a line for each change, and for each that failed.
     """
 
     def __init__(
@@ -54,7 +54,7 @@ class Credentials:
         )
 
     def changed(self) -> grpc.ServerCertificateConfiguration | None:
-        """Give what the files hold now, if that is new and can be used."""
+        """Return what the files hold, if that is new and can be used."""
         stamps = self._stamps()
         if stamps == self._seen:
             return None

@@ -1,4 +1,4 @@
-"""The caller's deadline: it bounds the wait, never the work."""
+"""The caller's deadline: it bounds the wait, not the work."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
     from signupd.rpc.interceptor import Context
 
-# What a caller without a deadline is held to have.
+# Stands for no deadline.
 DEFAULT_SECONDS: Final = 60.0
 # Kept back so that the answer still arrives.
 KEPT_BACK_SECONDS: Final = 0.1
-# Calls to Kratos take tens of milliseconds, a password a hash of a quarter second; with
-# less than this a call would only begin what its caller cannot hear the end of.
+# Calls to Kratos take tens of milliseconds, a password's hash a quarter of a second.
+# With less time than this, a call begins work whose result its caller cannot receive.
 LEAST_SECONDS: Final = 0.3
 
 T = TypeVar("T")
@@ -39,12 +39,12 @@ async def within_deadline(
     Raises:
         DeadlineTooShort: At once; nothing is begun.
     """
-    # None where the caller sets no deadline, whatever the stubs say.
+    # None if the caller sets no deadline, whatever the stubs say.
     remaining: float | None = context.time_remaining()
     seconds = DEFAULT_SECONDS if remaining is None else remaining
     if seconds < LEAST_SECONDS:
         raise DeadlineTooShort
-    # What asyncio has for this costs several times as much, at each call.
+    # asyncio.wait costs several times as much, at each call.
     loop = asyncio.get_running_loop()
     waiter: asyncio.Future[None] = loop.create_future()
     job = begin()

@@ -1,4 +1,4 @@
-"""The one place where an error becomes a status, and where unreadable bytes stop."""
+"""Errors become statuses here, and nowhere else. Unreadable bytes end here."""
 
 from __future__ import annotations
 
@@ -9,27 +9,27 @@ import grpc
 from google.protobuf.message import DecodeError
 
 from signupd.errors import Overloaded, RequestInvalid, SignupdError
-from signupd.observer import CALLER_GONE, OK
 from signupd.rpc.callers import HEALTH, OURS
 from signupd.rpc.statuses import DETAILS_KEY, INTERNAL, STATUSES, status_of
+from signupd.telemetry.observer import CALLER_GONE, OK
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
     import structlog
 
-    from signupd.observer import Observer
     from signupd.rpc.callers import Callers
-    from signupd.signup.work import Work
+    from signupd.telemetry.observer import Observer
+    from signupd.work import Work
 
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
-# What observers are told: gRPC's number of the status, by how a call ended.
+# gRPC's number of the status, by the reason that a call ended with; for observers.
 _NUMBERS: Final[dict[str, int]] = {
     OK: grpc.StatusCode.OK.value[0],
     CALLER_GONE: grpc.StatusCode.CANCELLED.value[0],
     **{reason: row.code.value[0] for reason, row in STATUSES.items()},
 }
-# What an operator must see, as against what callers do to themselves.
+# Errors that an operator must see.
 _LOUD: Final = frozenset({INTERNAL, "KRATOS_INCOMPATIBLE"})
 _WORTH_A_LINE: Final = frozenset(
     {"CALLER_NOT_PERMITTED", "KRATOS_UNAVAILABLE", "LEDGER_UNAVAILABLE"}
@@ -40,21 +40,20 @@ Handler = Any  # grpc.RpcMethodHandler, whose stubs lack the behaviour's attribu
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
-    """Turns our errors into statuses, and everything else into silence.
+    """Turns our errors into statuses, and any other exception into a bare INTERNAL.
 
-    grpc.aio on its own sends the text of an exception to the caller, and that of the
-    parser for bytes that are no message. So requests are parsed in here.
+    grpc.aio by itself sends an exception's text to the caller, and the parser's text
+    for bytes that are not a message. So requests are parsed here.
 
-    It also turns away whom a method is not open to, and sheds what is too much, before
-    anything is parsed. grpc's own limit would refuse health checks too, and give no
-    reason.
+    It also refuses callers without permission, and calls beyond the limit, before
+    anything is parsed. grpc's own limit refuses health checks too, and gives no reason.
 
     Args:
-        log: Defects and Kratos' troubles go there; callers learn a reason only.
-        callers: Decides whom a method is open to.
-        work: Goes on when its callers are gone, so it is counted beside the calls.
+        log: Gets defects and Kratos' errors; callers get a reason only.
+        callers: Decides which caller may call a method.
+        work: Goes on when its callers are gone, so it is counted too.
         most: How many calls, and pieces of work, may be under way at once.
-        observer: Is told of every call of our services.
+        observer: Observes every call of our services.
     """
 
     def __init__(

@@ -12,8 +12,8 @@ from google.protobuf import json_format
 from signupd.accounts.get import MAX_ACCOUNTS
 from signupd.address import Address, parse_address
 from signupd.errors import RequestInvalid, TokenInvalid, TraitsInvalid, Violation
+from signupd.policy.traits import MAX_BYTES, MAX_DEPTH
 from signupd.signup.start import StartRequest
-from signupd.signup.traits import MAX_BYTES, MAX_DEPTH
 
 if TYPE_CHECKING:
     from google.protobuf.struct_pb2 import Struct, Value
@@ -66,7 +66,7 @@ def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
 
 
 def request_id_of(message: pb.ResendCodeRequest, caller: str) -> uuid.UUID | None:
-    """Read the request id of a resend; None where there is none.
+    """Read the request id of a resend; None if there is none.
 
     Args:
         message: The request.

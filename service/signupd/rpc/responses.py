@@ -42,7 +42,7 @@ ACCOUNT_STATES: Final = {
 
 
 def signup_message(view: View) -> pb.Signup:
-    """Put a view as the contract's Signup. Times lose what is below a microsecond."""
+    """Convert a view to the contract's Signup."""
     message = pb.Signup(
         signup_id=str(view.signup_id),
         state=STATES[view.state],
@@ -67,7 +67,7 @@ def signup_message(view: View) -> pb.Signup:
 
 
 def account_message(account: Account) -> accounts_pb.Account:
-    """Put an account as the contract's Account."""
+    """Convert an account to the contract's Account."""
     return accounts_pb.Account(
         identity_id=str(account.identity_id),
         password_status=PASSWORD_STATUSES[account.password],

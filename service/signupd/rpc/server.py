@@ -107,7 +107,7 @@ class Server:
 
 
 def _answers(path: str) -> bool:
-    """Tell whether somebody serves a unix socket, which gRPC would take away."""
+    """Return whether a process serves a unix socket, which gRPC would take over."""
     with socket.socket(socket.AF_UNIX) as probe:
         try:
             probe.connect(path)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import contextlib
 from functools import partial
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1 import signup_service_pb2_grpc
 
-from signupd.errors import SignupdError
+from signupd.errors import LedgerUnavailable, SignupdError, TokenInvalid
+from signupd.ledger.record import State
 from signupd.rpc import requests
 from signupd.rpc.deadline import within_deadline
 from signupd.rpc.responses import signup_message
+from signupd.sealing import SealBroken
 from signupd.signup.cancel import cancel_signup
-from signupd.signup.find import show_by_token
 from signupd.signup.get import get_signup
 from signupd.signup.resend import resend_code
 from signupd.signup.set_password import set_password
@@ -22,26 +23,32 @@ from signupd.signup.start import start_signup
 from signupd.signup.verify import verify_code
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable, Coroutine
 
     from google.protobuf.message import Message
 
     from signupd.rpc.callers import Callers
     from signupd.rpc.interceptor import Context
-    from signupd.signup.deps import Deps
-    from signupd.signup.work import Work
+    from signupd.signup.deps import Dependencies, StepResult
+    from signupd.work import Work
+
+    Job = Callable[[], Coroutine[Any, Any, StepResult]]
+
+M = TypeVar("M", bound="Message")
 
 
 class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
     """Serves SignupService.
 
+    A caller's equal calls share one run of the step, which a repeat joins.
+
     Args:
         deps: What the steps work with.
         work: Where they run.
-        callers: Tells who calls: request ids, and calls to join, are each caller's own.
+        callers: Identifies callers: request ids, and calls to join, belong to one.
     """
 
-    def __init__(self, deps: Deps, work: Work, callers: Callers) -> None:
+    def __init__(self, deps: Dependencies, work: Work, callers: Callers) -> None:
         self._deps = deps
         self._work = work
         self._callers = callers
@@ -49,92 +56,95 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
     async def StartSignup(
         self, request: pb.StartSignupRequest, context: Context
     ) -> pb.StartSignupResponse:
-        """Have a code mailed."""
-        caller = self._callers.peer(context).caller
-        wanted = requests.start_request(request, caller)
-        key = self._key(request, caller) if wanted.request_id else None
+        """Mail a code."""
+        wanted = requests.start_request(request, self._caller(context))
+        key = self._key(request, context) if wanted.request_id else None
         job = partial(start_signup, self._deps, wanted)
-        answer = await within_deadline(context, partial(self._work.begin, key, job))
-        return pb.StartSignupResponse(
-            continuation_token=answer.token, signup=signup_message(answer.view)
-        )
+        return await self._run(context, key, job, pb.StartSignupResponse)
 
     async def ResendCode(
         self, request: pb.ResendCodeRequest, context: Context
     ) -> pb.ResendCodeResponse:
-        """Have another code mailed."""
-        caller = self._callers.peer(context).caller
-        key = self._key(request, caller) if request.request_id else None
+        """Mail another code."""
+        key = self._key(request, context) if request.request_id else None
         async with self._signup_of(request) as token:
-            request_id = requests.request_id_of(request, caller)
+            request_id = requests.request_id_of(request, self._caller(context))
             job = partial(resend_code, self._deps, token, request_id)
-            answer = await within_deadline(context, partial(self._work.begin, key, job))
-        return pb.ResendCodeResponse(
-            continuation_token=answer.token, signup=signup_message(answer.view)
-        )
+            return await self._run(context, key, job, pb.ResendCodeResponse)
 
     async def VerifyCode(
         self, request: pb.VerifyCodeRequest, context: Context
     ) -> pb.VerifyCodeResponse:
-        """Have the code checked."""
-        key = self._key(request, self._callers.peer(context).caller)
+        """Check the code."""
+        key = self._key(request, context)
         async with self._signup_of(request) as token:
             job = partial(verify_code, self._deps, token, requests.code_of(request))
-            answer = await within_deadline(context, partial(self._work.begin, key, job))
-        return pb.VerifyCodeResponse(
-            continuation_token=answer.token, signup=signup_message(answer.view)
-        )
+            return await self._run(context, key, job, pb.VerifyCodeResponse)
 
     async def SetPassword(
         self, request: pb.SetPasswordRequest, context: Context
     ) -> pb.SetPasswordResponse:
-        """Have the account made."""
-        key = self._key(request, self._callers.peer(context).caller)
+        """Make the account."""
+        key = self._key(request, context)
         async with self._signup_of(request) as token:
             password = requests.password_of(request)
             job = partial(set_password, self._deps, token, password)
-            answer = await within_deadline(context, partial(self._work.begin, key, job))
-        return pb.SetPasswordResponse(
-            continuation_token=answer.token, signup=signup_message(answer.view)
-        )
+            return await self._run(context, key, job, pb.SetPasswordResponse)
 
     async def CancelSignup(
         self, request: pb.CancelSignupRequest, context: Context
     ) -> pb.CancelSignupResponse:
         """End a sign-up that is under way."""
-        key = self._key(request, self._callers.peer(context).caller)
+        key = self._key(request, context)
         async with self._signup_of(request) as token:
             job = partial(cancel_signup, self._deps, token)
-            answer = await within_deadline(context, partial(self._work.begin, key, job))
-        return pb.CancelSignupResponse(
-            continuation_token=answer.token, signup=signup_message(answer.view)
-        )
+            return await self._run(context, key, job, pb.CancelSignupResponse)
 
     async def GetSignup(
         self, request: pb.GetSignupRequest, context: Context
     ) -> pb.GetSignupResponse:
-        """Tell how a sign-up stands."""
+        """Show a sign-up."""
         async with self._signup_of(request) as token:
             job = partial(get_signup, self._deps, token)
-            answer = await within_deadline(
-                context, partial(self._work.begin, None, job)
-            )
-        return pb.GetSignupResponse(
+            return await self._run(context, None, job, pb.GetSignupResponse)
+
+    async def _run(
+        self, context: Context, key: bytes | None, job: Job, response: type[M]
+    ) -> M:
+        """Run a step within the caller's deadline, and pack what it answers."""
+        answer = await within_deadline(context, partial(self._work.begin, key, job))
+        return response(
             continuation_token=answer.token, signup=signup_message(answer.view)
         )
 
-    def _key(self, request: Message, caller: str) -> bytes:
-        """Make the key that a caller's equal calls share; it holds nothing of them."""
-        name = request.DESCRIPTOR.full_name
+    def _caller(self, context: Context) -> str:
+        return self._callers.peer(context).caller
+
+    def _key(self, request: Message, context: Context) -> bytes:
+        """Return the key that a caller's equal calls share; it reveals nothing."""
+        caller = self._caller(context).encode()
+        name = request.DESCRIPTOR.full_name.encode()
         body = request.SerializeToString(deterministic=True)
-        return self._deps.keys.digest(b"call", caller.encode(), name.encode(), body)
+        return self._deps.keys.digest(b"call", caller, name, body)
 
     @contextlib.asynccontextmanager
     async def _signup_of(self, request: requests.HasToken) -> AsyncIterator[str]:
-        """Give the request's token; what goes wrong leaves with its sign-up shown."""
+        """Yield the request's token, and add its sign-up to whatever goes wrong."""
         token = requests.token_of(request)
         try:
             yield token
+        except SealBroken as error:
+            signup_id, _ = self._deps.keys.open_token(token)
+            self._deps.log.exception("signup_unreadable", signup_id=str(signup_id))
+            raise TokenInvalid from error
         except SignupdError as error:
-            await show_by_token(self._deps, token, error)
+            await self._show(token, error)
             raise
+
+    async def _show(self, token: str, error: SignupdError) -> None:
+        """Add to an error how its sign-up stands now, if the ledger answers."""
+        with contextlib.suppress(TokenInvalid, LedgerUnavailable, SealBroken):
+            signup_id, _ = self._deps.keys.open_token(token)
+            found = await self._deps.ledger.find(signup_id)
+            if found is not None and found.record.state is not State.STARTING:
+                error.signup = self._deps.view(found.record, found.now)

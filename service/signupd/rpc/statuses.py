@@ -82,10 +82,10 @@ STATUSES: Final[dict[str, Row]] = {
 
 
 def status_of(error: SignupdError | None) -> status_pb2.Status:
-    """Put an error as a google.rpc.Status.
+    """Convert an error to a google.rpc.Status.
 
     Args:
-        error: One of ours; None stands for a defect, of which nothing is told.
+        error: One of ours; None for a defect, which reveals nothing.
     """
     reason = INTERNAL if error is None else error.reason
     row = STATUSES[reason]

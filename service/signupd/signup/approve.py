@@ -1,15 +1,15 @@
-"""The fence in front of Kratos' store: what the password hook may agree to."""
+"""The approval of an account: what the password hook may say yes to."""
 
 from __future__ import annotations
 
 import enum
 from typing import TYPE_CHECKING
 
-from signupd.signup.digests import address_digest, flow_digest
+from signupd.signup.sealed import address_digest, flow_digest
 
 if TYPE_CHECKING:
     from signupd.ledger.ledger import Approval
-    from signupd.signup.deps import Deps
+    from signupd.signup.deps import Dependencies
 
 
 class Refusal(enum.Enum):
@@ -19,11 +19,11 @@ class Refusal(enum.Enum):
     NOT_NOW = enum.auto()  # one did, but its lease is over
 
 
-async def approve(deps: Deps, flow_id: str, address: str) -> Approval | Refusal:
-    """Agree to an account, if a live lease of a sign-up asks for exactly it.
+async def approve(deps: Dependencies, flow_id: str, address: str) -> Approval | Refusal:
+    """Approve an account if a live lease of a sign-up asks for exactly this one.
 
     Args:
-        deps: The neighbours.
+        deps: What the step works with.
         flow_id: The Kratos flow that would store the account.
         address: The address the account would have, in any letter case.
 

@@ -1,4 +1,4 @@
-"""CancelSignup: the person does not go on. There is nothing in Kratos to undo."""
+"""CancelSignup: the sign-up ends. There is nothing in Kratos to undo."""
 
 from __future__ import annotations
 
@@ -7,34 +7,33 @@ from typing import TYPE_CHECKING
 from signupd.errors import StepMismatch
 from signupd.ledger.record import State
 from signupd.signup import transitions
-from signupd.signup.deps import Answer
+from signupd.signup.deps import StepResult
 from signupd.signup.events import Event
-from signupd.signup.find import signup_of
-from signupd.signup.settle import refuse_late
+from signupd.signup.preconditions import check_open, open_signup
 
 if TYPE_CHECKING:
-    from signupd.signup.deps import Deps
+    from signupd.signup.deps import Dependencies
 
 
-async def cancel_signup(deps: Deps, token: str) -> Answer:
+async def cancel_signup(deps: Dependencies, token: str) -> StepResult:
     """End a sign-up that is under way.
 
     Args:
-        deps: The neighbours.
+        deps: What the step works with.
         token: A token of either step.
 
     Raises:
-        StepMismatch: It is complete, or the person turned out to have an account.
+        StepMismatch: It is complete, or the address already has an account.
         TokenInvalid, SignupExpired, SignupBusy: As their names say.
     """
-    async with signup_of(deps, token) as (found, _):
-        record, now = found.record, found.now
-        if record.state is State.CANCELLED:
-            return Answer("", deps.view(record, now))
-        refuse_late(found)
-        if record.state.final:
-            raise StepMismatch
-        changes = transitions.cancelled(now)
-        record = await deps.ledger.change(record, unapproved=True, **changes)
-        deps.events.note(Event.CANCELLED, record.signup_id, record.caller)
-        return Answer("", deps.view(record))
+    found, _ = await open_signup(deps, token)
+    record, now = found.record, found.now
+    if record.state is State.CANCELLED:
+        return StepResult("", deps.view(record, now))
+    check_open(found)
+    if record.state.final:
+        raise StepMismatch
+    changes = transitions.cancelled(now)
+    record = await deps.ledger.change(record, unapproved=True, **changes)
+    deps.events.note(Event.CANCELLED, record.signup_id, record.caller)
+    return StepResult("", deps.view(record))

@@ -1,4 +1,4 @@
-"""What every step works with; made once, by the composition root."""
+"""What every step works with; the composition root makes it once."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ if TYPE_CHECKING:
 
     from signupd.address import Address
     from signupd.kratos.client import Kratos
+    from signupd.kratos.hook_proof import HookProof
     from signupd.kratos.outcomes import Delivery
     from signupd.ledger.ledger import Ledger
-    from signupd.ledger.limits import Buckets
     from signupd.ledger.record import Record
+    from signupd.policy.identity_schema import SchemaRules
+    from signupd.policy.mail_limits import MailLimits
+    from signupd.policy.rules import Rules
     from signupd.sealing import KeyRing
     from signupd.signup.events import Events
-    from signupd.signup.gate import Gate
-    from signupd.signup.rules import Rules
-    from signupd.signup.schema import SchemaRules
 
 
 @dataclass(frozen=True, slots=True)
-class Deps:
-    """The neighbours of a step, and its rules."""
+class Dependencies:
+    """Ledger, Kratos, keys and rules, as every step uses them."""
 
     ledger: Ledger
-    buckets: Buckets
+    mails: MailLimits
     kratos: Kratos
     keys: KeyRing
     rules: Rules
-    gate: Gate
+    hook_proof: HookProof
     schema: SchemaRules
     events: Events
     log: structlog.typing.FilteringBoundLogger
@@ -44,7 +44,7 @@ class Deps:
         delivery: Delivery | None = None,
         address: Address | None = None,
     ) -> View:
-        """Show a row to its caller, as of now unless another moment is given."""
+        """Return a row as its caller sees it, as of now unless a time is given."""
         moment = self.ledger.now() if now is None else now
         return view_of(
             record,
@@ -57,7 +57,7 @@ class Deps:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class StepResult:
     """What a step answers: the token to go on with (empty when final), and the view."""
 
     token: str = field(repr=False)

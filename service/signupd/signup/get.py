@@ -1,4 +1,4 @@
-"""GetSignup: how a sign-up stands. It changes nothing but what a dead call left."""
+"""GetSignup: the state of a sign-up. It changes only what a dead call has left."""
 
 from __future__ import annotations
 
@@ -7,26 +7,26 @@ from typing import TYPE_CHECKING, Final
 
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.ledger.record import State
-from signupd.signup.contents import open_contents
-from signupd.signup.deps import Answer
-from signupd.signup.find import signup_of
-from signupd.signup.rules import SECOND
+from signupd.policy.rules import SECOND
+from signupd.signup.deps import StepResult
+from signupd.signup.preconditions import open_signup
+from signupd.signup.sealed import open_contents
 from signupd.signup.transitions import state_shown
 
 if TYPE_CHECKING:
     from signupd.kratos.outcomes import Delivery
     from signupd.ledger.record import Record
-    from signupd.signup.deps import Deps
+    from signupd.signup.deps import Dependencies
 
-# Kratos' database and the ledger may tell the time a little differently.
+# The clocks of Kratos' database and of the ledger may differ a little.
 CLOCK_SKEW: Final = timedelta(seconds=5)
 
 
-async def get_signup(deps: Deps, token: str) -> Answer:
-    """Tell how a sign-up stands.
+async def get_signup(deps: Dependencies, token: str) -> StepResult:
+    """Return the state of a sign-up.
 
     Args:
-        deps: The neighbours.
+        deps: What the step works with.
         token: A token of either step.
 
     Returns:
@@ -37,19 +37,19 @@ async def get_signup(deps: Deps, token: str) -> Answer:
         KratosUnavailable, KratosIncompatible: A call died at work on this sign-up, and
             Kratos cannot say what became of it.
     """
-    async with signup_of(deps, token) as (found, step):
-        record, now = found.record, found.now
-        delivery = None
-        if state_shown(record, now) is State.CODE_REQUIRED:
-            delivery = await _delivery(deps, record)
-        view = deps.view(record, now, delivery)
-        if view.state.final:
-            return Answer("", view)
-        return Answer(deps.keys.seal_token(record.signup_id, step), view)
+    found, step = await open_signup(deps, token)
+    record, now = found.record, found.now
+    delivery = None
+    if state_shown(record, now) is State.CODE_REQUIRED:
+        delivery = await _delivery(deps, record)
+    view = deps.view(record, now, delivery)
+    if view.state.final:
+        return StepResult("", view)
+    return StepResult(deps.keys.seal_token(record.signup_id, step), view)
 
 
-async def _delivery(deps: Deps, record: Record) -> Delivery | None:
-    """Ask the courier; its silence is no reason to say nothing of the sign-up."""
+async def _delivery(deps: Dependencies, record: Record) -> Delivery | None:
+    """Ask the courier; if it cannot say, the answer is given without it."""
     address = open_contents(deps.keys, record).address
     sent = datetime.fromtimestamp(record.send_time / SECOND, UTC)
     try:

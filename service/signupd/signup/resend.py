@@ -1,4 +1,4 @@
-"""ResendCode: another mail, by another Kratos flow; the tries go on counting."""
+"""ResendCode: another mail, by another Kratos flow. Attempts are not given back."""
 
 from __future__ import annotations
 
@@ -17,50 +17,51 @@ from signupd.errors import (
     TraitsInvalid,
 )
 from signupd.ledger.record import Record, State
+from signupd.policy.rules import SECOND
 from signupd.sealing import Step
 from signupd.signup import transitions
-from signupd.signup.contents import Contents, open_contents, seal_contents
-from signupd.signup.deps import Answer
-from signupd.signup.find import signup_of
-from signupd.signup.limits import further_mail, uncount
-from signupd.signup.rules import SECOND
-from signupd.signup.settle import mail_went, refuse_late, sent_again, still_due
+from signupd.signup.deps import StepResult
+from signupd.signup.outcomes import conclude_resend, mail_was_sent
+from signupd.signup.preconditions import check_not_expired, check_open, open_signup
+from signupd.signup.sealed import Contents, open_contents, seal_contents
 
 if TYPE_CHECKING:
     import uuid
 
-    from signupd.ledger.ledger import Found
-    from signupd.signup.deps import Deps
+    from signupd.ledger.ledger import Snapshot
+    from signupd.signup.deps import Dependencies
 
 
-async def resend_code(deps: Deps, token: str, request_id: uuid.UUID | None) -> Answer:
-    """Have another code mailed; the one before stops working.
+async def resend_code(
+    deps: Dependencies, token: str, request_id: uuid.UUID | None
+) -> StepResult:
+    """Mail another code; the one before stops working.
 
     Args:
-        deps: The neighbours.
+        deps: What the step works with.
         token: A CODE token.
-        request_id: By which a repeat is known, where given.
+        request_id: Identifies a repeat, if given.
 
     Raises:
         TokenInvalid, StepMismatch, SignupExpired, SignupCancelled, SignupBusy,
         CodeAttemptsExhausted, ResendTooSoon, SendLimitReached, KratosUnavailable,
         KratosIncompatible: As their names say.
     """
-    async with signup_of(deps, token) as (found, step):
-        if step is not Step.CODE:
-            raise StepMismatch
-        refuse_late(found)
-        if found.record.state.final:
-            raise StepMismatch
-        contents = open_contents(deps.keys, found.record)
-        if request_id is not None and str(request_id) in contents.resends:
-            return _answer(deps, found.record)
-        _refuse(deps, found)
-        record, contents = await _grant(deps, found, contents, request_id)
-        return await _send(deps, found.record, record, contents)
+    found, step = await open_signup(deps, token)
+    if step is not Step.CODE:
+        raise StepMismatch
+    check_open(found)
+    if found.record.state.final:
+        raise StepMismatch
+    contents = open_contents(deps.keys, found.record)
+    if request_id is not None and str(request_id) in contents.resends:
+        return _answer(deps, found.record)
+    _refuse(deps, found)
+    record, contents = await _grant(deps, found, contents, request_id)
+    return await _send(deps, found.record, record, contents)
 
 
-def _refuse(deps: Deps, found: Found) -> None:
+def _refuse(deps: Dependencies, found: Snapshot) -> None:
     """Refuse a mail that is not due."""
     record, rules = found.record, deps.rules
     if record.state is not State.CODE_REQUIRED:
@@ -75,31 +76,34 @@ def _refuse(deps: Deps, found: Found) -> None:
 
 
 async def _grant(
-    deps: Deps, found: Found, contents: Contents, request_id: uuid.UUID | None
+    deps: Dependencies,
+    found: Snapshot,
+    contents: Contents,
+    request_id: uuid.UUID | None,
 ) -> tuple[Record, Contents]:
-    """Open a flow and write it down, before anything goes out by it."""
+    """Open a flow and note it in the row, before anything is sent by it."""
     asked = "" if request_id is None else str(request_id)
     contents = replace(
         contents,
         pending_flow_id=await deps.kratos.public.open_registration(),
         resends=(*contents.resends, asked),
     )
-    now = still_due(deps, found.record)
+    now = check_not_expired(deps, found.record)
     sealed = seal_contents(deps.keys, found.record.signup_id, contents)
     changes = transitions.resending(found.record, now, deps.rules, sealed)
     return await deps.ledger.change(found.record, **changes), contents
 
 
 async def _send(
-    deps: Deps, before: Record, record: Record, contents: Contents
-) -> Answer:
-    """Have the mail sent under the row's lease, and write down what came of it."""
+    deps: Dependencies, before: Record, record: Record, contents: Contents
+) -> StepResult:
+    """Send the mail under the row's lease, and write down what came of it."""
     flow_id = contents.pending_flow_id
-    counted = await further_mail(deps, record.address_digest, contents)
+    counted = await deps.mails.further_mail(record.address_digest, contents.client)
     try:
         await deps.kratos.public.send_code(flow_id, contents.traits, contents.locale)
     except (TraitsInvalid, KratosUnreached, KratosFlowGone) as error:
-        await uncount(deps, counted)
+        await deps.mails.refund(counted)
         await deps.ledger.change(record, **transitions.resend_uncounted(before))
         if isinstance(error, TraitsInvalid):
             raise KratosIncompatible(
@@ -107,17 +111,19 @@ async def _send(
             ) from error
         raise
     except KratosIncompatible:
-        # A mail may have gone even so (see ``send_code``); the flow will tell.
+        # A mail may have been sent (see ``send_code``); the flow will say.
         await deps.ledger.change(record, **transitions.undecided())
         raise
     except KratosUnavailable:
-        if not await mail_went(deps, flow_id):
+        if not await mail_was_sent(deps, flow_id):
             await deps.ledger.change(record, **transitions.undecided())
             raise
-    record = await sent_again(deps, record, contents)
+    record = await conclude_resend(deps, record, contents)
     deps.log.info("code_sent_again", signup_id=str(record.signup_id))
     return _answer(deps, record)
 
 
-def _answer(deps: Deps, record: Record) -> Answer:
-    return Answer(deps.keys.seal_token(record.signup_id, Step.CODE), deps.view(record))
+def _answer(deps: Dependencies, record: Record) -> StepResult:
+    return StepResult(
+        deps.keys.seal_token(record.signup_id, Step.CODE), deps.view(record)
+    )

@@ -1,4 +1,4 @@
-"""SetPassword: Kratos makes the account, whole, in one call that asks us first."""
+"""SetPassword: Kratos makes the whole account in one call that asks us first."""
 
 from __future__ import annotations
 
@@ -16,34 +16,36 @@ from signupd.errors import (
     SignupdError,
     StepMismatch,
 )
+from signupd.kratos.hook_proof import FAULTS
 from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
 from signupd.ledger.record import Record, State
+from signupd.policy.password import check_password, violations
+from signupd.policy.rules import PASSWORDS_KEPT
 from signupd.sealing import Step
 from signupd.signup import transitions
-from signupd.signup.attempts import knows_password, with_password
-from signupd.signup.contents import Contents, open_contents
-from signupd.signup.deps import Answer
-from signupd.signup.digests import flow_digest
-from signupd.signup.find import signup_of
-from signupd.signup.gate import FAULTS
-from signupd.signup.password import check_password, violations
-from signupd.signup.rules import PASSWORDS_KEPT
-from signupd.signup.settle import (
+from signupd.signup.deps import StepResult
+from signupd.signup.outcomes import (
     conclude_password,
-    delete_ghost,
+    delete_unapproved,
     is_whole,
     made_by,
-    note_stored,
-    refuse_late,
-    still_due,
+    note_stored_identity,
+)
+from signupd.signup.preconditions import check_not_expired, check_open, open_signup
+from signupd.signup.sealed import (
+    Contents,
+    flow_digest,
+    knows_password,
+    open_contents,
+    with_password,
 )
 
 if TYPE_CHECKING:
     import uuid
 
     from signupd.kratos.identity import Identity
-    from signupd.ledger.ledger import Found
-    from signupd.signup.deps import Deps
+    from signupd.ledger.ledger import Snapshot
+    from signupd.signup.deps import Dependencies
 
 FOREIGN_HOOK: Final = (
     "Kratos asked another server about a password: do all servers behind the hook's "
@@ -58,18 +60,18 @@ _FAULTS: Final = FAULTS | {
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """A password's way to Kratos: the row before and under its lease, and its seal."""
+    """A password on its way: the row before and under its lease, and its contents."""
 
     before: Record
     record: Record
     contents: Contents
 
 
-async def set_password(deps: Deps, token: str, password: str) -> Answer:
-    """Have Kratos make the account with this password.
+async def set_password(deps: Dependencies, token: str, password: str) -> StepResult:
+    """Make the account with this password.
 
     Args:
-        deps: The neighbours.
+        deps: What the step works with.
         token: A PASSWORD token.
         password: Exactly as received.
 
@@ -83,42 +85,44 @@ async def set_password(deps: Deps, token: str, password: str) -> Answer:
         PasswordAlreadySet, PasswordAttemptsExhausted, KratosUnavailable,
         KratosIncompatible: As their names say.
     """
-    async with signup_of(deps, token) as (found, step):
-        if step is not Step.PASSWORD:
-            raise StepMismatch
-        refuse_late(found)
-        record = found.record
-        if record.state is not State.PASSWORD_REQUIRED:
-            return _repeat(deps, found, password)
-        if record.password_attempts >= deps.rules.password_attempts:
-            raise PasswordAttemptsExhausted
-        contents = open_contents(deps.keys, record)
-        check_password(password, Address(contents.address), deps.rules)
-        flow_id = await deps.kratos.public.open_registration()
-        leased = await _grant(deps, record, flow_id, password)
-        attempt = Attempt(record, leased, contents)
-        return await _submit(deps, attempt, flow_id, password)
+    found, step = await open_signup(deps, token)
+    if step is not Step.PASSWORD:
+        raise StepMismatch
+    check_open(found)
+    record = found.record
+    if record.state is not State.PASSWORD_REQUIRED:
+        return _repeat(deps, found, password)
+    if record.password_attempts >= deps.rules.password_attempts:
+        raise PasswordAttemptsExhausted
+    contents = open_contents(deps.keys, record)
+    check_password(password, Address(contents.address), deps.rules)
+    flow_id = await deps.kratos.public.open_registration()
+    leased = await _grant(deps, record, flow_id, password)
+    attempt = Attempt(record, leased, contents)
+    return await _submit(deps, attempt, flow_id, password)
 
 
-def _repeat(deps: Deps, found: Found, password: str) -> Answer:
-    """Answer a repeat truthfully: whose password it was that made the account."""
+def _repeat(deps: Dependencies, found: Snapshot, password: str) -> StepResult:
+    """Answer a repeat: did this password make the account?"""
     record, view = found.record, deps.view(found.record, found.now)
     if record.state is State.ALREADY_REGISTERED:
-        return Answer("", view)
+        return StepResult("", view)
     old = found.now - record.state_time >= PASSWORDS_KEPT
     if record.state is not State.COMPLETED or old or record.sealed_passwords is None:
         raise StepMismatch
     if not knows_password(deps.keys, record, password):
         raise PasswordAlreadySet
-    return Answer("", view)
+    return StepResult("", view)
 
 
-async def _grant(deps: Deps, record: Record, flow_id: str, password: str) -> Record:
+async def _grant(
+    deps: Dependencies, record: Record, flow_id: str, password: str
+) -> Record:
     # The attempt's number is the epoch that the grant makes: never used twice.
     attempt = record.epoch + 1
     changes = transitions.setting(
         record,
-        still_due(deps, record),
+        check_not_expired(deps, record),
         deps.rules,
         flow_digest(deps.keys, flow_id),
         with_password(deps.keys, record, attempt, password),
@@ -126,7 +130,9 @@ async def _grant(deps: Deps, record: Record, flow_id: str, password: str) -> Rec
     return await deps.ledger.change(record, unapproved=True, **changes)
 
 
-async def _submit(deps: Deps, attempt: Attempt, flow_id: str, password: str) -> Answer:
+async def _submit(
+    deps: Dependencies, attempt: Attempt, flow_id: str, password: str
+) -> StepResult:
     """Post the password under the row's lease, and write down what came of it."""
     traits = attempt.contents.traits
     try:
@@ -156,48 +162,52 @@ async def _submit(deps: Deps, attempt: Attempt, flow_id: str, password: str) -> 
             return await _look(deps, attempt, fault)
 
 
-async def _give_back(deps: Deps, attempt: Attempt) -> None:
-    """End a lease under which Kratos is known to have judged and stored nothing."""
+async def _give_back(deps: Dependencies, attempt: Attempt) -> None:
+    """End a lease under which Kratos stored nothing; the attempt is not counted."""
     changes = transitions.password_uncounted(attempt.before)
     await deps.ledger.change(attempt.record, **changes)
 
 
-async def _created(deps: Deps, attempt: Attempt, result: PasswordResult) -> Answer:
-    """An account is stored. Finish if it is the one we agreed to, else delete it."""
+async def _created(
+    deps: Dependencies, attempt: Attempt, result: PasswordResult
+) -> StepResult:
+    """Finish if the stored account is the one we approved, else delete it."""
     stored = result.identity_id
     if stored is None:
         raise AssertionError("an account is stored, and it has an id")
     try:
         account = await deps.kratos.admin.find_identity(attempt.contents.address)
     except SignupdError:
-        await note_stored(deps, attempt.record, stored)
+        await note_stored_identity(deps, attempt.record, stored)
         raise
     if account is not None and account.id == stored and _complete(attempt, account):
         return await _finish(deps, attempt.record, account)
-    deps.gate.distrust()
-    await delete_ghost(deps, attempt.record, stored)
+    deps.hook_proof.revoke()
+    await delete_unapproved(deps, attempt.record, stored)
     await _give_back(deps, attempt)
     raise KratosIncompatible(FAULTS[result.answer])
 
 
 def _complete(attempt: Attempt, account: Identity) -> bool:
-    """Tell whether this very attempt made an account, and made it whole."""
+    """Return whether this attempt made the account, and made it whole."""
     whole = is_whole(attempt.record, attempt.contents.address, account)
     return whole and _made_now(attempt, account)
 
 
 def _made_now(attempt: Attempt, account: Identity) -> bool:
-    """Tell whether it was this very attempt that made an account of this sign-up."""
+    """Return whether this attempt made the account, not an earlier one."""
     mark = account.mark
     ours = mark is not None and made_by(attempt.record, account)
     return ours and mark is not None and mark.attempt == attempt.record.epoch
 
 
-async def _look(deps: Deps, attempt: Attempt, trouble: SignupdError) -> Answer:
-    """Not known what Kratos did: what stands at the address tells.
+async def _look(
+    deps: Dependencies, attempt: Attempt, trouble: SignupdError
+) -> StepResult:
+    """Look the address up, because it is not known what Kratos did.
 
-    Nothing there settles it at once where our hook agreed to nothing under this lease,
-    since Kratos cannot store without. Else it may still be about to.
+    If there is no account and our hook approved nothing under this lease, Kratos cannot
+    store one later. If the hook did approve, it may still be about to.
     """
     account = await _look_up(deps, attempt)
     if account is not None:
@@ -213,8 +223,8 @@ async def _look(deps: Deps, attempt: Attempt, trouble: SignupdError) -> Answer:
     raise trouble
 
 
-async def _look_up(deps: Deps, attempt: Attempt) -> Identity | None:
-    """Look the address up; leave the row to be settled where Kratos cannot say."""
+async def _look_up(deps: Dependencies, attempt: Attempt) -> Identity | None:
+    """Look the address up; leave the row to recovery if Kratos cannot say."""
     try:
         return await deps.kratos.admin.find_identity(attempt.contents.address)
     except SignupdError:
@@ -222,15 +232,15 @@ async def _look_up(deps: Deps, attempt: Attempt) -> Identity | None:
         raise
 
 
-async def _finish(deps: Deps, record: Record, account: Identity) -> Answer:
+async def _finish(deps: Dependencies, record: Record, account: Identity) -> StepResult:
     record = await conclude_password(deps, record, account)
     if record.state is State.COMPLETED:
         await _end_sessions(deps, account.id)
-    return Answer("", deps.view(record))
+    return StepResult("", deps.view(record))
 
 
-async def _end_sessions(deps: Deps, identity_id: uuid.UUID) -> None:
-    """End the session that Kratos stores with the account; nobody holds its token."""
+async def _end_sessions(deps: Dependencies, identity_id: uuid.UUID) -> None:
+    """End the session that Kratos stores with the account; its token is unused."""
     try:
         await deps.kratos.admin.end_sessions(identity_id)
     except SignupdError as error:

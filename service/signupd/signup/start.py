@@ -1,4 +1,4 @@
-"""StartSignup: have a code mailed. One path, whether the address is free or taken."""
+"""StartSignup: mail a code, by one path for free and taken addresses."""
 
 from __future__ import annotations
 
@@ -20,39 +20,45 @@ from signupd.errors import (
 )
 from signupd.kratos.outcomes import FlowState
 from signupd.ledger.record import Lease, Record, State
+from signupd.policy.mail_limits import Counted, client_of
+from signupd.policy.rules import SECOND
+from signupd.policy.traits import identity_traits
 from signupd.sealing import SealBroken, Step, digests_equal
 from signupd.signup import transitions
-from signupd.signup.contents import Contents, open_contents, seal_contents, seal_mask
-from signupd.signup.deps import Answer
-from signupd.signup.digests import address_digest
+from signupd.signup.deps import StepResult
 from signupd.signup.events import Event
-from signupd.signup.limits import Counted, client_of, first_mail, uncount
-from signupd.signup.rules import SECOND
-from signupd.signup.settle import mail_went, settle
-from signupd.signup.traits import identity_traits
+from signupd.signup.outcomes import mail_was_sent
+from signupd.signup.recovery import settle
+from signupd.signup.sealed import (
+    Contents,
+    address_digest,
+    open_contents,
+    seal_contents,
+    seal_mask,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from signupd.ledger.ledger import Found
-    from signupd.signup.deps import Deps
+    from signupd.ledger.ledger import Snapshot
+    from signupd.signup.deps import Dependencies
 
 
-# One more where a death left open whether the first one went.
+# One more if a crash left open whether the first one was sent.
 MAX_FIRST_MAILS: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """What StartSignup is called with, its fields' form checked already.
+    """The fields of a StartSignup whose form was checked.
 
     Args:
         email: As the person typed it.
         traits: Further traits, JSON values by name.
         locale: For the mail template; may be empty.
-        request_id: By which a repeat is known, where given.
+        request_id: Identifies a repeat, if given.
         caller: Whom the request id belongs to.
-        client_ip: Where the person is; may be empty. For limits alone.
+        client_ip: The person's address; may be empty. For limits alone.
     """
 
     email: str
@@ -67,14 +73,14 @@ class StartRequest:
         return f"StartRequest(request_id={self.request_id})"
 
 
-async def start_signup(deps: Deps, request: StartRequest) -> Answer:
+async def start_signup(deps: Dependencies, request: StartRequest) -> StepResult:
     """Begin a sign-up: Kratos mails a code to the address.
 
     Raises:
-        EmailInvalid, TraitsInvalid: With the faulty fields; no mail went.
+        EmailInvalid, TraitsInvalid: With the faulty fields; no mail was sent.
         RequestIdReused: The request id came with something else before.
         SendLimitReached: Too many mails, to the address or for the client.
-        SignupBusy: The same request is at work elsewhere.
+        SignupBusy: The same request is being worked on elsewhere.
         KratosUnavailable: Repeat with the same request id.
         KratosIncompatible: Kratos is not set up for this.
     """
@@ -88,13 +94,13 @@ async def start_signup(deps: Deps, request: StartRequest) -> Answer:
 
 
 async def _begin(
-    deps: Deps, request: StartRequest, address: Address, traits: dict[str, Any]
-) -> Answer:
-    """Count the mail before Kratos is asked for anything, insert the row, and send."""
+    deps: Dependencies, request: StartRequest, address: Address, traits: dict[str, Any]
+) -> StepResult:
+    """Count the mail before the first call to Kratos, insert the row, and send."""
     digest = address_digest(deps.keys, address.text)
     client = client_of(deps.keys, request.client_ip)
-    async with first_mail(deps, digest, client) as counted:
-        await deps.gate.prove(traits)
+    async with deps.mails.first_mail(digest, client) as counted:
+        await deps.hook_proof.prove(traits)
         flow_id = await deps.kratos.public.open_registration()
         contents = Contents(
             address.text, traits, request.locale, flow_id, client=client
@@ -104,8 +110,10 @@ async def _begin(
     return await _send(deps, record, contents, counted)
 
 
-async def _known(deps: Deps, request: StartRequest, address: Address) -> Answer | None:
-    """Answer a repeat by what came of the first call; None where it is no repeat."""
+async def _known(
+    deps: Dependencies, request: StartRequest, address: Address
+) -> StepResult | None:
+    """Answer a repeat by the result of the first call; None if it is not a repeat."""
     if request.request_id is None:
         return None
     found = await deps.ledger.find_request(request.caller, request.request_id)
@@ -122,30 +130,31 @@ async def _known(deps: Deps, request: StartRequest, address: Address) -> Answer 
         raise RequestIdReused from error  # only a new id can begin anew
 
 
-async def _outcome(deps: Deps, found: Found) -> Answer | None:
-    """Tell what came of a call, or carry it on; None where it is over for good."""
+async def _outcome(deps: Dependencies, found: Snapshot) -> StepResult | None:
+    """Answer by the result of a call, or carry it on; None if it has expired."""
     record = found.record
     if record.state is not State.STARTING:
         found = await settle(deps, found)
         return _answer(deps, found.record, found.now)
-    if transitions.at_work(record, found.now):
+    if transitions.is_busy(record, found.now):
         raise SignupBusy
-    if transitions.expired(record, found.now):
+    if transitions.is_expired(record, found.now):
         await deps.ledger.remove(record)
         return None
     return await _resume(deps, found)
 
 
-async def _resume(deps: Deps, found: Found) -> Answer:
-    """Carry on where a call died, or lost Kratos' answer, before it knew of a mail."""
+async def _resume(deps: Dependencies, found: Snapshot) -> StepResult:
+    """Carry on after a call that died, or lost Kratos' answer to the mail."""
     record, contents = found.record, open_contents(deps.keys, found.record)
     if await deps.kratos.public.flow_state(contents.flow_id) is FlowState.SENT_EMAIL:
         return await _sent(deps, record, contents)
     if record.sends >= min(MAX_FIRST_MAILS, deps.rules.sends):
-        # No token was ever told: when this sign-up is over the request may begin anew.
+        # No token was ever returned: after expiry the request may begin anew.
         wait = record.expire_time - found.now
         raise SendLimitReached(retry_after_seconds=wait / SECOND)
-    async with first_mail(deps, record.address_digest, contents.client) as counted:
+    digest, client = record.address_digest, contents.client
+    async with deps.mails.first_mail(digest, client) as counted:
         flow_id = await deps.kratos.public.open_registration()
         contents = replace(contents, flow_id=flow_id)
         sealed = seal_contents(deps.keys, record.signup_id, contents)
@@ -157,30 +166,30 @@ async def _resume(deps: Deps, found: Found) -> Answer:
 
 
 async def _send(
-    deps: Deps, record: Record, contents: Contents, counted: Counted
-) -> Answer:
-    """Have the mail sent under the row's lease, and write down what came of it."""
+    deps: Dependencies, record: Record, contents: Contents, counted: Counted
+) -> StepResult:
+    """Send the mail under the row's lease, and write down what came of it."""
     try:
         await deps.kratos.public.send_code(
             contents.flow_id, contents.traits, contents.locale
         )
     except (TraitsInvalid, KratosUnreached, KratosFlowGone):
-        await uncount(deps, counted)  # no mail went: as if never asked for
+        await deps.mails.refund(counted)  # no mail was sent
         await _take_back(deps, record, record.sends - 1)
         raise
     except KratosIncompatible:
-        # A mail may have gone even so, and stays counted (see ``send_code``).
+        # A mail may have been sent, and stays counted (see ``send_code``).
         await _take_back(deps, record, record.sends)
         raise
     except KratosUnavailable:
-        if not await mail_went(deps, contents.flow_id):
+        if not await mail_was_sent(deps, contents.flow_id):
             await deps.ledger.change(record, **transitions.undecided())
             raise
     return await _sent(deps, record, contents)
 
 
-async def _take_back(deps: Deps, record: Record, sends: int) -> None:
-    """End the lease of a first mail: the sign-up is gone, or as it was before."""
+async def _take_back(deps: Dependencies, record: Record, sends: int) -> None:
+    """End the lease of a first mail: remove the row, or restore it."""
     if record.sends == 1:
         await deps.ledger.remove(record)
         return
@@ -188,7 +197,7 @@ async def _take_back(deps: Deps, record: Record, sends: int) -> None:
     await deps.ledger.change(record, **changes)
 
 
-async def _sent(deps: Deps, record: Record, contents: Contents) -> Answer:
+async def _sent(deps: Dependencies, record: Record, contents: Contents) -> StepResult:
     now = deps.ledger.now()
     changes = transitions.code_sent(now, deps.rules)
     record = await deps.ledger.change(record, **changes)
@@ -197,21 +206,21 @@ async def _sent(deps: Deps, record: Record, contents: Contents) -> Answer:
 
 
 def _answer(
-    deps: Deps, record: Record, now: int, address: Address | None = None
-) -> Answer:
+    deps: Dependencies, record: Record, now: int, address: Address | None = None
+) -> StepResult:
     view = deps.view(record, now, address=address)
     token = "" if view.state.final else deps.keys.seal_token(view.signup_id, Step.CODE)
-    return Answer(token, view)
+    return StepResult(token, view)
 
 
 def _new_record(
-    deps: Deps,
+    deps: Dependencies,
     request: StartRequest,
     address: Address,
     contents: Contents,
     digest: bytes,
 ) -> Record:
-    """Make the row, with the address' digest, of a sign-up that begins."""
+    """Make the row of a new sign-up."""
     signup_id, now = uuid.uuid4(), deps.ledger.now()
     return Record(
         signup_id=signup_id,
@@ -242,7 +251,7 @@ def _new_record(
 
 
 def _request_digest(
-    deps: Deps, request: StartRequest, address: Address
+    deps: Dependencies, request: StartRequest, address: Address
 ) -> bytes | None:
     if request.request_id is None:
         return None

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import uuid
 
     from signupd.ledger.record import Record
-    from signupd.signup.rules import Rules
+    from signupd.policy.rules import Rules
 
 
 Changes = dict[str, Any]
@@ -34,37 +34,37 @@ _FREE: Changes = {"lease": Lease.NONE, "lease_until": 0, "approved_until": 0}
 _FORGOTTEN: Changes = {"sealed": None, "password_flow_digest": None}
 
 
-def at_work(record: Record, now: int) -> bool:
-    """Tell whether a live holder is at work, or an account may still be stored."""
+def is_busy(record: Record, now: int) -> bool:
+    """Return whether a live holder is at work, or an account may still be stored."""
     return record.lease is not Lease.NONE and now < busy_until(record)
 
 
 def busy_until(record: Record) -> int:
-    """Tell until when the row's lease, or what our hook agreed to under it, stands."""
+    """Return until when the row's lease, or the approval under it, stands."""
     return max(record.lease_until, record.approved_until)
 
 
-def abandoned(record: Record, now: int) -> bool:
-    """Tell whether a holder died, or gave up, and left the row to be settled.
+def needs_recovery(record: Record, now: int) -> bool:
+    """Return whether a holder died, or gave up, and left the row to recovery.
 
-    What our hook agreed to may still stand: until that has run out an account that is
-    found settles the row, and finding none does not.
+    An approval may still stand. Until it has run out, an account that is found settles
+    the row, and finding none does not.
     """
     return record.lease is not Lease.NONE and now >= record.lease_until
 
 
-def expired(record: Record, now: int) -> bool:
-    """Tell whether the present step has lapsed. Work begun in time may end."""
+def is_expired(record: Record, now: int) -> bool:
+    """Return whether the present step has expired. Work begun in time may end."""
     late = now >= record.expire_time and not record.state.final
-    return late and not at_work(record, now)
+    return late and not is_busy(record, now)
 
 
 def state_shown(record: Record, now: int) -> State:
-    """Tell the state as callers see it: EXPIRED from the deadline on.
+    """Return the state that callers see: EXPIRED from the deadline on.
 
-    Not of a row that a dead call left: Kratos may know better, and has to be asked.
+    A row that a dead call left is an exception, because Kratos has to be asked first.
     """
-    late = expired(record, now) and record.lease is Lease.NONE
+    late = is_expired(record, now) and record.lease is Lease.NONE
     return State.EXPIRED if late else record.state
 
 
@@ -101,7 +101,7 @@ def resending(record: Record, now: int, rules: Rules, sealed: bytes) -> Changes:
 
 
 def resend_uncounted(before: Record) -> Changes:
-    """CODE_REQUIRED stays, as it was before: no mail went."""
+    """CODE_REQUIRED stays as it was: no mail was sent."""
     return {
         **_FREE,
         "sealed": before.sealed,
@@ -231,10 +231,10 @@ def cancelled(now: int) -> Changes:
 
 
 def undecided() -> Changes:
-    """Leave a lease to be settled: now, or when what our hook agreed to has run out."""
+    """Leave a lease to recovery: now, or when the approval has run out."""
     return {"lease_until": 0}
 
 
 def lease_ended() -> Changes:
-    """Settle a dead lease whose work Kratos knows nothing of; the attempt is kept."""
+    """End a dead lease of whose work Kratos knows nothing; the attempt is kept."""
     return {**_FREE, "password_flow_digest": None}

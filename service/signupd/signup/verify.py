@@ -19,19 +19,19 @@ from signupd.kratos.outcomes import CodeAnswer, CodeResult, FlowState
 from signupd.ledger.record import Record, State
 from signupd.sealing import Step, digests_equal
 from signupd.signup import transitions
-from signupd.signup.attempts import code_digest, refused_code_digest
-from signupd.signup.contents import Contents, open_contents, seal_contents
-from signupd.signup.deps import Answer
-from signupd.signup.find import signup_of
-from signupd.signup.settle import (
-    conclude_code,
-    delete_ghost,
-    refuse_late,
-    still_due,
+from signupd.signup.deps import StepResult
+from signupd.signup.outcomes import conclude_code, delete_unapproved
+from signupd.signup.preconditions import check_not_expired, check_open, open_signup
+from signupd.signup.sealed import (
+    Contents,
+    code_digest,
+    open_contents,
+    refused_code_digest,
+    seal_contents,
 )
 
 if TYPE_CHECKING:
-    from signupd.signup.deps import Deps
+    from signupd.signup.deps import Dependencies
 
 MISSING_HOOK = (
     "Kratos stored an account at the code without asking: "
@@ -62,38 +62,38 @@ class Attempt:
     code: str = field(repr=False)
 
 
-async def verify_code(deps: Deps, token: str, code: str) -> Answer:
+async def verify_code(deps: Dependencies, token: str, code: str) -> StepResult:
     """Check the code that the person read in the mail.
 
     Args:
-        deps: The neighbours.
+        deps: What the step works with.
         token: A CODE token.
         code: Decimal digits.
 
     Returns:
         A PASSWORD token while the state is PASSWORD_REQUIRED; ALREADY_REGISTERED where
-        an account is there. A repeat of the right code is answered alike.
+        an account is there. A repeat of the right code gets the same answer.
 
     Raises:
         TokenInvalid, StepMismatch, SignupExpired, SignupCancelled, SignupBusy,
         CodeIncorrect, CodeExpired, CodeAttemptsExhausted, KratosUnavailable,
         KratosIncompatible: As their names say.
     """
-    async with signup_of(deps, token) as (found, step):
-        if step is not Step.CODE:
-            raise StepMismatch
-        refuse_late(found)
-        if found.record.state is not State.CODE_REQUIRED:
-            return await _repeat(deps, found.record, code)
-        attempt = await _count(deps, found.record, code)
-        answer = await _ask_kratos(deps, attempt)
-        if answer is CodeAnswer.PROVED:
-            return await _proved(deps, attempt)
-        return await _not_proved(deps, attempt, answer)
+    found, step = await open_signup(deps, token)
+    if step is not Step.CODE:
+        raise StepMismatch
+    check_open(found)
+    if found.record.state is not State.CODE_REQUIRED:
+        return await _repeat(deps, found.record, code)
+    attempt = await _count(deps, found.record, code)
+    answer = await _ask_kratos(deps, attempt)
+    if answer is CodeAnswer.PROVED:
+        return await _proved(deps, attempt)
+    return await _not_proved(deps, attempt, answer)
 
 
-async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
-    """Answer the code that proved the mailbox as the first time; count any other."""
+async def _repeat(deps: Dependencies, record: Record, code: str) -> StepResult:
+    """Answer the code that proved the mailbox as before; count any other code."""
     if record.code_repeats >= deps.rules.code_attempts:
         raise CodeAttemptsExhausted
     # Counted before it is compared, so that calls in parallel cannot outrun the count.
@@ -107,15 +107,17 @@ async def _repeat(deps: Deps, record: Record, code: str) -> Answer:
     return _proved_answer(deps, record)
 
 
-def _permitted(deps: Deps, record: Record, contents: Contents, code: str) -> bytes:
-    """Digest a code that may go to Kratos.
+def _permitted(
+    deps: Dependencies, record: Record, contents: Contents, code: str
+) -> bytes:
+    """Return the digest of a code that may be sent to Kratos.
 
     Raises:
-        CodeIncorrect, CodeAttemptsExhausted, CodeExpired: It may not.
+        CodeIncorrect, CodeAttemptsExhausted, CodeExpired: It may not be sent.
     """
     last = record.code_digest
     if last is not None and last == refused_code_digest(deps.keys, record, code):
-        raise CodeIncorrect  # known; costs nothing
+        raise CodeIncorrect  # Kratos has refused it before: no attempt is counted
     digest = code_digest(deps.keys, record, code)
     if transitions.attempts_with(record, digest) > deps.rules.code_attempts:
         raise CodeAttemptsExhausted
@@ -124,18 +126,18 @@ def _permitted(deps: Deps, record: Record, contents: Contents, code: str) -> byt
     return digest
 
 
-async def _count(deps: Deps, record: Record, code: str) -> Attempt:
+async def _count(deps: Dependencies, record: Record, code: str) -> Attempt:
     """Count the attempt and take the lease, before Kratos sees the code."""
     contents = open_contents(deps.keys, record)
     digest = _permitted(deps, record, contents, code)
-    now = still_due(deps, record)
+    now = check_not_expired(deps, record)
     changes = transitions.verifying(record, now, deps.rules, digest)
     leased = await deps.ledger.change(record, **changes)
     return Attempt(record, leased, contents, code)
 
 
-async def _ask_kratos(deps: Deps, attempt: Attempt) -> CodeAnswer:
-    """Post the code under the row's lease, until it is known what it was."""
+async def _ask_kratos(deps: Dependencies, attempt: Attempt) -> CodeAnswer:
+    """Post the code under the row's lease, until Kratos has said what it was."""
     result = await _submit(deps, attempt)
     contents, record = attempt.contents, attempt.record
     try:
@@ -150,12 +152,12 @@ async def _ask_kratos(deps: Deps, attempt: Attempt) -> CodeAnswer:
         await deps.ledger.change(record, **transitions.undecided())
         raise
     if result.identity_id is not None:
-        await delete_ghost(deps, record, result.identity_id)
+        await delete_unapproved(deps, record, result.identity_id)
     return result.answer
 
 
-async def _submit(deps: Deps, attempt: Attempt) -> CodeResult | None:
-    """Post the code; None where the answer was lost.
+async def _submit(deps: Dependencies, attempt: Attempt) -> CodeResult | None:
+    """Post the code; None if the answer was lost.
 
     An attempt that never reached Kratos is given back.
     """
@@ -176,14 +178,16 @@ async def _submit(deps: Deps, attempt: Attempt) -> CodeResult | None:
         raise
 
 
-async def _unclear(deps: Deps, contents: Contents) -> CodeAnswer:
+async def _unclear(deps: Dependencies, contents: Contents) -> CodeAnswer:
     if not await _passed(deps, contents):
         raise KratosIncompatible(DEAD_HOOK)
     deps.log.error("code_hook_dead", why=DEAD_HOOK)
     return CodeAnswer.PROVED
 
 
-async def _after_lost_answer(deps: Deps, contents: Contents, code: str) -> CodeResult:
+async def _after_lost_answer(
+    deps: Dependencies, contents: Contents, code: str
+) -> CodeResult:
     """Ask the flow; if it does not say, the same code once more will tell."""
     if await _passed(deps, contents):
         return CodeResult(CodeAnswer.PROVED)
@@ -195,12 +199,12 @@ async def _after_lost_answer(deps: Deps, contents: Contents, code: str) -> CodeR
     return result
 
 
-async def _passed(deps: Deps, contents: Contents) -> bool:
+async def _passed(deps: Dependencies, contents: Contents) -> bool:
     state = await deps.kratos.public.flow_state(contents.flow_id)
     return state is FlowState.PASSED_CHALLENGE
 
 
-async def _proved(deps: Deps, attempt: Attempt) -> Answer:
+async def _proved(deps: Dependencies, attempt: Attempt) -> StepResult:
     """Look the address up, which is not done before the proof."""
     record = attempt.record
     try:
@@ -212,7 +216,9 @@ async def _proved(deps: Deps, attempt: Attempt) -> Answer:
     return _proved_answer(deps, record)
 
 
-async def _not_proved(deps: Deps, attempt: Attempt, answer: CodeAnswer) -> NoReturn:
+async def _not_proved(
+    deps: Dependencies, attempt: Attempt, answer: CodeAnswer
+) -> NoReturn:
     record = attempt.record
     if answer is CodeAnswer.INCORRECT:
         deps.events.wrong_code()
@@ -227,8 +233,8 @@ async def _not_proved(deps: Deps, attempt: Attempt, answer: CodeAnswer) -> NoRet
     raise CodeExpired
 
 
-def _proved_answer(deps: Deps, record: Record) -> Answer:
+def _proved_answer(deps: Dependencies, record: Record) -> StepResult:
     view = deps.view(record)
     if view.state is State.PASSWORD_REQUIRED:
-        return Answer(deps.keys.seal_token(record.signup_id, Step.PASSWORD), view)
-    return Answer("", view)
+        return StepResult(deps.keys.seal_token(record.signup_id, Step.PASSWORD), view)
+    return StepResult("", view)

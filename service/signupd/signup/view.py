@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from signupd.ledger.record import State
-from signupd.signup.contents import open_mask
+from signupd.signup.sealed import open_mask
 from signupd.signup.transitions import state_shown
 
 if TYPE_CHECKING:
@@ -15,8 +15,8 @@ if TYPE_CHECKING:
     from signupd.address import Address
     from signupd.kratos.outcomes import Delivery
     from signupd.ledger.record import Record
+    from signupd.policy.rules import Rules
     from signupd.sealing import KeyRing
-    from signupd.signup.rules import Rules
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,15 +50,15 @@ def view_of(  # noqa: PLR0913 - each is a thing of its own
     delivery: Delivery | None = None,
     address: Address | None = None,
 ) -> View:
-    """Show a row as it stands at a moment.
+    """Return a row as its caller sees it at a moment.
 
     Args:
         record: The row.
         now: The moment, in microseconds by the ledger's clock.
         keys: Open the mask.
         rules: What limits the view tells.
-        delivery: What the courier says of the last mail, where it was asked.
-        address: The row's, where it is at hand: then no mask need be opened.
+        delivery: What the courier says of the last mail, if it was asked.
+        address: The row's address, if it is known; otherwise the mask is opened.
 
     Raises:
         SealBroken: The row's key is gone, or it was tampered with.

@@ -1,1 +1,1 @@
-"""What operators' machines read: metrics, probes and traces."""
+"""What is observed of calls: metrics, and traces if OpenTelemetry's variables ask."""

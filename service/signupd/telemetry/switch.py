@@ -1,8 +1,7 @@
-"""Whether there are traces: OpenTelemetry's own variables decide.
+"""Whether there are traces, which OpenTelemetry's own variables decide.
 
-Its SDK reads the rest of them (OTEL_SERVICE_NAME, OTEL_TRACES_SAMPLER, OTEL_BSP_* and
-so on) by itself. It takes a third of a second to import, so nothing of it is imported
-where there are none.
+The SDK reads the other variables, such as OTEL_SERVICE_NAME and OTEL_TRACES_SAMPLER. It
+takes a third of a second to import, so it is imported only if it is needed.
 """
 
 from __future__ import annotations
@@ -17,37 +16,29 @@ if TYPE_CHECKING:
 
     from signupd.telemetry.tracing import Tracing
 
-# Where exporters announce themselves, the SDK's own among them.
+# The entry points of exporters, the SDK's own among them.
 _GROUP: Final = "opentelemetry_traces_exporter"
 # By the protocol's name in OTEL_EXPORTER_OTLP_PROTOCOL.
 _OTLP: Final = {"grpc": "otlp_proto_grpc", "http/protobuf": "otlp_proto_http"}
-# The default that OpenTelemetry's specification recommends.
+# The default of OpenTelemetry's specification.
 _PROTOCOL: Final = "http/protobuf"
-_ENDPOINTS: Final = (
-    "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT",
-    "OTEL_EXPORTER_OTLP_ENDPOINT",
-)
-_PROTOCOLS: Final = (
-    "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL",
-    "OTEL_EXPORTER_OTLP_PROTOCOL",
-)
 
 
 class TracingUnusableError(Exception):
-    """The variables ask for what cannot be had; the text has no value but names."""
+    """The variables cannot be used; the text names the variable and not its value."""
 
 
 def tracing_of(environ: Mapping[str, str]) -> Tracing | None:
     """Make what the variables ask for.
 
     Args:
-        environ: The process' environment: the SDK reads that, whatever this is.
+        environ: The process' environment. The SDK always reads that one.
 
     Returns:
-        None where they ask for nothing.
+        None if they ask for nothing.
 
     Raises:
-        TracingUnusableError: It cannot be made.
+        TracingUnusableError: They ask for what there is not.
     """
     names = exporters_named(environ)
     if not names:
@@ -59,30 +50,34 @@ def tracing_of(environ: Mapping[str, str]) -> Tracing | None:
 
 
 def exporters_named(environ: Mapping[str, str]) -> list[str]:
-    """Read which exporters are asked for, by the names they announce.
+    """List the exporters that are asked for, by their entry points.
 
-    OTEL_TRACES_EXPORTER names them. Where it is not given an endpoint asks for OTLP;
-    nothing at all asks for nothing, since a service that nobody told of a collector
-    should not look for one.
+    OTEL_TRACES_EXPORTER names them. Without it an endpoint asks for OTLP, and nothing
+    asks for nothing: the server does not look for a collector that was not configured.
 
     Raises:
         TracingUnusableError: The protocol is unknown.
     """
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
-    default = "otlp" if _first(environ, _ENDPOINTS) else "none"
-    listed = _first(environ, ("OTEL_TRACES_EXPORTER",)) or default
+    endpoint = _otlp_variable(environ, "ENDPOINT")
+    listed = environ.get("OTEL_TRACES_EXPORTER") or ("otlp" if endpoint else "none")
     names = {name.strip() for name in listed.split(",")} - {"", "none"}
     return sorted(_otlp(environ) if name == "otlp" else name for name in names)
 
 
 def _otlp(environ: Mapping[str, str]) -> str:
-    protocol = _first(environ, _PROTOCOLS) or _PROTOCOL
-    try:
-        return _OTLP[protocol]
-    except KeyError:
+    protocol = _otlp_variable(environ, "PROTOCOL") or _PROTOCOL
+    if protocol not in _OTLP:
         known = " or ".join(_OTLP)
-        raise TracingUnusableError(f"{_PROTOCOLS[1]}: must be {known}") from None
+        raise TracingUnusableError(f"OTEL_EXPORTER_OTLP_PROTOCOL: must be {known}")
+    return _OTLP[protocol]
+
+
+def _otlp_variable(environ: Mapping[str, str], name: str) -> str:
+    """Read a variable of OTLP; traces' own takes precedence unless it is empty."""
+    traces = environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}")
+    return (traces or environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")).strip()
 
 
 def _exporter(name: str) -> SpanExporter:
@@ -90,19 +85,14 @@ def _exporter(name: str) -> SpanExporter:
     found = next(iter(entry_points(group=_GROUP, name=name)), None)
     if found is None:
         raise TracingUnusableError(
-            "OTEL_TRACES_EXPORTER: there is no such exporter; otlp, console and none "
-            "are known, and what is installed as opentelemetry-exporter-..."
+            "OTEL_TRACES_EXPORTER: names an exporter that is not installed; known are "
+            "otlp, console, none, and installed packages opentelemetry-exporter-..."
         )
     try:
         exporter: SpanExporter = found.load()()
     except Exception as error:  # noqa: BLE001 - whatever a foreign constructor raises
-        # Its text may have a value in it, a header with a key for instance.
+        # Its text may have a value in it, such as a header with a key.
         raise TracingUnusableError(
             f"OTEL_EXPORTER_...: the exporter cannot be made ({type(error).__name__})"
         ) from None
     return exporter
-
-
-def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str:
-    """Read the first that is given; an empty one is not, says the specification."""
-    return next((environ[name].strip() for name in names if environ.get(name)), "")

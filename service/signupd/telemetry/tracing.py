@@ -1,12 +1,12 @@
 """Spans of RPCs and of calls to Kratos, for OpenTelemetry.
 
-They have names, outcomes and times, and nothing else: no exception's text, no field of
-a request, no URL. Only ``switch`` imports this module, for it imports OpenTelemetry.
+A span has names, an outcome and times: no field of a request, no URL, no text of an
+exception. Only ``switch`` imports this module, since it imports OpenTelemetry.
 """
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from opentelemetry import context
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
@@ -15,17 +15,13 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-from signupd.observer import LOST, UNREACHED
-
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterable, Sequence
 
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
 
-    from signupd.observer import Metadata
-
-# What the SDK calls a service that nobody named.
+# The SDK's name for a service that has none.
 _UNNAMED: Final = "unknown_service"
 _W3C: Final = TraceContextTextMapPropagator()
 # gRPC's statuses that are a server's fault, by OpenTelemetry's conventions: UNKNOWN,
@@ -35,10 +31,10 @@ _TOO_MANY, _SERVER_ERROR = 429, 500
 
 
 class Tracing:
-    """An observer that makes spans.
+    """Makes spans and exports them in batches, in a thread.
 
-    It hands them over to a thread that exports them in batches; when that falls behind,
-    spans are dropped and no call waits (OTEL_BSP_MAX_QUEUE_SIZE, 2048).
+    No call waits for an export. If exports fall behind, spans are dropped
+    (OTEL_BSP_MAX_QUEUE_SIZE, 2048).
 
     Args:
         exporters: Where spans go.
@@ -50,86 +46,77 @@ class Tracing:
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("signupd")
 
-    def rpc(self, method: str, metadata: Metadata) -> _RpcSpan:
-        """Begin the span of an RPC, under the caller's where it sends one along."""
+    def rpc(self, method: str, metadata: Iterable[tuple[str, Any]]) -> RpcSpan:
+        """Begin the span of an RPC, in the caller's trace if the metadata has one."""
         name = method.removeprefix("/")
         service, _, rpc = name.partition("/")
+        carrier = {
+            key: value
+            for key, value in metadata
+            if key in _W3C.fields and isinstance(value, str)
+        }
         span = self._tracer.start_span(
             name,
-            _W3C.extract(_carrier(metadata), context.Context()),
+            _W3C.extract(carrier, context.Context()),
             SpanKind.SERVER,
             {"rpc.system": "grpc", "rpc.service": service, "rpc.method": rpc},
         )
-        return _RpcSpan(span)
+        return RpcSpan(span)
 
-    def call(self, name: str, method: str) -> _CallSpan:
-        """Begin the span of a call to Kratos, under that of the RPC it is for."""
+    def call(self, name: str, method: str) -> CallSpan:
+        """Begin the span of a call to Kratos, below the span of its RPC."""
         span = self._tracer.start_span(
             f"kratos {name}",
             kind=SpanKind.CLIENT,
             attributes={"http.request.method": method},
         )
-        return _CallSpan(span)
+        return CallSpan(span)
 
     def close(self) -> None:
         """Export what is left; the SDK gives up after 30 s. Called last of all."""
         self._provider.shutdown()
 
 
-class _RpcSpan:
-    """The span of an RPC; current in its task, and so in what that task begins."""
-
-    __slots__ = ("_span", "_token")
+class RpcSpan:
+    """The span of an RPC, and the parent of what its task begins."""
 
     def __init__(self, span: Span) -> None:
         self._span = span
         self._token = context.attach(set_span_in_context(span))
+        self.headers: dict[str, str] = {}
 
-    def end(self, reason: str, status: int) -> None:
-        """End it."""
-        self._span.set_attribute("rpc.grpc.status_code", status)
-        self._span.set_attribute("signupd.reason", reason)
+    def end(self, outcome: str, status: int | None) -> None:
+        """End it, in the task that began it."""
+        if status is not None:
+            self._span.set_attribute("rpc.grpc.status_code", status)
+        self._span.set_attribute("signupd.reason", outcome)
         if status in _FAULTS:
             self._span.set_status(StatusCode.ERROR)
         self._span.end()
         context.detach(self._token)
 
 
-class _CallSpan:
+class CallSpan:
     """The span of a call to Kratos."""
-
-    __slots__ = ("_span", "headers")
 
     def __init__(self, span: Span) -> None:
         self._span = span
         self.headers: dict[str, str] = {}
         _W3C.inject(self.headers, set_span_in_context(span))
 
-    def end(self, outcome: str) -> None:
-        """End it. A 400 is no error: it is how Kratos answers with a flow."""
-        if outcome in (UNREACHED, LOST):
-            failed = True
-        else:
-            status = int(outcome)
+    def end(self, outcome: str, _status: int | None) -> None:
+        """End it. A 400 is not an error: Kratos answers with the flow's next page."""
+        status = int(outcome) if outcome.isdecimal() else None
+        if status is not None:
             self._span.set_attribute("http.response.status_code", status)
-            failed = status >= _SERVER_ERROR or status == _TOO_MANY
-        if failed:
+        if status is None or status >= _SERVER_ERROR or status == _TOO_MANY:
             self._span.set_attribute("error.type", outcome)
             self._span.set_status(StatusCode.ERROR)
         self._span.end()
 
 
-def _carrier(metadata: Metadata) -> Mapping[str, str]:
-    """Take W3C's two fields from a call's metadata, and no other."""
-    return {
-        name: value
-        for name, value in metadata() or ()
-        if name in _W3C.fields and isinstance(value, str)
-    }
-
-
 def _resource() -> Resource:
-    """Describe this process as OTEL_SERVICE_NAME and so on do; it has a name anyway."""
+    """Describe this process by OpenTelemetry's variables, with a name at least."""
     resource = Resource.create()
     if str(resource.attributes[SERVICE_NAME]).startswith(_UNNAMED):
         return resource.merge(Resource({SERVICE_NAME: "signupd"}))

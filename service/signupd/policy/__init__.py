@@ -1,0 +1,1 @@
+"""What callers may send, and how often: the rules, apart from the steps."""

@@ -1,0 +1,106 @@
+"""The metrics port: what Prometheus scrapes, and probes of liveness and readiness."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from aiohttp import web
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    CollectorRegistry,
+    Gauge,
+    generate_latest,
+)
+
+from signupd.errors import LedgerUnavailable
+from signupd.ledger.record import WAITING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from signupd.ledger.backlog import Backlog
+
+# A count reads an index entry for each sign-up under way, so scrapes that are closer
+# together share it.
+COUNT_SECONDS: Final = 15.0
+
+
+class Probes:
+    """Answers scrapes and probes.
+
+    Args:
+        backlog: Of the ledger, which all replicas share.
+        registry: The metrics of this process.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        backlog: Backlog,
+        registry: CollectorRegistry,
+        clock: Callable[[], float],
+    ) -> None:
+        self.ready = False
+        self._backlog = backlog
+        self._registry = registry
+        self._clock = clock
+        self._next_count = clock()
+        # Not in the other registry: a counter there has the name of this gauge.
+        self._counts = CollectorRegistry()
+        self._ledger_up = Gauge(
+            "signupd_ledger_up",
+            "Whether the ledger answered when sign-ups were counted.",
+            registry=self._counts,
+        )
+        self._under_way = Gauge(
+            "signupd_signups",
+            "Sign-ups that wait for a code or a password, on all replicas.",
+            ("state",),
+            registry=self._counts,
+        )
+
+    def app(self) -> web.Application:
+        """Make the web application."""
+        app = web.Application()
+        app.router.add_get("/metrics", self.metrics)
+        app.router.add_get("/livez", self.livez)
+        app.router.add_get("/readyz", self.readyz)
+        return app
+
+    async def livez(self, _request: web.Request) -> web.Response:
+        """Answer that the process runs."""
+        return web.Response(text="alive\n")
+
+    async def readyz(self, _request: web.Request) -> web.Response:
+        """Answer whether calls can be served: not while draining, nor with no ledger.
+
+        Kratos does not count: all replicas would be out at once, and a restart does not
+        bring it back.
+        """
+        if not self.ready:
+            return web.Response(status=503, text="not serving\n")
+        try:
+            await self._backlog.ping()
+        except LedgerUnavailable:
+            return web.Response(status=503, text="no ledger\n")
+        return web.Response(text="ready\n")
+
+    async def metrics(self, _request: web.Request) -> web.Response:
+        """Answer with all metrics, in Prometheus' text format."""
+        if self._clock() >= self._next_count:
+            await self._count()
+        body = generate_latest(self._counts) + generate_latest(self._registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _count(self) -> None:
+        """Count what is under way; without the ledger there are no counts at all."""
+        try:
+            counts = await self._backlog.under_way()
+        except LedgerUnavailable:
+            self._ledger_up.set(0)
+            self._under_way.clear()
+            return
+        self._next_count = self._clock() + COUNT_SECONDS
+        self._ledger_up.set(1)
+        for state in WAITING:
+            self._under_way.labels(state).set(counts.get(state, 0))

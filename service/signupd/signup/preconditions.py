@@ -1,0 +1,59 @@
+"""What must hold before a step begins: a good token, a live sign-up, no other work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from signupd.errors import SignupBusy, SignupCancelled, SignupExpired, TokenInvalid
+from signupd.ledger.record import Record, State
+from signupd.signup import transitions
+from signupd.signup.recovery import settle
+
+if TYPE_CHECKING:
+    from signupd.ledger.ledger import Snapshot
+    from signupd.sealing import Step
+    from signupd.signup.deps import Dependencies
+
+
+async def open_signup(deps: Dependencies, token: str) -> tuple[Snapshot, Step]:
+    """Read the sign-up of a token, settled, and the step that the token proves.
+
+    Raises:
+        TokenInvalid: The token is not one of ours, or its sign-up is no longer kept.
+        KratosUnavailable, KratosIncompatible: An earlier call died at work on this
+            sign-up, and Kratos cannot say what became of it.
+        SealBroken: The row's key is gone, or the row was tampered with.
+    """
+    signup_id, step = deps.keys.open_token(token)
+    found = await deps.ledger.find(signup_id)
+    if found is None or found.record.state is State.STARTING:
+        raise TokenInvalid
+    return await settle(deps, found), step
+
+
+def check_open(found: Snapshot) -> None:
+    """Refuse a step if the sign-up has expired, was cancelled, or is being worked on.
+
+    Raises:
+        SignupExpired, SignupCancelled, SignupBusy: As their names say.
+    """
+    record, now = found.record, found.now
+    shown = transitions.state_shown(record, now)
+    if shown is State.EXPIRED:
+        raise SignupExpired
+    if shown is State.CANCELLED:
+        raise SignupCancelled
+    if transitions.is_busy(record, now):
+        raise SignupBusy
+
+
+def check_not_expired(deps: Dependencies, record: Record) -> int:
+    """Return the time at which a lease is granted, which decides about expiry.
+
+    Raises:
+        SignupExpired: The deadline has passed since the row was read.
+    """
+    now = deps.ledger.now()
+    if now >= record.expire_time:
+        raise SignupExpired
+    return now

@@ -1,0 +1,111 @@
+"""Recovery: what became of a call that died, or whose outcome was not written down.
+
+Kratos is asked, and the row moves on by what it says.
+"""
+
+from __future__ import annotations
+
+import uuid
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from signupd.errors import SignupBusy
+from signupd.kratos.outcomes import FlowState
+from signupd.ledger.ledger import Snapshot
+from signupd.ledger.record import Lease, Record
+from signupd.signup import transitions
+from signupd.signup.outcomes import (
+    conclude_code,
+    conclude_password,
+    conclude_resend,
+    is_whole,
+)
+from signupd.signup.sealed import open_contents, seal_contents
+
+if TYPE_CHECKING:
+    from signupd.signup.deps import Dependencies
+
+
+async def settle(deps: Dependencies, found: Snapshot) -> Snapshot:
+    """Move a row on if its lease ran out, by what Kratos says.
+
+    Raises:
+        KratosUnavailable, KratosIncompatible: Kratos cannot say.
+        SignupBusy: Another call moved the row meanwhile.
+    """
+    record, now = found.record, found.now
+    if not transitions.needs_recovery(record, now):
+        return found
+    try:
+        settled = await _delete_noted_identity(deps, record)
+        if settled is None:
+            settled = await _SETTLERS[record.lease](deps, record)
+    except SignupBusy:
+        # The sweeper or another call was faster; its result holds here too.
+        moved = await deps.ledger.find(record.signup_id)
+        if moved is None or transitions.needs_recovery(moved.record, moved.now):
+            raise
+        return moved
+    if settled is not record:
+        deps.log.warning(
+            "settled", signup_id=str(record.signup_id), state=settled.state.value
+        )
+    return Snapshot(settled, deps.ledger.now())
+
+
+async def _delete_noted_identity(deps: Dependencies, record: Record) -> Record | None:
+    """Delete the identity that a row notes; None if there is nothing to delete."""
+    contents = open_contents(deps.keys, record)
+    if not contents.stored_id:
+        return None
+    stored = uuid.UUID(contents.stored_id)
+    account = await deps.kratos.admin.find_identity(contents.address)
+    named = account is not None and account.id == stored
+    if account is not None and named and is_whole(record, contents.address, account):
+        return None
+    await deps.kratos.admin.delete_identity(stored)
+    # The flow that made it is used up.
+    cleared = replace(contents, stored_id="", flow_id="")
+    sealed = seal_contents(deps.keys, record.signup_id, cleared)
+    changes = {**transitions.lease_ended(), "sealed": sealed}
+    return await deps.ledger.change(record, **changes)
+
+
+async def _settle_code(deps: Dependencies, record: Record) -> Record:
+    contents = open_contents(deps.keys, record)
+    state = await deps.kratos.public.flow_state(contents.flow_id)
+    if state is FlowState.PASSED_CHALLENGE:
+        account = await deps.kratos.admin.find_identity(contents.address)
+        return await conclude_code(deps, record, account)
+    return await deps.ledger.change(record, **transitions.lease_ended())
+
+
+async def _settle_password(deps: Dependencies, record: Record) -> Record:
+    contents = open_contents(deps.keys, record)
+    account = await deps.kratos.admin.find_identity(contents.address)
+    if account is not None:
+        return await conclude_password(deps, record, account)
+    if transitions.is_busy(record, deps.ledger.now()):
+        return record  # our hook approved, so Kratos may be about to store it
+    changes = transitions.lease_ended()
+    return await deps.ledger.change(record, unapproved=True, **changes)
+
+
+async def _settle_mail(deps: Dependencies, record: Record) -> Record:
+    """Find out whether a resend was sent; StartSignup settles a first mail itself."""
+    contents = open_contents(deps.keys, record)
+    state = await deps.kratos.public.flow_state(contents.pending_flow_id)
+    if state is FlowState.SENT_EMAIL:
+        return await conclude_resend(deps, record, contents)
+    # Kratos has not sent it, so a repeat with its request id must send.
+    contents = replace(contents, pending_flow_id="", resends=contents.resends[:-1])
+    sealed = seal_contents(deps.keys, record.signup_id, contents)
+    changes = {**transitions.lease_ended(), "sealed": sealed}
+    return await deps.ledger.change(record, **changes)
+
+
+_SETTLERS: Final = {
+    Lease.SENDING: _settle_mail,
+    Lease.VERIFYING: _settle_code,
+    Lease.SETTING: _settle_password,
+}

@@ -1,0 +1,167 @@
+"""The sweeper: writes down what has expired, and settles what dead calls left."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, NoReturn
+
+from signupd.errors import KratosUnavailable, LedgerUnavailable, SignupdError
+from signupd.ledger.record import State
+from signupd.policy.rules import PASSWORDS_KEPT
+from signupd.sealing import SealBroken
+from signupd.signup import transitions
+from signupd.signup.events import Event
+from signupd.signup.recovery import settle
+from signupd.work import Work
+
+if TYPE_CHECKING:
+    import uuid
+
+    from signupd.ledger.backlog import Backlog
+    from signupd.signup.deps import Dependencies
+
+
+# So many failures in a row are Kratos' own, and not the rows'.
+_GIVE_UP_AFTER: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Swept:
+    """What one round did, in rows.
+
+    Args:
+        settled: Dead leases moved on by what Kratos says.
+        failed: Dead leases that could not be; the next round tries again.
+        expired: Sign-ups whose step had lapsed.
+        forgotten: Rows, password digests and buckets past their time.
+        more: Whether a batch was full, so that another round should follow at once.
+    """
+
+    settled: int
+    failed: int
+    expired: int
+    forgotten: int
+    more: bool
+
+
+class Sweeper:
+    """Sweeps, one round after the other.
+
+    Args:
+        deps: What the steps of a sign-up work with.
+        backlog: What is due, and how many rows a batch has.
+        retention: How long final rows are kept, in microseconds.
+        interval_seconds: From one round to the next.
+    """
+
+    def __init__(
+        self,
+        deps: Dependencies,
+        backlog: Backlog,
+        *,
+        retention: int,
+        interval_seconds: float,
+    ) -> None:
+        self._deps = deps
+        self._backlog = backlog
+        self._retention = retention
+        self._interval = interval_seconds
+        self._work = Work()
+
+    async def run(self) -> NoReturn:
+        """Sweep until cancelled, with a pause after each round."""
+        log = self._deps.log
+        while True:
+            rest, begun = self._interval, time.monotonic()
+            try:
+                swept = await self.sweep()
+                rest = pause(swept, time.monotonic() - begun, rest)
+            except LedgerUnavailable as error:
+                log.warning("not_swept", why=error.detail)
+            except Exception:
+                log.exception("defect", where="sweeper")
+            await asyncio.sleep(rest)
+
+    async def drain(self) -> None:
+        """Wait until the round under way has ended."""
+        await self._work.drain()
+
+    async def sweep(self) -> Swept:
+        """Do one round, to its end even if the caller is cancelled.
+
+        Raises:
+            LedgerUnavailable: The database does not answer.
+        """
+        return await self._work.run(None, self._sweep)
+
+    async def _sweep(self) -> Swept:
+        """Do one round: at most one batch of each kind."""
+        deps, backlog = self._deps, self._backlog
+        await backlog.read_clock()
+        settled, failed = await self._settle_dead()
+        expired = await backlog.expire()
+        for one in expired:
+            deps.events.note(Event.EXPIRED, one.signup_id, one.caller)
+        now = deps.ledger.now()
+        forgotten = [
+            await backlog.forget_passwords(now - PASSWORDS_KEPT),
+            await backlog.forget_signups(now - self._retention),
+            await backlog.forget_buckets(),
+        ]
+        if settled or failed or expired:
+            deps.log.info("swept", settled=settled, failed=failed, expired=len(expired))
+        return Swept(
+            settled,
+            failed,
+            len(expired),
+            sum(forgotten),
+            more=max(settled, len(expired), *forgotten) >= backlog.batch,
+        )
+
+    async def _settle_dead(self) -> tuple[int, int]:
+        """Settle one batch; rows that cannot be settled do not hold up the others."""
+        settled = failed = in_a_row = 0
+        for signup_id in await self._backlog.dead_leases():
+            try:
+                settled += await self._settle_one(signup_id)
+                in_a_row = 0
+            except (SignupdError, SealBroken) as error:
+                failed += 1
+                in_a_row += isinstance(error, KratosUnavailable)
+                self._deps.log.warning(
+                    "not_settled", signup_id=str(signup_id), why=repr(error)
+                )
+            if in_a_row >= _GIVE_UP_AFTER:
+                break
+        return settled, failed
+
+    async def _settle_one(self, signup_id: uuid.UUID) -> bool:
+        """Move one row on, and return whether it moved."""
+        deps = self._deps
+        found = await deps.ledger.find(signup_id)
+        if found is None:
+            return False
+        if found.record.state is not State.STARTING:
+            await settle(deps, found)
+            return True
+        if not transitions.is_expired(found.record, found.now):
+            return False  # a repeat of its StartSignup may still carry it on
+        # Its caller never got a token.
+        await deps.ledger.remove(found.record)
+        return True
+
+
+def pause(swept: Swept, seconds: float, interval: float) -> float:
+    """Return how long to pause after a round, in seconds.
+
+    If more is due, as long as the round took: callers keep half of the database's time,
+    however much is due and however slow it is.
+
+    Args:
+        swept: What the round did.
+        seconds: How long it took.
+        interval: The pause if nothing more is due.
+    """
+    return min(interval, seconds) if swept.more else interval

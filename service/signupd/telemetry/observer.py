@@ -1,0 +1,161 @@
+"""Observes calls: counts and measures them, and traces them if that is on.
+
+It is given names, outcomes and statuses only, so neither metrics nor traces can leak
+anything else.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, Final
+
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    disable_created_metrics,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from signupd.telemetry.tracing import CallSpan, RpcSpan, Tracing
+
+# Outcomes that are neither a reason nor an HTTP status.
+OK: Final = "OK"
+CALLER_GONE: Final = "CALLER_GONE"
+UNREACHED: Final = "unreached"
+LOST: Final = "lost"
+
+# Most calls take milliseconds, bcrypt a quarter of a second, a dead hook 3 s; no caller
+# waits longer than a minute.
+BUCKETS_SECONDS: Final = (
+    *(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5),
+    *(1.0, 2.5, 5.0, 10.0, 30.0, 60.0),
+)
+
+
+class Observer:
+    """Observes RPCs, calls to Kratos, and sign-ups.
+
+    Args:
+        events: The names of a sign-up's transitions, which count from zero.
+        tracing: Traces RPCs and calls, if given.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        events: Iterable[str] = (),
+        tracing: Tracing | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        # Without this each counter would have a second series, for its start.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        self.registry = CollectorRegistry()
+        self._tracing = tracing
+        self._clock = clock
+        self._rpcs = Histogram(
+            "signupd_rpc_duration_seconds",
+            "How long RPCs took, by how they ended.",
+            ("method", "reason"),
+            registry=self.registry,
+            buckets=BUCKETS_SECONDS,
+        )
+        self._calls = Histogram(
+            "signupd_kratos_call_duration_seconds",
+            "How long calls to Kratos took, by HTTP status or how else they ended.",
+            ("call", "outcome"),
+            registry=self.registry,
+            buckets=BUCKETS_SECONDS,
+        )
+        self._events = Counter(
+            "signupd_signups",
+            "Transitions of sign-ups at this process.",
+            ("event",),
+            registry=self.registry,
+        )
+        self._wrong_codes = Counter(
+            "signupd_wrong_codes",
+            "Wrong codes tried, over all sign-ups, at this process.",
+            registry=self.registry,
+        )
+        for event in events:
+            self._events.labels(event)
+
+    def event(self, event: str) -> None:
+        """Count a transition of a sign-up."""
+        self._events.labels(event).inc()
+
+    def wrong_code(self) -> None:
+        """Count a wrong code."""
+        self._wrong_codes.inc()
+
+    def rpc(self, method: str, metadata: Callable[[], Any]) -> Watch:
+        """Begin to observe an RPC.
+
+        Args:
+            method: Its full name, ``/package.Service/Method``.
+            metadata: Returns the caller's metadata: pairs of name and value, or None.
+        """
+        span = None
+        if self._tracing is not None:
+            span = self._tracing.rpc(method, metadata() or ())
+        # The label has the service and the method, as CALLERS has them.
+        return Watch(self._rpcs, method.rpartition(".")[2], self._clock, span)
+
+    def call(self, name: str, method: str) -> Watch:
+        """Begin to observe a call to Kratos.
+
+        Args:
+            name: What it is for, one of a few.
+            method: The HTTP method.
+        """
+        span = None
+        if self._tracing is not None:
+            span = self._tracing.call(name, method)
+        return Watch(self._calls, name, self._clock, span)
+
+
+class Watch:
+    """Observes one call.
+
+    Args:
+        histogram: Gets how long it took, by name and outcome.
+        name: Of the RPC or call.
+        clock: Monotonic seconds.
+        span: Its span, if it is traced.
+    """
+
+    __slots__ = ("_clock", "_histogram", "_name", "_span", "_start")
+
+    def __init__(
+        self,
+        histogram: Histogram,
+        name: str,
+        clock: Callable[[], float],
+        span: RpcSpan | CallSpan | None,
+    ) -> None:
+        self._histogram = histogram
+        self._name = name
+        self._clock = clock
+        self._span = span
+        self._start = clock()
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """The headers by which Kratos can join the trace."""
+        return {} if self._span is None else self._span.headers
+
+    def end(self, outcome: str, status: int | None = None) -> None:
+        """Record how the call ended; called once, in the task that began it.
+
+        Args:
+            outcome: Of an RPC OK, the error's reason, or CALLER_GONE; of a call to
+                Kratos the HTTP status, UNREACHED or LOST.
+            status: Of an RPC gRPC's number of the status.
+        """
+        seconds = self._clock() - self._start
+        self._histogram.labels(self._name, outcome).observe(seconds)
+        if self._span is not None:
+            self._span.end(outcome, status)

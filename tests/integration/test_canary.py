@@ -1,0 +1,337 @@
+"""The canary through a running server: where it fails, and what is left: nothing."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, cast
+
+import grpc
+import pytest
+from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
+from signupd.address import Address
+from signupd.check.canary import CALL_TRIES, CODE_TRIES, MAIL_SECONDS, Canary
+from signupd.client.channel import open_channel
+from signupd.service import kratos_of
+
+from devstack.ports import free_ports
+from tests.integration.world import another
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from signupd.check.findings import Finding
+
+    from tests.doubles.kratos_books import Identity
+    from tests.integration.world import World
+
+ADDRESS = Address("canary@example.com")
+NOTHING_STORED = "the canary's sign-up is over, nothing was stored"
+DELETED = "the canary's sign-up is over, its account is deleted"
+ALWAYS = 99
+
+Change = Callable[["Identity"], object]
+
+
+class Lost(grpc.RpcError):
+    """A call whose answer is lost."""
+
+    code = staticmethod(lambda: grpc.StatusCode.UNAVAILABLE)
+    details = staticmethod(lambda: "connection reset")
+    trailing_metadata = staticmethod(tuple)
+
+
+class Flight:
+    """A canary, the person who reads its mailbox, and a clock that it waits by.
+
+    Attributes:
+        ask: Types the code; may be replaced.
+        after: Called after the answer to an RPC, by name.
+        lost: RPCs that get no answer.
+        pauses: Called one after the other when the canary waits.
+        slept: Seconds waited in all.
+    """
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.ask: Callable[[], Awaitable[str]] = self.code
+        self.after: dict[str, Callable[[], object]] = {}
+        self.lost: set[str] = set()
+        self.pauses: list[Callable[[], object]] = []
+        self.slept = 0.0
+        self._stub: Any = None
+
+    async def code(self) -> str:
+        """Read the mail."""
+        return self.world.kratos.code_for(ADDRESS.text)
+
+    async def run(self, port: int | None = None) -> list[Finding]:
+        """Let the canary go to a server of this world, or to a port."""
+        if port is None:
+            port = (await self.world.serve()).service.port
+        settings = self.world.settings()
+        kratos = kratos_of(settings)
+        with open_channel(f"127.0.0.1:{port}", None) as channel:
+            self._stub = SignupServiceStub(channel)
+            stub = cast("SignupServiceStub", self)
+            canary = Canary(
+                stub, kratos, settings, self.ask, self.sleep, lambda: self.slept
+            )
+            try:
+                return await canary.run(ADDRESS, {})
+            finally:
+                await kratos.close()
+
+    def __getattr__(self, rpc: str) -> Callable[..., Any]:
+        """Give an RPC of the stub."""
+
+        def call(request: Any, timeout: float) -> Any:
+            if rpc in self.lost:
+                raise Lost
+            answer = getattr(self._stub, rpc)(request, timeout=timeout)
+            self.after.get(rpc, tuple)()
+            return answer
+
+        return call
+
+    async def sleep(self, seconds: float) -> None:
+        """Pass the time."""
+        self.slept += seconds
+        if self.pauses:
+            self.pauses.pop(0)()
+
+    @property
+    def states(self) -> list[str]:
+        """The states of the sign-ups in the ledger."""
+        return [row["state"] for row in self.world.rows()]
+
+
+@pytest.fixture
+async def flight(world: World) -> AsyncIterator[Flight]:
+    """Give a canary's flight."""
+    yield Flight(world)
+    world.kratos.heal()
+
+
+def errors(findings: list[Finding]) -> list[str]:
+    """Name the checks that found an error."""
+    return [one.check for one in findings if one.severity == "error"]
+
+
+async def nobody() -> str:
+    """Answer for the person who is not there."""
+    return ""
+
+
+async def test_whole_way(flight: Flight) -> None:
+    """Each step is said, and neither account nor address nor code is left."""
+    findings = await flight.run()
+
+    assert [
+        "canary_start",
+        "canary_mail",
+        "canary_code_hook",
+        "canary_password_hook",
+        "canary_account",
+        "canary_removed",
+    ] == [one.check for one in findings]
+    assert {"ok"} == {one.severity for one in findings}
+    assert DELETED == findings[-1].what
+    assert ([], ["completed"]) == (flight.world.kratos.accounts(), flight.states)
+    assert ADDRESS.text not in repr(findings)
+    assert await flight.code() not in repr(findings)
+
+
+async def test_taken(flight: Flight) -> None:
+    """A taken address is refused before a sign-up begins."""
+    there = flight.world.kratos.add_account(ADDRESS.text)
+    findings = await flight.run()
+
+    assert ["canary_start"] == errors(findings)
+    assert ([there], []) == (flight.world.kratos.accounts(), flight.states)
+
+
+@pytest.mark.parametrize(
+    ("statuses", "found"),
+    [
+        (["queued", "queued", "sent"], []),
+        (["abandoned"], ["canary_mail"]),
+        (["queued"], ["canary_mail"]),
+    ],
+)
+async def test_mail(flight: Flight, statuses: list[str], found: list[str]) -> None:
+    """The mail is waited for; if it does not leave, the sign-up is cancelled."""
+    world, left = flight.world, iter(statuses[1:])
+
+    def change(status: str) -> None:
+        world.kratos.mails_to(ADDRESS.text)[-1].status = status
+
+    def pause() -> None:
+        flight.slept += MAIL_SECONDS * (len(statuses) == 1)
+        change(next(left, statuses[-1]))
+
+    flight.after["StartSignup"] = lambda: change(statuses[0])
+    flight.pauses = [pause] * 3
+    findings = await flight.run()
+
+    assert found == errors(findings)
+    assert (NOTHING_STORED if found else DELETED) == findings[-1].what
+    assert ["cancelled" if found else "completed"] == flight.states
+    assert found or "400 ms" in findings[1].what
+
+
+@pytest.mark.parametrize("wrong", [1, CODE_TRIES, CODE_TRIES + 1])
+async def test_wrong_codes(flight: Flight, wrong: int) -> None:
+    """A person may mistype the code, but is not asked for ever."""
+    asked: list[str] = []
+
+    async def mistype() -> str:
+        right = await flight.code()
+        asked.append(right)
+        return another(right) if len(asked) <= wrong else right
+
+    flight.ask = mistype
+    findings = await flight.run()
+
+    assert (wrong >= CODE_TRIES) == (["canary_code_hook"] == errors(findings))
+    assert min(wrong + 1, CODE_TRIES) == len(asked)
+
+
+async def test_nobody_to_ask(flight: Flight) -> None:
+    """With nobody to type the code it ends, and says how to go on."""
+    flight.ask = nobody
+    findings = await flight.run()
+
+    assert ["canary_code"] == errors(findings)
+    assert "--code-from-stdin" in findings[2].cure
+    assert ["cancelled"] == flight.states
+
+
+async def test_no_server(flight: Flight) -> None:
+    """Without a server that is said at once, and there is nothing to remove."""
+    (found,) = await flight.run(*free_ports(1))
+
+    assert ("canary_start", "error", 0) == (found.check, found.severity, flight.slept)
+    assert "signupd serve" in found.cure
+
+
+@pytest.mark.parametrize(
+    ("hook", "check"),
+    [("code", "canary_code_hook"), ("password", "canary_password_hook")],
+)
+async def test_hook_missing(flight: Flight, hook: str, check: str) -> None:
+    """A hook that Kratos does not call shows at its step, with the lines to add."""
+
+    async def ask() -> str:
+        setattr(flight.world.kratos.setup, f"{hook}_hook", False)
+        return await flight.code()
+
+    flight.ask = ask
+    findings = await flight.run()
+    (found,) = [one for one in findings if one.severity == "error"]
+
+    assert (check, NOTHING_STORED) == (found.check, findings[-1].what)
+    assert "KRATOS_INCOMPATIBLE" in found.what
+    assert f"/kratos/{hook}" in found.cure
+    assert ([], ["cancelled"]) == (flight.world.kratos.accounts(), flight.states)
+
+
+async def test_stored_at_the_code(flight: Flight) -> None:
+    """An account that is there at the code is an error, and is left alone."""
+    kratos = flight.world.kratos
+    flight.after["VerifyCode"] = lambda: kratos.add_account(ADDRESS.text)
+    findings = await flight.run()
+
+    assert ["canary_code_hook"] == errors(findings)
+    assert 1 == len(kratos.accounts())
+
+
+@pytest.mark.parametrize(
+    ("change", "said", "deleted"),
+    [
+        (lambda one: setattr(one, "metadata_admin", None), "mark", False),
+        (lambda one: setattr(one, "state", "inactive"), "not active", True),
+        (lambda one: setattr(one, "password", None), "not with a password", True),
+        (lambda one: setattr(one, "verified", False), "not verified", True),
+    ],
+)
+async def test_account(
+    flight: Flight, change: Change, said: str, *, deleted: bool
+) -> None:
+    """An account that lacks something is an error; without our mark it stays."""
+    kratos = flight.world.kratos
+    flight.after["SetPassword"] = lambda: change(kratos.accounts()[0])
+    findings = await flight.run()
+
+    assert ["canary_account"] == errors(findings)
+    assert said in findings[-2].what
+    assert deleted == (DELETED == findings[-1].what) == (kratos.accounts() == [])
+
+
+async def test_kratos_goes_away(flight: Flight) -> None:
+    """A Kratos that does not show its accounts ends it."""
+    port = (await flight.world.serve()).service.port
+    flight.world.kratos.fail("find", times=ALWAYS)
+
+    assert ["canary_look"] == errors(await flight.run(port))
+
+
+@pytest.mark.parametrize(
+    ("lost", "failing"), [({"CancelSignup"}, ()), (set(), ("find",))]
+)
+async def test_left_behind(
+    flight: Flight, lost: set[str], failing: tuple[str, ...]
+) -> None:
+    """What cannot be removed is an error that says so."""
+
+    async def ask() -> str:
+        flight.world.kratos.fail(*failing, times=ALWAYS)
+        return ""
+
+    flight.ask, flight.lost = ask, lost
+    findings = await flight.run()
+
+    assert ["canary_code", "canary_removed"] == errors(findings)
+    assert flight.slept < CALL_TRIES
+
+
+async def test_answer_lost(flight: Flight) -> None:
+    """A call whose answer is lost is made again."""
+    flight.lost = {"SetPassword"}
+    flight.pauses = [flight.lost.clear]
+
+    assert [] == errors(await flight.run())
+
+
+async def test_interrupted(flight: Flight) -> None:
+    """Interrupted while it waits for the code, it cancels the sign-up."""
+    asked = asyncio.Event()
+
+    async def ask() -> str:
+        asked.set()
+        await asyncio.Event().wait()
+        return ""
+
+    flight.ask = ask
+    going = asyncio.create_task(flight.run())
+    await asked.wait()
+    going.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await going
+
+    assert ["cancelled"] == flight.states
+
+
+async def test_interrupted_at_work(flight: Flight) -> None:
+    """A call that is still at work is waited for, and its account deleted."""
+    port = (await flight.world.serve()).service.port
+    held = flight.world.kratos.hold("password")
+    flight.pauses = [held.released.set]
+    going = asyncio.create_task(flight.run(port))
+    await held.arrived.wait()
+    going.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await going
+
+    assert flight.slept
+    assert ([], ["completed"]) == (flight.world.kratos.accounts(), flight.states)

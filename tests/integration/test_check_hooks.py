@@ -1,0 +1,121 @@
+"""The check of the password hook: who answers for us, and does Kratos call it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from signupd.check.findings import Finding, Subject
+from signupd.check.password_hook import NOBODY, hook_port, judge, password_hook
+from signupd.kratos.outcomes import PasswordAnswer
+from signupd.service import kratos_of
+from signupd.settings import Settings
+
+from devstack.ports import free_ports
+from tests.doubles.hooks import HookDouble
+
+if TYPE_CHECKING:
+    from tests.integration.world import World
+
+KEY = "a-key-of-many-characters"
+ERRORS = {PasswordAnswer.CREATED, PasswordAnswer.METHOD_OFF}
+
+
+async def found(world: World, **settings: Any) -> list[Finding]:
+    """Check the password hook of the Kratos in this world."""
+    given = world.settings(**settings)
+    kratos = kratos_of(given)
+    try:
+        subject = Subject(kratos, given, world.log.logger, None, {}, with_canary=False)
+        return await password_hook(subject)
+    finally:
+        await kratos.close()
+
+
+@pytest.mark.parametrize(
+    ("setup", "severities", "said"),
+    [
+        ({}, ["ok", "ok"], "a signupd refused"),
+        ({"password_hook": False}, ["ok", "error"], "without asking"),
+        ({"hook_url": "http://127.0.0.1:1"}, ["ok", "error"], "does not reach"),
+        ({"hook_key": "of another server"}, ["ok", "error"], "another key"),
+        ({"password_method": False}, ["ok", "error"], "registration by password"),
+        ({"required_traits": {"email", "name"}}, ["ok", "warning"], "not checked"),
+    ],
+)
+async def test_with_a_server(
+    world: World, setup: dict[str, Any], severities: list[str], said: str
+) -> None:
+    """With the server running, its hook's answer shows what Kratos does."""
+    world.kratos.setup.hook_key = KEY
+    replica = await world.serve(hook_key=KEY)
+    for name, value in setup.items():
+        setattr(world.kratos.setup, name, value)
+    listen = f"127.0.0.1:{replica.service.hook_port}"
+    findings = await found(world, hook_listen=listen, hook_key=KEY)
+
+    assert severities == [one.severity for one in findings]
+    assert said in findings[1].what
+    assert (severities[1] == "ok") == (findings[1].cure == "")
+    assert [] == world.kratos.accounts()
+    assert KEY not in repr(findings)
+
+
+@pytest.mark.parametrize("password_hook", [True, False])
+async def test_without_a_server(world: World, *, password_hook: bool) -> None:
+    """Without one only a missing hook shows; else it says how to check the rest."""
+    world.kratos.setup.password_hook = password_hook
+    port, hook = await found(world, hook_listen=f"127.0.0.1:{free_ports(1)[0]}")
+
+    assert ("hook_port", "warning") == (port.check, port.severity)
+    assert ("warning" if password_hook else "error") == hook.severity
+    assert "signupd serve" in port.cure
+    assert [] == world.kratos.accounts()
+
+
+@pytest.mark.parametrize("key", [None, "another-key-as-long-as-it"])
+async def test_another_key(world: World, key: str | None) -> None:
+    """A check without the server's key says that it lacks the server's settings."""
+    world.kratos.setup.hook_key = KEY
+    replica = await world.serve(hook_key=KEY)
+    listen = f"127.0.0.1:{replica.service.hook_port}"
+    port, hook = await found(world, hook_listen=listen, hook_key=key)
+
+    assert ("error", "ok") == (port.severity, hook.severity)
+    assert "another key" in port.what
+
+
+@pytest.mark.parametrize(
+    "answer", [(200, {}), (404, "nothing here"), (403, {"messages": 3}), (500, {})]
+)
+async def test_another_program(world: World, answer: tuple[int, Any]) -> None:
+    """A program at HOOK_LISTEN that does not answer as signupd does is an error."""
+    async with HookDouble() as hooks:
+        hooks.password = answer
+        port, _ = await found(world, hook_listen=f"127.0.0.1:{hooks.port}")
+
+    assert "error" == port.severity
+
+
+async def test_no_http(world: World) -> None:
+    """So is one that speaks no HTTP."""
+    server = await asyncio.start_server(
+        lambda _, writer: writer.close(), "127.0.0.1", 0
+    )
+    async with server:
+        listen = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
+        kratos = kratos_of(world.settings())
+        port = await hook_port(kratos.http, Settings(hook_listen=listen))
+        await kratos.close()
+
+    assert "a program other than signupd" in port.what
+
+
+@pytest.mark.parametrize("answer", PasswordAnswer)
+def test_every_answer(answer: PasswordAnswer) -> None:
+    """Each answer of Kratos has a finding; a stored account is an error."""
+    found = judge(answer, NOBODY, Settings())
+
+    assert found.check in ("password_hook", "password_method")
+    assert (answer in ERRORS) == (found.severity == "error")
