@@ -57,7 +57,7 @@ class Crowd:
     people: int
 
 
-CROWDS = (Crowd(concurrency=1, people=28), Crowd(concurrency=16, people=80))
+CROWDS = (Crowd(concurrency=1, people=20), Crowd(concurrency=16, people=56))
 SMOKE_CROWDS = (Crowd(concurrency=1, people=2), Crowd(concurrency=16, people=2))
 # Before it is measured: connections and caches.
 WARM_UP = Crowd(concurrency=16, people=32)
