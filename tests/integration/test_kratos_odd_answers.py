@@ -299,12 +299,12 @@ async def test_no_identities(
 
 
 async def test_ids_lost(kratos: Kratos, oddity: Oddity) -> None:
-    """Who nobody asked for is not taken for all there is."""
+    """Identities that were not asked for are no answer."""
     oddity.body = [
         {"id": str(one), "state": "active", "traits": {}, **TIMES}
         for one in (uuid.uuid4(), ID)
     ]
-    with pytest.raises(KratosIncompatible, match="nobody asked for"):
+    with pytest.raises(KratosIncompatible, match="not asked for"):
         await kratos.admin.accounts([ID])
 
 
