@@ -4,26 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING, Final, Self
+from typing import TYPE_CHECKING, Final
 
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.hooks import Hooks
-from signupd.keyfile import key_ring
-from signupd.kratos.admin import AdminApi
-from signupd.kratos.client import Kratos, Timeouts
-from signupd.kratos.hook_proof import PROOF_INTERVAL_SECONDS, HookProof
-from signupd.kratos.http import HttpClient
-from signupd.kratos.public import PublicApi
-from signupd.ledger.backlog import Backlog
-from signupd.ledger.buckets import Buckets
-from signupd.ledger.database import make_database, steady_clock
-from signupd.ledger.ledger import Ledger
-from signupd.ledger.schema import demand_usable, is_up_to_date, migrate
-from signupd.policy.identity_schema import SchemaRules
-from signupd.policy.mail_limits import MailLimits
-from signupd.policy.rules import HOUR_SECONDS, Limit, Rules, micros
+from signupd.kratos.hook_proof import PROOF_INTERVAL_SECONDS
+from signupd.parts import Parts, secret
 from signupd.probes import Probes
 from signupd.rpc.accounts import AccountServicer
 from signupd.rpc.callers import Callers
@@ -32,9 +19,7 @@ from signupd.rpc.interceptor import ErrorInterceptor
 from signupd.rpc.server import Server
 from signupd.rpc.signups import SignupServicer
 from signupd.signup.approve import approve
-from signupd.signup.deps import Dependencies
-from signupd.signup.events import Event, Events
-from signupd.sweeper import Sweeper
+from signupd.signup.events import Event
 from signupd.telemetry.observer import Observer
 from signupd.web import listen, runner_of
 from signupd.work import Work
@@ -43,21 +28,12 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     import structlog
-    from pydantic import SecretStr
 
-    from signupd.ledger.database import Database
     from signupd.settings import Settings
+    from signupd.signup.deps import Dependencies
     from signupd.telemetry.tracing import Tracing
 
 _LISTED_AT_START: Final = 20
-# Kratos calls a hook: a dead one costs it three tries and 3 s, a slow one more.
-_HOOKED_TIMEOUT_SECONDS: Final = 30.0
-# The most calls that one lease covers beside the hooked one: a look-up, and three tries
-# at a deletion. At the code: the flow's state, the code again, a look-up.
-_CALLS_UNDER_LEASE: Final = 4
-_LEASE_SLACK_SECONDS: Final = 5.0
-# How long after our approval Kratos may still store; see Rules.approval.
-_APPROVAL_SECONDS: Final = 45.0
 
 
 class Service:
@@ -173,96 +149,6 @@ class Service:
             await asyncio.sleep(PROOF_INTERVAL_SECONDS)
 
 
-@dataclass(frozen=True, slots=True)
-class Parts:
-    """What the server and ``signupd sweep`` have in common.
-
-    Args:
-        settings: What they were made from.
-        kratos: The way to Kratos.
-        database: The ledger's.
-        deps: What the steps of a sign-up work with.
-        backlog: What is due in the ledger.
-        sweeper: Works on it.
-    """
-
-    settings: Settings
-    kratos: Kratos
-    database: Database
-    deps: Dependencies
-    backlog: Backlog
-    sweeper: Sweeper
-
-    @classmethod
-    def of(
-        cls,
-        settings: Settings,
-        log: structlog.typing.FilteringBoundLogger,
-        observer: Observer,
-        clock: Callable[[], int] | None = None,
-    ) -> Self:
-        """Make them; nothing is connected yet."""
-        kratos = kratos_of(settings, observer)
-        database = make_database(settings.ledger_url, clock or steady_clock())
-        rules = rules_of(settings)
-        deps = Dependencies(
-            ledger=Ledger(database),
-            mails=MailLimits(Buckets(database), rules),
-            kratos=kratos,
-            keys=key_ring(settings),
-            rules=rules,
-            hook_proof=HookProof(kratos, log),
-            schema=SchemaRules(kratos.public, settings.identity_schema_id, log),
-            events=Events(log, observer),
-            log=log,
-        )
-        backlog = Backlog(database, settings.sweep_batch)
-        sweeper = Sweeper(
-            deps,
-            backlog,
-            retention=micros(settings.retention),
-            interval_seconds=settings.sweep_interval,
-        )
-        return cls(settings, kratos, database, deps, backlog, sweeper)
-
-    async def open_ledger(self, *, only_server: bool) -> None:
-        """Bring a SQLite ledger up to date; demand that a shared one is.
-
-        Args:
-            only_server: Whether this is the one server of a SQLite ledger. Then the
-                holder of every lease in it is dead.
-
-        Raises:
-            LedgerUnavailable: As ``demand_usable``.
-        """
-        await self.database.open()
-        if self.database.shared:
-            await demand_usable(self.database)
-        elif not await is_up_to_date(self.database):
-            await migrate(self.settings.ledger_url)
-        if only_server and not self.database.shared:
-            await self.backlog.end_all_leases()
-        await self.database.read_clock()
-
-    async def close(self) -> None:
-        """Close all connections."""
-        await self.kratos.close()
-        await self.database.close()
-
-
-def kratos_of(settings: Settings, observer: Observer | None = None) -> Kratos:
-    """Make the way to Kratos; the caller closes it."""
-    http = HttpClient(ca=settings.kratos_ca, observer=observer)
-    seconds = settings.kratos_timeout
-    timeouts = Timeouts(call=seconds, hooked=max(_HOOKED_TIMEOUT_SECONDS, seconds))
-    token = secret(settings.kratos_admin_token)
-    return Kratos(
-        http,
-        PublicApi(http, settings.kratos_public_url, timeouts),
-        AdminApi(http, settings.kratos_admin_url, seconds, token),
-    )
-
-
 def server_of(
     settings: Settings, deps: Dependencies, work: Work, observer: Observer
 ) -> Server:
@@ -285,32 +171,3 @@ def callers_of(settings: Settings) -> Callers:
         mutual=settings.tls_client_ca is not None,
         grants=settings.callers,
     )
-
-
-def rules_of(settings: Settings) -> Rules:
-    """Make the rules that a sign-up goes by."""
-    hooked = max(_HOOKED_TIMEOUT_SECONDS, settings.kratos_timeout)
-    calls = hooked + _CALLS_UNDER_LEASE * settings.kratos_timeout
-    return Rules(
-        code_ttl=micros(settings.code_ttl),
-        password_ttl=micros(settings.password_ttl),
-        code_attempts=settings.code_attempts,
-        password_attempts=settings.password_attempts,
-        resend_interval=micros(settings.resend_interval),
-        sends=settings.sends_per_signup,
-        per_address=Limit(settings.sends_per_address, micros(settings.sends_refill)),
-        # Rounded up: in no hour may more come back than that.
-        per_client=Limit(
-            settings.sends_per_ip_per_hour,
-            -(-micros(HOUR_SECONDS) // settings.sends_per_ip_per_hour),
-        ),
-        password_min_length=settings.password_min_length,
-        password_max_bytes=settings.password_max_bytes,
-        lease=micros(calls + _LEASE_SLACK_SECONDS),
-        approval=micros(_APPROVAL_SECONDS),
-    )
-
-
-def secret(value: SecretStr | None) -> str | None:
-    """Return the text of a secret, or None."""
-    return None if value is None else value.get_secret_value()

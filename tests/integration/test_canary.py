@@ -12,7 +12,7 @@ from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 from signupd.address import Address
 from signupd.check.canary import CALL_TRIES, CODE_TRIES, MAIL_SECONDS, Canary
 from signupd.client.channel import open_channel
-from signupd.service import kratos_of
+from signupd.parts import kratos_of
 
 from devstack.ports import free_ports
 from tests.integration.world import another

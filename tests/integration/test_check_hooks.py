@@ -9,7 +9,7 @@ import pytest
 from signupd.check.findings import Finding, Subject
 from signupd.check.password_hook import NOBODY, hook_port, judge, password_hook
 from signupd.kratos.outcomes import PasswordAnswer
-from signupd.service import kratos_of
+from signupd.parts import kratos_of
 from signupd.settings import Settings
 
 from devstack.ports import free_ports

@@ -45,7 +45,8 @@ if TYPE_CHECKING:
 
 AUTHORITY, STRANGER = Authority(), Authority()
 SECONDS = 30.0
-LITTLE = 0.5  # seconds, for what is to be given up; half of it for a connection
+# Seconds, for what is to be given up; a loaded machine connects within half of it.
+LITTLE = 1.0
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 OTHER = b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\n[]"
 CHUNKED = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"

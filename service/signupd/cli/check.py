@@ -36,7 +36,7 @@ from signupd.cli.page import columns, console, printable
 from signupd.client.channel import Tls, open_channel
 from signupd.errors import EmailInvalid
 from signupd.notation import dialled
-from signupd.service import kratos_of
+from signupd.parts import kratos_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

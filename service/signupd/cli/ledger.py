@@ -7,7 +7,7 @@ import typer
 from signupd import logs
 from signupd.cli.common import Config, run, settings_of
 from signupd.ledger.schema import migrate as bring_up_to_date
-from signupd.service import Parts
+from signupd.parts import Parts
 from signupd.telemetry.observer import Observer
 
 

@@ -14,7 +14,7 @@ from signupd.accounts.orphans import Exemption, Orphans, Removal
 from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, settings_of
 from signupd.cli.page import age, columns, console, printable, rfc3339
 from signupd.notation import Seconds
-from signupd.service import kratos_of
+from signupd.parts import kratos_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
