@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from signupd.errors import LedgerUnavailable
-from signupd.ledger.database import DuplicateKey, make_database
+from signupd.ledger.database import make_database
 from signupd.ledger.postgres import CONNECTIONS, PostgresDatabase
 from signupd.ledger.schema import migrate
 from signupd.ledger.sqlite import connect
@@ -54,22 +54,6 @@ async def fill(connection: Any, digest: bytes = b"a") -> None:
         digest=digest,
         time=2**62,
     )
-
-
-async def test_rollback(database: Database) -> None:
-    """An exception rolls a transaction back; the next one is not affected."""
-
-    async def fill_twice() -> None:
-        async with database.transaction() as connection:
-            await fill(connection, b"a")
-            await fill(connection, b"a")
-
-    with pytest.raises(DuplicateKey):
-        await fill_twice()
-    async with database.transaction() as connection:
-        await fill(connection, b"b")
-
-    assert 1 == await buckets(database)
 
 
 async def test_cancelled_transaction(database: Database) -> None:
@@ -186,23 +170,6 @@ async def who(database: Database, statement: str = WHO) -> int:
     row = await database.fetch_one(statement)
     assert row is not None
     return int(row[0])
-
-
-@pytest.mark.parametrize("most", [1, 2])
-async def test_few_connections(
-    postgres: Postgres, clock: ClockDouble, most: int
-) -> None:
-    """If the server allows fewer connections than wanted, those do all there is."""
-    name = f"few_{uuid.uuid4().hex}"
-    url = postgres.create_database(name)
-    with psycopg.connect(url, autocommit=True) as admin:
-        admin.execute(f"CREATE ROLE {name} LOGIN CONNECTION LIMIT {most}".encode())
-    database = make_database(url.replace("signupd@", f"{name}@"), clock)
-    await database.open()
-    pids = await asyncio.gather(*(who(database, WHO_SLOWLY) for _ in range(10)))
-    await database.close()
-
-    assert 1 <= len(set(pids)) <= most
 
 
 async def test_connections_cut(postgres: Postgres, server: Database) -> None:
