@@ -16,8 +16,6 @@ from tests.e2e.stack import GOOD_PASSWORD, Stack, new_address
 
 # Password, state, verified, complete.
 Told = tuple[str, str, bool, bool]
-GOOGLE = {"oidc": {"config": {"providers": [{"provider": "google", "subject": "1"}]}}}
-MIGRATING = {"password": {"config": {"use_password_migration_hook": True}}}
 
 
 def _signed_up(stack: Stack, address: str) -> str:
@@ -30,26 +28,10 @@ def _disabled(stack: Stack, address: str) -> str:
     return identity_id
 
 
-def _provisioned(stack: Stack, address: str) -> str:
-    return import_account(stack.kratos, address)
-
-
 def _proved(stack: Stack, address: str) -> str:
     verified = {"via": "email", "verified": True, "status": "completed"}
     addresses = [{"value": address, **verified}]
     return import_account(stack.kratos, address, verifiable_addresses=addresses)
-
-
-def _social(stack: Stack, address: str) -> str:
-    return import_account(stack.kratos, address, credentials=GOOGLE)
-
-
-def _migrating(stack: Stack, address: str) -> str:
-    return import_account(stack.kratos, address, credentials=MIGRATING)
-
-
-def _unverified(stack: Stack, address: str) -> str:
-    return make_account(stack.kratos, address, GOOD_PASSWORD)
 
 
 def _capitals(stack: Stack, address: str) -> str:
@@ -60,11 +42,7 @@ def _capitals(stack: Stack, address: str) -> str:
 TABLE: list[tuple[Callable[[Stack, str], str], Told]] = [
     (_signed_up, ("SET", "ACTIVE", True, True)),
     (_disabled, ("SET", "DISABLED", True, False)),
-    (_provisioned, ("UNSET", "ACTIVE", False, False)),
     (_proved, ("UNSET", "ACTIVE", True, False)),
-    (_social, ("UNSET", "ACTIVE", False, False)),
-    (_migrating, ("UNKNOWN", "ACTIVE", False, False)),
-    (_unverified, ("SET", "ACTIVE", False, False)),
     (_capitals, ("SET", "ACTIVE", False, False)),
 ]
 

@@ -2,7 +2,6 @@
 
 import os
 import signal
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -43,34 +42,6 @@ def test_told_to_stop(frail: Frail, address: str) -> None:
     assert pb.SIGNUP_STATE_COMPLETED == done.signup.state
     assert 0 == exit_code
     assert stack.visitor.login(address, GOOD_PASSWORD)
-
-
-def test_killed(frail: Frail, address: str) -> None:
-    """SIGKILL: whatever was answered before, the same tokens go on after it."""
-    stack, request_id = frail.stack, str(uuid.uuid4())
-
-    def restart() -> None:
-        stack.server.kill()
-        stack.server.start()
-
-    started = stack.caller.start(address, request_id=request_id)
-    token, code = started.continuation_token, stack.code(address)
-    restart()
-    again = stack.caller.start(address, request_id=request_id)
-    verified = stack.caller.verify(token, code)
-    restart()
-    repeated = stack.caller.verify(token, code)
-    password_token = verified.continuation_token
-    done = stack.caller.set_password(password_token, GOOD_PASSWORD)
-    restart()
-    finished = stack.caller.set_password(password_token, GOOD_PASSWORD)
-
-    assert started.signup == again.signup
-    assert verified.signup == repeated.signup
-    assert pb.SIGNUP_STATE_COMPLETED == done.signup.state
-    assert done == finished
-    assert done.signup == stack.caller.get(token).signup
-    assert 1 == len(stack.admin.courier_messages(address))
 
 
 def test_second_server(stack: Stack, address: str, tmp_path: Path) -> None:

@@ -9,9 +9,8 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from signupd.errors import LedgerUnavailable
 from signupd.ledger import statements
-from signupd.ledger.browse import Browser, Entry, Wanted, browsing
+from signupd.ledger.browse import Browser, Entry, Wanted
 from signupd.ledger.database import make_database
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import Lease, Record, State
@@ -65,32 +64,6 @@ async def seen(browser: Browser, wanted: Wanted, limit: int = ALL) -> list[list[
     """Read pages; give the numbers of their rows."""
     pages = browser.pages(wanted, limit)
     return [[entry.signup_id.int for entry in page] async for page in pages]
-
-
-async def test_entry(ledger: Ledger, looked_at: Database) -> None:
-    """An entry is the row, as far as it may be looked at."""
-    full = row(
-        7,
-        state=State.COMPLETED,
-        lease=Lease.SETTING,
-        lease_until=2**50,
-        approved_until=2**51,
-        identity_id=uuid.UUID(int=70),
-        code_attempts=1,
-        code_repeats=2,
-        password_attempts=3,
-        sends=4,
-        send_time=2**50 + 1,
-        state_time=2**50 + 2,
-        caller="spiffe://somebody",
-    )
-    await added(ledger, full, row(8))
-    entry = await Browser(looked_at).find(full.signup_id)
-
-    assert entry is not None
-    names = [field.name for field in dataclasses.fields(Entry)]
-    assert {name: getattr(full, name) for name in names} == dataclasses.asdict(entry)
-    assert None is await Browser(looked_at).find(uuid.uuid4())
 
 
 def test_nothing_secret() -> None:
@@ -170,41 +143,6 @@ async def test_new_rows_between_pages(ledger: Ledger, looked_at: Database) -> No
     assert [[3, 2], [1, 0]] == numbers
 
 
-async def test_filters(ledger: Ledger, looked_at: Database, clock: ClockDouble) -> None:
-    """By state, by address, by both."""
-    ann, bob = {"address_digest": b"a" * 32}, {"address_digest": b"b" * 32}
-    waiting, done = {"expire_time": clock() + 1}, {"state": State.COMPLETED}
-    await added(
-        ledger,
-        row(1, **ann, **waiting),
-        row(2, **ann, **done),
-        row(3, **bob, **done),
-        row(4, **bob, state=State.CANCELLED),
-    )
-    browser = Browser(looked_at)
-    completed, open_or_done = (State.COMPLETED,), (State.COMPLETED, State.CODE_REQUIRED)
-
-    assert [[3, 2]] == await seen(browser, Wanted(states=completed))
-    assert [[3, 2, 1]] == await seen(browser, Wanted(states=open_or_done))
-    assert [[2, 1]] == await seen(browser, Wanted(address_digest=b"a" * 32))
-    assert [[2]] == await seen(browser, Wanted(completed, b"a" * 32))
-    assert [] == await seen(browser, Wanted(address_digest=b"c" * 32))
-
-
-async def test_read_only(ledger: Ledger, looked_at: Database) -> None:
-    """The database itself refuses changes from who only looks."""
-    (one,) = await added(ledger, row(1))
-    with pytest.raises(LedgerUnavailable):
-        await Ledger(looked_at).change(one, sends=9)
-    with pytest.raises(LedgerUnavailable):
-        await Ledger(looked_at).add(row(2))
-
-    assert [[1]] == await seen(Browser(looked_at), Wanted())
-    found = await ledger.find(one.signup_id)
-    assert found is not None
-    assert one == found.record
-
-
 async def test_beside_a_writer(
     ledger: Ledger, database: Database, looked_at: Database
 ) -> None:
@@ -219,15 +157,6 @@ async def test_beside_a_writer(
 
     assert entry is not None
     assert one.sends == entry.sends
-
-
-async def test_no_ledger(tmp_path: Path) -> None:
-    """Looking for a ledger that is not there makes none."""
-    with pytest.raises(LedgerUnavailable, match="there is no ledger"):
-        async with browsing(f"sqlite:///{tmp_path}/ledger.db"):
-            raise AssertionError("opened")
-
-    assert not (tmp_path / "ledger.db").exists()
 
 
 async def test_after_a_crash(tmp_path: Path, clock: ClockDouble) -> None:

@@ -173,14 +173,6 @@ async def test_health_of_what_nobody_may_call(world: World) -> None:
         assert [1, 1, 2] == await health(caller)
 
 
-async def test_health_without_certificate(mutual: Replica) -> None:
-    """Without a certificate there is no connection, so no health either."""
-    async with Caller(mutual.service.port, AUTHORITY.trusted_by()) as caller:
-        refused = await refusal(health(caller))
-
-    assert grpc.StatusCode.UNAVAILABLE is refused.code
-
-
 async def names_of(caller: Caller) -> list[str]:
     """Ask for the names of the services."""
     request = reflection_pb2.ServerReflectionRequest(list_services="")
@@ -198,15 +190,6 @@ async def test_reflection(mutual: Replica, world: World) -> None:
     assert "kratos_signup.v1.SignupService" in names
     assert "CALLER_NOT_PERMITTED" == refused.reason
     assert "caller_not_permitted" in world.log.events("warning")
-
-
-async def test_reflection_without_callers(world: World) -> None:
-    """Without CALLERS reflection answers every certificate."""
-    replica = await serve(world)
-    async with caller_of(replica, AUTHORITY.issue(common_name="nobody")) as caller:
-        names = await names_of(caller)
-
-    assert "kratos_signup.v1.AccountService" in names
 
 
 async def test_request_id_of_start(mutual: Replica, world: World) -> None:

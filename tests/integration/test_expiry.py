@@ -39,14 +39,6 @@ def figures(answer: Any) -> tuple[int, int, int, bool]:
     )
 
 
-async def test_code_in_time(world: World, caller: Caller) -> None:
-    """A microsecond before the deadline the code is still taken."""
-    token, code = await to_code(world, caller, ADDRESS)
-    world.clock.move(CODE_TTL - MICROSECOND)
-
-    assert "PASSWORD_REQUIRED" == state_of(await caller.verify(token, code))
-
-
 async def test_code_too_late(world: World, caller: Caller) -> None:
     """From the deadline on every answer says EXPIRED, and Kratos is not asked."""
     request_id = uuid.uuid4()
@@ -94,15 +86,6 @@ async def test_password_too_late(world: World, caller: Caller) -> None:
     assert ["EXPIRED"] * 2 == [state_of(answer) for answer in answers]
     assert calls == len(world.kratos.calls)
     assert [] == world.kratos.accounts()
-
-
-async def test_completed_does_not_expire(world: World, caller: Caller) -> None:
-    """What is final stays what it is."""
-    token = await to_password(world, caller, ADDRESS)
-    await caller.set_password(token, PASSWORD)
-    world.clock.move(7 * 86400)
-
-    assert "COMPLETED" == state_of(await caller.get(token))
 
 
 async def test_work_begun_in_time(world: World, caller: Caller) -> None:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     Scenario = Callable[["Door"], Coroutine[Any, Any, None]]
 
 PATIENCE = 30.0  # seconds
-SOON = 0.05  # seconds
+SOON = 0.5  # seconds; a machine may stand still for tenths of one
 HOOK_KEY = "sixteen-or-more-characters"
 SECRET = "not for strangers"
 BODY = json.dumps({"flow_id": "f", "email": "ann@example.com"}).encode()

@@ -299,7 +299,7 @@ async def test_no_identities(
 
 
 async def test_ids_lost(kratos: Kratos, oddity: Oddity) -> None:
-    """Who nobody asked for is not taken for all there is."""
+    """Identities that were not asked for are no answer."""
     oddity.body = [
         {"id": str(one), "state": "active", "traits": {}, **TIMES}
         for one in (uuid.uuid4(), ID)

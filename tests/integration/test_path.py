@@ -36,71 +36,58 @@ async def test_whole_way(world: World, caller: Caller) -> None:
     assert [] == world.log.events("error")
 
 
-async def test_signup_waiting_for_the_code(world: World, caller: Caller) -> None:
-    """A sign-up that waits for its code shows the figures of that step alone."""
-    started = await caller.start(ADDRESS)
-    shown = started.signup
-
-    assert (5, 4, 0) == (
-        shown.code_attempts_remaining,
-        shown.resends_remaining,
-        shown.password_attempts_remaining,
-    )
-    assert ("a***@example.com", "") == (shown.masked_email, shown.identity_id)
-    assert world.clock() == shown.create_time.ToMicroseconds()
-    assert 900 == shown.expire_time.seconds - shown.create_time.seconds
-    assert 60 == shown.resend_time.seconds - shown.create_time.seconds
-    assert not shown.HasField("password_policy")
-    assert 0 == shown.code_delivery
-
-
-async def test_signup_waiting_for_the_password(world: World, caller: Caller) -> None:
-    """A sign-up that waits for its password shows the bounds of a password."""
+async def test_signup_shown(world: World, caller: Caller) -> None:
+    """A sign-up shows the figures of its step, and none of another step."""
+    started = (await caller.start(ADDRESS)).signup
     token, code = await to_code(world, caller, ADDRESS)
     world.clock.move(10)
-    shown = (await caller.verify(token, code)).signup
+    verified = await caller.verify(token, code)
+    done = (await caller.set_password(verified.continuation_token, PASSWORD)).signup
+    proved = verified.signup
+    counts = [
+        (
+            one.code_attempts_remaining,
+            one.resends_remaining,
+            one.password_attempts_remaining,
+        )
+        for one in (started, proved, done)
+    ]
+    begun = started.create_time
 
-    policy = shown.password_policy
-    assert (8, 72, 20) == (
-        policy.min_length,
-        policy.max_bytes,
-        shown.password_attempts_remaining,
+    assert [(5, 4, 0), (0, 0, 20), (0, 0, 0)] == counts
+    assert {"a***@example.com"} == {o.masked_email for o in (started, proved, done)}
+    assert world.clock() - 10_000_000 == begun.ToMicroseconds()
+    assert (900, 60) == (
+        started.expire_time.seconds - begun.seconds,
+        started.resend_time.seconds - begun.seconds,
     )
-    assert (0, 0) == (shown.code_attempts_remaining, shown.resends_remaining)
-    assert 1810 == shown.expire_time.seconds - shown.create_time.seconds
-    assert not shown.HasField("resend_time")
-
-
-async def test_signup_completed(world: World, caller: Caller) -> None:
-    """A final sign-up shows its masked address and whom it made, and no more."""
-    token = await to_password(world, caller, ADDRESS)
-    shown = (await caller.set_password(token, PASSWORD)).signup
-
-    assert "a***@example.com" == shown.masked_email
-    assert not shown.HasField("expire_time")
-    assert not shown.HasField("password_policy")
-    assert 0 == shown.password_attempts_remaining
+    assert 1810 == proved.expire_time.seconds - begun.seconds
+    assert (8, 72) == (
+        proved.password_policy.min_length,
+        proved.password_policy.max_bytes,
+    )
+    assert [True, False, False] == [
+        one.HasField("resend_time") for one in (started, proved, done)
+    ]
+    assert [False, True, False] == [
+        one.HasField("password_policy") for one in (started, proved, done)
+    ]
+    assert ("", 0) == (started.identity_id, started.code_delivery)
+    assert not done.HasField("expire_time")
 
 
 async def test_delivery_is_told_by_get_alone(world: World, caller: Caller) -> None:
-    """GetSignup says how far the mail has come: queued, sent or given up."""
+    """GetSignup says how far the mail has come; of a courier that is away nothing."""
     token, _ = await to_code(world, caller, ADDRESS)
     (mail,) = world.kratos.mails_to(ADDRESS)
     seen = []
     for mail.status in ("queued", "processing", "sent", "abandoned"):
         seen.append((await caller.get(token)).signup.code_delivery)
+    world.kratos.fail("courier")
+    away = await caller.get(token)
 
     assert [1, 1, 2, 3] == seen
-
-
-async def test_delivery_unknown(world: World, caller: Caller) -> None:
-    """A courier that does not answer is no reason to say nothing of the sign-up."""
-    token, _ = await to_code(world, caller, ADDRESS)
-    world.kratos.fail("courier")
-
-    answer = await caller.get(token)
-
-    assert (0, "CODE_REQUIRED") == (answer.signup.code_delivery, state_of(answer))
+    assert (0, "CODE_REQUIRED") == (away.signup.code_delivery, state_of(away))
     assert ["courier_not_asked"] == world.log.events("warning")
 
 

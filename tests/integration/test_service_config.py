@@ -71,17 +71,6 @@ class TestUnavailable:
         assert 1 == len(world.kratos.accounts())
         assert 1 == world.log.events().count("kratos_unavailable")
 
-    async def test_without_it(self, world: World, replica: Replica) -> None:
-        """Without the service config the caller hears of it, and when to repeat."""
-        token = await to_password(world, replica.caller, ADDRESS)
-        world.kratos.fail("password")
-        with pytest.raises(grpc.aio.AioRpcError) as caught:
-            await replica.caller.set_password(token, PASSWORD)
-        failure = Failure.of(caught.value)
-
-        assert grpc.StatusCode.UNAVAILABLE == caught.value.code()
-        assert ("KRATOS_UNAVAILABLE", 2.0) == (failure.reason, failure.retry_seconds)
-
 
 async def test_not_repeated(
     world: World, replica: Replica, signups: SignupServiceAsyncStub

@@ -17,8 +17,6 @@ if TYPE_CHECKING:
     from tests.integration.world import World
 
 ADDRESS = "ann@example.com"
-# What a caller hears at its deadline: ours, shortly before it, or its own stub's.
-LATE = (grpc.StatusCode.ABORTED, grpc.StatusCode.DEADLINE_EXCEEDED)
 # How gRPC tells a caller that the server is going, by where it finds the call.
 CUT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tests.integration.caller import refusal
-from tests.integration.world import PASSWORD, state_of, to_code, to_password
+from tests.integration.world import PASSWORD, to_code, to_password
 
 if TYPE_CHECKING:
     from tests.integration.world import World
@@ -31,26 +31,6 @@ async def test_bad_row_does_not_stand_in_the_way(world: World) -> None:
     assert (3, 1) == (swept.settled, swept.failed)
     states = [row["state"] for row in world.rows() if row["signup_id"] != first]
     assert ["completed"] * 3 == states
-
-
-async def test_kratos_away(world: World) -> None:
-    """With Kratos away the sweeper gives up soon, and the next round does it."""
-    replica = await world.serve(sweep_interval="1d")
-    tokens = [await to_password(world, replica.caller, one) for one in ADDRESSES]
-    for token in tokens:
-        world.kratos.lose("password")
-        world.kratos.lose("find", times=99)
-        await refusal(replica.caller.set_password(token, PASSWORD))
-    world.clock.move(60)
-    away = await replica.service.sweeper.sweep()
-    world.kratos.heal()
-    back = await replica.service.sweeper.sweep()
-
-    assert (0, 3) == (away.settled, away.failed)
-    assert (4, 0) == (back.settled, back.failed)
-    assert ["COMPLETED"] * 4 == [
-        state_of(await replica.caller.get(token)) for token in tokens
-    ]
 
 
 async def test_batches_follow_each_other(world: World) -> None:

@@ -63,23 +63,6 @@ def test_start_repeated(stage: Stage) -> None:
     assert 1 == stage.world.mails(address)
 
 
-def test_address_is_free(stage: Stage) -> None:
-    """The next sign-up of the address goes all the way; the old code is no use."""
-    address = stage.new_address()
-    first = stage.started(address)
-    old = stage.code(address)
-    stage.caller.ask(cancel_request(first))
-    second = stage.started(address)
-    stage.world.mailbox.wait_for(address, 2)
-    void = stage.caller.ask(verify_request(second, old))
-    proved = stage.caller.ask(verify_request(second, stage.code(address)))
-    stage.caller.ask(password_request(proved))
-
-    assert "CODE_INCORRECT" == void.what
-    stage.check_completed(address, second.shown.signup_id, PASSWORD)
-    assert "cancelled" == stage.books.state(first.shown.signup_id)
-
-
 def test_too_late(stage: Stage) -> None:
     """What is complete, or turned out to be an account's, cannot be cancelled."""
     address = stage.new_address()

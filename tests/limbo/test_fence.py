@@ -173,22 +173,6 @@ class TestLatePost:
         assert "COMPLETED" == again.what
         assert fence.world.opens(setting.address, PASSWORD)
 
-    def test_past_its_own_call(self, fence: Fence) -> None:
-        """A call that was given up for lost gets no account made any more."""
-        with post_held(fence) as setting:
-            setting.step.break_off()
-            lost = setting.call.outcome()
-            setting.step.release()
-            setting.step.wait_over()
-            accounts = setting.accounts
-            again = setting.ask_again(OTHER_PASSWORD)
-
-        assert "KRATOS_UNAVAILABLE" == lost.what
-        assert 20 == lost.shown.password_attempts_remaining
-        assert 0 == accounts
-        assert "COMPLETED" == again.what
-        assert fence.world.opens(setting.address, OTHER_PASSWORD)
-
     def test_past_another(self, fence: Fence) -> None:
         """It does not disturb the password that was set meanwhile."""
         with post_held(fence) as setting:
@@ -252,23 +236,6 @@ class TestLatePost:
         assert "SIGNUP_EXPIRED" == again.what
         assert 0 == setting.accounts
         assert "expired" == setting.state
-
-    def test_before_expiry(self, fence: Fence) -> None:
-        """A lease granted in time may end late: that account is made."""
-        address = fence.new_address()
-        proved = fence.proved(address)
-        fence.service.advance(PASSWORD_TTL - 5)
-        step = fence.proxy.hold("password")
-        call = fence.caller.begin(password_request(proved))
-        step.wait()
-        fence.service.advance(10)
-        fence.service.sweep()
-        shown = fence.caller.ask(get_request(proved))
-        step.release()
-
-        assert "PASSWORD_REQUIRED" == shown.what
-        assert "COMPLETED" == call.outcome().what
-        assert fence.world.opens(address, PASSWORD)
 
 
 class TestLateYes:

@@ -23,12 +23,8 @@ from tests.limbo.stage import (
     Scene,
     cancel_request,
     get_request,
-    new_request_id,
     password_request,
-    start_request,
-    verify_request,
     wait_proved,
-    wrong_code,
 )
 from tests.limbo.warm import WarmSignupd
 
@@ -231,44 +227,6 @@ def test_expiry(pair: Pair) -> None:
     fair = [["COMPLETED"], ["SIGNUP_EXPIRED"]]
 
     assert fair == all_kinds(play, fair)
-
-
-@pytest.mark.parametrize("right", [True, False], ids=["right", "wrong"])
-def test_two_codes(pair: Pair, *, right: bool) -> None:
-    """One code to both servers at once: one attempt, and equal answers."""
-
-    def play(_: int) -> list[str]:
-        address = pair.new_address()
-        started = pair.started(address)
-        code = pair.code(address)
-        request = verify_request(started, code if right else wrong_code(code))
-        one, other = pair.both(request, request)
-        counted, repeats = pair.books.row(
-            started.shown.signup_id, "code_attempts, code_repeats"
-        )
-
-        assert one.signup == other.signup
-        assert (1, 0) == (counted, repeats)
-        return [one.what, other.what]
-
-    what = "PASSWORD_REQUIRED" if right else "CODE_INCORRECT"
-
-    assert [[what] * 2] * ROUNDS == many(play)
-
-
-def test_two_starts(pair: Pair) -> None:
-    """One StartSignup with a request id to both: one sign-up, one mail."""
-
-    def play(_: int) -> list[str]:
-        address = pair.new_address()
-        request = start_request(address, new_request_id())
-        one, other = pair.both(request, request)
-
-        assert one.shown.signup_id == other.shown.signup_id
-        assert 1 == pair.world.mails(address)
-        return [one.what, other.what]
-
-    assert [["CODE_REQUIRED"] * 2] * ROUNDS == many(play)
 
 
 def test_everything_at_once(pair: Pair) -> None:

@@ -181,26 +181,21 @@ def declared(
     return f"{oneof}{'repeated ' * repeated}{short} {field.name} = {field.number}"
 
 
-def test_package() -> None:
-    """Everything lives in the one package kratos_signup.v1, which is proto3."""
-    found = {(file.package, file.syntax) for file in FILES}
+def test_everything_is_in_the_tables() -> None:
+    """Nothing is on the wire that the tables do not know, nested types included."""
+    imported = {name for file in FILES for name in file.dependency}
 
-    assert {("kratos_signup.v1", "proto3")} == found
-
-
-def test_imports() -> None:
-    """The contract depends on nothing but two well-known types."""
-    found = {name for file in FILES for name in file.dependency}
-
+    assert {("kratos_signup.v1", "proto3")} == {
+        (file.package, file.syntax) for file in FILES
+    }
     assert {
         "google/protobuf/struct.proto",
         "google/protobuf/timestamp.proto",
-    } == found
-
-
-def test_services_are_all_in_the_table() -> None:
-    """No service is on the wire that the table does not know."""
+    } == imported
     assert METHODS.keys() == SERVICES.keys()
+    assert FIELDS.keys() == MESSAGES.keys()
+    assert VALUES.keys() == PREFIXES.keys() == ENUMS.keys()
+    assert [] == [m.name for m in MESSAGES.values() if m.nested_type or m.enum_type]
 
 
 @pytest.mark.parametrize("service", METHODS)
@@ -216,23 +211,12 @@ def test_methods(service: str) -> None:
     assert not any(m.client_streaming or m.server_streaming for m in methods)
 
 
-def test_messages_are_all_in_the_table() -> None:
-    """No message is on the wire that the table does not know, nested ones included."""
-    assert FIELDS.keys() == MESSAGES.keys()
-    assert [] == [m.name for m in MESSAGES.values() if m.nested_type or m.enum_type]
-
-
 @pytest.mark.parametrize("message", FIELDS)
 def test_fields(message: str) -> None:
     """A message has exactly its fields, with their types and numbers."""
     found = tuple(declared(f, MESSAGES[message]) for f in MESSAGES[message].field)
 
     assert FIELDS[message] == found
-
-
-def test_enums_are_all_in_the_table() -> None:
-    """No enum is on the wire that the tables do not know."""
-    assert VALUES.keys() == PREFIXES.keys() == ENUMS.keys()
 
 
 @pytest.mark.parametrize("enum", VALUES)

@@ -115,20 +115,6 @@ def test_every_answer_is_a_fault_or_passes() -> None:
     assert {*FAULTY} == FAULTS.keys()
 
 
-@pytest.mark.parametrize(
-    "answer", [PasswordAnswer.REFUSED, PasswordAnswer.TRAITS_REFUSED]
-)
-async def test_not_told_yet(stage: Stage, answer: PasswordAnswer) -> None:
-    """A probe refused before the hook was asked lets pass, and proves nothing."""
-    stage.kratos.answer = answer
-    await stage.gate.prove({})
-    stage.kratos.answer = PasswordAnswer.CREATED
-    with pytest.raises(KratosIncompatible):
-        await stage.gate.prove({"name": "Ann"})
-
-    assert [] == stage.log.events("info")
-
-
 @pytest.mark.parametrize("lost", [False, True])
 async def test_what_the_probe_may_have_stored(stage: Stage, *, lost: bool) -> None:
     """So is one whose answer was unclear, or lost."""
@@ -175,16 +161,6 @@ async def test_repair_is_noticed(stage: Stage) -> None:
     await stage.gate.prove({})
 
     assert ["kratos_incompatible", "password_hook_proved"] == stage.log.events()
-
-
-async def test_distrust(stage: Stage) -> None:
-    """After a doubt the proof is made again."""
-    await stage.gate.prove({})
-    stage.gate.revoke()
-    stage.kratos.answer = PasswordAnswer.METHOD_OFF
-
-    with pytest.raises(KratosIncompatible):
-        await stage.gate.prove({})
 
 
 @pytest.mark.parametrize("where", ["opening", "submitting"])

@@ -142,31 +142,6 @@ def test_no_mark(metadata: Any) -> None:
     assert None is read_identity(identity(metadata_admin=metadata)).mark
 
 
-def test_no_credentials_at_all() -> None:
-    """Kratos leaves out what is empty."""
-    body = identity()
-    del body["credentials"], body["verifiable_addresses"]
-
-    found = read_stored(body)
-
-    assert (PasswordStatus.UNSET, frozenset()) == (found.password, found.verified)
-
-
-@pytest.mark.parametrize(
-    ("state", "expected"),
-    [("active", AccountState.ACTIVE), ("inactive", AccountState.DISABLED)],
-)
-def test_state(state: str, expected: AccountState) -> None:
-    """Kratos knows two states."""
-    assert expected is read_stored(identity(state=state)).state
-
-
-@pytest.mark.parametrize("traits", [{}, {"email": None}, {"email": 5}, {"email": {}}])
-def test_no_address(traits: Any) -> None:
-    """An operator's schema need not have the address trait, nor have it be text."""
-    assert None is read_stored(identity(traits=traits)).address
-
-
 def test_verified() -> None:
     """Of the verifiable addresses, verified ones reached by mail count."""
     addresses = [
@@ -222,12 +197,3 @@ def test_no_identity(body: Any) -> None:
     told = "".join(traceback.format_exception(refusal.value)) + repr(refusal.value)
     assert HASH not in told
     assert ADDRESS not in told
-
-
-def test_repr() -> None:
-    """An identity in a log or a traceback shows neither hash nor address."""
-    shown = repr(read_stored(identity()))
-
-    assert str(IDENTITY_ID) in shown
-    assert HASH not in shown
-    assert ADDRESS not in shown

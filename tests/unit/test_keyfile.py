@@ -55,19 +55,6 @@ def test_made_and_kept(ledger: Path) -> None:
     assert ["signupd.keys"] == [path.name for path in ledger.parent.iterdir()]
 
 
-def test_keys_differ(tmp_path: Path) -> None:
-    """Each folder has keys of its own; the digest key is none of the others."""
-    files = []
-    for name in ("one", "other"):
-        (tmp_path / name).mkdir()
-        ring_beside(tmp_path / name / "signupd.db")
-        files.append(json.loads((tmp_path / name / "signupd.keys").read_text()))
-
-    found = [key for file in files for key in (*file["token_keys"], file["digest_key"])]
-    assert 4 == len({*found})
-    assert [32] * 4 == [len(base64.b64decode(key)) for key in found]
-
-
 @pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o666, 0o610, 0o601, 0o644])
 def test_open_to_others(ledger: Path, keys: Callable[[str], Path], mode: int) -> None:
     """A file that is open to others in any way is refused, and left as it is."""

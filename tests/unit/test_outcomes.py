@@ -139,17 +139,6 @@ def test_trait_violations(message: Message, violation: Violation) -> None:
     assert (violation,) == trait_violations(flow(message))
 
 
-def test_other_faults_are_no_traits() -> None:
-    """Messages on the flow, or on other nodes, are no faults of traits."""
-    others = [
-        Message("", 1, "x"),
-        Message("password", 2, "x"),
-        Message("traitsy", 3, "x"),
-    ]
-
-    assert () == trait_violations(flow(*others))
-
-
 def body(**changed: Any) -> dict[str, Any]:
     """Make a flow as JSON, as 1.3.1 writes it."""
     node = {
@@ -162,16 +151,6 @@ def body(**changed: Any) -> dict[str, Any]:
     link = {"attributes": {"href": "x"}, "messages": None}
     ui = {"nodes": [node, link], "messages": [{"id": 1, "text": "on it"}]}
     return {"id": "flow-1", "state": "sent_email", "ui": ui, **changed}
-
-
-def test_read_flow() -> None:
-    """A flow's messages are read, its own and its nodes'."""
-    expected = flow(Message("", 1, "on it"), Message("traits.email", 2, "on a node"))
-
-    assert expected == read_flow(body())
-    assert frozenset({1, 2}) == read_flow(body()).ids()
-    assert () == read_flow(body(ui={"nodes": []})).messages
-    assert () == read_flow(body(ui={"nodes": [], "messages": None})).messages
 
 
 @pytest.mark.parametrize(

@@ -6,17 +6,12 @@ import inspect
 import re
 from typing import TYPE_CHECKING, Any
 
-import grpc
 import pytest
 from google.rpc import error_details_pb2
 from kratos_signup.v1 import errors_pb2
 from kratos_signup.v1 import signup_service_pb2 as pb
 from signupd import errors
 from signupd.errors import (
-    DOMAIN,
-    KratosUnavailable,
-    LedgerUnavailable,
-    SignupBusy,
     SignupdError,
     Violation,
 )
@@ -176,29 +171,3 @@ def test_details() -> None:
     delay = found[error_details_pb2.RetryInfo].retry_delay
     assert (1, 500_000_000) == (delay.seconds, delay.nanos)
     assert str(SIGNUP_ID) == found[pb.Signup].signup_id
-
-
-def test_no_time_to_wait() -> None:
-    """No time at all is a time; none is none."""
-    at_once = details(status_of(errors.SignupBusy(retry_after_seconds=0)))
-    never = details(status_of(errors.TokenInvalid()))
-
-    assert error_details_pb2.RetryInfo in at_once
-    assert error_details_pb2.RetryInfo not in never
-
-
-def test_defect() -> None:
-    """A defect is INTERNAL and says nothing."""
-    status = status_of(None)
-
-    assert grpc.StatusCode.INTERNAL.value[0] == status.code
-    assert {error_details_pb2.ErrorInfo} == details(status).keys()
-    assert DOMAIN == details(status)[error_details_pb2.ErrorInfo].domain
-
-
-@pytest.mark.parametrize("error", [KratosUnavailable, LedgerUnavailable, SignupBusy])
-def test_when_to_come_back(error: type[SignupdError]) -> None:
-    """What passes says when to come back, whoever raised it."""
-    urls = [detail.type_url for detail in status_of(error()).details]
-
-    assert "type.googleapis.com/google.rpc.RetryInfo" in urls
