@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import json
 import sys
 import uuid
@@ -121,6 +122,14 @@ KEPT = [
     (reason, *one) for reason, cases in NOT_LISTED.items() for one in cases.values()
 ]
 KEPT_NAMES = [name for cases in NOT_LISTED.values() for name in cases]
+
+
+@pytest.fixture(autouse=True)
+def _made_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Hold the command's clock where the cases were made: they are at margins."""
+    # The package has the command itself under the module's name.
+    module = importlib.import_module("signupd.cli.orphans")
+    monkeypatch.setattr(module, "_now", lambda: NOW)
 
 
 class Shell:
