@@ -129,7 +129,7 @@ def _made_now(monkeypatch: pytest.MonkeyPatch) -> None:
     """Hold the command's clock where the cases were made: they are at margins."""
     # The package has the command itself under the module's name.
     module = importlib.import_module("signupd.cli.orphans")
-    monkeypatch.setattr(module, "_now", lambda: NOW)
+    monkeypatch.setattr(module, "_now", lambda: NOW + APART)
 
 
 class Shell:
