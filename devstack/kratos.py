@@ -158,7 +158,7 @@ class Kratos:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # Ctrl-C on the terminal is for whoever started it, not for it.
+                # A Ctrl-C at the terminal must reach the parent alone, which stops Kratos.
                 process_group=0,
             )
 

@@ -46,8 +46,8 @@ class PostgresFailedError(Exception):
 class Postgres:
     """One PostgreSQL server: its data, its log and its process.
 
-    A context manager. It listens on loopback only, trusts whoever connects, and dies
-    with this process.
+    A context manager. The server listens on loopback only, asks for no password, and
+    ends with this process.
 
     Args:
         durable: Whether a commit is on disk when it is acknowledged, and tables are

@@ -129,7 +129,7 @@ def _ended(name: str, log: str) -> ProcessEndedError:
 
 
 def _has_ended(pid: int | None) -> bool:
-    """Look at a child without taking its exit code from whoever started it."""
+    """Tell whether a child has ended; its exit code stays for the parent to read."""
     if pid is None:
         return True
     looking = os.WEXITED | os.WNOHANG | os.WNOWAIT
