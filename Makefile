@@ -30,7 +30,7 @@ lint: .venv/.made ## Check style, types, imports and the contract
 	$(RUN) buf lint protos
 	$(RUN) python protos/generate.py --check
 
-bench: .venv/.made ## Measure everything, in 25 minutes (BEFORE=PYTHON: beside another version)
+bench: .venv/.made ## Measure everything, in less than an hour (BEFORE=PYTHON: beside another version)
 	@$(RUN) --group bench python -m bench $(if $(BEFORE),--before $(BEFORE))
 
 protos: .venv/.made ## Generate the stubs from protos/

@@ -158,7 +158,7 @@ class Kratos:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
-                # A Ctrl-C at the terminal must reach the parent alone, which stops Kratos.
+                # Ctrl-C must reach the parent alone, which then stops Kratos.
                 process_group=0,
             )
 

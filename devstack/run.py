@@ -129,7 +129,7 @@ def _ended(name: str, log: str) -> ProcessEndedError:
 
 
 def _has_ended(pid: int | None) -> bool:
-    """Tell whether a child has ended; its exit code stays for the parent to read."""
+    """Tell whether a child has ended, and leave its exit code to its parent."""
     if pid is None:
         return True
     looking = os.WEXITED | os.WNOHANG | os.WNOWAIT
