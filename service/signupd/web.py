@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, http_exceptions, web
+from aiohttp.log import server_logger
 
 from signupd.notation import endpoint
 
 if TYPE_CHECKING:
+    import logging
+
     import structlog
     from aiohttp.typedefs import Handler, Middleware
 
@@ -73,10 +75,10 @@ def runner_of(
     """
     app.middlewares.insert(0, _limited(log, port, limits))
     app.on_response_prepare.append(_hide_software)
+    server_logger.addFilter(_drop_malformed)  # has no effect the second time
     return web.AppRunner(
         app,
         access_log=None,
-        logger=_library_log(),
         handler_cancellation=False,
         keepalive_timeout=limits.idle_seconds,
         lingering_time=LINGER_SECONDS,
@@ -142,13 +144,6 @@ def _limited(
 async def _hide_software(_request: web.Request, response: web.StreamResponse) -> None:
     """Do not tell versions to strangers."""
     response.headers.popall(hdrs.SERVER, None)
-
-
-def _library_log() -> logging.Logger:
-    """Make the log of aiohttp's own complaints, without those about clients."""
-    log = logging.getLogger(__name__)
-    log.addFilter(_drop_malformed)  # has no effect the second time
-    return log
 
 
 def _drop_malformed(record: logging.LogRecord) -> bool:
