@@ -153,7 +153,11 @@ def server_of(
     settings: Settings, deps: Dependencies, work: Work, observer: Observer
 ) -> Server:
     """Make the gRPC server; it listens nowhere yet."""
-    callers = callers_of(settings)
+    callers = Callers(
+        local=settings.listens_locally,
+        mutual=settings.tls_client_ca is not None,
+        grants=settings.callers,
+    )
     most = settings.max_concurrent_rpcs
     return Server(
         ErrorInterceptor(deps.log, callers, work, most, observer),
@@ -161,13 +165,4 @@ def server_of(
         AccountServicer(deps.kratos.admin, work),
         callers,
         reflect=settings.reflects,
-    )
-
-
-def callers_of(settings: Settings) -> Callers:
-    """Make what decides who may call what."""
-    return Callers(
-        local=settings.listens_locally,
-        mutual=settings.tls_client_ca is not None,
-        grants=settings.callers,
     )

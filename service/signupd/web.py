@@ -36,15 +36,13 @@ class Limits:
 
     Args:
         max_requests: Requests at work at once; others get a 503. At most 128 of our
-            calls to Kratos are under way, and each calls at most one hook. As many
-            again are left for other replicas' calls and for strangers at Kratos'
-            public API. Kratos retries twice, a second or two apart.
-        request_seconds: For one request, its body's arrival included. A ledger that is
-            away ends both calls of an approval after 10 s each, and "not now" says more
-            than a 503. The client of Kratos' hooks waits for 30 s.
-        idle_seconds: How long a connection is kept without a complete head. Go's
-            clients close an idle connection after 90 s. If we closed it first, a
-            request could be on its way to us just then.
+            calls to Kratos are under way, and each calls at most one hook. The rest is
+            for other replicas' calls and for strangers at Kratos' public API. Kratos
+            retries twice, a second or two apart.
+        request_seconds: For one request, its body's arrival included. Both ledger calls
+            of an approval end after 10 s, and Kratos waits for 30 s.
+        idle_seconds: How long a connection is kept without a complete head. It outlasts
+            the 90 s of Go's clients, so that no request meets a connection that closes.
     """
 
     max_requests: int = 256
@@ -52,14 +50,11 @@ class Limits:
     idle_seconds: float = 120.0
 
 
-LIMITS: Final = Limits()
-
-
 def runner_of(
     app: web.Application,
     log: structlog.typing.FilteringBoundLogger,
     port: str,
-    limits: Limits = LIMITS,
+    limits: Limits = Limits(),
 ) -> web.AppRunner:
     """Prepare to serve a web application.
 
