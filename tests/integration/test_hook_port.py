@@ -196,17 +196,3 @@ async def test_wrong_key(world: World) -> None:
     assert [(403, "")] * 8 == [(answer.status, answer.text) for answer in answers]
     assert ["hook_key_wrong"] * 8 == world.log.events("warning")
     assert HOOK_KEY[:-1] not in repr(world.log.entries)
-
-
-async def test_key_that_is_no_text(world: World) -> None:
-    """A key of other bytes is a wrong key."""
-    world.kratos.setup.hook_key = HOOK_KEY
-    service = (await world.serve(hook_key=HOOK_KEY)).service
-    reader, writer = await asyncio.open_connection("127.0.0.1", service.hook_port)
-    head = b"POST /kratos/code HTTP/1.1\r\nHost: x\r\nX-Hook-Key: \xff\r\n"
-    writer.write(head + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
-    answer = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-
-    assert b"HTTP/1.1 403" == answer[:12]
