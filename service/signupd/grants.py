@@ -18,7 +18,7 @@ METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     ),
     "AccountService": ("GetAccount", "BatchGetAccounts"),
 }
-# The methods that an entry stands for: all of a service, or one.
+# An entry stands for all methods of a service, or for one.
 _ENTRIES: Final = {
     **{name: {f"{name}/{rpc}" for rpc in rpcs} for name, rpcs in METHODS.items()},
     **{f"{name}/{rpc}": {f"{name}/{rpc}"} for name in METHODS for rpc in METHODS[name]},

@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
 _NAME: Final = "signupd"
-# A second line of defence: nothing should log these in the first place. Kratos' URLs
-# contain addresses, and the id of a flow lets its holder continue a sign-up.
+# A second line of defence: no code should log these. Kratos' URLs contain addresses,
+# and a flow's id lets its holder continue a sign-up.
 SECRET_NAMES: Final = frozenset(
     {
         *("address", "client_ip", "email", "locale", "traits"),

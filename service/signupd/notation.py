@@ -1,6 +1,6 @@
-"""How the values of settings are written, and which are refused.
+"""The notation of settings' values: how they are read, checked and shown.
 
-No error repeats the value: it may be a secret that landed in the wrong setting.
+No error repeats the value: it may be a secret in the wrong setting.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ from signupd.sealing import KEY_BYTES
 
 MIN_HOOK_KEY_CHARS: Final = 16
 MAX_PORT: Final = 65535
-# An address to listen at, on every interface -> one to call.
+# A wildcard address to listen at -> an address to call.
 _CALLABLE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - not to bind
 _UNIT_MILLIS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _HTTP_URL: Final = re.compile(
     r"https?://([^/\s?#]+@)?(\[[^\s\]]+\]|[^/\s?#:@]+)(:(?P<port>[0-9]{1,5}))?(/[^\s?#]*)?"
 )
-# From the first colon to the last at sign: rather too much than too little.
+# From the first colon to the last at sign: this may hide too much, never too little.
 _USER_PASSWORD: Final = re.compile(r"^([^:]+://[^:/?#@]*):.*@")
 _QUERY_PASSWORD: Final = re.compile(r"([?&][^=&]*pass[^=&]*=)[^&]*", re.IGNORECASE)
 

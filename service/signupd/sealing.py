@@ -30,7 +30,7 @@ KEY_BYTES: Final = 32
 DIGEST_BYTES: Final = 32
 _VERSION: Final = b"\x01"
 _KEY_ID_BYTES: Final = 4
-HEAD_BYTES: Final = len(_VERSION) + _KEY_ID_BYTES  # what tells who can open it
+HEAD_BYTES: Final = len(_VERSION) + _KEY_ID_BYTES  # says which key opens the rest
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
 _HEAD_BYTES: Final = len(_VERSION) + _KEY_ID_BYTES + _NONCE_BYTES
@@ -68,12 +68,12 @@ class KeyRing:
         ciphers = [AESGCMSIV(_derive(key, b"seal")) for key in keys]
         self._ciphers = dict(zip(reversed(ids), reversed(ciphers), strict=True))
         self._sealing_id, self._sealing_cipher = ids[0], ciphers[0]
-        # Copied for each digest, which is cheaper than to set the key up anew.
+        # Copied for each digest, which is cheaper than a new key setup.
         self._mac = hmac.new(_derive(digest_key, b"digest"), digestmod="sha256")
 
     @property
     def heads(self) -> frozenset[bytes]:
-        """How all that this ring can open begins: format version and key id."""
+        """The first bytes of everything this ring can open: version and key id."""
         return frozenset(_VERSION + key_id for key_id in self._ciphers)
 
     def __repr__(self) -> str:

@@ -37,13 +37,13 @@ _LISTED_AT_START: Final = 20
 
 
 class Service:
-    """A whole service in this process: hook port, gRPC server, sweeper, proof.
+    """A whole service in this process: hook port, gRPC server, sweeper, hook proof.
 
     Args:
-        settings: What to be.
-        log: Where to write.
+        settings: From ``signupd.settings``.
+        log: The log of the process.
         clock: The ledger's clock, in microseconds since the Unix epoch.
-        tracing: Where spans go, if anywhere.
+        tracing: Traces calls, if given.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Service:
         self.deps, self.backlog = self._parts.deps, self._parts.backlog
         self.sweeper = self._parts.sweeper
         self._work = Work()
-        # Apart from the callers' work, which MAX_CONCURRENT_RPCS limits.
+        # Separate from the callers' work, which MAX_CONCURRENT_RPCS limits.
         self._chores = Work()
         hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
         self._hooks = runner_of(hooks.app(), log, "hook port")
@@ -77,13 +77,13 @@ class Service:
         """Bring the ledger up to date, open the hook port, then serve.
 
         Raises:
-            OSError: A port cannot be had.
+            OSError: A port is not available.
             CertificatesUnusable: The server's certificate cannot be used.
             LedgerUnavailable: The ledger cannot be opened.
         """
         settings, files = self._settings, self._settings.certificate_files
         credentials = None if files is None else Credentials(files, self._log)
-        # The port comes first: without it nothing else must have been touched.
+        # The port comes first: a second server must not touch the ledger.
         self.port = self._server.listen(settings.listen, credentials)
         await self._parts.open_ledger(only_server=True)
         await self._log_unreadable()

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     import structlog
     from aiohttp.typedefs import Handler, Middleware
 
-# What is left of a refused body is read and dropped for so long: a connection closed
-# with unread data would be reset, and the refusal lost with it.
+# How long the rest of a refused body is read and dropped. Closing a connection with
+# unread data resets it, and the client would lose the refusal.
 LINGER_SECONDS: Final = 1.0
-# The server's own work has ended by then. An answer to another replica's call takes
-# milliseconds, and Kratos retries if there is none.
+# This server's own work has ended by then. An answer to another replica's call takes
+# milliseconds, and Kratos retries without one.
 SHUTDOWN_SECONDS: Final = 5.0
 # Of a head: our paths are short, Kratos sends ten header fields, a mesh adds as many.
 MAX_LINE_BYTES: Final = 1024
@@ -65,8 +65,8 @@ def runner_of(
         limits: How much clients can take of it.
 
     Returns:
-        What serves it from ``listen`` until its ``cleanup``. Work on a request goes on
-        even if its client goes away.
+        A runner, which serves from ``listen`` until its ``cleanup``. Work on a request
+        goes on even if its client goes away.
     """
     app.middlewares.insert(0, _limited(log, port, limits))
     app.on_response_prepare.append(_hide_software)
@@ -137,7 +137,7 @@ def _limited(
 
 
 async def _hide_software(_request: web.Request, response: web.StreamResponse) -> None:
-    """Do not tell versions to strangers."""
+    """Remove the header that names the software and its version."""
     response.headers.popall(hdrs.SERVER, None)
 
 

@@ -1,7 +1,7 @@
-"""Whether there are traces, which OpenTelemetry's own variables decide.
+"""Turns tracing on or off by OpenTelemetry's own variables.
 
-The SDK reads the other variables, such as OTEL_SERVICE_NAME and OTEL_TRACES_SAMPLER. It
-takes a third of a second to import, so it is imported only if it is needed.
+The SDK reads the other variables, such as OTEL_SERVICE_NAME and OTEL_TRACES_SAMPLER.
+Its import takes a third of a second, so it happens only if it is needed.
 """
 
 from __future__ import annotations

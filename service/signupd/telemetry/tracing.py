@@ -73,7 +73,7 @@ class Tracing:
         return CallSpan(span)
 
     def close(self) -> None:
-        """Export what is left; the SDK gives up after 30 s. Called last of all."""
+        """Export the remaining spans; the SDK gives up after 30 s. Called last."""
         self._provider.shutdown()
 
 
