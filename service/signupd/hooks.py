@@ -105,21 +105,15 @@ class Hooks:
 
 
 def _texts(body: bytes, *names: str) -> list[str] | None:
-    """Read text fields of a JSON object; None if one is missing or not text."""
+    """Read fields of a JSON object; None unless each is a non-empty, valid text."""
     try:
         fields = json.loads(body)
         values = [fields[name] for name in names]
+        # JSON can hold a lone surrogate, which is no valid text and cannot be encoded.
+        valid = all(isinstance(value, str) and value.encode() for value in values)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return values if all(map(_is_text, values)) else None
-
-
-def _is_text(value: object) -> bool:
-    """Return whether a JSON value is non-empty text that UTF-8 can encode."""
-    try:
-        return isinstance(value, str) and bool(value.encode())
-    except UnicodeEncodeError:
-        return False
+    return values if valid else None
 
 
 def _refusal(message_id: int, text: str) -> web.Response:
