@@ -119,7 +119,7 @@ class Service:
         self._log.info("stopped")
 
     async def _log_unreadable(self) -> None:
-        """Log which sign-ups cannot go on because their key is gone."""
+        """Log the sign-ups that cannot go on because their key is gone."""
         left = await self.backlog.unopened(self.deps.keys.heads, _LISTED_AT_START)
         if left:
             self._log.error(
@@ -130,16 +130,15 @@ class Service:
                 "keep old keys behind the new one until RETENTION has passed",
             )
 
+    async def _prove_once(self) -> None:
+        await self.deps.schema.permit({})
+        await self.deps.hook_proof.prove({})
+
     async def _prove_hook(self) -> None:
         """Check schema and hook before the first call, and log what is wrong."""
-
-        async def prove() -> None:
-            await self.deps.schema.permit({})
-            await self.deps.hook_proof.prove({})
-
         while True:
             try:
-                await self._chores.run(None, prove)
+                await self._chores.run(None, self._prove_once)
             except KratosUnavailable as error:
                 self._log.warning("kratos_unavailable", why=error.detail)
             except KratosIncompatible:
