@@ -81,7 +81,7 @@ class Prompt:
     now: int
 
     def environment(self, **settings: str) -> dict[str, str]:
-        """Give the settings, some of them replaced, as the environment has them."""
+        """Return the settings as environment variables."""
         given = {
             "LEDGER_URL": self.url,
             "TOKEN_KEYS": base64.b64encode(KEY).decode(),
@@ -103,7 +103,7 @@ class Prompt:
 
 @pytest.fixture
 def prompt(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prompt:
-    """Give a ledger with four sign-ups; of one the key is gone."""
+    """Make a ledger with four sign-ups; the key of one is gone."""
     monkeypatch.chdir(tmp_path)
     clock = ClockDouble()
     now = clock()
@@ -114,27 +114,20 @@ def prompt(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prompt:
         await database.open()
         ledger = Ledger(database)
         done = {"state": State.COMPLETED, "identity_id": uuid.UUID(int=70)}
+        setting: dict[str, Any] = {
+            "state": State.PASSWORD_REQUIRED,
+            "sends": 2,
+            "code_attempts": 3,
+            "lease": Lease.SETTING,
+            "lease_until": now + 60 * MINUTE,
+        }
         for one in (
             row(ANN, RING, now, create_time=now - 3 * MINUTE, sealed=b"contents"),
             row(BOB, RING, now, create_time=now - 90 * MINUTE, **done, sealed=None),
             row(CID, LOST_RING, now, create_time=now - 60 * MINUTE, expire_time=now),
-            row(DOT, RING, now, state=State.STARTING, caller="front"),
+            row(DOT, RING, now, caller="front", **setting),
         ):
             await ledger.add(one)
-        found = await ledger.find(IDS[DOT])
-        assert found is not None
-        dot = await ledger.change(
-            found.record, state=State.CODE_REQUIRED, state_time=now - 8 * MINUTE
-        )
-        dot = await ledger.change(
-            dot, state=State.PASSWORD_REQUIRED, state_time=now - 7 * MINUTE
-        )
-        changes: dict[str, Any] = {
-            "sends": 2,
-            "code_attempts": 3,
-            "lease": Lease.SETTING,
-        }
-        await ledger.change(dot, lease_until=now + 60 * MINUTE, **changes)
         await database.close()
 
     asyncio.run(fill())
@@ -142,13 +135,13 @@ def prompt(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prompt:
 
 
 def ids(listed: list[dict[str, Any]]) -> list[str]:
-    """Name the addresses of what is listed."""
+    """Return the addresses of the listed sign-ups."""
     names = {str(signup_id): name for name, signup_id in IDS.items()}
     return [names[one["signup_id"]] for one in listed]
 
 
 def moment(text: str) -> datetime:
-    """Read a time; it says that it is UTC."""
+    """Read a time in UTC."""
     assert text.endswith("Z")
     return datetime.fromisoformat(text)
 
@@ -173,6 +166,7 @@ def test_list(prompt: Prompt, words: list[str], expected: list[str]) -> None:
 
     assert expected == ids(json.loads(done.stdout))
     assert "ann@" not in done.output.lower()
+    assert bool(expected) is ("no sign-up matches" not in done.stderr)
 
 
 def test_fields(prompt: Prompt) -> None:
@@ -199,7 +193,7 @@ def test_fields(prompt: Prompt) -> None:
 
 
 def test_table(prompt: Prompt) -> None:
-    """People get a row each, which a pipe does not break; a limit that cuts is told."""
+    """The table has one line for each sign-up; the command says if more exist."""
     whole, cut = prompt.run("list"), prompt.run("list", "--limit", "2")
     header, *rows = [
         line.strip().split(maxsplit=3) for line in whole.stdout.splitlines()
@@ -217,25 +211,17 @@ def test_table(prompt: Prompt) -> None:
     assert "the newest 2 are shown; --limit shows more" in cut.stderr
 
 
-def test_no_match(prompt: Prompt) -> None:
-    """Where nothing matches it says so."""
-    done = prompt.run("list", "--address", "eve@example.com")
-
-    assert (0, "") == (done.exit_code, done.stdout)
-    assert "no sign-up matches" in done.stderr
-
-
 @pytest.mark.parametrize(
     "words",
     [
         ["list", "--address", "hunter2"],
-        *(["list", "--limit", limit] for limit in ("0", "-1", "100001", "all")),
+        *(["list", "--limit", limit] for limit in ("0", "10001")),
         ["show", "hunter2-first"],
     ],
     ids=" ".join,
 )
-def test_words_that_make_no_sense(prompt: Prompt, words: list[str]) -> None:
-    """A mistake on the command line is refused; an address is not repeated."""
+def test_invalid_options(prompt: Prompt, words: list[str]) -> None:
+    """An invalid option is refused; an address is not repeated."""
     done = prompt.run(*words)
 
     assert (2, "") == (done.exit_code, done.stdout)
@@ -243,7 +229,7 @@ def test_words_that_make_no_sense(prompt: Prompt, words: list[str]) -> None:
 
 
 def test_page(prompt: Prompt) -> None:
-    """People get a sign-up as a page of those fields that have a value."""
+    """People see the fields that have a value."""
     done = prompt.run("show", str(IDS[DOT]))
     names = [line.split()[0] for line in done.stdout.splitlines()]
 
@@ -252,7 +238,7 @@ def test_page(prompt: Prompt) -> None:
 
 
 def test_stale_lease(prompt: Prompt) -> None:
-    """A lease that ran out is told from a live one."""
+    """A lease that ran out is shown as stale."""
 
     async def kill() -> None:
         database = make_database(prompt.url, ClockDouble())
@@ -269,7 +255,7 @@ def test_stale_lease(prompt: Prompt) -> None:
 
 
 def test_unknown(prompt: Prompt) -> None:
-    """A sign-up that is not there is named."""
+    """An unknown sign-up is an error that names it."""
     unknown = str(uuid.uuid4())
     done = prompt.run("show", unknown)
 
