@@ -91,21 +91,6 @@ def test_secrets(folder: Path) -> None:
         assert [] == [secret for secret in (SECRET, KEY, OTHER_KEY) if secret in output]
 
 
-def test_secrets_unset(folder: Path) -> None:
-    """Unset keys are shown with their file beside a SQLite ledger; none is made."""
-    (folder / "sub").mkdir()
-    file = folder / "sub" / "signupd.keys"
-    environ = {"LEDGER_URL": f"sqlite:///{folder}/sub/ledger.db"}
-    before = shown(**environ)
-    assert not file.exists()
-
-    file.touch()
-    after = shown(**environ)
-    for name in ("TOKEN_KEYS", "DIGEST_KEY"):
-        assert [f"to be made in {file}", f"in {file}"] == [before[name], after[name]]
-    assert after["HOOK_KEY"] is None
-
-
 def test_tls(folder: Path) -> None:
     """Files are shown by name, CALLERS with every method in alphabetical order."""
     files = Authority().serve_from(folder)
@@ -130,7 +115,6 @@ def test_table() -> None:
     assert ["SIGNUPD_CODE_TTL", "1h"] in stripped
     assert ["SIGNUPD_INSECURE", "false"] in stripped
     assert ["SIGNUPD_HOOK_KEY", "unset"] in stripped
-    assert ["SIGNUPD_TOKEN_KEYS", "to be made in signupd.keys"] in stripped
     assert 1 + len(Settings.model_fields) == len(rows)
 
 
@@ -187,7 +171,7 @@ def test_key() -> None:
     assert [0, 0] == [first.exit_code, second.exit_code]
     assert 32 == len(base64.b64decode(first.stdout.strip(), validate=True))
     assert first.stdout != second.stdout
-    for words in ("SIGNUPD_TOKEN_KEYS", "SIGNUPD_DIGEST_KEY", "rotate", "--out FILE"):
+    for words in ("SIGNUPD_TOKEN_KEYS", "SIGNUPD_DIGEST_KEY", "rotate"):
         assert words in first.stderr
     assert first.stdout.strip() not in first.stderr
 

@@ -50,9 +50,6 @@ class Orphan:
     """An orphaned identity, as an operator sees it.
 
     Args:
-        id: Its UUID.
-        masked_email: Such as ``a***@example.com``.
-        created_at: When it was registered.
         active_at: When its owner was last active.
         traced: Whether Kratos still has the session of its registration.
     """
@@ -81,7 +78,7 @@ class Orphans:
 
     Args:
         admin: Kratos' admin API.
-        clock: Returns the time now, with a time zone.
+        clock: Returns the time, with a time zone.
         cutoff: An identity whose owner was active after this moment is not an orphan.
         untraced: Whether UNTRACED identities count as orphans.
     """

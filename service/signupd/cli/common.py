@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from signupd.errors import SignupdError
 from signupd.settings import Settings, SettingsInvalidError, load
@@ -51,6 +52,19 @@ def settings_of(config: Path | None) -> Settings:
     except SettingsInvalidError as error:
         complain(error.mistakes)
         raise typer.Exit(EXIT_SETTINGS) from None
+
+
+def parsed(kind: Any, text: str, option: str) -> Any:
+    """Parse an option's value like a setting of this type.
+
+    Raises:
+        typer.BadParameter: It breaks a rule of the type.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(text)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise typer.BadParameter(why, param_hint=option) from None
 
 
 def json_object(text: str) -> dict[str, Any]:

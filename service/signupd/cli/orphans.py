@@ -5,22 +5,26 @@ from __future__ import annotations
 import json
 from collections import Counter
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
 
 from signupd.accounts.orphans import Exemption, Orphan, Orphans, Removal
-from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, settings_of
+from signupd.cli.common import (
+    EXIT_TROUBLE,
+    AsJson,
+    Config,
+    complain,
+    parsed,
+    run,
+    settings_of,
+)
 from signupd.cli.page import age, columns, console, printable, rfc3339
 from signupd.notation import Seconds
 from signupd.parts import kratos_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-# Longer than most sessions work, and than most people take to come back.
-OLDER_THAN: Final = "30d"
 
 
 def orphans(  # noqa: PLR0913 - one for each option
@@ -31,7 +35,7 @@ def orphans(  # noqa: PLR0913 - one for each option
             metavar="DURATION",
             help="Only accounts whose owner was not active for this long, such as 24h.",
         ),
-    ] = OLDER_THAN,
+    ] = "30d",  # longer than most sessions work, and than most people stay away
     untraced: Annotated[
         bool,
         typer.Option(
@@ -61,7 +65,7 @@ def orphans(  # noqa: PLR0913 - one for each option
     sign in by code alone on purpose have the same account: the time since they were
     last active is the only difference. Without --apply this command changes nothing.
     """
-    idle = _duration(older_than)
+    idle = timedelta(seconds=parsed(Seconds, older_than, "--older-than"))
     if apply is (expect is None):
         raise typer.BadParameter("--apply and --expect N go together")
     settings = settings_of(config)
@@ -147,16 +151,6 @@ def _write(found: Sequence[Orphan], *, as_json: bool) -> None:
             typer.echo(json.dumps(line))
     if found and not as_json:
         console().print(table)
-
-
-def _duration(text: str) -> timedelta:
-    try:
-        seconds: float = TypeAdapter(Seconds).validate_python(text)
-    except ValidationError:
-        raise typer.BadParameter(
-            "is not a duration such as 90s, 15m, 24h or 7d", param_hint="--older-than"
-        ) from None
-    return timedelta(seconds=seconds)
 
 
 def _now() -> datetime:

@@ -4,18 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path  # noqa: TC003 - typer reads it
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, settings_of
 from signupd.cli.page import columns, console, printable
-from signupd.keyfile import NAME, new_key, write_private
-from signupd.ledger.database import sqlite_file
+from signupd.keyfile import new_key, write_private
 from signupd.sources import PREFIX, SECRETS
-
-if TYPE_CHECKING:
-    from signupd.settings import Settings
 
 KEYS: Final = (f"{PREFIX}TOKEN_KEYS", f"{PREFIX}DIGEST_KEY")
 NOTE: Final = f"""
@@ -24,7 +20,6 @@ To rotate TOKEN_KEYS, put the new key first and keep the old ones after it, sepa
 commas. Remove them after RETENTION (30d) and one more day. With several servers, first
 add the new key at the end on all of them, then move it to the front. Do not change
 DIGEST_KEY: with another one no address is found again."""
-HINT: Final = "With --out FILE the key is not shown on the terminal."
 
 keys = typer.Typer(no_args_is_help=True)
 
@@ -36,7 +31,7 @@ def settings(as_json: AsJson = False, config: Config = None) -> None:
     """
     made = settings_of(config)
     values = made.model_dump(mode="json") | {"reflection": made.reflects}
-    values |= {name: _secret(made, name) for name in SECRETS}
+    values |= {name: "set" if getattr(made, name) else None for name in SECRETS}
     shown = {f"{PREFIX}{name.upper()}": value for name, value in values.items()}
     if as_json:
         typer.echo(json.dumps(shown, indent=2))
@@ -46,17 +41,6 @@ def settings(as_json: AsJson = False, config: Config = None) -> None:
         text = value if isinstance(value, str) else json.dumps(value)
         table.add_row(name, "unset" if value is None else printable(text))
     console().print(table)
-
-
-def _secret(made: Settings, name: str) -> str | None:
-    """Describe a secret: ``set``, where it is kept, or None if there is none."""
-    if getattr(made, name):
-        return "set"
-    ledger = sqlite_file(made.ledger_url)
-    if name in ("hook_key", "kratos_admin_token") or ledger is None:
-        return None
-    file = ledger.parent / NAME
-    return f"in {file}" if file.exists() else f"to be made in {file}"
 
 
 @keys.callback()
@@ -91,5 +75,3 @@ def new(
         return
     typer.echo(key if out is None else f"The key is in {out}.")
     typer.echo(NOTE, err=True)
-    if out is None:
-        typer.echo(HINT, err=True)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
-from pydantic import TypeAdapter, ValidationError
+from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 
-from signupd.cli.common import EXIT_TROUBLE, Ca, Cert, Key, Traits, json_object
+from signupd.cli.common import EXIT_TROUBLE, Ca, Cert, Key, Traits, json_object, parsed
 from signupd.cli.page import printable
 from signupd.client.channel import Tls, open_channel
 from signupd.client.dialogue import Dialogue
@@ -44,7 +44,7 @@ def signup(  # noqa: PLR0913 - one for each option
         typer.echo(printable(line))
 
     with open_channel(target, tls, retry=True) as channel:
-        made = Dialogue(channel, say, email, given).run()
+        made = Dialogue(SignupServiceStub(channel), say, email, given).run()
     raise typer.Exit(0 if made else EXIT_TROUBLE)
 
 
@@ -55,12 +55,7 @@ def tls_of(target: str, files: Tls, *, insecure: bool) -> Tls | None:
         typer.BadParameter: The target is not an address, or the options contradict
             each other.
     """
-    try:
-        TypeAdapter(Address).validate_python(target)
-    except ValidationError:
-        raise typer.BadParameter(
-            "is not host:port or unix:path", param_hint="--target"
-        ) from None
+    parsed(Address, target, "--target")
     if (files.cert is None) != (files.key is None):
         raise typer.BadParameter("--cert and --key go together")
     if files != Tls():

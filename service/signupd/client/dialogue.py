@@ -7,38 +7,34 @@ import math
 import sys
 import uuid
 from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
-from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 
 from signupd.client.refusal import refusal_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
+    from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
+
     from signupd.client.refusal import Refusal
 
 # For a call and its retries; SetPassword may take Kratos 30 s and a look-up.
 DEADLINE_SECONDS: Final = 60.0
 
-# After these errors the same question is asked again. Any other ends the sign-up.
-ASKS_AGAIN: Final = frozenset(
-    {
-        "CODE_EXPIRED",
-        "CODE_INCORRECT",
-        "EMAIL_INVALID",
-        "KRATOS_UNAVAILABLE",
-        "LEDGER_UNAVAILABLE",
-        "OVERLOADED",
-        "PASSWORD_REJECTED",
-        "REQUEST_INVALID",
-        "RESEND_TOO_SOON",
-        "SEND_LIMIT_REACHED",
-        "SIGNUP_BUSY",
-    }
-)
+# After these errors, and after any that says when to retry, the same question is asked
+# again. Any other ends the sign-up.
+_ASKS_AGAIN: Final = {
+    "CODE_EXPIRED",
+    "CODE_INCORRECT",
+    "EMAIL_INVALID",
+    "PASSWORD_REJECTED",
+    "REQUEST_INVALID",
+    "SEND_LIMIT_REACHED",
+}
 _START_AGAIN: Final = "Start again."
 # What to do; after other errors that end the sign-up, to start again.
 _ADVICE: Final = {
@@ -72,29 +68,23 @@ class _EndedError(Exception):
     """The sign-up ended without an account, and the person was told why."""
 
 
+@dataclass(slots=True)
 class Dialogue:
     """Leads a person through one sign-up. It reads from standard input.
 
     Args:
-        channel: To the service; it retries by itself.
+        stub: Calls the service; its channel retries.
         say: Shows a line.
         email: The address; empty to ask for it.
         traits: Further traits, JSON values by name.
     """
 
-    def __init__(
-        self,
-        channel: grpc.Channel,
-        say: Callable[[str], None],
-        email: str,
-        traits: Mapping[str, Any],
-    ) -> None:
-        self._stub = SignupServiceStub(channel)
-        self._say = say
-        self._email = email
-        self._traits = traits
-        self._token = ""
-        self._signup = pb.Signup()
+    stub: SignupServiceStub
+    say: Callable[[str], None]
+    email: str
+    traits: Mapping[str, Any]
+    _token: str = field(default="", init=False)
+    _signup: pb.Signup = field(default_factory=pb.Signup, init=False)
 
     def run(self) -> bool:
         """Ask until there is an account. The end of the input cancels the sign-up.
@@ -116,35 +106,35 @@ class Dialogue:
         return self._signup.state == pb.SIGNUP_STATE_COMPLETED
 
     def _start(self) -> None:
-        email = self._email or input("E-mail address: ").strip()
-        self._email = ""
+        email = self.email or input("E-mail address: ").strip()
+        self.email = ""
         request = pb.StartSignupRequest(email=email, request_id=str(uuid.uuid4()))
-        request.traits.update(self._traits)
-        self._call(self._stub.StartSignup, request)
+        request.traits.update(self.traits)
+        self._call(self.stub.StartSignup, request)
 
     def _prove(self) -> None:
         token, code = self._token, input("Code (press Enter for a new one): ").strip()
         if code:
             verify = pb.VerifyCodeRequest(continuation_token=token, code=code)
-            self._call(self._stub.VerifyCode, verify)
+            self._call(self.stub.VerifyCode, verify)
         else:
             id_ = str(uuid.uuid4())
             resend = pb.ResendCodeRequest(continuation_token=token, request_id=id_)
-            self._call(self._stub.ResendCode, resend)
+            self._call(self.stub.ResendCode, resend)
 
     def _set_password(self) -> None:
         token, password = self._token, _ask_hidden("Password: ")
         if password != _ask_hidden("Repeat the password: "):
-            self._say("The passwords do not match.")
+            self.say("The passwords do not match.")
             return
         request = pb.SetPasswordRequest(continuation_token=token, password=password)
-        self._call(self._stub.SetPassword, request)
+        self._call(self.stub.SetPassword, request)
 
     def _cancel(self) -> None:
         """End the sign-up now instead of letting it expire."""
         if self._token:
             request = pb.CancelSignupRequest(continuation_token=self._token)
-            self._call(self._stub.CancelSignup, request)
+            self._call(self.stub.CancelSignup, request)
 
     def _call(self, method: Callable[..., Any], request: object) -> None:
         """Make a call, keep its answer, and say what happened.
@@ -159,29 +149,30 @@ class Dialogue:
             return
         self._token, self._signup = response.continuation_token, response.signup
         said = _REACHED.get(self._signup.state, _UNKNOWN)
-        self._say(said.format(self._signup, self._signup.expire_time.ToDatetime()))
+        self.say(said.format(self._signup, self._signup.expire_time.ToDatetime()))
 
     def _explain(self, refusal: Refusal) -> None:
         """Say why a call failed, and what to do; raises as ``_call``."""
         if not refusal.reason:
             status = refusal.status.name
-            self._say(f"The service did not answer: {status}, {refusal.message}")
+            self.say(f"The service did not answer: {status}, {refusal.message}")
             raise _EndedError
-        self._say(f"{refusal.message} ({refusal.reason})")
+        self.say(f"{refusal.message} ({refusal.reason})")
         for fault in refusal.faults.field_violations:
             reason = f" ({fault.reason})" if fault.reason else ""
-            self._say(f"- {fault.field} {fault.description}{reason}")
+            self.say(f"- {fault.field} {fault.description}{reason}")
         attempts = _attempts_left(refusal)
         if attempts is not None:
-            self._say(f"Attempts left: {attempts}.")
+            self.say(f"Attempts left: {attempts}.")
         if refusal.retry_seconds:
-            self._say(f"Try again in {math.ceil(refusal.retry_seconds)} s.")
+            self.say(f"Try again in {math.ceil(refusal.retry_seconds)} s.")
         elif refusal.reason == "SEND_LIMIT_REACHED":
-            self._say("No further mail can be sent for this sign-up.")
-        ended = refusal.reason not in ASKS_AGAIN or attempts == 0
+            self.say("No further mail can be sent for this sign-up.")
+        again = refusal.reason in _ASKS_AGAIN or refusal.retry_seconds
+        ended = not again or attempts == 0
         advice = _ADVICE.get(refusal.reason, _START_AGAIN if ended else "")
         if advice:
-            self._say(advice)
+            self.say(advice)
         if ended:
             raise _EndedError
 
