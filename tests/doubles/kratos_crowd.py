@@ -1,6 +1,6 @@
-"""A double of Kratos' admin API that is full of people, and lists them page by page.
+"""A double of Kratos' admin API that lists many identities page by page.
 
-Its identities and sessions are held against a real one's by tests/e2e/test_orphans.py.
+tests/e2e/test_orphans.py compares its identities and sessions with real ones.
 """
 
 from __future__ import annotations
@@ -23,17 +23,17 @@ if TYPE_CHECKING:
 Json = dict[str, Any]
 
 FIRST: Final = uuid.UUID(int=0)
-# What stands for everybody who is not worth an object: somebody with a password.
-EVERYMAN: Final = json.dumps(person("everyman@example.com", password="hash"))
-EVERYMANS_ID: Final = json.loads(EVERYMAN)["id"]
+# The identity that stands for all that ``fill`` adds: one with a password.
+COMMON: Final = json.dumps(person("common@example.com", password="hash"))
+COMMON_ID: Final = json.loads(COMMON)["id"]
 
 
 class Crowd:
     """The double. An asynchronous context manager.
 
     Attributes:
-        calls: The calls that came: their method, and list, identity or sessions.
-        relink: What a proxy makes of the links to other pages.
+        calls: The calls received: the method, and list, identity or sessions.
+        relink: Changes the links to other pages, as a proxy does.
         meddle: Awaited before each call is answered.
         broken: Calls that are answered with 503.
     """
@@ -66,11 +66,7 @@ class Crowd:
         await self._resources.aclose()
 
     def add(self, body: Json, *sessions: Json) -> uuid.UUID:
-        """Add somebody, or replace who has that id.
-
-        Returns:
-            The id.
-        """
+        """Add an identity, or replace the one with that id; return the id."""
         identity_id = uuid.UUID(body["id"])
         if identity_id not in self._ids:
             bisect.insort(self._ids, identity_id)
@@ -79,15 +75,15 @@ class Crowd:
         return identity_id
 
     def fill(self, ids: Iterable[uuid.UUID]) -> None:
-        """Add somebody with a password for each id."""
+        """Add an identity with a password for each id."""
         self._ids = sorted({*self._ids, *ids})
 
     def clear(self) -> None:
-        """Remove everybody."""
+        """Remove all identities."""
         self._ids.clear()
 
     def ids(self) -> set[uuid.UUID]:
-        """Name those who are there."""
+        """Return the ids of all identities."""
         return {*self._ids}
 
     async def _list(self, request: web.Request) -> web.Response:
@@ -109,7 +105,7 @@ class Crowd:
     def _body(self, identity_id: uuid.UUID) -> str:
         body = self._people.get(identity_id)
         if body is None:
-            return EVERYMAN.replace(EVERYMANS_ID, str(identity_id))
+            return COMMON.replace(COMMON_ID, str(identity_id))
         return json.dumps(body)
 
     async def _read(self, request: web.Request) -> web.Response:

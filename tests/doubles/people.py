@@ -1,4 +1,4 @@
-"""People, as Kratos' admin API shows them: identities and sessions of every kind."""
+"""Identities and sessions as Kratos' admin API shows them."""
 
 from __future__ import annotations
 
@@ -28,18 +28,18 @@ def person(  # noqa: PLR0913 - all that one may differ by
     config: Json | None = None,
     others: Mapping[str, Mapping[str, Any] | None] | None = None,
 ) -> Json:
-    """Make an identity; unless told otherwise, an orphan.
+    """Make an identity: by default an orphan.
 
     Args:
-        address: Its only one.
+        address: Its only address.
         born: When it was stored.
-        verified: Whether the address is.
-        proved: How long after its birth that was; None where Kratos has not noted it.
-        changed: How long after its birth it was changed last.
-        enabled: Whether it may be used.
-        password: Its hash; empty where none is set, None where there is no place.
-        config: The password credential's configuration, instead.
-        others: Further credentials: their configuration, where Kratos shows it.
+        verified: Whether the address is verified.
+        proved: How long after its creation it was; None if Kratos has no time for it.
+        changed: How long after its creation it was changed last.
+        enabled: Whether it is active.
+        password: The hash; empty for an empty credential, None for no credential.
+        config: The password credential's configuration instead.
+        others: The configurations of other credentials; None if Kratos hides it.
     """
     at = _text(born + APART)
     credentials: Json = {"code": _credential(None, at)}
@@ -72,13 +72,13 @@ def session(
     active: bool = True,
     method: str = "code",
 ) -> Json:
-    """Make a session; unless told otherwise, that of an orphan's registration.
+    """Make a session: by default that of an orphan's registration.
 
     Args:
         begun: When its owner signed in.
-        lasting: How long from then on it works.
-        active: Not, where it was ended before.
-        method: By what.
+        lasting: How long it works after that.
+        active: False if it was ended early.
+        method: The method of the sign-in.
     """
     return {
         "active": active,

@@ -70,15 +70,9 @@ def row(address: str, ring: KeyRing, now: int, **changed: Any) -> Record:
 
 @dataclasses.dataclass(frozen=True, slots=True)
 class Prompt:
-    """A command line, and the ledger that it is set to.
-
-    Attributes:
-        url: The ledger's.
-        now: When its sign-ups were written.
-    """
+    """A command line, and the URL of its ledger."""
 
     url: str
-    now: int
 
     def environment(self, **settings: str) -> dict[str, str]:
         """Return the settings as environment variables."""
@@ -121,8 +115,9 @@ def prompt(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prompt:
             "lease": Lease.SETTING,
             "lease_until": now + 60 * MINUTE,
         }
+        stale = {"lease": Lease.VERIFYING, "lease_until": now}
         for one in (
-            row(ANN, RING, now, create_time=now - 3 * MINUTE, sealed=b"contents"),
+            row(ANN, RING, now, create_time=now - 3 * MINUTE, **stale),
             row(BOB, RING, now, create_time=now - 90 * MINUTE, **done, sealed=None),
             row(CID, LOST_RING, now, create_time=now - 60 * MINUTE, expire_time=now),
             row(DOT, RING, now, caller="front", **setting),
@@ -131,7 +126,7 @@ def prompt(url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Prompt:
         await database.close()
 
     asyncio.run(fill())
-    return Prompt(url, now)
+    return Prompt(url)
 
 
 def ids(listed: list[dict[str, Any]]) -> list[str]:
@@ -174,8 +169,9 @@ def test_fields(prompt: Prompt) -> None:
     ann, dot, cid, bob = listed = prompt.json("list")
 
     assert [FIELDS] * 4 == [list(one) for one in listed]
-    assert ["a***@example.com", "CODE_REQUIRED", None] == [
-        ann[name] for name in ("masked_email", "state", "lease")
+    assert ["a***@example.com", "CODE_REQUIRED", False] == [
+        *(ann[name] for name in ("masked_email", "state")),
+        ann["lease"]["live"],
     ]
     begun = moment(ann["create_time"])
     assert timedelta(minutes=8) == moment(ann["expire_time"]) - begun
@@ -186,8 +182,8 @@ def test_fields(prompt: Prompt) -> None:
     begun = moment(dot["create_time"])
     assert timedelta(minutes=70) == moment(dot["lease"]["until"]) - begun
     assert cid["masked_email"] is None
-    assert ["COMPLETED", str(uuid.UUID(int=70)), None] == [
-        bob[name] for name in ("state", "identity_id", "expire_time")
+    assert ["COMPLETED", str(uuid.UUID(int=70)), None, None] == [
+        bob[name] for name in ("state", "identity_id", "expire_time", "lease")
     ]
     assert listed == [prompt.json("show", one["signup_id"]) for one in listed]
 
@@ -230,28 +226,12 @@ def test_invalid_options(prompt: Prompt, words: list[str]) -> None:
 
 def test_page(prompt: Prompt) -> None:
     """People see the fields that have a value."""
-    done = prompt.run("show", str(IDS[DOT]))
+    done, stale = (prompt.run("show", str(IDS[one])) for one in (DOT, ANN))
     names = [line.split()[0] for line in done.stdout.splitlines()]
 
     assert [name for name in FIELDS if name != "identity_id"] == names
     assert "setting, until " in done.stdout
-
-
-def test_stale_lease(prompt: Prompt) -> None:
-    """A lease that ran out is shown as stale."""
-
-    async def kill() -> None:
-        database = make_database(prompt.url, ClockDouble())
-        await database.open()
-        found = await Ledger(database).find(IDS[DOT])
-        assert found is not None
-        await Ledger(database).change(found.record, lease_until=prompt.now)
-        await database.close()
-
-    asyncio.run(kill())
-
-    assert prompt.json("show", str(IDS[DOT]))["lease"]["live"] is False
-    assert "setting, stale since " in prompt.run("show", str(IDS[DOT])).stdout
+    assert "verifying, stale since " in stale.stdout
 
 
 def test_unknown(prompt: Prompt) -> None:
