@@ -33,7 +33,7 @@ def orphans(  # noqa: PLR0913 - one for each option
         str,
         typer.Option(
             metavar="DURATION",
-            help="Only accounts whose owner was not active for this long, such as 24h.",
+            help="Only accounts whose owner was not active for this long.",
         ),
     ] = "30d",  # longer than most sessions work, and than most people stay away
     untraced: Annotated[
