@@ -11,7 +11,7 @@ import pytest
 
 from devstack.kratos import Kratos
 from devstack.visitor import Visitor
-from tests.doubles.people import person, session
+from tests.doubles.kratos_crowd import person, session
 from tests.e2e.handmade import Handmade, handmade
 from tests.e2e.holdings import identity_ids
 from tests.e2e.site import Site

@@ -18,8 +18,7 @@ from signupd.kratos.admin import MAX_SESSIONS, PAGE_IDENTITIES
 from typer.testing import CliRunner
 
 from tests.doubles.certificate import certificate_file
-from tests.doubles.kratos_crowd import Crowd
-from tests.doubles.people import APART, NOW, person, session
+from tests.doubles.kratos_crowd import APART, NOW, Crowd, person, session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator

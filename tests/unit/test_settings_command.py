@@ -63,17 +63,6 @@ def test_all() -> None:
     assert shown(LISTEN="0.0.0.0:1", INSECURE="true")["REFLECTION"] is False
 
 
-def test_sources(folder: Path) -> None:
-    """The values are those that the server would have."""
-    (folder / ".env").write_text("SIGNUPD_CODE_TTL=2m\nSIGNUPD_RETENTION=2d\n")
-    (folder / "signupd.toml").write_text('retention = "3d"\nsweep_interval = "3s"\n')
-    values = shown("--config", "signupd.toml", CODE_TTL="90s")
-
-    assert ["90s", "2d", "3s"] == [
-        values[name] for name in ("CODE_TTL", "RETENTION", "SWEEP_INTERVAL")
-    ]
-
-
 def test_secrets(folder: Path) -> None:
     """Of every setting that is typed as a secret only ``set`` is shown."""
     typed = [
