@@ -23,6 +23,7 @@ from devstack.config import KratosConfig
 from devstack.kratos import Kratos as Process
 from devstack.mailbox import Mailbox
 from devstack.ports import free_ports
+from tests.doubles.kratos_books import Setup
 from tests.doubles.kratos_flow import SENT_EMAIL
 
 if TYPE_CHECKING:
@@ -49,12 +50,10 @@ class Shape:
     """One way to set Kratos up.
 
     Args:
-        mutate: Changes the real one's configuration.
-        adjust: Does the same to the double.
+        change: Changes the real one's configuration, and the double's setup alike.
     """
 
-    mutate: Callable[[dict[str, Any]], None]
-    adjust: Callable[[KratosDouble], None]
+    change: Callable[[dict[str, Any], Setup], None]
 
 
 class Stage:
@@ -74,7 +73,9 @@ class Stage:
         """Read the messages that a flow shows: node, id and text."""
         url = f"{self._public_url}/self-service/registration/flows?id={flow_id}"
         answer = await self.http.request("GET", url, TIMEOUTS.call)
-        return [(m.node, m.id, m.text) for m in read_flow(answer.body).messages]
+        flow = read_flow(answer.body, flow_id)
+        assert flow is not None
+        return [(m.node, m.id, m.text) for m in flow.messages]
 
     async def session_count(self, identity_id: uuid.UUID) -> int:
         """Count an account's sessions."""
@@ -219,7 +220,7 @@ class RealKratoses:
             config = KratosConfig(
                 hook_url=f"http://127.0.0.1:{hook_port}",
                 smtp_uri=self.mailbox.uri,
-                mutate=shape.mutate,
+                mutate=lambda config: shape.change(config, Setup()),
             )
             home = self._directory / str(len(self._running))
             home.mkdir()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import enum
 import json
 import ssl
 import time
@@ -26,7 +27,6 @@ from signupd.errors import (
     SignupdError,
 )
 from signupd.kratos.breaker import Breaker
-from signupd.kratos.calls import Call
 from signupd.telemetry.observer import LOST, UNREACHED, Observer
 
 if TYPE_CHECKING:
@@ -58,6 +58,27 @@ _OUT_OF_ORDER: Final = frozenset(
         HTTPStatus.GATEWAY_TIMEOUT,
     }
 )
+
+
+class Call(enum.StrEnum):
+    """What a call is for, as metrics and traces name it.
+
+    Kratos' paths are no such names: they have ids and addresses in them.
+    """
+
+    OPEN = "open"  # a registration flow
+    SEND = "send"  # a code by mail
+    CODE = "code"  # check one
+    FLOW = "flow"  # how far one has come
+    PASSWORD = "password"  # noqa: S105 - register by it; makes the account
+    FIND = "find"  # an account by its address
+    ACCOUNTS = "accounts"  # by their ids
+    SESSIONS = "sessions"  # of an account: end, or list them
+    DELETE = "delete"  # an account
+    COURIER = "courier"  # what became of mails
+    SCHEMAS = "schemas"
+    VERSION = "version"
+    OTHER = "other"
 
 
 class ResponseTooLarge(Exception):

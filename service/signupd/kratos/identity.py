@@ -126,7 +126,7 @@ def read_identity(body: Any, shown: Collection[str] = ()) -> Identity:
             empty=empty,
             proved_at=proved_at,
             proved_address=proved_address,
-            created_at=_moment(body["created_at"]),
+            created_at=read_time(body["created_at"]),
             changed_at=max(_changes(body)),
         )
     except _ODD as error:
@@ -141,8 +141,10 @@ def read_session(body: Any) -> Session:
     """
     try:
         return Session(
-            begun_at=max(_moment(body["authenticated_at"]), _moment(body["issued_at"])),
-            works_until=_moment(body["expires_at"]) if body["active"] else None,
+            begun_at=max(
+                read_time(body["authenticated_at"]), read_time(body["issued_at"])
+            ),
+            works_until=read_time(body["expires_at"]) if body["active"] else None,
             by_code=any(
                 method["method"] == _CODE
                 for method in body["authentication_methods"] or ()
@@ -205,24 +207,29 @@ def _proofs(body: Any) -> Iterator[tuple[datetime, str]]:
     """Return the verified addresses of which Kratos notes when they were verified."""
     for address in _verified_addresses(body):
         if address.get("verified_at"):
-            yield _moment(address["verified_at"]), str(address["value"])
+            yield read_time(address["verified_at"]), str(address["value"])
 
 
 def _changes(body: Any) -> Iterator[datetime]:
     """Return every time at which Kratos has changed the identity, or a part of it."""
-    yield _moment(body["updated_at"])
+    yield read_time(body["updated_at"])
     if body.get("state_changed_at"):
-        yield _moment(body["state_changed_at"])
+        yield read_time(body["state_changed_at"])
     parts = [
         *(body.get("credentials") or {}).values(),
         *(body.get("verifiable_addresses") or ()),
         *(body.get("recovery_addresses") or ()),
     ]
-    yield from (_moment(part["updated_at"]) for part in parts if part is not None)
+    yield from (read_time(part["updated_at"]) for part in parts if part is not None)
     yield from (at for at, _ in _proofs(body))
 
 
-def _moment(text: str) -> datetime:
+def read_time(text: str) -> datetime:
+    """Read a time.
+
+    Raises:
+        TypeError, ValueError: It is not one, or has no zone.
+    """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time without a zone")

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from signupd.errors import KratosIncompatible
 
-# Groups of a flow's fields that are no method: the traits, and the steps between.
+if TYPE_CHECKING:
+    from signupd.kratos.http import Response
+
+# Groups of a flow's fields that are not methods: the traits, and the steps between.
 _NO_METHODS: Final = frozenset({"default", "profile", "identifier_first", "captcha"})
 
 
@@ -45,15 +48,11 @@ class Field(NamedTuple):
 FIRST_STEP: Final = Field("profile", "method", "profile")
 
 
-def read_fields(status: int, body: Any) -> frozenset[Field]:
+def read_fields(response: Response) -> frozenset[Field]:
     """Read the fields of a flow's form.
 
-    Args:
-        status: The response's, for the error.
-        body: Its JSON.
-
     Raises:
-        KratosIncompatible: It is not a flow.
+        KratosIncompatible: The response is not a flow.
     """
     try:
         return frozenset(
@@ -62,16 +61,15 @@ def read_fields(status: int, body: Any) -> frozenset[Field]:
                 str(node["attributes"].get("name", "")),
                 str(node["attributes"].get("value", "")),
             )
-            for node in body["ui"]["nodes"]
+            for node in response.body["ui"]["nodes"]
         )
     except (KeyError, TypeError, AttributeError) as error:
         raise KratosIncompatible(
-            f"Kratos opens no registration flow (HTTP status {status})"
+            f"Kratos opens no registration flow (HTTP status {response.status})"
         ) from error
 
 
-def offer_of(first: frozenset[Field], second: frozenset[Field]) -> Offer:
-    """Return what a flow offers, from the fields of its first and second step."""
+def methods_of(fields: frozenset[Field]) -> frozenset[str]:
+    """Name the methods that have fields."""
     # A script that several methods share has a group, but no name.
-    methods = frozenset(field.group for field in first | second if field.name)
-    return Offer(methods - _NO_METHODS, whole=FIRST_STEP not in second)
+    return frozenset(field.group for field in fields if field.name) - _NO_METHODS
