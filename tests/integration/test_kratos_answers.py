@@ -21,7 +21,7 @@ from signupd.errors import (
     TraitsInvalid,
 )
 from signupd.kratos.admin import AdminApi
-from signupd.kratos.client import Kratos, Timeouts
+from signupd.kratos.client import Kratos
 from signupd.kratos.http import HttpClient
 from signupd.kratos.identity import AccountState, Identity, Mark, PasswordStatus
 from signupd.kratos.offer import FlowKind, Offer
@@ -110,9 +110,8 @@ async def kratos(
     url = f"http://127.0.0.1:{runner.addresses[0][1]}"
     hours, seconds = itertools.count(step=3600.0), request.param
     http = HttpClient(ca=certificate_file(tmp_path), clock=lambda: next(hours))
-    times = Timeouts(call=seconds, hooked=seconds)
     admin = AdminApi(http, url, seconds, "hunter2")
-    yield Kratos(http, PublicApi(http, url, times), admin)
+    yield Kratos(http, PublicApi(http, url, seconds, seconds), admin)
     await http.close()
     if server.silent is not None:
         server.silent.set()

@@ -63,20 +63,16 @@ class AdminApi:
     Args:
         http: Sends the requests.
         url: The admin API's, without a trailing slash.
-        timeout_seconds: For each request.
+        seconds: How long to wait for a response.
         token: Sent as a bearer token, if given.
     """
 
     def __init__(
-        self,
-        http: HttpClient,
-        url: str,
-        timeout_seconds: float,
-        token: str | None = None,
+        self, http: HttpClient, url: str, seconds: float, token: str | None = None
     ) -> None:
         self._http = http
         self._url = url
-        self._timeout = timeout_seconds
+        self._seconds = seconds
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     async def find_identity(self, address: str) -> Identity | None:
@@ -230,7 +226,7 @@ class AdminApi:
     async def _get(self, call: Call, path: str, query: Query = ()) -> Response:
         url = f"{self._url}{path}?{urlencode(query)}"
         return await self._http.request(
-            "GET", url, self._timeout, headers=self._headers, call=call
+            "GET", url, self._seconds, headers=self._headers, call=call
         )
 
     async def _delete(self, call: Call, path: str, tries: int) -> None:
@@ -238,7 +234,7 @@ class AdminApi:
         for left in reversed(range(tries)):
             try:
                 response = await self._http.request(
-                    "DELETE", url, self._timeout, headers=self._headers, call=call
+                    "DELETE", url, self._seconds, headers=self._headers, call=call
                 )
             except KratosUnavailable:
                 if not left:

@@ -136,16 +136,16 @@ async def probe(
     log: structlog.typing.FilteringBoundLogger,
     traits: Mapping[str, Any],
 ) -> PasswordAnswer:
-    """Try a registration that our hook must refuse, and clean up after it.
+    """Try a registration that our hook must refuse, and delete what it leaves.
 
     Args:
-        kratos: The adapter.
-        log: What could not be cleaned up is named there.
+        kratos: Both APIs.
+        log: Names what could not be deleted.
         traits: What an identity of this schema has besides the address.
 
     Returns:
         What Kratos answered. CREATED also if an account was there after an unclear
-        answer; it is deleted again.
+        answer.
 
     Raises:
         KratosIncompatible: Kratos opens no flow.

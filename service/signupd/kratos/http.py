@@ -49,15 +49,10 @@ _HEADERS: Final = {
     "Accept-Encoding": "identity",  # a compressed body has no bound
     "User-Agent": "signupd",
 }
-# A server, or the proxy in front of it, says that it cannot answer for now. Any other
-# status is an answer: one odd request must not stop all others.
-_OUT_OF_ORDER: Final = frozenset(
-    {
-        HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        HTTPStatus.GATEWAY_TIMEOUT,
-    }
-)
+# Too many requests, unavailable, gateway timeout: the server, or the proxy in front of
+# it, cannot answer for now. Any other status is an answer: one odd request must not
+# stop all others.
+_OUT_OF_ORDER: Final = frozenset({429, 503, 504})
 
 
 class Call(enum.StrEnum):
@@ -106,13 +101,7 @@ _ERRORS: Final[dict[type[Exception], type[SignupdError]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP response of Kratos.
-
-    Args:
-        status: The status code.
-        body: The body's JSON; None if it is not JSON.
-        headers: By name, in any letter case.
-    """
+    """An HTTP response of Kratos. The body is None if it is not JSON."""
 
     status: int
     body: Any = field(repr=False)
@@ -180,7 +169,7 @@ class HttpClient:
             url: Absolute, with its query. Credentials in it are sent as Basic.
             timeout_seconds: For connecting, sending and reading together.
             payload: Sent as JSON, if given.
-            headers: Further headers.
+            headers: Besides the usual ones.
             call: What it is for, as observers are told.
 
         Raises:

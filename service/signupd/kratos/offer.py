@@ -36,40 +36,40 @@ class Offer:
     whole: bool
 
 
-class Field(NamedTuple):
-    """A field of a flow's form."""
+class Step(NamedTuple):
+    """One step of a flow's form.
 
-    group: str
-    name: str
-    value: str
+    Args:
+        methods: The methods that have a field in it.
+        token: To be sent back with a browser's cookie; empty in a program's flow.
+        last: Whether no further step follows.
+    """
+
+    methods: frozenset[str]
+    token: str
+    last: bool
 
 
-# It leads from a flow's first step to its second.
-FIRST_STEP: Final = Field("profile", "method", "profile")
-
-
-def read_fields(response: Response) -> frozenset[Field]:
-    """Read the fields of a flow's form.
+def read_step(response: Response) -> Step:
+    """Read a step.
 
     Raises:
         KratosIncompatible: The response is not a flow.
     """
     try:
-        return frozenset(
-            Field(
-                str(node["group"]),
-                str(node["attributes"].get("name", "")),
-                str(node["attributes"].get("value", "")),
+        fields = {  # a script that several methods share has a group, but no name
+            (str(node["group"]), str(node["attributes"]["name"])): str(
+                node["attributes"].get("value", "")
             )
             for node in response.body["ui"]["nodes"]
-        )
+            if "name" in node["attributes"]
+        }
     except (KeyError, TypeError, AttributeError) as error:
         raise KratosIncompatible(
             f"Kratos opens no registration flow (HTTP status {response.status})"
         ) from error
-
-
-def methods_of(fields: frozenset[Field]) -> frozenset[str]:
-    """Name the methods that have fields."""
-    # A script that several methods share has a group, but no name.
-    return frozenset(field.group for field in fields if field.name) - _NO_METHODS
+    return Step(
+        methods=frozenset(group for group, _ in fields) - _NO_METHODS,
+        token=fields.get(("default", "csrf_token"), ""),
+        last=fields.get(("profile", "method")) != "profile",
+    )

@@ -141,10 +141,8 @@ class Flow:
 class CodeResult:
     """The answer to a code.
 
-    Args:
-        answer: What Kratos made of it.
-        identity_id: Of the account that a missing hook let Kratos store. Only with
-            HOOK_MISSING, and not if the address was taken.
+    With HOOK_MISSING it has the account that Kratos stored, unless the address was
+    taken.
     """
 
     answer: CodeAnswer
@@ -155,10 +153,7 @@ class CodeResult:
 class PasswordResult:
     """The answer to a password registration.
 
-    Args:
-        answer: What Kratos made of it.
-        identity_id: Of the account, with CREATED only.
-        rules: Those that the password breaks, with REFUSED only.
+    With CREATED it has the account, with REFUSED the rules that the password breaks.
     """
 
     answer: PasswordAnswer
@@ -173,17 +168,10 @@ def error_id(body: Any) -> str:
 
 
 def read_flow(body: Any, flow_id: str | None = None) -> Flow | None:
-    """Read a flow from the JSON of an answer.
-
-    Args:
-        body: The JSON.
-        flow_id: Of the flow that the request was about, if it was about one.
-
-    Returns:
-        None if the JSON is not a flow.
+    """Read a flow from the JSON of an answer; None if it is not one.
 
     Raises:
-        KratosUnavailable: It is another flow: the answer to another request.
+        KratosUnavailable: It is not the flow of the request, but the answer to another.
     """
     try:
         flow_itself = {"attributes": {}, "messages": body["ui"].get("messages")}
@@ -228,8 +216,9 @@ def code_result(status: int, body: Any, flow_id: str) -> CodeResult:
     for message_id, text, answer in _CODE_ANSWERS:
         if flow.says(message_id, text):
             return CodeResult(answer)
-    passed = flow.state == FlowState.PASSED_CHALLENGE
-    return CodeResult(CodeAnswer.USED if passed else CodeAnswer.UNCLEAR)
+    if flow.state == FlowState.PASSED_CHALLENGE:
+        return CodeResult(CodeAnswer.USED)
+    return CodeResult(CodeAnswer.UNCLEAR)
 
 
 def password_result(status: int, body: Any, flow_id: str) -> PasswordResult:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from signupd.errors import KratosFlowGone, KratosIncompatible, TraitsInvalid
 from signupd.kratos.http import Call
-from signupd.kratos.offer import FIRST_STEP, FlowKind, Offer, methods_of, read_fields
+from signupd.kratos.offer import FlowKind, Offer, read_step
 from signupd.kratos.outcomes import (
     CODE_SENT_ID,
     FLOW_DISABLED,
@@ -26,11 +26,8 @@ from signupd.kratos.schema import read_schema
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from signupd.kratos.client import Timeouts
     from signupd.kratos.http import HttpClient
     from signupd.kratos.schema import IdentitySchema
-
-_FLOW_STATES: Final = frozenset(FlowState)
 
 
 class PublicApi:
@@ -39,14 +36,19 @@ class PublicApi:
     Args:
         http: Sends the requests.
         url: The public API's, without a trailing slash.
-        timeouts: How long to wait.
+        seconds: How long to wait for a response.
+        hooked_seconds: The same, where Kratos calls a hook on the way: a dead hook
+            costs it 3 s, a slow one as long as it takes.
     """
 
-    def __init__(self, http: HttpClient, url: str, timeouts: Timeouts) -> None:
+    def __init__(
+        self, http: HttpClient, url: str, seconds: float, hooked_seconds: float
+    ) -> None:
         self._http = http
         self._url = url
         self._registration = f"{url}/self-service/registration"
-        self._timeouts = timeouts
+        self._seconds = seconds
+        self._hooked_seconds = hooked_seconds
 
     async def open_registration(self) -> str:
         """Open a registration flow. Kratos forgets it if nothing is submitted to it.
@@ -58,7 +60,7 @@ class PublicApi:
             KratosIncompatible: Registration is switched off.
         """
         response = await self._http.request(
-            "GET", f"{self._registration}/api", self._timeouts.call, call=Call.OPEN
+            "GET", f"{self._registration}/api", self._seconds, call=Call.OPEN
         )
         if response.status == HTTPStatus.OK and (flow := read_flow(response.body)):
             return flow.id
@@ -89,7 +91,7 @@ class PublicApi:
             payload["transient_payload"] = {"locale": locale}
         url = f"{self._registration}?flow={flow_id}"
         response = await self._http.request(
-            "POST", url, self._timeouts.call, payload, call=Call.SEND
+            "POST", url, self._seconds, payload, call=Call.SEND
         )
         if response.status in GONE:
             raise KratosFlowGone(
@@ -133,7 +135,7 @@ class PublicApi:
         """
         payload = {"method": "code", "traits": traits, "code": code}
         url = f"{self._registration}?flow={flow_id}"
-        seconds = self._timeouts.call if again else self._timeouts.hooked
+        seconds = self._seconds if again else self._hooked_seconds
         response = await self._http.request(
             "POST", url, seconds, payload, call=Call.CODE
         )
@@ -155,20 +157,18 @@ class PublicApi:
         payload = {"method": "password", "traits": traits, "password": password}
         url = f"{self._registration}?flow={flow_id}"
         response = await self._http.request(
-            "POST", url, self._timeouts.hooked, payload, call=Call.PASSWORD
+            "POST", url, self._hooked_seconds, payload, call=Call.PASSWORD
         )
         return password_result(response.status, response.body, flow_id)
 
     async def flow_state(self, flow_id: str) -> FlowState:
         """Ask how far a flow has come."""
         url = f"{self._registration}/flows?id={flow_id}"
-        response = await self._http.request(
-            "GET", url, self._timeouts.call, call=Call.FLOW
-        )
+        response = await self._http.request("GET", url, self._seconds, call=Call.FLOW)
         if response.status in GONE:
             return FlowState.GONE
         flow = read_flow(response.body, flow_id)
-        if flow is None or flow.state not in _FLOW_STATES:
+        if flow is None or flow.state not in [*FlowState]:
             raise KratosIncompatible(
                 f"Kratos shows a flow with HTTP status {response.status} and a state "
                 "unknown here"
@@ -182,7 +182,7 @@ class PublicApi:
             KratosIncompatible: They cannot be read.
         """
         response = await self._http.request(
-            "GET", f"{self._url}/schemas", self._timeouts.call, call=Call.SCHEMAS
+            "GET", f"{self._url}/schemas", self._seconds, call=Call.SCHEMAS
         )
         if response.status != HTTPStatus.OK or not isinstance(response.body, list):
             raise KratosIncompatible(
@@ -209,23 +209,19 @@ class PublicApi:
         Raises:
             KratosIncompatible: No flow can be opened.
         """
-        seconds = self._timeouts.call
         opened = await self._http.request(
-            "GET", f"{self._registration}/{kind}", seconds, call=Call.OPEN
+            "GET", f"{self._registration}/{kind}", self._seconds, call=Call.OPEN
         )
         if error_id(opened.body) == FLOW_DISABLED:
             return None
-        first = last = read_fields(opened)
-        if FIRST_STEP in first:
-            tokens = [field.value for field in first if field.name == "csrf_token"]
-            payload = {
-                "method": "profile",
-                "traits": traits,
-                "csrf_token": "".join(tokens),
-            }
+        first = last = read_step(opened)
+        if not first.last:
+            payload = {"method": "profile", "traits": traits, "csrf_token": first.token}
             # A browser's cookie and its token go together; a program's is refused.
             cookie = {"Cookie": opened.cookies} if kind is FlowKind.BROWSER else None
             url = f"{self._registration}?flow={opened.body['id']}"
-            filled = await self._http.request("POST", url, seconds, payload, cookie)
-            last = read_fields(filled)
-        return Offer(methods_of(first | last), whole=FIRST_STEP not in last)
+            filled = await self._http.request(
+                "POST", url, self._seconds, payload, cookie
+            )
+            last = read_step(filled)
+        return Offer(first.methods | last.methods, whole=last.last)

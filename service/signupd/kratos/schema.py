@@ -70,11 +70,7 @@ class IdentitySchema:
 
 
 def read_schema(schema_id: str, document: Any) -> IdentitySchema:
-    """Read an identity schema.
-
-    Args:
-        schema_id: Its name in Kratos.
-        document: The JSON Schema.
+    """Read an identity schema, given its name in Kratos and the JSON Schema.
 
     Raises:
         KratosIncompatible: It is not an identity schema.
@@ -91,11 +87,7 @@ def read_schema(schema_id: str, document: Any) -> IdentitySchema:
 
 
 class _Reader:
-    """Goes through a schema and collects what its traits are used for.
-
-    Args:
-        document: The whole schema, to which its references refer.
-    """
+    """Goes through a schema and collects what its traits are used for."""
 
     def __init__(self, document: Any) -> None:
         self._document = document
@@ -104,12 +96,9 @@ class _Reader:
         self.unread: dict[str, str] = {}
 
     def walk(self, node: Any, path: str, followed: frozenset[str]) -> None:
-        """Collect the uses in a schema and in all that it contains.
+        """Collect the uses in a schema of a trait, and in all that it contains.
 
-        Args:
-            node: The schema.
-            path: Of the trait that it describes.
-            followed: The references that led here. A schema may refer to itself.
+        ``followed`` has the references that led here: a schema may refer to itself.
         """
         if not isinstance(node, dict):
             return
