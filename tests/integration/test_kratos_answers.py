@@ -231,24 +231,23 @@ async def test_queries(kratos: Kratos, server: Scripted) -> None:
     await kratos.admin.find_identity("ann+1@example.com")
     await kratos.admin.code_delivery("ann+1@example.com", SINCE)
     await kratos.admin.accounts([ID, ID])
-    password = {"include_credential": "password"}
+    shown = [("include_credential", kind) for kind in ("password", "webauthn")]
 
     assert [
-        ("/admin/identities", {"credentials_identifier": "ann+1@example.com"}),
+        ("/admin/identities", [("credentials_identifier", "ann+1@example.com")]),
         (
             "/admin/courier/messages",
-            {"page_size": "10", "recipient": "ann+1@example.com"},
+            [("page_size", "10"), ("recipient", "ann+1@example.com")],
         ),
-        ("/admin/identities", {"page_size": "1", "ids": str(ID), **password}),
-    ] == [(one.path, dict(one.query)) for one, _ in server.requests]
+        ("/admin/identities", [("page_size", "1"), ("ids", str(ID)), *shown]),
+    ] == [(one.path, [*one.query.items()]) for one, _ in server.requests]
 
 
 async def test_ids_lost(kratos: Kratos, server: Scripted) -> None:
     """Identities that were not asked for are no answer."""
     server.answer = 200, [identity(id=str(uuid.uuid4())), identity()]
-    for call in (kratos.admin.accounts([ID]), kratos.admin.identity(ID)):
-        with pytest.raises(KratosIncompatible, match="not asked for"):
-            await call
+    with pytest.raises(KratosIncompatible, match="not asked for"):
+        await kratos.admin.accounts([ID])
 
 
 async def test_long_header(kratos: Kratos, server: Scripted) -> None:

@@ -29,7 +29,6 @@ MAX_SESSIONS: Final = 100
 # If every deletion were lost, what must not stay would stay.
 _DELETE_TRIES: Final = 3
 _IDENTITIES: Final = "/admin/identities"
-_PASSWORD: Final = ("password",)
 # Kratos makes these from the schema for every identity, with nothing in them. Only
 # their configuration shows whether they are in use.
 _BORN_EMPTY: Final = ("password", "webauthn")
@@ -91,18 +90,15 @@ class AdminApi:
             address: The canonical address.
         """
         query = [("credentials_identifier", address)]
-        found = await self._identities(Call.FIND, query, _PASSWORD)
+        found = await self._identities(Call.FIND, query, _BORN_EMPTY)
         return next((one for one in found if one.address == address), None)
 
-    async def accounts(
-        self, ids: Collection[uuid.UUID], shown: Sequence[str] = _PASSWORD
-    ) -> dict[uuid.UUID, Identity]:
+    async def accounts(self, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Identity]:
         """Read identities by their ids, with their passwords' status.
 
         Args:
             ids: At least one, since Kratos lists all identities when given none; at
                 most a few hundred, since each takes 41 bytes of a URL.
-            shown: The kinds of credentials to look into.
 
         Returns:
             Those that exist, by id.
@@ -114,14 +110,14 @@ class AdminApi:
         # On one page, whatever Kratos' default size is.
         query = [("page_size", str(len(wanted)))]
         query += [("ids", str(identity_id)) for identity_id in wanted]
-        listed = await self._identities(Call.ACCOUNTS, query, shown)
+        listed = await self._identities(Call.ACCOUNTS, query, _BORN_EMPTY)
         found = {one.id: one for one in listed}
         if not found.keys() <= wanted:
             raise KratosIncompatible("Kratos lists identities that were not asked for")
         return found
 
     async def pages(self) -> AsyncIterator[list[Identity]]:
-        """List all identities in the order of their ids, a page at a time.
+        """List all identities as ``accounts`` does, by their ids, a page at a time.
 
         An identity that is stored meanwhile may be listed or not.
         """
@@ -137,10 +133,6 @@ class AdminApi:
             yield [read_identity(body, _BORN_EMPTY) for body in bodies]
             if token is None:
                 return
-
-    async def identity(self, identity_id: uuid.UUID) -> Identity | None:
-        """Read an identity as ``pages`` does; None if it is gone."""
-        return (await self.accounts([identity_id], _BORN_EMPTY)).get(identity_id)
 
     async def sessions(self, identity_id: uuid.UUID) -> list[Session]:
         """Read an identity's sessions, also ended ones, as long as Kratos keeps them.
