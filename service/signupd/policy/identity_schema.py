@@ -88,7 +88,11 @@ def schema_faults(schema: IdentitySchema) -> list[SchemaFault]:
     """Judge a schema. The server and ``signupd check`` both go by this."""
     others = {path: uses for path, uses in schema.uses.items() if path != ADDRESS}
     told = {path: f"{path} ({', '.join(sorted(others[path]))})" for path in others}
-    coded = [path for path in others if "identifier for code" in told[path]]
+    coded = [
+        path
+        for path, uses in others.items()
+        if any(use.startswith("identifier for code") for use in uses)
+    ]
     found = (
         (_LACKS, sorted(_NEEDED - schema.uses.get(ADDRESS, frozenset()))),
         (_CODED, [told[path] for path in coded]),
