@@ -64,7 +64,7 @@ class SignupdError(Exception):
 
     Args:
         detail: What an operator should know. It goes to the log alone.
-        signup: The sign-up as it stands now (a ``signup.view.View``), where the
+        signup: The sign-up as it stands now (the contract's ``Signup``), where the
             caller's token was good: the answer shows it.
         retry_after_seconds: When trying again can help; the class' own figure, where
             it has one, unless given.

@@ -38,13 +38,10 @@ from signupd.errors import (
     TraitsInvalid,
     Violation,
 )
-from signupd.ledger.record import State
 from signupd.rpc.statuses import status_of
-from signupd.signup.view import View
 from typer.testing import CliRunner
 
 from tests.doubles.scripted_service import Reply, ScriptedService
-from tests.unit.rows import NOW, SIGNUP_ID
 
 if TYPE_CHECKING:
     from typer.testing import Result
@@ -70,9 +67,10 @@ CANCELLED = ("CancelSignup", Reply(pb.Signup(state=pb.SIGNUP_STATE_CANCELLED)))
 EXAMPLE = Path(__file__).parents[2] / "examples" / "service_config.json"
 
 
-def view(**changed: Any) -> View:
-    """Make a sign-up as it stands, for a refusal."""
-    return View(SIGNUP_ID, State.CODE_REQUIRED, MASK, NOW, **changed)
+def waiting(**fields: Any) -> pb.Signup:
+    """Make a sign-up that waits for its code, for a refusal."""
+    state = pb.SIGNUP_STATE_CODE_REQUIRED
+    return pb.Signup(signup_id="signup-1", state=state, **fields)
 
 
 def run(service: ScriptedService, *typed: str, options: tuple[str, ...] = ()) -> Result:
@@ -179,7 +177,7 @@ AGAIN: list[tuple[str, SignupdError, list[str]]] = [
     ),
     (
         "VerifyCode",
-        CodeIncorrect(signup=view(code_attempts_remaining=4)),
+        CodeIncorrect(signup=waiting(code_attempts_remaining=4)),
         ["The code is not correct. (CODE_INCORRECT)", "Attempts left: 4."],
     ),
     (
@@ -208,7 +206,8 @@ AGAIN: list[tuple[str, SignupdError, list[str]]] = [
     (
         "SetPassword",
         PasswordRejected(
-            violations=(SHORT, BREACHED), signup=view(password_attempts_remaining=19)
+            violations=(SHORT, BREACHED),
+            signup=waiting(password_attempts_remaining=19),
         ),
         [
             "The password is not acceptable. (PASSWORD_REJECTED)",
@@ -230,7 +229,7 @@ ENDING: list[tuple[str, SignupdError, list[str]]] = [
     ),
     (
         "VerifyCode",
-        CodeIncorrect(signup=view(code_attempts_remaining=0)),
+        CodeIncorrect(signup=waiting(code_attempts_remaining=0)),
         [
             "The code is not correct. (CODE_INCORRECT)",
             "Attempts left: 0.",
@@ -351,7 +350,7 @@ def test_retries_are_the_documented_ones() -> None:
 
 def test_nothing_secret_is_shown() -> None:
     """No line shows a code, a password or a token."""
-    refused = ("SetPassword", PasswordRejected(signup=view()))
+    refused = ("SetPassword", PasswordRejected(signup=waiting()))
     service = ScriptedService(STARTED, VERIFIED, refused)
     result = run(service, ANN, "123456", "tiny#7", "tiny#7")
 

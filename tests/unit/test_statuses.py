@@ -15,11 +15,7 @@ from signupd.errors import (
     SignupdError,
     Violation,
 )
-from signupd.ledger.record import State
 from signupd.rpc.statuses import STATUSES, status_of
-from signupd.signup.view import View
-
-from tests.unit.rows import NOW, SIGNUP_ID
 
 if TYPE_CHECKING:
     from google.rpc import status_pb2
@@ -154,9 +150,9 @@ def test_details() -> None:
         Violation("password", "is too short", "TOO_SHORT"),
         Violation("traits.name", "is missing"),
     )
-    view = View(SIGNUP_ID, State.COMPLETED, "a***@example.com", NOW)
+    signup = pb.Signup(signup_id="1", state=pb.SIGNUP_STATE_COMPLETED)
     error = errors.SignupBusy(
-        violations=violations, retry_after_seconds=1.5, signup=view
+        violations=violations, retry_after_seconds=1.5, signup=signup
     )
     found = details(status_of(error))
 
@@ -170,4 +166,4 @@ def test_details() -> None:
     ]
     delay = found[error_details_pb2.RetryInfo].retry_delay
     assert (1, 500_000_000) == (delay.seconds, delay.nanos)
-    assert str(SIGNUP_ID) == found[pb.Signup].signup_id
+    assert signup == found[pb.Signup]

@@ -18,13 +18,12 @@ from signupd.ledger.record import State
 from signupd.policy.mail_limits import MailLimits
 from signupd.signup.cancel import cancel_signup
 from signupd.signup.deps import Dependencies
-from signupd.signup.events import Event, Events
 from signupd.signup.get import get_signup
 from signupd.signup.resend import resend_code
 from signupd.signup.sealed import open_contents
 from signupd.signup.set_password import set_password
 from signupd.signup.start import StartRequest, start_signup
-from signupd.signup.transitions import state_shown
+from signupd.signup.transitions import Event, state_shown
 from signupd.signup.verify import verify_code
 
 from tests.doubles.buckets import MemoryBuckets
@@ -94,7 +93,7 @@ class World:
             rules=RULES,
             hook_proof=cast("HookProof", OpenGate()),
             schema=cast("Any", OpenSchema()),
-            events=Events(self.log.logger, self.counters),
+            observer=cast("Any", self.counters),
             log=self.log.logger,
         )
         self.kratos.deps = self.deps
@@ -138,7 +137,7 @@ class World:
             return error.reason
         except Died:
             return "DIED"
-        return answer.view.state.name
+        return answer.state.name
 
     def code(self, number: int) -> str:
         """Give the code that counts, or has counted, for 0; else a wrong one."""

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from signupd.errors import DeadlineTooShort, SignupBusy, SignupdError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from signupd.rpc.interceptor import Context
+    from signupd.work import Work
 
 # Stands for no deadline.
 DEFAULT_SECONDS: Final = 60.0
@@ -25,14 +26,18 @@ T = TypeVar("T")
 
 async def within_deadline(
     context: Context,
-    begin: Callable[[], asyncio.Task[T]],
+    work: Work,
+    job: Callable[[], Coroutine[Any, Any, T]],
+    key: bytes | None = None,
     late: type[SignupdError] = SignupBusy,
 ) -> T:
-    """Begin a job, and wait for it until shortly before the caller's deadline.
+    """Do a job, and wait for it until shortly before the caller's deadline.
 
     Args:
         context: Of the call.
-        begin: As ``Work.begin`` does: the job goes on when its waiter is gone.
+        work: Where the job runs; it goes on when its waiter is gone.
+        job: As in ``Work.begin``.
+        key: Likewise.
         late: Raised when the time is up and the job still at work; a repeat may join
             it.
 
@@ -44,21 +49,8 @@ async def within_deadline(
     seconds = DEFAULT_SECONDS if remaining is None else remaining
     if seconds < LEAST_SECONDS:
         raise DeadlineTooShort
-    # asyncio.wait costs several times as much, at each call.
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-    job = begin()
-    job.add_done_callback(lambda _: _wake(waiter))
-    limit = loop.call_later(seconds - KEPT_BACK_SECONDS, _wake, waiter)
-    try:
-        await waiter
-    finally:
-        limit.cancel()
-    if not job.done():
+    run = work.begin(key, job)
+    await asyncio.wait({run}, timeout=seconds - KEPT_BACK_SECONDS)
+    if not run.done():
         raise late("still at work past the caller's deadline")
-    return job.result()
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+    return run.result()

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Final
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
+from kratos_signup.v1 import signup_service_pb2 as pb
 
 from signupd.errors import DOMAIN
-from signupd.rpc.responses import signup_message
-from signupd.signup.view import View
 
 if TYPE_CHECKING:
     from google.protobuf.message import Message
@@ -94,27 +93,20 @@ def status_of(error: SignupdError | None) -> status_pb2.Status:
     if error is None:
         return status
     if error.violations:
-        _add(status, _bad_request(error))
+        faults = [
+            error_details_pb2.BadRequest.FieldViolation(
+                field=one.field, description=one.description, reason=one.reason
+            )
+            for one in error.violations
+        ]
+        _add(status, error_details_pb2.BadRequest(field_violations=faults))
     if error.retry_after_seconds is not None:
         delay = Duration()
         delay.FromMicroseconds(round(error.retry_after_seconds * 1_000_000))
         _add(status, error_details_pb2.RetryInfo(retry_delay=delay))
-    if isinstance(error.signup, View):
-        _add(status, signup_message(error.signup))
+    if isinstance(error.signup, pb.Signup):
+        _add(status, error.signup)
     return status
-
-
-def _bad_request(error: SignupdError) -> error_details_pb2.BadRequest:
-    return error_details_pb2.BadRequest(
-        field_violations=[
-            error_details_pb2.BadRequest.FieldViolation(
-                field=violation.field,
-                description=violation.description,
-                reason=violation.reason,
-            )
-            for violation in error.violations
-        ]
-    )
 
 
 def _add(status: status_pb2.Status, detail: Message) -> None:

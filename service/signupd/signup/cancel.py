@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 from signupd.errors import StepMismatch
 from signupd.ledger.record import State
 from signupd.signup import transitions
-from signupd.signup.deps import StepResult
-from signupd.signup.events import Event
 from signupd.signup.preconditions import check_open, open_signup
 
 if TYPE_CHECKING:
-    from signupd.signup.deps import Dependencies
+    from signupd.signup.deps import Dependencies, StepResult
 
 
 async def cancel_signup(deps: Dependencies, token: str) -> StepResult:
@@ -26,14 +24,14 @@ async def cancel_signup(deps: Dependencies, token: str) -> StepResult:
         StepMismatch: It is complete, or the address already has an account.
         TokenInvalid, SignupExpired, SignupBusy: As their names say.
     """
-    found, _ = await open_signup(deps, token)
+    found, step = await open_signup(deps, token)
     record, now = found.record, found.now
     if record.state is State.CANCELLED:
-        return StepResult("", deps.view(record, now))
+        return deps.result(record, step, now)
     check_open(found)
     if record.state.final:
         raise StepMismatch
     changes = transitions.cancelled(now)
     record = await deps.ledger.change(record, unapproved=True, **changes)
-    deps.events.note(Event.CANCELLED, record.signup_id, record.caller)
-    return StepResult("", deps.view(record))
+    deps.note(transitions.Event.CANCELLED, record.signup_id, record.caller)
+    return deps.result(record, step)

@@ -67,16 +67,14 @@ async def _delete_noted_identity(deps: Dependencies, record: Record) -> Record |
     # The flow that made it is used up.
     cleared = replace(contents, stored_id="", flow_id="")
     sealed = seal_contents(deps.keys, record.signup_id, cleared)
-    changes = {**transitions.lease_ended(), "sealed": sealed}
-    return await deps.ledger.change(record, **changes)
+    return await deps.ledger.change(record, **transitions.lease_ended(), sealed=sealed)
 
 
 async def _settle_code(deps: Dependencies, record: Record) -> Record:
     contents = open_contents(deps.keys, record)
     state = await deps.kratos.public.flow_state(contents.flow_id)
     if state is FlowState.PASSED_CHALLENGE:
-        account = await deps.kratos.admin.find_identity(contents.address)
-        return await conclude_code(deps, record, account)
+        return await conclude_code(deps, record, contents.address)
     return await deps.ledger.change(record, **transitions.lease_ended())
 
 
@@ -100,8 +98,7 @@ async def _settle_mail(deps: Dependencies, record: Record) -> Record:
     # Kratos has not sent it, so a repeat with its request id must send.
     contents = replace(contents, pending_flow_id="", resends=contents.resends[:-1])
     sealed = seal_contents(deps.keys, record.signup_id, contents)
-    changes = {**transitions.lease_ended(), "sealed": sealed}
-    return await deps.ledger.change(record, **changes)
+    return await deps.ledger.change(record, **transitions.lease_ended(), sealed=sealed)
 
 
 _SETTLERS: Final = {

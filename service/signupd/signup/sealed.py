@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from signupd.sealing import DIGEST_BYTES, digests_equal
@@ -57,13 +57,9 @@ class Contents:
         return "Contents(...)"
 
 
-_NAMES: Final = tuple(field.name for field in fields(Contents))
-
-
 def seal_contents(keys: KeyRing, signup_id: uuid.UUID, contents: Contents) -> bytes:
     """Seal the contents, bound to their sign-up."""
-    values = {name: getattr(contents, name) for name in _NAMES}
-    plain = json.dumps(values, separators=(",", ":")).encode()
+    plain = json.dumps(asdict(contents), separators=(",", ":")).encode()
     return keys.seal(plain, _bound_to(b"contents", signup_id))
 
 
@@ -133,9 +129,8 @@ def with_password(keys: KeyRing, record: Record, attempt: int, password: str) ->
         SealBroken: The key is gone, or the row was tampered with.
     """
     salt = os.urandom(_SALT_BYTES)
-    entry = attempt.to_bytes(_ATTEMPT_BYTES, "big") + salt
-    entry += _password_digest(keys, record.signup_id, salt, password)
-    return _seal(keys, record, b"".join([*_entries(keys, record), entry]))
+    entry = salt + _password_digest(keys, record, salt, password)
+    return _seal_passwords(keys, record, {**_passwords(keys, record), attempt: entry})
 
 
 def only_attempt(keys: KeyRing, record: Record, attempt: int) -> bytes | None:
@@ -144,44 +139,43 @@ def only_attempt(keys: KeyRing, record: Record, attempt: int) -> bytes | None:
     If that one is not known, all are kept, because it is one of them and a repeat must
     be answered truthfully.
     """
-    entries = _entries(keys, record)
-    kept = [entry for entry in entries if _attempt_of(entry) == attempt] or entries
-    return _seal(keys, record, b"".join(kept)) if kept else None
+    entries = _passwords(keys, record)
+    kept = {attempt: entries[attempt]} if attempt in entries else entries
+    return _seal_passwords(keys, record, kept) if kept else None
 
 
 def knows_password(keys: KeyRing, record: Record, password: str) -> bool:
     """Return whether a password is the one that a completed row keeps."""
-    for entry in _entries(keys, record):
-        salt = entry[_ATTEMPT_BYTES : _ATTEMPT_BYTES + _SALT_BYTES]
-        digest = _password_digest(keys, record.signup_id, salt, password)
-        if digests_equal(digest, entry[_ATTEMPT_BYTES + _SALT_BYTES :]):
+    for entry in _passwords(keys, record).values():
+        salt, digest = entry[:_SALT_BYTES], entry[_SALT_BYTES:]
+        if digests_equal(digest, _password_digest(keys, record, salt, password)):
             return True
     return False
 
 
 def _password_digest(
-    keys: KeyRing, signup_id: uuid.UUID, salt: bytes, password: str
+    keys: KeyRing, record: Record, salt: bytes, password: str
 ) -> bytes:
-    return keys.digest(b"password", signup_id.bytes, salt, password.encode())
+    return keys.digest(b"password", record.signup_id.bytes, salt, password.encode())
 
 
-def _entries(keys: KeyRing, record: Record) -> list[bytes]:
+def _passwords(keys: KeyRing, record: Record) -> dict[int, bytes]:
+    """Open what a row knows of its passwords: salt and digest, by attempt."""
     if record.sealed_passwords is None:
-        return []
-    plain = keys.open(record.sealed_passwords, _context(record))
-    return [
-        plain[start : start + _ENTRY_BYTES]
+        return {}
+    context = _bound_to(b"passwords", record.signup_id)
+    plain = keys.open(record.sealed_passwords, context)
+    return {
+        int.from_bytes(plain[start : start + _ATTEMPT_BYTES], "big"): plain[
+            start + _ATTEMPT_BYTES : start + _ENTRY_BYTES
+        ]
         for start in range(0, len(plain), _ENTRY_BYTES)
-    ]
+    }
 
 
-def _attempt_of(entry: bytes) -> int:
-    return int.from_bytes(entry[:_ATTEMPT_BYTES], "big")
-
-
-def _seal(keys: KeyRing, record: Record, plain: bytes) -> bytes:
-    return keys.seal(plain, _context(record))
-
-
-def _context(record: Record) -> bytes:
-    return b"signups.passwords" + record.signup_id.bytes
+def _seal_passwords(keys: KeyRing, record: Record, entries: dict[int, bytes]) -> bytes:
+    plain = b"".join(
+        attempt.to_bytes(_ATTEMPT_BYTES, "big") + entry
+        for attempt, entry in entries.items()
+    )
+    return keys.seal(plain, _bound_to(b"passwords", record.signup_id))
