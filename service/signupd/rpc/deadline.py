@@ -31,18 +31,12 @@ async def within_deadline(
     key: bytes | None = None,
     late: type[SignupdError] = SignupBusy,
 ) -> T:
-    """Do a job, and wait for it until shortly before the caller's deadline.
-
-    Args:
-        context: Of the call.
-        work: Where the job runs; it goes on when its waiter is gone.
-        job: As in ``Work.begin``.
-        key: Likewise.
-        late: Raised when the time is up and the job still at work; a repeat may join
-            it.
+    """Do a job by ``Work.begin``, and wait until shortly before the caller's deadline.
 
     Raises:
         DeadlineTooShort: At once; nothing is begun.
+        SignupBusy: Or ``late``, if given: the time is up and the job is still at work.
+            A repeat may join it.
     """
     # None if the caller sets no deadline, whatever the stubs say.
     remaining: float | None = context.time_remaining()

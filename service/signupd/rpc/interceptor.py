@@ -53,7 +53,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         log: Gets defects and Kratos' errors; callers get a reason only.
         callers: Decides which caller may call a method.
         work: Goes on when its callers are gone, so it is counted too.
-        most: How many calls, and pieces of work, may be under way at once.
+        limit: How many calls, and pieces of work, may be under way at once.
         observer: Observes every call of our services.
     """
 
@@ -62,13 +62,13 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         log: structlog.typing.FilteringBoundLogger,
         callers: Callers,
         work: Work,
-        most: int,
+        limit: int,
         observer: Observer,
     ) -> None:
         self._log = log
         self._callers = callers
         self._work = work
-        self._most = most
+        self._limit = limit
         self._observer = observer
         self._calls = 0
         self._guarded: dict[str, Handler] = {}
@@ -165,7 +165,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         Raises:
             Overloaded: There are enough already.
         """
-        if max(self._calls, self._work.under_way) >= self._most:
+        if max(self._calls, self._work.under_way) >= self._limit:
             raise Overloaded
         self._calls += 1
         try:

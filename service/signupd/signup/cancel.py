@@ -14,11 +14,7 @@ if TYPE_CHECKING:
 
 
 async def cancel_signup(deps: Dependencies, token: str) -> StepResult:
-    """End a sign-up that is under way.
-
-    Args:
-        deps: What the step works with.
-        token: A token of either step.
+    """End a sign-up that is under way, by a token of either step.
 
     Raises:
         StepMismatch: It is complete, or the address already has an account.
@@ -31,7 +27,7 @@ async def cancel_signup(deps: Dependencies, token: str) -> StepResult:
     check_open(found)
     if record.state.final:
         raise StepMismatch
-    changes = transitions.cancelled(now)
-    record = await deps.ledger.change(record, unapproved=True, **changes)
-    deps.note(transitions.Event.CANCELLED, record.signup_id, record.caller)
+    changes = transitions.ended(State.CANCELLED, now)
+    event = transitions.Event.CANCELLED
+    record = await deps.move(record, event, changes, unapproved=True)
     return deps.result(record, step)

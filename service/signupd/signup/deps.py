@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from signupd.signup.sealed import open_mask
-from signupd.signup.transitions import Event, state_shown
+from signupd.signup.transitions import state_shown
 
 if TYPE_CHECKING:
     import uuid
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from signupd.policy.mail_limits import MailLimits
     from signupd.policy.rules import Rules
     from signupd.sealing import KeyRing, Step
+    from signupd.signup.transitions import Changes, Event
     from signupd.telemetry.observer import Observer
 
 
@@ -70,13 +71,7 @@ class Dependencies:
         now: int | None = None,
         delivery: Delivery | None = None,
     ) -> StepResult:
-        """Return a row as its caller sees it, with a token unless it is final.
-
-        Args:
-            record: The row.
-            step: What the token is for.
-            now: When the row is looked at; the present unless given.
-            delivery: What the courier says of the last mail, if it was asked.
+        """Return a row as its caller sees it now, with a token of this step.
 
         Raises:
             SealBroken: The row's key is gone, or it was tampered with.
@@ -87,15 +82,24 @@ class Dependencies:
         mask = open_mask(self.keys, record.signup_id, record.sealed_mask)
         return StepResult(token, record, moment, mask, delivery)
 
+    async def move(
+        self,
+        record: Record,
+        event: Event,
+        changes: Changes,
+        *,
+        unapproved: bool = False,
+    ) -> Record:
+        """Change a row's state by ``Ledger.change``, and note the event."""
+        moved = await self.ledger.change(record, unapproved=unapproved, **changes)
+        self.note(event, record.signup_id, record.caller)
+        return moved
+
     def note(self, event: Event, signup_id: uuid.UUID, caller: str) -> None:
-        """Count a transition and log it, once it is committed: the audit trail.
+        """Count a transition and log it: the audit trail.
 
-        A process that dies in between leaves the row and no line.
-
-        Args:
-            event: What happened.
-            signup_id: To which sign-up.
-            caller: The name of the caller who began it.
+        It is noted once it is committed. A process that dies in between leaves the row
+        and no line.
         """
         self.observer.event(event)
         name = f"signup_{event}"

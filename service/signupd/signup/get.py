@@ -22,14 +22,7 @@ CLOCK_SKEW: Final = timedelta(seconds=5)
 
 
 async def get_signup(deps: Dependencies, token: str) -> StepResult:
-    """Return the state of a sign-up.
-
-    Args:
-        deps: What the step works with.
-        token: A token of either step.
-
-    Returns:
-        A token of the step that the given one is for, empty when the state is final.
+    """Return the state of a sign-up, and a token of the same step as the given one.
 
     Raises:
         TokenInvalid: Not one of our tokens, or its sign-up is no longer kept.

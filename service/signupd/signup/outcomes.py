@@ -15,13 +15,9 @@ from signupd.errors import (
     TraitsInvalid,
 )
 from signupd.kratos.outcomes import FlowState
+from signupd.ledger.record import State
 from signupd.signup import transitions
-from signupd.signup.sealed import (
-    Contents,
-    only_attempt,
-    open_contents,
-    seal_contents,
-)
+from signupd.signup.sealed import Contents, only_attempt, open_contents, seal_contents
 from signupd.signup.transitions import Event
 
 if TYPE_CHECKING:
@@ -92,10 +88,9 @@ async def conclude_code(deps: Dependencies, record: Record, address: str) -> Rec
     account = await deps.kratos.admin.find_identity(address)
     now = deps.ledger.now()
     if account is not None:
-        changes = transitions.already_registered(now)
-        return await _move(deps, record, changes, Event.ALREADY_REGISTERED)
-    changes = transitions.proved(now, deps.rules)
-    return await _move(deps, record, changes, Event.VERIFIED)
+        changes = transitions.ended(State.ALREADY_REGISTERED, now)
+        return await deps.move(record, Event.ALREADY_REGISTERED, changes)
+    return await deps.move(record, Event.VERIFIED, transitions.proved(now, deps.rules))
 
 
 async def conclude_password(
@@ -104,20 +99,11 @@ async def conclude_password(
     """Write down whether the account at the address is this sign-up's."""
     now = deps.ledger.now()
     if account.mark is None or not made_by(record, account):
-        changes = transitions.already_registered(now)
-        return await _move(deps, record, changes, Event.ALREADY_REGISTERED)
+        changes = transitions.ended(State.ALREADY_REGISTERED, now)
+        return await deps.move(record, Event.ALREADY_REGISTERED, changes)
     kept = only_attempt(deps.keys, record, account.mark.attempt)
     changes = transitions.completed(now, account.id, kept)
-    return await _move(deps, record, changes, Event.COMPLETED)
-
-
-async def _move(
-    deps: Dependencies, record: Record, changes: transitions.Changes, event: Event
-) -> Record:
-    """Change a row's state, and note the event once that is committed."""
-    moved = await deps.ledger.change(record, **changes)
-    deps.note(event, record.signup_id, record.caller)
-    return moved
+    return await deps.move(record, Event.COMPLETED, changes)
 
 
 async def delete_unapproved(

@@ -58,10 +58,8 @@ async def open_step(deps: Dependencies, token: str, step: Step) -> Snapshot:
     """Read the sign-up of a token for a step that works on it.
 
     Raises:
-        StepMismatch: The token is for another step.
-        SignupExpired, SignupCancelled, SignupBusy: As ``check_open``.
-        TokenInvalid, KratosUnavailable, KratosIncompatible, SealBroken: As
-            ``open_signup``.
+        StepMismatch: The token is for another step. Besides all that ``open_signup``
+            and ``check_open`` raise.
     """
     found, proved = await open_signup(deps, token)
     if proved is not step:

@@ -18,12 +18,7 @@ from signupd.ledger.record import State
 from signupd.policy.rules import SECOND
 from signupd.sealing import Step
 from signupd.signup import transitions
-from signupd.signup.outcomes import (
-    NOT_SENT,
-    SCHEMA_CHANGED,
-    conclude_resend,
-    mail_code,
-)
+from signupd.signup.outcomes import NOT_SENT, SCHEMA_CHANGED, conclude_resend, mail_code
 from signupd.signup.preconditions import Leased, check_not_expired, open_step
 from signupd.signup.sealed import Contents, open_contents, seal_contents
 
@@ -38,12 +33,9 @@ if TYPE_CHECKING:
 async def resend_code(
     deps: Dependencies, token: str, request_id: uuid.UUID | None
 ) -> StepResult:
-    """Mail another code; the one before stops working.
+    """Mail another code, by a CODE token; the code before stops working.
 
-    Args:
-        deps: What the step works with.
-        token: A CODE token.
-        request_id: Identifies a repeat, if given.
+    A repeat with the same request id mails nothing.
 
     Raises:
         TokenInvalid, StepMismatch, SignupExpired, SignupCancelled, SignupBusy,

@@ -114,19 +114,9 @@ def refused_code_digest(keys: KeyRing, record: Record, code: str) -> bytes:
 
 
 def with_password(keys: KeyRing, record: Record, attempt: int, password: str) -> bytes:
-    """Add an attempt's password to those a row knows.
+    """Return ``sealed_passwords`` with the password of one more attempt.
 
-    Args:
-        keys: The key ring.
-        record: The row.
-        attempt: The attempt's number, as in the account's mark.
-        password: Exactly as received.
-
-    Returns:
-        The row's new ``sealed_passwords``.
-
-    Raises:
-        SealBroken: The key is gone, or the row was tampered with.
+    The attempt's number is the one in the account's mark.
     """
     salt = os.urandom(_SALT_BYTES)
     entry = salt + _password_digest(keys, record, salt, password)

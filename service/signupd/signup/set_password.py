@@ -54,15 +54,10 @@ _FAULTS: Final = FAULTS | {PasswordAnswer.TRAITS_REFUSED: SCHEMA_CHANGED}
 
 
 async def set_password(deps: Dependencies, token: str, password: str) -> StepResult:
-    """Make the account with this password.
+    """Make the account with this password, exactly as received, by a PASSWORD token.
 
-    Args:
-        deps: What the step works with.
-        token: A PASSWORD token.
-        password: Exactly as received.
-
-    Returns:
-        COMPLETED, or ALREADY_REGISTERED where the address was taken meanwhile.
+    This leads to COMPLETED, or ALREADY_REGISTERED where the address was taken
+    meanwhile.
 
     Raises:
         PasswordRejected: With one violation per rule. What is refused here costs no

@@ -187,8 +187,7 @@ async def _take_back(deps: Dependencies, record: Record, sends: int) -> None:
 async def _sent(deps: Dependencies, record: Record) -> StepResult:
     now = deps.ledger.now()
     changes = transitions.code_sent(now, deps.rules)
-    record = await deps.ledger.change(record, **changes)
-    deps.note(transitions.Event.STARTED, record.signup_id, record.caller)
+    record = await deps.move(record, transitions.Event.STARTED, changes)
     return deps.result(record, Step.CODE, now)
 
 

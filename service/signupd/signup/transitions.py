@@ -175,21 +175,14 @@ def password_uncounted(before: Record) -> Changes:
 
 def completed(now: int, identity_id: uuid.UUID, passwords: bytes | None) -> Changes:
     """PASSWORD_REQUIRED -> COMPLETED: Kratos made the account."""
-    return {
-        **_ended(State.COMPLETED, now),
-        "identity_id": identity_id,
-        "sealed_passwords": passwords,
-    }
+    kept = {"identity_id": identity_id, "sealed_passwords": passwords}
+    return ended(State.COMPLETED, now) | kept
 
 
-def already_registered(now: int) -> Changes:
-    """-> ALREADY_REGISTERED: the mailbox is proved, and an account is there."""
-    return _ended(State.ALREADY_REGISTERED, now)
-
-
-def cancelled(now: int) -> Changes:
-    """-> CANCELLED: the person does not go on."""
-    return _ended(State.CANCELLED, now)
+def ended(state: State, now: int) -> Changes:
+    """Move to a final state, which keeps nothing of what was sealed but the mask."""
+    forgotten = dict.fromkeys(("sealed", "sealed_passwords", "password_flow_digest"))
+    return _moved(state, now) | forgotten
 
 
 def undecided() -> Changes:
@@ -204,12 +197,6 @@ def lease_ended() -> Changes:
 
 def _moved(state: State, now: int) -> Changes:
     return {**_FREE, "state": state, "state_time": now}
-
-
-def _ended(state: State, now: int) -> Changes:
-    """Move to a final state, which keeps nothing of what was sealed."""
-    forgotten = dict.fromkeys(("sealed", "sealed_passwords", "password_flow_digest"))
-    return _moved(state, now) | forgotten
 
 
 def _restored(before: Record, *columns: str) -> Changes:

@@ -18,11 +18,7 @@ from signupd.kratos.outcomes import CodeAnswer, CodeResult, FlowState
 from signupd.ledger.record import State
 from signupd.sealing import Step, digests_equal
 from signupd.signup import transitions
-from signupd.signup.outcomes import (
-    conclude_code,
-    delete_unapproved,
-    recovery_on_error,
-)
+from signupd.signup.outcomes import conclude_code, delete_unapproved, recovery_on_error
 from signupd.signup.preconditions import Leased, check_not_expired, open_step
 from signupd.signup.sealed import (
     code_digest,
@@ -49,16 +45,10 @@ DEAD_HOOK = (
 
 
 async def verify_code(deps: Dependencies, token: str, code: str) -> StepResult:
-    """Check the code that the person read in the mail.
+    """Check the code that the person read in the mail, by a CODE token.
 
-    Args:
-        deps: What the step works with.
-        token: A CODE token.
-        code: Decimal digits.
-
-    Returns:
-        A PASSWORD token while the state is PASSWORD_REQUIRED; ALREADY_REGISTERED where
-        an account is there. A repeat of the right code gets the same answer.
+    The right code leads to PASSWORD_REQUIRED, with a PASSWORD token, or to
+    ALREADY_REGISTERED where an account is there. Its repeat gets the same answer.
 
     Raises:
         TokenInvalid, StepMismatch, SignupExpired, SignupCancelled, SignupBusy,
