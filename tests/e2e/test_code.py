@@ -3,8 +3,9 @@
 import grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from tests.e2e.errors import Refusal, refusal
+from tests.e2e.caller import refusal
 from tests.e2e.stack import GOOD_PASSWORD, Stack, new_address, wrong_codes
+from tests.refusal import Refusal
 
 OTHER_PASSWORD = "nine small anchors"
 
@@ -25,7 +26,7 @@ class TestWrong:
             _left(refused) for refused in refusals
         ]
         assert [("CODE_ATTEMPTS_EXHAUSTED", 0)] * 2 == [_left(one) for one in last]
-        assert grpc.StatusCode.RESOURCE_EXHAUSTED == last[0].status
+        assert grpc.StatusCode.RESOURCE_EXHAUSTED == last[0].code
         assert [] == stack.admin.identities(address)
 
 

@@ -18,8 +18,9 @@ from tests.integration.world import (
 )
 
 if TYPE_CHECKING:
-    from tests.integration.caller import Caller, Refusal
+    from tests.integration.caller import Caller
     from tests.integration.world import World
+    from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"
 CODE = grpc.StatusCode
