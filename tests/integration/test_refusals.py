@@ -150,6 +150,17 @@ async def test_token_of_a_row_that_is_gone(world: World, caller: Caller) -> None
     assert (CODE.INVALID_ARGUMENT, "TOKEN_INVALID") == said(refused)
 
 
+async def test_code_of_another_signup(world: World, caller: Caller) -> None:
+    """A token is for its own sign-up: another's code does not go with it."""
+    token, code = await to_code(world, caller, ADDRESS)
+    other, _ = await to_code(world, caller, "eve@example.com")
+    refused = await refusal(caller.verify(other, code))
+    verified = await caller.verify(token, code)
+
+    assert (CODE.INVALID_ARGUMENT, "CODE_INCORRECT") == said(refused)
+    assert "PASSWORD_REQUIRED" == state_of(verified)
+
+
 async def test_step_mismatch(world: World, caller: Caller) -> None:
     """A token of the other step is refused, with the sign-up to go by."""
     token, code = await to_code(world, caller, ADDRESS)
