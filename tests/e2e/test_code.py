@@ -1,33 +1,11 @@
-"""The code: how often it may be guessed, and what it tells of an account."""
+"""The code: what it tells of an account that is there."""
 
-import grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from tests.e2e.caller import refusal
-from tests.e2e.stack import GOOD_PASSWORD, Stack, new_address, wrong_codes
-from tests.refusal import Refusal
+from tests.e2e.stack import GOOD_PASSWORD, Stack, new_address
 
 OTHER_PASSWORD = "nine small anchors"
-
-
-class TestWrong:
-    """Codes that are not the one in the mail."""
-
-    def test_counted_down(self, stack: Stack, address: str) -> None:
-        """Five wrong codes are too many; then not even the right one helps."""
-        token = stack.caller.start(address).continuation_token
-        code = stack.code(address)
-        refusals = [
-            refusal(stack.caller.verify, token, wrong) for wrong in wrong_codes(code, 5)
-        ]
-        last = [refusal(stack.caller.verify, token, code) for _ in range(2)]
-
-        assert [("CODE_INCORRECT", left) for left in (4, 3, 2, 1, 0)] == [
-            _left(refused) for refused in refusals
-        ]
-        assert [("CODE_ATTEMPTS_EXHAUSTED", 0)] * 2 == [_left(one) for one in last]
-        assert grpc.StatusCode.RESOURCE_EXHAUSTED == last[0].code
-        assert [] == stack.admin.identities(address)
 
 
 class TestTaken:
@@ -62,9 +40,3 @@ class TestTaken:
         assert [before] == stack.admin.identities(address)
         assert stack.visitor.login(address, GOOD_PASSWORD)
         assert not stack.visitor.login(address, OTHER_PASSWORD)
-
-
-def _left(refused: Refusal) -> tuple[str, int]:
-    """Give the reason, and the attempts that are left."""
-    assert refused.signup is not None
-    return refused.reason, refused.signup.code_attempts_remaining

@@ -322,22 +322,6 @@ async def test_refused_password_is_not_the_one_set(
     assert (CODE.FAILED_PRECONDITION, "PASSWORD_ALREADY_SET") == said(refused)
 
 
-async def test_cancelled(world: World, caller: Caller) -> None:
-    """A cancelled sign-up says so at each step; GetSignup shows it."""
-    token, code = await to_code(world, caller, ADDRESS)
-    later = (await caller.verify(token, code)).continuation_token
-    world.change_row("state", "cancelled")
-    refusals = [
-        await refusal(caller.verify(token, code)),
-        await refusal(caller.set_password(later, PASSWORD)),
-    ]
-    got = await caller.get(token)
-
-    expected = (CODE.FAILED_PRECONDITION, "SIGNUP_CANCELLED")
-    assert [expected] * 2 == [said(refused) for refused in refusals]
-    assert ["CANCELLED"] * 3 == [*map(shown, refusals), state_of(got)]
-
-
 async def test_kratos_unavailable(world: World, caller: Caller) -> None:
     """Kratos away is told at every step, with a time to wait; the server stays."""
     token, code = await to_code(world, caller, ADDRESS)
