@@ -33,8 +33,8 @@ class StepResult:
     Args:
         token: The token to go on with; empty when the state is final.
         record: The row.
-        now: When it is looked at, in microseconds by the ledger's clock.
-        masked_email: What may be shown of the address.
+        now: When it was read, in microseconds by the ledger's clock.
+        masked_email: The address as far as it may be shown.
         delivery: What the courier says of the last mail, if it was asked.
     """
 

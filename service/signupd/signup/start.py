@@ -81,9 +81,9 @@ async def start_signup(deps: Dependencies, request: StartRequest) -> StepResult:
     """
     address = parse_address(request.email)
     traits = identity_traits(address.text, request.traits)
-    known = await _known(deps, request, address)
-    if known is not None:
-        return known
+    repeated = await _repeat(deps, request, address)
+    if repeated is not None:
+        return repeated
     await deps.schema.permit(request.traits)
     return await _begin(deps, request, address, traits)
 
@@ -105,7 +105,7 @@ async def _begin(
     return await _send(deps, record, contents, counted)
 
 
-async def _known(
+async def _repeat(
     deps: Dependencies, request: StartRequest, address: Address
 ) -> StepResult | None:
     """Answer a repeat by the result of the first call; None if it is not a repeat."""

@@ -112,7 +112,10 @@ async def _ask_kratos(deps: Dependencies, leased: Leased, code: str) -> CodeAnsw
         if again and result.answer is CodeAnswer.USED:
             return CodeAnswer.PROVED  # by the call that died over this very code
         if result.answer is CodeAnswer.UNCLEAR:
-            return await _unclear(deps, contents)
+            if not await _passed(deps, contents):
+                raise KratosIncompatible(DEAD_HOOK)
+            deps.log.error("code_hook_dead", why=DEAD_HOOK)
+            return CodeAnswer.PROVED
     if result.identity_id is not None:
         await delete_unapproved(deps, record, result.identity_id)
     return result.answer
@@ -138,13 +141,6 @@ async def _submit(deps: Dependencies, leased: Leased, code: str) -> CodeResult |
     except SignupdError:
         await deps.ledger.change(record, **transitions.undecided())
         raise
-
-
-async def _unclear(deps: Dependencies, contents: Contents) -> CodeAnswer:
-    if not await _passed(deps, contents):
-        raise KratosIncompatible(DEAD_HOOK)
-    deps.log.error("code_hook_dead", why=DEAD_HOOK)
-    return CodeAnswer.PROVED
 
 
 async def _after_lost_answer(
