@@ -32,22 +32,17 @@ class StepResult:
 
     Args:
         token: The token to go on with; empty when the state is final.
+        state: The state that the caller sees.
         record: The row.
-        now: When it was read, in microseconds by the ledger's clock.
         masked_email: The address as far as it may be shown.
         delivery: What the courier says of the last mail, if it was asked.
     """
 
     token: str = field(repr=False)
+    state: State
     record: Record
-    now: int
     masked_email: str
     delivery: Delivery | None = None
-
-    @property
-    def state(self) -> State:
-        """The state that the caller sees."""
-        return state_shown(self.record, self.now)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,16 +66,17 @@ class Dependencies:
         now: int | None = None,
         delivery: Delivery | None = None,
     ) -> StepResult:
-        """Return a row as its caller sees it now, with a token of this step.
+        """Return a row as its caller sees it, with a token of this step.
+
+        ``now`` is the moment it was read, by the ledger's clock; the present if None.
 
         Raises:
             SealBroken: The row's key is gone, or it was tampered with.
         """
-        moment = self.ledger.now() if now is None else now
-        final = state_shown(record, moment).final
-        token = "" if final else self.keys.seal_token(record.signup_id, step)
+        state = state_shown(record, self.ledger.now() if now is None else now)
+        token = "" if state.final else self.keys.seal_token(record.signup_id, step)
         mask = open_mask(self.keys, record.signup_id, record.sealed_mask)
-        return StepResult(token, record, moment, mask, delivery)
+        return StepResult(token, state, record, mask, delivery)
 
     async def move(
         self,
