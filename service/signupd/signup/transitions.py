@@ -46,12 +46,8 @@ class Event(enum.StrEnum):
 
 def is_busy(record: Record, now: int) -> bool:
     """Return whether a live holder is at work, or an account may still be stored."""
-    return record.lease is not Lease.NONE and now < busy_until(record)
-
-
-def busy_until(record: Record) -> int:
-    """Return until when the row's lease, or the approval under it, stands."""
-    return max(record.lease_until, record.approved_until)
+    until = max(record.lease_until, record.approved_until)
+    return record.lease is not Lease.NONE and now < until
 
 
 def needs_recovery(record: Record, now: int) -> bool:
