@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import json
 
 import pytest
 from signupd.errors import TokenInvalid
@@ -228,9 +229,9 @@ def test_equal_passwords_differ() -> None:
     first = with_password(RING, row(), 2, "plum-violin-harbor-42")
     tried = row(sealed_passwords=first)
     both = with_password(RING, tried, 3, "plum-violin-harbor-42")
-    plain = RING.open(both, b"signups.passwords" + SIGNUP_ID.bytes)
+    plain = json.loads(RING.open(both, b"signups.passwords" + SIGNUP_ID.bytes))
 
-    digests = [plain[len(plain) // 2 - 32 : len(plain) // 2], plain[-32:]]
+    digests = [plain[attempt][-64:] for attempt in ("2", "3")]
     assert digests[0] != digests[1]
     kept = [only_attempt(RING, row(sealed_passwords=both), n) for n in (2, 3)]
     assert [True, True] == [

@@ -13,7 +13,7 @@ import os
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from signupd.sealing import DIGEST_BYTES, digests_equal
+from signupd.sealing import digests_equal
 
 if TYPE_CHECKING:
     import uuid
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from signupd.ledger.record import Record
     from signupd.sealing import KeyRing
 
-_ATTEMPT_BYTES: Final = 4
 _SALT_BYTES: Final = 16
-_ENTRY_BYTES: Final = _ATTEMPT_BYTES + _SALT_BYTES + DIGEST_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +118,8 @@ def with_password(keys: KeyRing, record: Record, attempt: int, password: str) ->
     """
     salt = os.urandom(_SALT_BYTES)
     entry = salt + _password_digest(keys, record, salt, password)
-    return _seal_passwords(keys, record, {**_passwords(keys, record), attempt: entry})
+    known = {**_passwords(keys, record), str(attempt): entry.hex()}
+    return _seal_passwords(keys, record, known)
 
 
 def only_attempt(keys: KeyRing, record: Record, attempt: int) -> bytes | None:
@@ -129,14 +128,15 @@ def only_attempt(keys: KeyRing, record: Record, attempt: int) -> bytes | None:
     If that one is not known, all are kept, because it is one of them and a repeat must
     be answered truthfully.
     """
-    entries = _passwords(keys, record)
-    kept = {attempt: entries[attempt]} if attempt in entries else entries
+    known = _passwords(keys, record)
+    name = str(attempt)
+    kept = {name: known[name]} if name in known else known
     return _seal_passwords(keys, record, kept) if kept else None
 
 
 def knows_password(keys: KeyRing, record: Record, password: str) -> bool:
     """Return whether a password is the one that a completed row keeps."""
-    for entry in _passwords(keys, record).values():
+    for entry in map(bytes.fromhex, _passwords(keys, record).values()):
         salt, digest = entry[:_SALT_BYTES], entry[_SALT_BYTES:]
         if digests_equal(digest, _password_digest(keys, record, salt, password)):
             return True
@@ -149,23 +149,15 @@ def _password_digest(
     return keys.digest(b"password", record.signup_id.bytes, salt, password.encode())
 
 
-def _passwords(keys: KeyRing, record: Record) -> dict[int, bytes]:
-    """Open what a row knows of its passwords: salt and digest, by attempt."""
+def _passwords(keys: KeyRing, record: Record) -> dict[str, str]:
+    """Open what a row knows of its passwords: salt and digest in hex, by attempt."""
     if record.sealed_passwords is None:
         return {}
     context = _bound_to(b"passwords", record.signup_id)
-    plain = keys.open(record.sealed_passwords, context)
-    return {
-        int.from_bytes(plain[start : start + _ATTEMPT_BYTES], "big"): plain[
-            start + _ATTEMPT_BYTES : start + _ENTRY_BYTES
-        ]
-        for start in range(0, len(plain), _ENTRY_BYTES)
-    }
+    passwords: dict[str, str] = json.loads(keys.open(record.sealed_passwords, context))
+    return passwords
 
 
-def _seal_passwords(keys: KeyRing, record: Record, entries: dict[int, bytes]) -> bytes:
-    plain = b"".join(
-        attempt.to_bytes(_ATTEMPT_BYTES, "big") + entry
-        for attempt, entry in entries.items()
-    )
-    return keys.seal(plain, _bound_to(b"passwords", record.signup_id))
+def _seal_passwords(keys: KeyRing, record: Record, passwords: dict[str, str]) -> bytes:
+    context = _bound_to(b"passwords", record.signup_id)
+    return keys.seal(json.dumps(passwords).encode(), context)
