@@ -68,7 +68,7 @@ class World:
         )
         self.kratos.deps = self.deps
         self.kratos.on_account = self.check_account
-        self.tried = ""
+        self.tried, self.unproved = "", True
         self.tokens = {"code": "", "password": ""}
         self.final: dict[uuid.UUID, State] = {}
 
@@ -89,6 +89,8 @@ class World:
 
     async def outcome(self, name: str, value: Any) -> str:
         """Call a step; name the state or the reason that it came to."""
+        states = {row.state for row in self.ledger.rows.values()}
+        self.unproved = State.CODE_REQUIRED in states
         try:
             if name == "start":
                 answer = await start_signup(self.deps, REQUEST)
@@ -145,6 +147,7 @@ class World:
             assert not ours
         if name == "verify" and outcome == "PASSWORD_REQUIRED":
             assert (self.tried, True) in self.kratos.judged
+            assert not (self.unproved and self.kratos.rival)
         if name == "verify" and outcome == "CODE_INCORRECT":
             # A resend that is found to have gone makes another code the right one.
             flow = self.current_flow()

@@ -45,6 +45,7 @@ STEPS = st.one_of(
         ("set", PASSWORDS[0], []),
     ]
 )
+@example(steps=[("rival", None, []), ("verify", 0, [])])
 @example(
     steps=[
         ("verify", 0, []),
