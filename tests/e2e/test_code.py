@@ -8,35 +8,33 @@ from tests.e2e.stack import GOOD_PASSWORD, Stack, new_address
 OTHER_PASSWORD = "nine small anchors"
 
 
-class TestTaken:
-    """An address that has an account."""
+def test_mail_of_a_taken_address(stack: Stack) -> None:
+    """The mail is that of a free address, code aside.
 
-    def test_mail_alike(self, stack: Stack) -> None:
-        """The mail is that of a free address, code aside.
+    The answers are integration/test_sameness.py's.
+    """
+    taken, free = new_address(), new_address()
+    stack.registered(taken)
+    mails = []
+    for address, count in ((taken, 2), (free, 1)):
+        stack.caller.start(address, traits={"name": "Ann"})
+        mail = stack.mailbox.wait_for(address, count)
+        mails.append((mail.subject, mail.text.replace(mail.code, "CODE")))
 
-        The answers are integration/test_sameness.py's.
-        """
-        taken, free = new_address(), new_address()
-        stack.registered(taken)
-        mails = []
-        for address, count in ((taken, 2), (free, 1)):
-            stack.caller.start(address, traits={"name": "Ann"})
-            mail = stack.mailbox.wait_for(address, count)
-            mails.append((mail.subject, mail.text.replace(mail.code, "CODE")))
+    assert mails[0] == mails[1]
 
-        assert mails[0] == mails[1]
 
-    def test_after_the_code(self, stack: Stack, address: str) -> None:
-        """The right code tells that an account is there, and leaves it as it was."""
-        before = stack.admin.identity(stack.registered(address))
-        token = stack.caller.start(address, traits={"name": "Eve"}).continuation_token
-        code = stack.code(address, 2)
-        verified = stack.caller.verify(token, code)
-        refused = refusal(stack.caller.set_password, token, OTHER_PASSWORD)
+def test_code_of_a_taken_address(stack: Stack, address: str) -> None:
+    """The right code tells that an account is there, and leaves it as it was."""
+    before = stack.admin.identity(stack.registered(address))
+    token = stack.caller.start(address, traits={"name": "Eve"}).continuation_token
+    code = stack.code(address, 2)
+    verified = stack.caller.verify(token, code)
+    refused = refusal(stack.caller.set_password, token, OTHER_PASSWORD)
 
-        assert pb.SIGNUP_STATE_ALREADY_REGISTERED == verified.signup.state
-        assert ("", "") == (verified.continuation_token, verified.signup.identity_id)
-        assert "STEP_MISMATCH" == refused.reason
-        assert [before] == stack.admin.identities(address)
-        assert stack.visitor.login(address, GOOD_PASSWORD)
-        assert not stack.visitor.login(address, OTHER_PASSWORD)
+    assert pb.SIGNUP_STATE_ALREADY_REGISTERED == verified.signup.state
+    assert ("", "") == (verified.continuation_token, verified.signup.identity_id)
+    assert "STEP_MISMATCH" == refused.reason
+    assert [before] == stack.admin.identities(address)
+    assert stack.visitor.login(address, GOOD_PASSWORD)
+    assert not stack.visitor.login(address, OTHER_PASSWORD)

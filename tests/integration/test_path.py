@@ -154,17 +154,6 @@ async def test_verify_again(world: World, caller: Caller) -> None:
     assert 1 == world.kratos.calls.count("code")
 
 
-async def test_set_password_again(world: World, caller: Caller) -> None:
-    """The same password again gives the same answer, and makes nothing."""
-    token = await to_password(world, caller, ADDRESS)
-    first = await caller.set_password(token, PASSWORD)
-    calls = len(world.kratos.calls)
-    second = await caller.set_password(token, PASSWORD)
-
-    assert first == second
-    assert calls == len(world.kratos.calls)
-
-
 async def test_start_again(world: World, caller: Caller) -> None:
     """The same StartSignup again sends no mail, whatever the letters' case."""
     request_id = uuid.uuid4()

@@ -41,9 +41,7 @@ def shown(refused: Refusal) -> str:
 # What is malformed: at which step, what is sent, the reason, and the fields named.
 MALFORMED: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("start", {"request_id": "1"}, "REQUEST_INVALID", ["request_id"]),
-    ("start", {"request_id": str(uuid.UUID(int=1))}, "REQUEST_INVALID", ["request_id"]),
     ("start", {"locale": "de--CH"}, "REQUEST_INVALID", ["locale"]),
-    ("start", {"locale": "a" * 36}, "REQUEST_INVALID", ["locale"]),
     ("start", {"client_ip": "300.1.1.1"}, "REQUEST_INVALID", ["client_ip"]),
     (
         "start",
@@ -67,8 +65,6 @@ MALFORMED: list[tuple[str, dict[str, Any], str, list[str]]] = [
         ["traits.name", "traits.newsletter"],
     ),
     ("start", {"traits": {"height": 180}}, "TRAITS_INVALID", ["traits"]),
-    ("start", {"traits": {"name": "x" * 9000}}, "TRAITS_INVALID", ["traits"]),
-    ("start", {"traits": {"name": [[[[[[[[[1]]]]]]]]]}}, "TRAITS_INVALID", ["traits"]),
     ("start", {"traits": {"name": float("nan")}}, "TRAITS_INVALID", ["traits"]),
     *(
         ("verify", {"code": code}, "REQUEST_INVALID", ["code"])
