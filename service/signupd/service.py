@@ -19,7 +19,7 @@ from signupd.rpc.interceptor import ErrorInterceptor
 from signupd.rpc.server import Server
 from signupd.rpc.signups import SignupServicer
 from signupd.signup.approve import approve
-from signupd.signup.events import Event
+from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer
 from signupd.web import listen, runner_of
 from signupd.work import Work

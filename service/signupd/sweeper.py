@@ -12,7 +12,6 @@ from signupd.ledger.record import State
 from signupd.policy.rules import PASSWORDS_KEPT
 from signupd.sealing import SealBroken
 from signupd.signup import transitions
-from signupd.signup.events import Event
 from signupd.signup.recovery import settle
 from signupd.work import Work
 
@@ -103,7 +102,7 @@ class Sweeper:
         settled, failed = await self._settle_dead()
         expired = await backlog.expire()
         for one in expired:
-            deps.events.note(Event.EXPIRED, one.signup_id, one.caller)
+            deps.note(transitions.Event.EXPIRED, one.signup_id, one.caller)
         now = deps.ledger.now()
         forgotten = [
             await backlog.forget_passwords(now - PASSWORDS_KEPT),

@@ -13,7 +13,7 @@ import httpx
 import pytest
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from tests.e2e.errors import refusal
+from tests.e2e.caller import refusal
 from tests.e2e.holdings import identity_ids, import_account, session_ids
 from tests.e2e.stack import GOOD_PASSWORD, Stack, wrong_codes
 

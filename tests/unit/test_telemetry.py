@@ -12,7 +12,7 @@ from aiohttp.test_utils import make_mocked_request
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.backlog import Backlog
 from signupd.probes import COUNT_SECONDS, Probes
-from signupd.signup.events import Event
+from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer
 
 ROOT = Path(__file__).parents[2]
