@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from signupd.keyfile import key_ring
 from signupd.kratos.admin import AdminApi
-from signupd.kratos.client import Kratos, Timeouts
+from signupd.kratos.client import Kratos
 from signupd.kratos.hook_proof import HookProof
 from signupd.kratos.http import HttpClient
 from signupd.kratos.public import PublicApi
@@ -115,11 +115,11 @@ def kratos_of(settings: Settings, observer: Observer | None = None) -> Kratos:
     """Make the client of Kratos; the caller closes it."""
     http = HttpClient(ca=settings.kratos_ca, observer=observer)
     seconds = settings.kratos_timeout
-    timeouts = Timeouts(call=seconds, hooked=max(_HOOKED_TIMEOUT_SECONDS, seconds))
+    hooked_seconds = max(_HOOKED_TIMEOUT_SECONDS, seconds)
     token = secret(settings.kratos_admin_token)
     return Kratos(
         http,
-        PublicApi(http, settings.kratos_public_url, timeouts),
+        PublicApi(http, settings.kratos_public_url, seconds, hooked_seconds),
         AdminApi(http, settings.kratos_admin_url, seconds, token),
     )
 

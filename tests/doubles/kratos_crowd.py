@@ -139,7 +139,6 @@ class Crowd:
     async def __aenter__(self) -> Self:
         app = web.Application(middlewares=[self._meet])
         app.router.add_get("/admin/identities", self._list)
-        app.router.add_get("/admin/identities/{id}", self._read)
         app.router.add_delete("/admin/identities/{id}", self._delete)
         app.router.add_get("/admin/identities/{id}/sessions", self._list_sessions)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -174,6 +173,9 @@ class Crowd:
         return {*self._ids}
 
     async def _list(self, request: web.Request) -> web.Response:
+        if "ids" in request.query:
+            wanted = [*map(uuid.UUID, request.query.getall("ids"))]
+            return self._shown([one for one in wanted if one in self._ids])
         size = int(request.query["page_size"])
         token = uuid.UUID(request.query.get("page_token", str(FIRST)))
         begin = bisect.bisect_right(self._ids, token)
@@ -185,8 +187,12 @@ class Crowd:
             f'<{request.rel_url.update_query(page_token=str(at))}>; rel="{name}"'
             for name, at in tokens.items()
         ]
-        text = ",".join(self._body(one) for one in page)
-        headers = {"Link": self.relink(",".join(links))}
+        return self._shown(page, {"Link": self.relink(",".join(links))})
+
+    def _shown(
+        self, ids: Iterable[uuid.UUID], headers: dict[str, str] | None = None
+    ) -> web.Response:
+        text = ",".join(self._body(one) for one in ids)
         return web.json_response(text=f"[{text}]", headers=headers)
 
     def _body(self, identity_id: uuid.UUID) -> str:
@@ -194,12 +200,6 @@ class Crowd:
         if body is None:
             return COMMON.replace(COMMON_ID, str(identity_id))
         return json.dumps(body)
-
-    async def _read(self, request: web.Request) -> web.Response:
-        identity_id = uuid.UUID(request.match_info["id"])
-        if identity_id not in self._ids:
-            return web.json_response({"error": {"code": 404}}, status=404)
-        return web.json_response(text=self._body(identity_id))
 
     async def _delete(self, request: web.Request) -> web.Response:
         identity_id = uuid.UUID(request.match_info["id"])
@@ -217,6 +217,7 @@ class Crowd:
     async def _meet(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         end = request.path.rpartition("/")[2]
         thing = {"identities": "list", "sessions": "sessions"}.get(end, "identity")
+        thing = "identity" if "ids" in request.query else thing
         call = f"{request.method} {thing}"
         self.calls.append(call)
         if self.meddle is not None:

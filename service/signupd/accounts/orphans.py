@@ -108,7 +108,7 @@ class Orphans:
             KratosUnavailable: It is not known whether the identity was deleted.
             KratosIncompatible: Kratos refuses.
         """
-        identity = await self.admin.identity(identity_id)
+        identity = (await self.admin.accounts([identity_id])).get(identity_id)
         if identity is None:
             return Removal.GONE
         if isinstance(await self._judge(identity), Exemption):
