@@ -12,7 +12,7 @@ import aiohttp
 from kratos_signup.v1 import signup_service_pb2 as pb
 from signupd.service import Service
 from signupd.settings import Settings
-from signupd.signup.events import Event
+from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer
 
 from tests.doubles.certificate import certificate_file

@@ -17,7 +17,7 @@ from signupd.ledger import schema
 from signupd.ledger.lock import alone_on
 from signupd.parts import Parts
 from signupd.service import Service
-from signupd.signup.events import Event
+from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer
 from signupd.telemetry.switch import TracingUnusableError, tracing_of
 
