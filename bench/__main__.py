@@ -1,59 +1,62 @@
-"""The command: `python -m bench [NAME...]` measures, and reports what was measured."""
+"""The command: `python -m bench [NAME...]` measures, and writes docs/performance.md."""
 
 from __future__ import annotations
 
 import argparse
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, Protocol
 
 import typer
 
-from bench import report, results
-from bench.benchmarks import BENCHMARKS
+from bench import byhand, cost, growth, sameness, upkeep
 from bench.site import Site
+from bench.table import fill, machine
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-DOCUMENTS = Path(__file__).parents[1] / "docs"
-DOCUMENT = DOCUMENTS / "performance.md"
-PICTURES = DOCUMENTS / "performance"
+    from bench.table import Table
+
+DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "performance.md"
+
+
+class Measure(Protocol):
+    """Measures one thing, and shows it in tables."""
+
+    def __call__(self, site: Site, *, smoke: bool) -> list[Table]:
+        """Measure.
+
+        Args:
+            site: Where.
+            smoke: Only find out whether it works, in a few seconds.
+        """
+
+
+# In the order in which they run.
+BENCHMARKS: Final[dict[str, Measure]] = {
+    "cost": cost.measure,
+    "growth": growth.measure,
+    "upkeep": upkeep.measure,
+    "sameness": sameness.measure,
+    "byhand": byhand.measure,
+}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Do what the command line says."""
     wanted = _parser().parse_args(arguments)
-    names = wanted.names or list(BENCHMARKS)
-    if not wanted.report:
-        with Site(wanted.before) as site:
-            for name in names:
-                measure(site, name, wanted.results, smoke=wanted.smoke)
-    if not wanted.smoke:
-        write_report(wanted.results, names)
-
-
-def measure(site: Site, name: str, directory: Path, *, smoke: bool) -> None:
-    """Run one benchmark, keep its figures and show its tables."""
-    begun, on = time.monotonic(), results.machine()
-    benchmark = BENCHMARKS[name]
-    rows = benchmark.measure(site, smoke=smoke)
-    results.write(directory, name, rows, on)
-    typer.echo(f"{name}: {time.monotonic() - begun:.0f} s")
-    for table in benchmark.tables(rows):
-        typer.echo(f"\n{table.name}\n{table.markdown()}")
-
-
-def write_report(directory: Path, names: Sequence[str]) -> None:
-    """Write the tables of these benchmarks into the documents, and draw them."""
-    # Not at the top: what only measures does without the library that draws.
-    from bench import charts  # noqa: PLC0415
-
-    for name in names:
-        tables = BENCHMARKS[name].tables(results.read(directory, name))
-        report.write(DOCUMENT, tables)
-        for table in tables:
-            charts.draw(PICTURES, table)
+    with Site(wanted.before) as site:
+        for name in wanted.names or BENCHMARKS:
+            begun, note = time.monotonic(), machine()
+            tables = BENCHMARKS[name](site, smoke=wanted.smoke)
+            tables[-1].note = note
+            typer.echo(f"{name}: {time.monotonic() - begun:.0f} s")
+            for table in tables:
+                typer.echo(f"\n{table.name}\n{table.markdown()}")
+            if not wanted.smoke:
+                text = DOCUMENT.read_text(encoding="utf-8")
+                DOCUMENT.write_text(fill(text, tables), encoding="utf-8")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -74,18 +77,6 @@ def _parser() -> argparse.ArgumentParser:
         "--smoke",
         action="store_true",
         help="only find out whether it works: seconds, and figures that say nothing",
-    )
-    parser.add_argument(
-        "--report",
-        action="store_true",
-        help="measure nothing; write the documents anew from the results that are kept",
-    )
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=results.DIRECTORY,
-        metavar="DIRECTORY",
-        help="where results are kept",
     )
     return parser
 

@@ -11,10 +11,9 @@ import sys
 import grpc
 import uvloop
 
-from devstack.ports import LOOPBACK
-
 METHOD = "/bench.Floor/Echo"
-ANSWER = bytes(200)
+# A message with a token of 197 zeroes.
+ANSWER = b"\x0a\xc5\x01" + bytes(197)
 # The service's own.
 OPTIONS = (
     ("grpc.so_reuseport", 0),
@@ -23,7 +22,7 @@ OPTIONS = (
 
 
 class Floor(grpc.GenericRpcHandler):
-    """Answers with zeroes."""
+    """Answers every request with the same bytes."""
 
     def service(
         self, handler_call_details: grpc.HandlerCallDetails
@@ -41,7 +40,7 @@ async def serve(port: int) -> None:
     """Serve until the process ends."""
     server = grpc.aio.server(options=OPTIONS)
     server.add_generic_rpc_handlers((Floor(),))
-    server.add_insecure_port(f"{LOOPBACK}:{port}")
+    server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     await server.wait_for_termination()
 

@@ -1,51 +1,65 @@
-"""The meter: what calls cost in processor time, and how figures are compared."""
+"""What processes cost the machine, where they may run, and how figures are compared."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench.cpu import cpu_seconds
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from bench.site import Server, Site
+    from collections.abc import Iterator, Sequence
 
 MICROS = 1_000_000
+MEBIBYTE = 1024 * 1024
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PROC = Path("/proc")
+# Places in /proc/PID/stat, counted from the state on; proc(5).
+PARENT, WAITED_USER, WAITED_SYSTEM = 1, 13, 14
+# The kind of clock that counts what a process has used; <linux/posix-timers.h>.
+CPUCLOCK_SCHED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """The processor time of one call, the mean of several, in microseconds.
+def cpu_seconds(*pids: int) -> float:
+    """Measure the processor time of processes and their children, all threads.
 
-    Attributes:
-        cpu: Of the server.
-        database_cpu: Of the ledger's server; 0 where it has none.
+    That of children that have ended is known in ticks of 10 ms only.
     """
-
-    cpu: int
-    database_cpu: int
-
-
-def metered(
-    site: Site, server: Server, method: str, requests: Sequence[bytes]
-) -> tuple[Cost, list[bytes]]:
-    """Send each request once; give what a call costs, and the answers."""
-    before = _spent(server)
-    answers = site.load.send(server.target, method, requests).answers
-    cpu, database = (
-        round((after - start) / len(requests) * MICROS)
-        for after, start in zip(_spent(server), before, strict=True)
-    )
-    return Cost(cpu, database), answers
+    total = 0.0
+    for pid in pids:
+        ended = sum(_stat(pid, place) for place in (WAITED_USER, WAITED_SYSTEM))
+        total += sum(map(_used, (pid, *_children(pid)))) + ended / TICKS_PER_SECOND
+    return total
 
 
-def _spent(server: Server) -> tuple[float, float]:
-    database = server.database_pid
-    return cpu_seconds(server.pid), cpu_seconds(database) if database else 0.0
+def resident_mebibytes(pid: int) -> float:
+    """Measure how much memory a process holds."""
+    pages = int((PROC / str(pid) / "statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / MEBIBYTE
+
+
+def cores() -> tuple[set[int], set[int]]:
+    """Divide the processor's cores: one for what is measured, the others for the rest.
+
+    Returns:
+        The same core twice where there is only one.
+    """
+    first, *others = sorted(os.sched_getaffinity(0))
+    return {first}, set(others) or {first}
+
+
+@contextmanager
+def on_cores(some: set[int], pid: int = 0) -> Iterator[None]:
+    """Run a process on these cores only, and for good all that it starts meanwhile."""
+    before = os.sched_getaffinity(pid)
+    os.sched_setaffinity(pid, some)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(pid, before)
 
 
 def median_ratio(ones: Sequence[float], others: Sequence[float]) -> float:
@@ -62,3 +76,27 @@ def percentile(values: Sequence[float], percent: float) -> float:
     """Give the least value that so many percent of all do not exceed."""
     ranked = sorted(values)
     return ranked[max(0, math.ceil(len(ranked) * percent / 100) - 1)]
+
+
+def _used(pid: int) -> float:
+    """Read a process' own clock; 0 of one that has ended."""
+    try:
+        # What clock_getcpuclockid(3) gives, which Python lacks.
+        return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
+    except OSError:
+        return 0.0
+
+
+def _children(pid: int) -> list[int]:
+    numbers = [int(path.name) for path in PROC.iterdir() if path.name.isdecimal()]
+    return [one for one in numbers if _stat(one, PARENT) == pid]
+
+
+def _stat(pid: int, place: int) -> int:
+    """Read one number; 0 of a process that has ended."""
+    try:
+        text = (PROC / str(pid) / "stat").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return 0
+    # The name before the state may hold spaces and parentheses.
+    return int(text.rpartition(")")[2].split()[place])

@@ -1,40 +1,39 @@
-"""Where benchmarks take place: what they run, and on which of the machine's cores."""
+"""Where benchmarks take place: the servers, and the cores they run on."""
 
 from __future__ import annotations
 
 import base64
-import os
 import secrets
 import sys
 import tempfile
-import time
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from bench import cpu
-from bench.load import Load
-from bench.programs import ProgramFailedError, build, migrate, running
+from bench import floor
+from bench.meter import cores, on_cores
+from bench.programs import Program, build
 from devstack.binary import KRATOS_DIRECTORY, kratos_binary
 from devstack.config import KratosConfig
 from devstack.kratos import Kratos
 from devstack.ports import LOOPBACK, free_ports
 from devstack.postgres import Postgres
 from devstack.server import Signupd
+from devstack.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
+
+    from devstack.process import Process
 
 SQLITE, POSTGRESQL = "SQLite", "PostgreSQL"
 DATABASES = (SQLITE, POSTGRESQL)
 BEFORE, NOW = "before", "now"
 KEY_BYTES = 32
-PROOF_SECONDS = 30.0
 # As kratos.yml advises.
 KRATOS_POOL = "?sslmode=disable&max_conns=20&max_idle_conns=20"
-POLL_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,26 +42,22 @@ class Server:
 
     Attributes:
         target: Where it serves, `HOST:PORT`.
-        pid: Its process.
+        process: It can be stopped and started again.
         database_pid: The ledger's server, where it has one.
+        ledger_url: Of its ledger, where it has one.
     """
 
     target: str
-    pid: int
+    process: Process
     database_pid: int | None = None
+    ledger_url: str = ""
 
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Served(Server):
-    """A signupd.
-
-    Attributes:
-        signupd: It can be stopped and started again.
-        ledger_url: Of its ledger.
-    """
-
-    signupd: Signupd
-    ledger_url: str
+    @property
+    def pid(self) -> int:
+        """The process; it runs."""
+        if self.process.pid is None:
+            raise AssertionError("the server does not run")
+        return self.process.pid
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +67,14 @@ class Behind:
     Attributes:
         public_url: Its public API.
         admin_url: Its admin API.
-        hook: The port at which it asks its hooks.
+        hook: The port at which it calls its hooks.
+        pid: Its process.
     """
 
     public_url: str
     admin_url: str
     hook: int
+    pid: int
 
 
 class Site:
@@ -96,7 +93,7 @@ class Site:
 
     def __init__(self, before: str | None = None) -> None:
         self._resources = ExitStack()
-        self.measured, self.rest = cpu.cores()
+        self.measured, self.rest = cores()
         other = {} if before is None else {BEFORE: before}
         self.versions: dict[str, str] = {**other, NOW: sys.executable}
 
@@ -104,21 +101,21 @@ class Site:
         temporary = tempfile.TemporaryDirectory()
         self.directory = Path(self._resources.enter_context(temporary))
         build(self.directory)
-        self._resources.enter_context(cpu.on_cores(self.rest))
+        self._resources.enter_context(on_cores(self.rest))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._resources.close()
 
     @cached_property
-    def load(self) -> Load:
-        """What sends requests."""
-        return Load(self.program("load"))
-
-    @cached_property
     def postgres(self) -> Postgres:
-        """A PostgreSQL that waits for the disk, as in earnest."""
+        """A PostgreSQL that waits for the disk, as in production."""
         return self._resources.enter_context(Postgres(durable=True))
+
+    @property
+    def postgres_pid(self) -> int:
+        """The process that all others of PostgreSQL are children of."""
+        return self.postgres.pid or 0
 
     @property
     def all_cores(self) -> set[int]:
@@ -128,29 +125,22 @@ class Site:
     @contextmanager
     def on_all_cores(self) -> Iterator[None]:
         """Let PostgreSQL, and all that is started meanwhile, run everywhere."""
-        postgres = self.postgres.pid or 0
-        before = os.sched_getaffinity(postgres)
-        # Those that serve its connections inherit it.
-        os.sched_setaffinity(postgres, self.all_cores)
-        try:
-            with cpu.on_cores(self.all_cores):
-                yield
-        finally:
-            os.sched_setaffinity(postgres, before)
-
-    def program(self, name: str) -> Path:
-        """Name a program of go/."""
-        return self.directory / name
+        # Those that serve PostgreSQL's connections inherit its cores.
+        with (
+            on_cores(self.all_cores, self.postgres_pid),
+            on_cores(self.all_cores),
+        ):
+            yield
 
     @contextmanager
     def floor(self) -> Iterator[Server]:
         """Run the floor's server."""
         (port,) = free_ports(1)
-        command = [sys.executable, "-m", "bench.floor", str(port)]
+        program = Program("floor", [sys.executable, floor.__file__, str(port)], port)
         with ExitStack() as resources:
-            with cpu.on_cores(self.measured):
-                pid = resources.enter_context(running(command, port))
-            yield Server(target=f"{LOOPBACK}:{port}", pid=pid)
+            with on_cores(self.measured):
+                resources.enter_context(program)
+            yield Server(target=f"{LOOPBACK}:{port}", process=program)
 
     @contextmanager
     def instant(
@@ -158,45 +148,52 @@ class Site:
         database: str,
         version: str = NOW,
         settings: Mapping[str, str] | None = None,
-        cores: set[int] | None = None,
-    ) -> Iterator[Served]:
+    ) -> Iterator[Server]:
         """Run signupd in front of a Kratos that answers at once.
 
         Args:
             database: One of DATABASES, for the ledger.
             version: One of `versions`.
             settings: Further settings.
-            cores: Where it runs, if not on the core of what is measured.
         """
         port, hook = free_ports(2)
-        listen = f"{LOOPBACK}:{port}"
+        url = f"http://{LOOPBACK}:{port}"
+        with self.stand_in(port, hook) as kratos:
+            behind = Behind(url, url, hook, kratos.pid or 0)
+            with self.signupd(behind, database, version, settings) as served:
+                yield served
+
+    def stand_in(self, port: int, hook: int) -> Program:
+        """Make a Kratos that answers at once, and answers the hooks of another one.
+
+        Args:
+            port: Where it serves.
+            hook: The port at which it calls its own hooks.
+        """
         command = [
-            str(self.program("kratos")),
-            f"-listen={listen}",
+            str(self.directory / "kratos"),
+            f"-listen={LOOPBACK}:{port}",
             f"-hook=http://{LOOPBACK}:{hook}",
             f"-schema={KRATOS_DIRECTORY / 'identity.schema.json'}",
         ]
-        behind = Behind(f"http://{listen}", f"http://{listen}", hook)
-        with (
-            running(command, port),
-            self.signupd(behind, database, version, settings, cores) as served,
-        ):
-            yield served
+        return Program("stand-in", command, port)
 
-    def kratos(self, smtp_uri: str, hook: int) -> Kratos:
-        """Make a real Kratos, set up as kratos.yml has it, on PostgreSQL.
+    @contextmanager
+    def kratos(self, smtp_uri: str) -> Iterator[Behind]:
+        """Run a real Kratos, set up as kratos.yml has it, on PostgreSQL.
 
         Args:
             smtp_uri: Where its mails go.
-            hook: The port at which it asks its hooks.
         """
+        (hook,) = free_ports(1)
         database = self.postgres.create_database(f"kratos_{secrets.token_hex(4)}")
         config = KratosConfig(
             hook_url=f"http://{LOOPBACK}:{hook}",
             smtp_uri=smtp_uri,
             dsn=f"{database}{KRATOS_POOL}",
         )
-        return Kratos(kratos_binary(), config)
+        with Kratos(kratos_binary(), config) as kratos:
+            yield Behind(kratos.public_url, kratos.admin_url, hook, kratos.pid or 0)
 
     @contextmanager
     def signupd(
@@ -206,8 +203,8 @@ class Site:
         version: str = NOW,
         settings: Mapping[str, str] | None = None,
         cores: set[int] | None = None,
-    ) -> Iterator[Served]:
-        """Run signupd in front of a Kratos.
+    ) -> Iterator[Server]:
+        """Run signupd in front of a Kratos, with a ledger of its own.
 
         Args:
             behind: The Kratos.
@@ -216,47 +213,34 @@ class Site:
             settings: Further settings.
             cores: Where it runs, if not on the core of what is measured.
         """
-        python = self.versions[version]
+        server = Signupd(
+            behind.public_url,
+            behind.admin_url,
+            hook_port=behind.hook,
+            settings={**self._ledger(database), **(settings or {})},
+            python=self.versions[version],
+        )
         with ExitStack() as resources:
-            temporary = tempfile.TemporaryDirectory(prefix="signupd-")
-            directory = Path(resources.enter_context(temporary))
-            ledger = self._ledger(database, directory, python)
-            server = Signupd(
-                behind.public_url,
-                behind.admin_url,
-                hook_port=behind.hook,
-                directory=directory,
-                settings={**ledger, **(settings or {})},
-                python=python,
-            )
-            with cpu.on_cores(cores or self.measured):
-                resources.enter_context(server)
-            _wait_for_proof(server)
-            yield Served(
+            resources.callback(server.close)
+            if database == POSTGRESQL:
+                server.migrate()
+            with on_cores(cores or self.measured):
+                server.start()
+            # It sends no mail before.
+            wait_until(lambda: "password_hook_proved" in server.log(), "the hook")
+            yield Server(
                 target=server.target,
-                pid=server.pid or 0,
-                database_pid=self.postgres.pid if database == POSTGRESQL else None,
-                signupd=server,
-                ledger_url=ledger["LEDGER_URL"],
+                process=server,
+                database_pid=self.postgres_pid if database == POSTGRESQL else None,
+                ledger_url=server.settings["LEDGER_URL"],
             )
 
-    def _ledger(self, database: str, directory: Path, python: str) -> dict[str, str]:
-        """Make a ledger of a version; give the settings that name it."""
+    def _ledger(self, database: str) -> dict[str, str]:
+        """Give the settings that name a new ledger."""
         if database == SQLITE:
-            return {"LEDGER_URL": f"sqlite:///{directory}/signupd.db"}
+            return {}
         url = self.postgres.create_database(f"ledger_{secrets.token_hex(4)}")
-        settings = {"LEDGER_URL": url, "TOKEN_KEYS": _key(), "DIGEST_KEY": _key()}
-        migrate(python, directory, settings)
-        return settings
-
-
-def _wait_for_proof(server: Signupd) -> None:
-    """Wait until a server knows that Kratos asks it; it sends no mail before."""
-    deadline = time.monotonic() + PROOF_SECONDS
-    while "password_hook_proved" not in server.log():
-        if time.monotonic() > deadline:
-            raise ProgramFailedError(f"no proof of the hook:\n{server.log_tail()}")
-        time.sleep(POLL_SECONDS)
+        return {"LEDGER_URL": url, "TOKEN_KEYS": _key(), "DIGEST_KEY": _key()}
 
 
 def _key() -> str:

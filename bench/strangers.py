@@ -9,7 +9,9 @@ from __future__ import annotations
 import random
 import secrets
 import time
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -32,6 +34,33 @@ class Times:
 
     free: list[float] = field(default_factory=list)
     taken: list[float] = field(default_factory=list)
+
+
+def chance(one: Sequence[float], other: Sequence[float]) -> float:
+    """Compute how often the longer of two times is one of the first kind.
+
+    That is Mann and Whitney's U, as a share of all pairs. An observer who sees one time
+    of each kind, and guesses by which is longer, is right that often; one half is the
+    toss of a coin.
+
+    Args:
+        one: Times of the first kind.
+        other: Of the second; at least one each.
+    """
+    ranked = sorted(other)
+    # Of equal times each is the longer one by half.
+    longer = (bisect_left(ranked, each) + bisect_right(ranked, each) for each in one)
+    return sum(longer) / 2 / (len(one) * len(other))
+
+
+def deviation(one: int, other: int) -> float:
+    """Compute the standard deviation of `chance` where the kinds do not differ.
+
+    Args:
+        one: How many times there are of the first kind.
+        other: Of the second.
+    """
+    return sqrt((one + other + 1) / (12 * one * other))
 
 
 def timed(channel: grpc.Channel, taken: Sequence[str]) -> dict[str, Times]:

@@ -24,6 +24,11 @@ INHERITED = ("PATH", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 Mutation = Callable[[dict[str, Any]], None]
 
 
+def inherited() -> dict[str, str]:
+    """Read from our environment what a child needs of it."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}
+
+
 def _ports() -> tuple[int, int]:
     public, admin = free_ports(2)
     return public, admin
@@ -101,8 +106,7 @@ class KratosConfig:
             The whole environment of the process.
         """
         sqlite = f"sqlite://{directory}/kratos.sqlite?_fk=true"
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        return inherited | {
+        return inherited() | {
             "DSN": self.dsn or sqlite,
             "COURIER_SMTP_CONNECTION_URI": self.smtp_uri,
             "SECRETS_COOKIE": secrets.token_hex(16),

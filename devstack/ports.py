@@ -1,9 +1,11 @@
-"""Free loopback ports."""
+"""Loopback ports: free ones, and the usual ones of the stack."""
 
 import itertools
 import random
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
 
 LOOPBACK = "127.0.0.1"
 # Below those that systems give to outgoing connections (Linux from 32768, others from
@@ -33,13 +35,47 @@ def free_ports(count: int) -> tuple[int, ...]:
     Returns:
         The port numbers.
     """
-    return tuple(itertools.islice(filter(_is_free, _PORTS), count))
+    return tuple(itertools.islice(filter(is_free, _PORTS), count))
 
 
-def _is_free(port: int) -> bool:
+def is_free(port: int, *, lingering: bool = False) -> bool:
+    """Check that nothing listens on a loopback port.
+
+    Args:
+        port: Its number.
+        lingering: Whether it counts as free while a closed connection lingers on it.
+            Servers can listen there nevertheless.
+    """
     with socket.socket() as probe:
+        if lingering:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
         except OSError:
             return False
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the stack listens: Kratos' two APIs, the hooks, and signupd itself."""
+
+    public: int
+    admin: int
+    hook: int
+    rpc: int
+
+    @classmethod
+    def free(cls) -> Self:
+        """Take whatever is free."""
+        return cls(*free_ports(4))
+
+    @classmethod
+    def usual(cls) -> Self:
+        """Take the contract's defaults, and free ones for those in use."""
+        spare = free_ports(4)
+        usual = (4433, 4434, 9465, 50051)
+        pairs = zip(usual, spare, strict=True)
+        return cls(
+            *(port if is_free(port, lingering=True) else other for port, other in pairs)
+        )

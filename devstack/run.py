@@ -4,6 +4,7 @@
 """
 
 import fcntl
+import math
 import os
 import signal
 import sys
@@ -18,11 +19,11 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from devstack import paste
 from devstack.mailbox import Mailbox
 from devstack.page import Page
-from devstack.places import Ports
+from devstack.ports import Ports
 from devstack.stack import TROUBLE, Stack, open_stack
+from devstack.waiting import wait_until
 
 STATE = Path(__file__).parent.parent / ".run"
-POLL_SECONDS = 0.3
 
 
 class AlreadyUpError(Exception):
@@ -85,9 +86,7 @@ def _serve(page: Page) -> None:
     with open_stack(page, STATE, Ports.usual(), mailbox) as stack:
         _describe(page, stack, mails)
         try:
-            while True:
-                _watch(stack)
-                time.sleep(POLL_SECONDS)
+            wait_until(lambda: _check_alive(stack), "the end", math.inf)
         except KeyboardInterrupt:
             page.say("\nStopping signupd, then the rest ...")
             raise
@@ -111,21 +110,18 @@ def _describe(page: Page, stack: Stack, mails: Path) -> None:
     page.heading("Ctrl-C stops everything")
 
 
-def _watch(stack: Stack) -> None:
-    """See that the servers live.
+def _check_alive(stack: Stack) -> None:
+    """Check that the servers run.
 
     Raises:
-        ProcessEndedError: One of them does not.
+        ProcessEndedError: One of them has ended by itself.
     """
-    signupd, kratos = stack.signupd, stack.kratos
-    if _has_ended(signupd.pid):
-        raise _ended("signupd", signupd.log_tail())
-    if kratos is not None and _has_ended(kratos.pid):
-        raise _ended("Kratos", kratos.log_tail())
-
-
-def _ended(name: str, log: str) -> ProcessEndedError:
-    return ProcessEndedError(f"{name} has ended. The end of its log:\n{log}")
+    servers = {"signupd": stack.signupd, "Kratos": stack.kratos}
+    for name, server in servers.items():
+        if server is not None and _has_ended(server.pid):
+            raise ProcessEndedError(
+                f"{name} has ended. The end of its log:\n{server.log_tail()}"
+            )
 
 
 def _has_ended(pid: int | None) -> bool:

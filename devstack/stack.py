@@ -14,18 +14,17 @@ from devstack.binary import KratosMissingError, kratos_binary
 from devstack.build_bar import BuildBar
 from devstack.config import KratosConfig
 from devstack.foreign import ForeignKratos, ForeignKratosError
-from devstack.kratos import Kratos, KratosFailedError
+from devstack.kratos import Kratos
 from devstack.mailbox import Mailbox, MailMissingError
 from devstack.page import Page
-from devstack.places import Ports
-from devstack.ports import LOOPBACK
-from devstack.server import Signupd, SignupdFailedError
+from devstack.ports import LOOPBACK, Ports
+from devstack.process import ServerFailedError
+from devstack.server import Signupd
 
 # What can go wrong through no fault of ours; the text of each is for people.
 TROUBLE = (
     KratosMissingError,
-    KratosFailedError,
-    SignupdFailedError,
+    ServerFailedError,
     ForeignKratosError,
     MailMissingError,
     httpx.HTTPError,
@@ -139,7 +138,7 @@ def _in_front_of(
     )
     try:
         _start(signupd, page, resources)
-    except SignupdFailedError as error:
+    except ServerFailedError as error:
         if "address already in use" not in str(error):
             raise
         taken = HOOK_PORT_TAKEN.format(listen=foreign.hook_listen)

@@ -8,8 +8,7 @@ from statistics import median
 
 import pytest
 
-from bench.guessing import chance, deviation
-from bench.strangers import SETTINGS, Times, timed
+from bench.strangers import SETTINGS, Times, chance, deviation, timed
 from tests.e2e.holdings import import_accounts
 from tests.e2e.site import Site
 from tests.e2e.stack import new_address

@@ -20,8 +20,9 @@ from devstack.binary import (
     kratos_binary,
 )
 from devstack.config import KratosConfig
-from devstack.kratos import TETHER, Kratos, KratosFailedError
+from devstack.kratos import Kratos
 from devstack.mailbox import Mailbox, MailMissingError
+from devstack.process import TETHER, ServerFailedError
 
 MakeProgram = Callable[[str, str], Path]
 
@@ -255,7 +256,7 @@ class TestKratos:
         """A Kratos that does not come up is an error that ends with its log."""
         kratos = Kratos(make_program("kratos", script), config)
 
-        with pytest.raises(KratosFailedError, match=f"(?s){what}"), kratos:
+        with pytest.raises(ServerFailedError, match=f"(?s){what}"), kratos:
             pass
         assert kratos.pid is None
         assert not kratos.directory.exists()

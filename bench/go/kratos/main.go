@@ -4,6 +4,9 @@
 // two hooks, and the look-ups of the admin API, both APIs on one port. The answers are
 // those of a Kratos 1.3.1 with the reference configuration. Every code is 123456; a
 // password is taken as it is, and forgotten.
+//
+// It also answers the two hooks, as signupd does but to everybody and without looking
+// anything up: the least that is needed to sign up at a real Kratos by hand.
 package main
 
 import (
@@ -25,6 +28,14 @@ const (
 	maxBody   = 64 * 1024
 	// More hooks at once than benchmarks have calls under way.
 	hookConnections = 512
+)
+
+// What the hooks answer.
+const (
+	hookProved = `{"messages":[{"instance_ptr":"#/traits/email","messages":` +
+		`[{"id":9999001,"text":"proved","type":"info"}]}]}`
+	hookAgreed = `{"identity":{"verifiable_addresses":[{"value":"{email}","via":"email",` +
+		`"verified":true,"status":"completed"}],"metadata_admin":{"by":"hand"}}}`
 )
 
 // flow is a registration flow, in Kratos' words for its state.
@@ -98,6 +109,8 @@ func (k *kratos) routes() *http.ServeMux {
 	routes.HandleFunc("DELETE /admin/identities/{id}", gone)
 	routes.HandleFunc("DELETE /admin/identities/{id}/sessions", gone)
 	routes.HandleFunc("GET /admin/courier/messages", k.mails)
+	routes.HandleFunc("POST /kratos/code", hookCode)
+	routes.HandleFunc("POST /kratos/password", hookPassword)
 	return routes
 }
 
@@ -207,6 +220,21 @@ func (k *kratos) mails(w http.ResponseWriter, r *http.Request) {
 	now := time.Now().UTC().Format(time.RFC3339Nano)
 	email := r.URL.Query().Get("recipient")
 	answer(w, http.StatusOK, courier, "{email}", email, "{now}", now)
+}
+
+func hookCode(w http.ResponseWriter, _ *http.Request) {
+	write(w, http.StatusForbidden, []byte(hookProved))
+}
+
+func hookPassword(w http.ResponseWriter, r *http.Request) {
+	var asked struct {
+		Email string `json:"email"`
+	}
+	if json.NewDecoder(io.LimitReader(r.Body, maxBody)).Decode(&asked) != nil {
+		http.Error(w, "no JSON", http.StatusBadRequest)
+		return
+	}
+	answer(w, http.StatusOK, hookAgreed, "{email}", strings.ToLower(asked.Email))
 }
 
 func gone(w http.ResponseWriter, _ *http.Request) {
