@@ -4,36 +4,60 @@ from __future__ import annotations
 
 import base64
 import secrets
+import socket
 import sys
-import tempfile
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from bench import floor
+from bench import floor, instant
 from bench.meter import cores, on_cores
-from bench.programs import Program, build
 from devstack.binary import KRATOS_DIRECTORY, kratos_binary
-from devstack.config import KratosConfig
+from devstack.config import KratosConfig, inherited
 from devstack.kratos import Kratos
 from devstack.ports import LOOPBACK, free_ports
 from devstack.postgres import Postgres
+from devstack.process import Process
 from devstack.server import Signupd
 from devstack.waiting import wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from devstack.process import Process
-
 SQLITE, POSTGRESQL = "SQLite", "PostgreSQL"
 DATABASES = (SQLITE, POSTGRESQL)
 BEFORE, NOW = "before", "now"
 KEY_BYTES = 32
+CONNECT_SECONDS = 1.0
 # As kratos.yml advises.
 KRATOS_POOL = "?sslmode=disable&max_conns=20&max_idle_conns=20"
+
+
+class Program(Process):
+    """A script of the benchmarks that serves on a loopback port.
+
+    Args:
+        file: The script.
+        arguments: Its arguments; the first is the port.
+    """
+
+    def __init__(self, file: str, *arguments: str) -> None:
+        super().__init__(Path(file).stem)
+        self._command = [sys.executable, file, *arguments]
+        self.port = int(arguments[0])
+
+    def start(self) -> None:
+        """Start the script and wait until it takes connections."""
+        self._serve(self._command, inherited(), self._listens)
+
+    def _listens(self) -> bool:
+        try:
+            socket.create_connection((LOOPBACK, self.port), CONNECT_SECONDS).close()
+        except OSError:
+            return False
+        return True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,9 +122,6 @@ class Site:
         self.versions: dict[str, str] = {**other, NOW: sys.executable}
 
     def __enter__(self) -> Self:
-        temporary = tempfile.TemporaryDirectory()
-        self.directory = Path(self._resources.enter_context(temporary))
-        build(self.directory)
         self._resources.enter_context(on_cores(self.rest))
         return self
 
@@ -135,12 +156,11 @@ class Site:
     @contextmanager
     def floor(self) -> Iterator[Server]:
         """Run the floor's server."""
-        (port,) = free_ports(1)
-        program = Program("floor", [sys.executable, floor.__file__, str(port)], port)
+        program = Program(floor.__file__, str(free_ports(1)[0]))
         with ExitStack() as resources:
             with on_cores(self.measured):
                 resources.enter_context(program)
-            yield Server(target=f"{LOOPBACK}:{port}", process=program)
+            yield Server(target=f"{LOOPBACK}:{program.port}", process=program)
 
     @contextmanager
     def instant(
@@ -170,13 +190,9 @@ class Site:
             port: Where it serves.
             hook: The port at which it calls its own hooks.
         """
-        command = [
-            str(self.directory / "kratos"),
-            f"-listen={LOOPBACK}:{port}",
-            f"-hook=http://{LOOPBACK}:{hook}",
-            f"-schema={KRATOS_DIRECTORY / 'identity.schema.json'}",
-        ]
-        return Program("stand-in", command, port)
+        schema = KRATOS_DIRECTORY / "identity.schema.json"
+        hook_url = f"http://{LOOPBACK}:{hook}"
+        return Program(instant.__file__, str(port), hook_url, str(schema))
 
     @contextmanager
     def kratos(self, smtp_uri: str) -> Iterator[Behind]:

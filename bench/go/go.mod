@@ -1,3 +1,0 @@
-module kratos-signup/bench
-
-go 1.24.0
