@@ -18,19 +18,19 @@ from bench.meter import cpu_seconds, median_ratio
 from bench.people import Step
 from bench.site import DATABASES, NOW
 from bench.table import Table
-from bench.ways import ByHand, ThroughSignupd, Walked, walk
+from bench.ways import by_hand, through_signupd, walk
 from devstack.mailbox import Mailbox
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+    from contextlib import AbstractAsyncContextManager
 
-    from bench.site import Behind, Server, Site
+    from bench.site import Site
     from bench.ways import Way
 
 DIRECT = "direct"
 MS = 1000
-# The lists of a `Walked`.
-STEPS = {Step.START: "start", Step.VERIFY: "verify", Step.SET_PASSWORD: "finish"}
+STEPS = (Step.START, Step.VERIFY, Step.SET_PASSWORD)
 # Of StartSignup and VerifyCode, with one person at a time, at p50.
 MOST_ADDED_MS = 5
 LEAST_RATE_PERCENT = 94
@@ -48,11 +48,11 @@ class Path:
     """A way to an account, and what is measured on it.
 
     Attributes:
-        make: Makes the way, for so many people at once.
+        way: Makes the way, for so many people at once.
         pids: The processes that it uses, by what they are.
     """
 
-    make: Callable[[int], Way]
+    way: Callable[[int], AbstractAsyncContextManager[Way]]
     pids: dict[str, list[int]]
 
 
@@ -61,34 +61,15 @@ class Round:
     """How a crowd fared.
 
     Attributes:
-        walked: What they waited for.
-        people: How many they were.
-        concurrency: How many at once.
+        waits: Milliseconds that each person waited, by step.
+        rate: Sign-ups a second.
         cpu_ms: Processor time of one sign-up, by what used it, the sending of its mail
             included.
     """
 
-    walked: Walked
-    people: int
-    concurrency: int
+    waits: dict[Step, list[float]]
+    rate: float
     cpu_ms: dict[str, float]
-
-    @property
-    def rate(self) -> float:
-        """Sign-ups a second.
-
-        With one person at a time the wait for the mail is left out: the courier looks
-        for mails ten times a second, and the few milliseconds in question vanish in
-        that.
-        """
-        if self.concurrency > 1:
-            return self.people / self.walked.seconds
-        return self.people / sum(sum(self.waited(step)) for step in STEPS)
-
-    def waited(self, step: Step) -> list[float]:
-        """Give the seconds that people waited at a step."""
-        waited: list[float] = getattr(self.walked, STEPS[step])
-        return waited
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,23 +78,17 @@ class Crowd:
 
     Attributes:
         concurrency: People at once.
-        ledger: Its database.
+        name: Of its lines in the tables.
         rounds: By way.
     """
 
     concurrency: int
-    ledger: str
+    name: str
     rounds: dict[str, list[Round]]
-
-    @property
-    def name(self) -> str:
-        """The name of its lines in the tables."""
-        return f"{self.concurrency}, {self.ledger}"
 
     def p50_ms(self, way: str, step: Step) -> float:
         """Give the median wait at a step, over all rounds."""
-        rounds = self.rounds[way]
-        return median(chain.from_iterable(one.waited(step) for one in rounds)) * MS
+        return median(chain.from_iterable(one.waits[step] for one in self.rounds[way]))
 
     def cpu_ms(self, way: str, name: str) -> list[float]:
         """Give the processor time of one sign-up, for each round."""
@@ -135,7 +110,9 @@ def measure(site: Site, *, smoke: bool) -> list[Table]:
 
 def _crowds(site: Site, ledger: str, sizes: dict[int, int], rounds: int) -> list[Crowd]:
     with _paths(site, ledger) as (mailbox, paths):
-        crowds = [Crowd(one, ledger, {way: [] for way in paths}) for one in sizes]
+        crowds = [
+            Crowd(one, f"{one}, {ledger}", {way: [] for way in paths}) for one in sizes
+        ]
         for path in paths.values():  # warms up connections and caches
             _walk(path, mailbox, max(sizes), sizes[max(sizes)])
         for order in islice(cycle(permutations(paths)), rounds):
@@ -150,43 +127,41 @@ def _crowds(site: Site, ledger: str, sizes: dict[int, int], rounds: int) -> list
 def _paths(site: Site, ledger: str) -> Iterator[tuple[Mailbox, dict[str, Path]]]:
     """Start what all ways need."""
     with site.on_all_cores(), Mailbox() as mailbox, ExitStack() as resources:
-        kratos = resources.enter_context(site.kratos(mailbox.uri))
-        resources.enter_context(site.stand_in(kratos.hook, kratos.hook))
-        paths = {DIRECT: _direct(site, kratos)}
+        direct = resources.enter_context(site.kratos(mailbox.uri))
+        resources.enter_context(site.stand_in(direct.hook, direct.hook))
+        urls = direct.public_url, direct.admin_url
+        shared = {"database": [site.postgres_pid]}
+        pids = {**shared, "kratos": [direct.pid], "service": []}
+        paths = {DIRECT: Path(lambda concurrency: by_hand(*urls, concurrency), pids)}
         for version in site.versions:
             kratos = resources.enter_context(site.kratos(mailbox.uri))
             server = resources.enter_context(
                 site.signupd(kratos, ledger, version, cores=site.all_cores)
             )
-            paths[version] = _through(site, kratos, server)
+            pids = {**shared, "kratos": [kratos.pid], "service": [server.pid]}
+            paths[version] = Path(_through(server.target), pids)
         yield mailbox, paths
 
 
-def _direct(site: Site, kratos: Behind) -> Path:
-    pids = {"service": [], "kratos": [kratos.pid], "database": [site.postgres_pid]}
-    return Path(
-        lambda concurrency: ByHand(kratos.public_url, kratos.admin_url, concurrency),
-        pids,
-    )
-
-
-def _through(site: Site, kratos: Behind, server: Server) -> Path:
-    pids = {"kratos": [kratos.pid], "database": [site.postgres_pid]}
-    return Path(
-        lambda _: ThroughSignupd(server.target), {**pids, "service": [server.pid]}
-    )
+def _through(target: str) -> Callable[[int], AbstractAsyncContextManager[Way]]:
+    return lambda _concurrency: through_signupd(target)
 
 
 def _walk(path: Path, mailbox: Mailbox, concurrency: int, size: int) -> Round:
     """Have a crowd sign up."""
-    emails = people.addresses(size)
     before = {name: cpu_seconds(*pids) for name, pids in path.pids.items()}
-    walked = walk(lambda: path.make(concurrency), mailbox, emails, concurrency)
+    way = path.way(concurrency)
+    walked = walk(way, mailbox, people.addresses(size), concurrency)
     cpu_ms = {
         name: (cpu_seconds(*pids) - before[name]) / size * MS
         for name, pids in path.pids.items()
     }
-    return Round(walked, size, concurrency, cpu_ms)
+    waits = {step: [one[step] * MS for one in walked.waits] for step in STEPS}
+    # With one person at a time the wait for the mail is left out: the courier looks for
+    # mails ten times a second, and the few milliseconds in question vanish in that.
+    waited = sum(map(sum, waits.values())) / MS
+    rate = size / (walked.seconds if concurrency > 1 else waited)
+    return Round(waits, rate, cpu_ms)
 
 
 def _steps(crowds: list[Crowd], versions: list[str]) -> Table:
@@ -200,8 +175,7 @@ def _steps(crowds: list[Crowd], versions: list[str]) -> Table:
         # Of each round by itself.
         both = zip(crowd.rounds[DIRECT], crowd.rounds[NOW], strict=True)
         single = [
-            (median(now.waited(step)) - median(hand.waited(step))) * MS
-            for hand, now in both
+            median(now.waits[step]) - median(hand.waits[step]) for hand, now in both
         ]
         bounded = crowd.concurrency == 1 and step is not Step.SET_PASSWORD
         table.rows.append(

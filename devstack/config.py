@@ -1,6 +1,7 @@
 """The reference configuration, made to run here."""
 
 import base64
+import json
 import os
 import secrets
 from collections.abc import Callable
@@ -100,17 +101,22 @@ class KratosConfig:
         """Make what goes by the environment, secrets above all.
 
         Args:
-            directory: Where a SQLite database is to lie.
+            directory: Where a SQLite database is to lie. The secrets are kept there,
+                so that codes and sessions outlive a restart.
 
         Returns:
             The whole environment of the process.
         """
-        sqlite = f"sqlite://{directory}/kratos.sqlite?_fk=true"
-        return inherited() | {
-            "DSN": self.dsn or sqlite,
+        kept = directory / "secrets.json"
+        if not kept.exists():
+            names = ("SECRETS_COOKIE", "SECRETS_CIPHER")
+            kept.touch(mode=0o600)
+            kept.write_text(json.dumps({name: secrets.token_hex(16) for name in names}))
+        return {
+            **inherited(),
+            **json.loads(kept.read_text()),
+            "DSN": self.dsn or f"sqlite://{directory}/kratos.sqlite?_fk=true",
             "COURIER_SMTP_CONNECTION_URI": self.smtp_uri,
-            "SECRETS_COOKIE": secrets.token_hex(16),
-            "SECRETS_CIPHER": secrets.token_hex(16),
             # A test run is nobody's usage to be reported.
             "SQA_OPT_OUT": "true",
         }

@@ -26,7 +26,6 @@ class Kratos(Process):
         self.admin_url = config.admin_url
         self._binary = str(binary)
         self._config = config
-        self._environment: dict[str, str] = {}
 
     @property
     def version(self) -> str:
@@ -38,14 +37,13 @@ class Kratos(Process):
         """Migrate the database, start the server and wait until it is ready."""
         if self._process is not None:
             return
-        if not self._environment:
-            self._environment = self._config.environment(self.directory)
+        environment = self._config.environment(self.directory)
         file = ("-c", str(self._config.write(self.directory)))
         migrate = [self._binary, "migrate", "sql", "-e", "--yes", *file]
-        self._run(migrate, self._environment, "migrate its database")
+        self._run(migrate, environment, "migrate its database")
         dev = ("--dev",) if self._config.dev else ()
         serve = [self._binary, "serve", "--watch-courier", *dev, *file]
-        self._serve(serve, self._environment, self._ready)
+        self._serve(serve, environment, self._ready)
 
     def _ready(self) -> bool:
         with contextlib.suppress(httpx.TransportError):

@@ -3,6 +3,7 @@
 import re
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -50,10 +51,16 @@ class Mailbox:
 
     Args:
         directory: Where each mail is written too, as `0001.eml` and so on.
+        on_mail: Called with each mail, in the server's thread.
     """
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path | None = None,
+        on_mail: Callable[[Mail], None] | None = None,
+    ) -> None:
         self._directory = directory
+        self._on_mail = on_mail
         self._mails: list[Mail] = []
         self._arrival = threading.Condition()
         (self._port,) = free_ports(1)
@@ -115,8 +122,11 @@ class Mailbox:
         message = message_from_bytes(content, policy=modern)
         with self._arrival:
             for recipient in envelope.rcpt_tos:
-                self._mails.append(_mail(recipient, message))
+                mail = _mail(recipient, message)
+                self._mails.append(mail)
                 self._keep(content)
+                if self._on_mail is not None:
+                    self._on_mail(mail)
             self._arrival.notify_all()
         return "250 OK"
 

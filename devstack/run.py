@@ -14,10 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from aiosmtpd.smtp import SMTP, Envelope, Session
-
 from devstack import paste
-from devstack.mailbox import Mailbox
+from devstack.mailbox import Mail, Mailbox
 from devstack.page import Page
 from devstack.ports import Ports
 from devstack.stack import TROUBLE, Stack, open_stack
@@ -32,30 +30,6 @@ class AlreadyUpError(Exception):
 
 class ProcessEndedError(Exception):
     """One of the servers ended by itself; the text ends with its log."""
-
-
-class AnnouncingMailbox(Mailbox):
-    """Also writes each mail's recipient and code on a page.
-
-    Args:
-        page: Where.
-        directory: Where the mails are kept.
-    """
-
-    def __init__(self, page: Page, directory: Path) -> None:
-        super().__init__(directory)
-        self._page = page
-
-    async def handle_DATA(
-        self, _server: SMTP, _session: Session, envelope: Envelope
-    ) -> str:
-        """Keep a mail and announce it."""
-        status = await super().handle_DATA(_server, _session, envelope)
-        for recipient in envelope.rcpt_tos:
-            mail = self.mails_to(recipient)[-1]
-            code = f"  CODE={mail.code}" if mail.code else ""
-            self._page.say(f"{time.strftime('%X')}  mail to {mail.to}{code}", "green")
-        return status
 
 
 def main() -> int:
@@ -82,7 +56,7 @@ def _serve(page: Page) -> None:
     page.heading("The servers")
     # Numbers of mails begin anew at each start.
     mails = STATE / "mails" / time.strftime("%Y%m%d-%H%M%S")
-    mailbox = AnnouncingMailbox(page, mails)
+    mailbox = Mailbox(mails, lambda mail: _announce(page, mail))
     with open_stack(page, STATE, Ports.usual(), mailbox) as stack:
         _describe(page, stack, mails)
         try:
@@ -90,6 +64,11 @@ def _serve(page: Page) -> None:
         except KeyboardInterrupt:
             page.say("\nStopping signupd, then the rest ...")
             raise
+
+
+def _announce(page: Page, mail: Mail) -> None:
+    code = f"  CODE={mail.code}" if mail.code else ""
+    page.say(f"{time.strftime('%X')}  mail to {mail.to}{code}", "green")
 
 
 def _describe(page: Page, stack: Stack, mails: Path) -> None:

@@ -1,6 +1,5 @@
 """The stack: a mailbox, a Kratos and a signupd, up together."""
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -11,7 +10,6 @@ from pathlib import Path
 import httpx
 
 from devstack.binary import KratosMissingError, kratos_binary
-from devstack.build_bar import BuildBar
 from devstack.config import KratosConfig
 from devstack.foreign import ForeignKratos, ForeignKratosError
 from devstack.kratos import Kratos
@@ -91,10 +89,10 @@ def _from_nothing(
     page: Page, directory: Path, ports: Ports, smtp_uri: str, resources: ExitStack
 ) -> Stack:
     begun = time.monotonic()
-    with BuildBar(page.console) as bar:
-        binary = kratos_binary(bar.line, bar.progress)
+    with page.building() as on_progress:
+        binary = kratos_binary(on_progress)
     page.tick(f"Kratos' program: {_short(binary)}", begun)
-    config = _Kept(
+    config = KratosConfig(
         hook_url=f"http://{LOOPBACK}:{ports.hook}",
         smtp_uri=smtp_uri,
         ports=(ports.public, ports.admin),
@@ -152,20 +150,6 @@ def _start(signupd: Signupd, page: Page, resources: ExitStack) -> None:
     with page.step("Starting signupd") as done:
         signupd.start()
         done(f"signupd serves on {signupd.target}, as process {signupd.pid}")
-
-
-class _Kept(KratosConfig):
-    """Keeps the secrets in a file, so that codes and sessions outlive a restart."""
-
-    def environment(self, directory: Path) -> dict[str, str]:
-        made = super().environment(directory)
-        kept = directory / "secrets.json"
-        if not kept.exists():
-            secrets = {name: made[name] for name in made if name.startswith("SECRETS_")}
-            kept.touch(mode=0o600)
-            kept.write_text(json.dumps(secrets), encoding="utf-8")
-        secrets = json.loads(kept.read_text(encoding="utf-8"))
-        return {**made, **secrets}
 
 
 def _made(directory: Path) -> Path:
