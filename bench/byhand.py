@@ -9,14 +9,14 @@ from __future__ import annotations
 
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import chain, cycle, islice, permutations, product
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench import people
+from bench.load import Step, addresses
 from bench.meter import cpu_seconds, median_ratio
-from bench.people import Step
-from bench.site import DATABASES, NOW
+from bench.site import DATABASES, NOW, StandIn, port_of
 from bench.table import Table
 from bench.ways import by_hand, through_signupd, walk
 from devstack.mailbox import Mailbox
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 
     from bench.site import Site
     from bench.ways import Way
+    from devstack.process import Process
 
 DIRECT = "direct"
 MS = 1000
@@ -49,11 +50,23 @@ class Path:
 
     Attributes:
         way: Makes the way, for so many people at once.
-        pids: The processes that it uses, by what they are.
+        kratos: The Kratos behind it.
+        database: Of Kratos, and perhaps of signupd.
+        service: The signupd that it goes through, if any.
     """
 
     way: Callable[[int], AbstractAsyncContextManager[Way]]
-    pids: dict[str, list[int]]
+    kratos: Process
+    database: Process
+    service: Process | None = None
+
+    def cpu_seconds(self) -> dict[str, float]:
+        """Measure the processor time used so far, by what used it."""
+        return {
+            "kratos": cpu_seconds(self.kratos),
+            "database": cpu_seconds(self.database),
+            "service": cpu_seconds(self.service) if self.service else 0.0,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,34 +141,27 @@ def _paths(site: Site, ledger: str) -> Iterator[tuple[Mailbox, dict[str, Path]]]
     """Start what all ways need."""
     with site.on_all_cores(), Mailbox() as mailbox, ExitStack() as resources:
         direct = resources.enter_context(site.kratos(mailbox.uri))
-        resources.enter_context(site.stand_in(direct.hook, direct.hook))
+        resources.enter_context(StandIn(*[port_of(direct.hook_url)] * 2))
         urls = direct.public_url, direct.admin_url
-        shared = {"database": [site.postgres_pid]}
-        pids = {**shared, "kratos": [direct.pid], "service": []}
-        paths = {DIRECT: Path(lambda concurrency: by_hand(*urls, concurrency), pids)}
+        hand = partial(by_hand, *urls)
+        paths = {DIRECT: Path(hand, direct, site.postgres)}
         for version in site.versions:
             kratos = resources.enter_context(site.kratos(mailbox.uri))
             server = resources.enter_context(
                 site.signupd(kratos, ledger, version, cores=site.all_cores)
             )
-            pids = {**shared, "kratos": [kratos.pid], "service": [server.pid]}
-            paths[version] = Path(_through(server.target), pids)
+            way = partial(through_signupd, server.target)
+            paths[version] = Path(way, kratos, site.postgres, server)
         yield mailbox, paths
-
-
-def _through(target: str) -> Callable[[int], AbstractAsyncContextManager[Way]]:
-    return lambda _concurrency: through_signupd(target)
 
 
 def _walk(path: Path, mailbox: Mailbox, concurrency: int, size: int) -> Round:
     """Have a crowd sign up."""
-    before = {name: cpu_seconds(*pids) for name, pids in path.pids.items()}
+    before = path.cpu_seconds()
     way = path.way(concurrency)
-    walked = walk(way, mailbox, people.addresses(size), concurrency)
-    cpu_ms = {
-        name: (cpu_seconds(*pids) - before[name]) / size * MS
-        for name, pids in path.pids.items()
-    }
+    walked = walk(way, mailbox, addresses(size), concurrency)
+    spent = path.cpu_seconds()
+    cpu_ms = {name: (spent[name] - before[name]) / size * MS for name in spent}
     waits = {step: [one[step] * MS for one in walked.waits] for step in STEPS}
     # With one person at a time the wait for the mail is left out: the courier looks for
     # mails ten times a second, and the few milliseconds in question vanish in that.

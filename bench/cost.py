@@ -7,10 +7,8 @@ from contextlib import ExitStack
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench import floor
-from bench.load import sign_up
+from bench.load import Step, sign_up
 from bench.meter import median_ratio
-from bench.people import Step
 from bench.site import BEFORE, DATABASES, NOW
 from bench.table import Table
 
@@ -18,12 +16,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from bench.load import Cost
-    from bench.site import Server, Site
+    from bench.site import Site
+    from devstack.server import Signupd
 
     # By the server's name and the step: a cost for each round.
     Costs = defaultdict[tuple[str, Step], list[Cost]]
 
-ECHO = "echo"
 # The lines of the table: the RPCs that each adds up.
 WHOLE = "whole sign-up"
 LINES: dict[str, Sequence[Step]] = {step: (step,) for step in Step}
@@ -32,37 +30,41 @@ MOST_TIMES = 1.5
 
 
 def measure(site: Site, *, smoke: bool) -> list[Table]:
-    """Measure each RPC of each version, and the echo, in turns."""
+    """Measure each RPC of each version, in turns."""
     calls, rounds = (20, 1) if smoke else (300, 6)
     versions = list(site.versions)
     compared = BEFORE in versions
     header = ["RPC and ledger", *(f"CPU µs {version}" for version in versions)]
     header += ["now / before"] if compared else []
-    header += ["at most", "echo / now"]
+    header += ["at most"]
     header += [f"database's CPU µs {version}" for version in versions]
     table = Table("cost", header)
     for database in DATABASES:
         with ExitStack() as resources:
-            servers = {
+            servers: dict[str, Signupd] = {
                 version: resources.enter_context(site.instant(database, version))
                 for version in versions
             }
-            servers[ECHO] = resources.enter_context(site.floor())
-            in_turns(servers, calls, range(1))  # warms up
-            costs = in_turns(servers, calls, range(rounds))
+            in_turns(site, servers, calls, range(1))  # warms up
+            costs = in_turns(site, servers, calls, range(rounds))
         for line in LINES:
             cells = _cells(costs, line, versions)
             table.rows.append([f"{line}, {database}", *cells])
     return [table]
 
 
-def in_turns(servers: Mapping[str, Server], calls: int, rounds: Iterable[int]) -> Costs:
+def in_turns(
+    site: Site,
+    servers: Mapping[str, Signupd],
+    calls: int,
+    rounds: Iterable[int],
+) -> Costs:
     """Have so many people sign up with each server, in rounds of alternating order."""
     costs: Costs = defaultdict(list)
     for number in rounds:
         for name in sorted(servers, reverse=bool(number % 2)):
-            method = floor.METHOD if name == ECHO else None
-            for step, cost in sign_up(servers[name], calls, method).items():
+            spent = sign_up(servers[name], site.postgres, calls)
+            for step, cost in spent.items():
                 costs[name, step].append(cost)
     return costs
 
@@ -70,14 +72,13 @@ def in_turns(servers: Mapping[str, Server], calls: int, rounds: Iterable[int]) -
 def _cells(costs: Costs, line: str, versions: list[str]) -> list[str]:
     """Show medians over the rounds; ratios are the medians of the rounds'."""
     cpu, ledger = (
-        {one: _sums(costs, kind, one, line) for one in (*versions, ECHO)}
+        {one: _sums(costs, kind, one, line) for one in versions}
         for kind in ("cpu", "database_cpu")
     )
     cells = [f"{median(cpu[version]):.0f}" for version in versions]
     if BEFORE in versions:
         cells.append(f"{median_ratio(cpu[NOW], cpu[BEFORE]):.2f}")
     cells.append(f"{MOST_TIMES}" if line == WHOLE and BEFORE in versions else "")
-    cells.append(f"{median_ratio(cpu[ECHO], cpu[NOW]) * 100:.0f} %")
     return [*cells, *(f"{median(ledger[version]):.0f}" for version in versions)]
 
 

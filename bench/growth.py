@@ -7,9 +7,8 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 from bench.cost import in_turns
-from bench.load import sign_up
+from bench.load import Step, sign_up
 from bench.meter import median_ratio
-from bench.people import Step
 from bench.rows import Rows
 from bench.site import DATABASES
 from bench.table import Table
@@ -35,10 +34,12 @@ def measure(site: Site, *, smoke: bool) -> list[Table]:
                 name: resources.enter_context(site.instant(database)) for name in names
             }
             for size, server in zip(sizes, servers.values(), strict=True):
-                sign_up(server, calls)  # warms up, and leaves rows to copy
-                with closing(Rows(server.ledger_url)) as rows:
+                sign_up(
+                    server, site.postgres, calls
+                )  # warms up, and leaves rows to copy
+                with closing(Rows(server.settings["LEDGER_URL"])) as rows:
                     rows.add_final(max(0, size - rows.count()))
-            costs = in_turns(servers, calls, range(rounds))
+            costs = in_turns(site, servers, calls, range(rounds))
         for step in (Step.START, Step.VERIFY, Step.GET):
             few, many = (
                 [cost.cpu + cost.database_cpu for cost in costs[name, step]]

@@ -111,8 +111,8 @@ class Kratos:
             "identity",
             id=str(uuid.uuid4()),
             email=email,
-            verified=json.dumps(address["verified"]),
-            metadata=json.dumps(hook["identity"]["metadata_admin"]),
+            verified=address["verified"],
+            metadata=hook["identity"]["metadata_admin"],
         )
         self._accounts[email.lower()] = account
         return _answer(200, f'{{"identity":{account}}}')
@@ -142,19 +142,17 @@ async def _hook_password(request: web.Request) -> web.Response:
     return _answer(200, json.dumps({"identity": identity}))
 
 
-def _messages(hook: Any) -> str:
-    """Give what a hook wants shown on the address, as JSON."""
-    return json.dumps(hook["messages"][0]["messages"])
+def _messages(hook: Any) -> Any:
+    """Give what a hook wants shown on the address."""
+    return hook["messages"][0]["messages"]
 
 
-def _filled(name: str, **values: str) -> str:
-    """Fill in an answer. Values need no escaping: addresses, ids and finished JSON."""
+def _filled(name: str, **values: Any) -> str:
+    """Fill in the places of an answer, each `{name}`; some are a whole JSON value."""
     text = ANSWERS[name]
     for place, value in values.items():
-        if place in {"said", "verified", "metadata"}:
-            text = text.replace(f'"{{{place}}}"', value)
-        else:
-            text = text.replace(f"{{{place}}}", value)
+        whole = f'"{{{place}}}"'
+        text = text.replace(whole, json.dumps(value)).replace(whole[1:-1], str(value))
     return text
 
 

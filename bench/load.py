@@ -1,4 +1,4 @@
-"""The load: calls at a given concurrency or rate, and how long each took.
+"""The load: people who sign up, at a given concurrency or rate.
 
 Tools such as ghz send requests that are known beforehand, and count the answers. Here
 each request needs the token of the answer before it.
@@ -7,6 +7,8 @@ each request needs the token of the answer before it.
 from __future__ import annotations
 
 import asyncio
+import enum
+import secrets
 import time
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -16,9 +18,7 @@ import grpc
 import uvloop
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from bench import people
 from bench.meter import MICROS, cpu_seconds
-from bench.people import Step
 from devstack.server import NO_PROXY
 
 if TYPE_CHECKING:
@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
-    from bench.site import Server
+    from devstack.postgres import Postgres
+    from devstack.server import Signupd
 
 CONCURRENCY = 16
 CHANNELS = 4
@@ -34,8 +35,22 @@ CALL_SECONDS = 60.0
 # Channels of one process share a connection otherwise.
 OPTIONS = (*NO_PROXY, ("grpc.use_local_subchannel_pool", 1))
 
+SERVICE = "/kratos_signup.v1.SignupService"
+# What the stand-in for Kratos mails to everybody.
+INSTANT_CODE = "123456"
+PASSWORD = "seven tall ladders"  # noqa: S105 - nobody's
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
+
+
+class Step(enum.StrEnum):
+    """The RPCs that are measured, in the order in which a person calls them."""
+
+    START = "StartSignup"
+    VERIFY = "VerifyCode"
+    GET = "GetSignup"
+    SET_PASSWORD = "SetPassword"  # noqa: S105 - an RPC
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,52 +72,72 @@ class Cost:
 
     Attributes:
         cpu: Of the server.
-        database_cpu: Of the ledger's server; 0 where it has none.
+        database_cpu: Of PostgreSQL.
     """
 
     cpu: float
     database_cpu: float
 
 
+def addresses(count: int) -> list[str]:
+    """Make up addresses that nobody has used before."""
+    return [f"{secrets.token_hex(8)}@example.com" for _ in range(count)]
+
+
+def starts(count: int) -> list[Message]:
+    """Make requests of StartSignup, each with a new address."""
+    return [pb.StartSignupRequest(email=one) for one in addresses(count)]
+
+
+def following(step: Step, tokens: Iterable[str]) -> list[Message]:
+    """Make the requests that follow a step, where Kratos mails INSTANT_CODE."""
+    make, more = {
+        Step.START: (pb.VerifyCodeRequest, {"code": INSTANT_CODE}),
+        Step.VERIFY: (pb.GetSignupRequest, {}),
+        Step.GET: (pb.SetPasswordRequest, {"password": PASSWORD}),
+        Step.SET_PASSWORD: (pb.GetSignupRequest, {}),
+    }[step]
+    return [make(continuation_token=token, **more) for token in tokens]
+
+
 def send(
-    server: Server, method: str, requests: Sequence[Message], rate: float = 0.0
+    server: Signupd, step: Step, requests: Sequence[Message], rate: float = 0.0
 ) -> Sent:
     """Send each request once, 16 calls at a time over 4 connections.
 
     Args:
         server: To which.
-        method: `/PACKAGE.SERVICE/METHOD`.
-        requests: Messages of that method.
+        step: The RPC.
+        requests: Of that RPC.
         rate: Calls a second; 0 sends as fast as answers come. The latency of a call
             counts from the moment it is due.
 
     Raises:
         grpc.aio.AioRpcError: A call failed.
     """
-    return uvloop.run(_send(server.target, method, requests, rate))
+    return uvloop.run(_send(server.target, step, requests, rate))
 
 
-def sign_up(server: Server, count: int, method: str | None = None) -> dict[Step, Cost]:
+def sign_up(server: Signupd, postgres: Postgres, count: int) -> dict[Step, Cost]:
     """Have people sign up, all of them a step at a time; give what a call costs.
 
     Args:
         server: With which.
+        postgres: Where its ledger is, if it has one there.
         count: How many people.
-        method: Called in place of each step's own.
     """
-    pids = [server.pid], [server.database_pid] if server.database_pid else []
     costs = {}
-    requests = people.starts(count)
+    requests = starts(count)
     for step in Step:
-        before = [cpu_seconds(*some) for some in pids]
-        sent = send(server, method or step.method, requests)
-        spent = [cpu_seconds(*some) for some in pids]
+        before = cpu_seconds(server), cpu_seconds(postgres)
+        sent = send(server, step, requests)
+        after = cpu_seconds(server), cpu_seconds(postgres)
         micros = (
-            (after - start) / count * MICROS
-            for start, after in zip(before, spent, strict=True)
+            (end - start) / count * MICROS
+            for start, end in zip(before, after, strict=True)
         )
         costs[step] = Cost(*micros)
-        requests = people.following(step, sent.tokens)
+        requests = following(step, sent.tokens)
     return costs
 
 
@@ -135,7 +170,7 @@ async def each(
 
 
 async def _send(
-    target: str, method: str, requests: Sequence[Message], rate: float
+    target: str, step: Step, requests: Sequence[Message], rate: float
 ) -> Sent:
     async with AsyncExitStack() as resources:
         calls = []
@@ -144,7 +179,7 @@ async def _send(
             await resources.enter_async_context(channel)
             await asyncio.wait_for(channel.channel_ready(), CALL_SECONDS)
             call = channel.unary_unary(
-                method,
+                f"{SERVICE}/{step}",
                 request_serializer=type(requests[0]).SerializeToString,
                 # All answers of the service have the token as their first field.
                 response_deserializer=pb.GetSignupResponse.FromString,

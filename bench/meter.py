@@ -13,31 +13,32 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
+    from devstack.process import Process
+
 MICROS = 1_000_000
 MEBIBYTE = 1024 * 1024
 TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 PROC = Path("/proc")
 # Places in /proc/PID/stat, counted from the state on; proc(5).
-PARENT, WAITED_USER, WAITED_SYSTEM = 1, 13, 14
+WAITED_USER, WAITED_SYSTEM = 13, 14
 # The kind of clock that counts what a process has used; <linux/posix-timers.h>.
 CPUCLOCK_SCHED = 2
 
 
-def cpu_seconds(*pids: int) -> float:
-    """Measure the processor time of processes and their children, all threads.
+def cpu_seconds(process: Process) -> float:
+    """Measure the processor time of a running process and its children.
 
     That of children that have ended is known in ticks of 10 ms only.
     """
-    total = 0.0
-    for pid in pids:
-        ended = sum(_stat(pid, place) for place in (WAITED_USER, WAITED_SYSTEM))
-        total += sum(map(_used, (pid, *_children(pid)))) + ended / TICKS_PER_SECOND
-    return total
+    pid = _pid(process)
+    ended = sum(_stat(pid, place) for place in (WAITED_USER, WAITED_SYSTEM))
+    children = (PROC / f"{pid}/task/{pid}/children").read_text().split()
+    return sum(map(_used, (pid, *map(int, children)))) + ended / TICKS_PER_SECOND
 
 
-def resident_mebibytes(pid: int) -> float:
+def resident_mebibytes(process: Process) -> float:
     """Measure how much memory a process holds."""
-    pages = int((PROC / str(pid) / "statm").read_text().split()[1])
+    pages = int((PROC / str(_pid(process)) / "statm").read_text().split()[1])
     return pages * os.sysconf("SC_PAGE_SIZE") / MEBIBYTE
 
 
@@ -52,14 +53,17 @@ def cores() -> tuple[set[int], set[int]]:
 
 
 @contextmanager
-def on_cores(some: set[int], pid: int = 0) -> Iterator[None]:
-    """Run a process on these cores only, and for good all that it starts meanwhile."""
-    before = os.sched_getaffinity(pid)
-    os.sched_setaffinity(pid, some)
+def on_cores(some: set[int], pid: int | None = None) -> Iterator[None]:
+    """Run a process, by default this one, on these cores only.
+
+    What it starts meanwhile stays there for good.
+    """
+    before = os.sched_getaffinity(pid or 0)
+    os.sched_setaffinity(pid or 0, some)
     try:
         yield
     finally:
-        os.sched_setaffinity(pid, before)
+        os.sched_setaffinity(pid or 0, before)
 
 
 def median_ratio(ones: Sequence[float], others: Sequence[float]) -> float:
@@ -78,6 +82,12 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return ranked[max(0, math.ceil(len(ranked) * percent / 100) - 1)]
 
 
+def _pid(process: Process) -> int:
+    if process.pid is None:
+        raise AssertionError("the process does not run")
+    return process.pid
+
+
 def _used(pid: int) -> float:
     """Read a process' own clock; 0 of one that has ended."""
     try:
@@ -87,16 +97,7 @@ def _used(pid: int) -> float:
         return 0.0
 
 
-def _children(pid: int) -> list[int]:
-    numbers = [int(path.name) for path in PROC.iterdir() if path.name.isdecimal()]
-    return [one for one in numbers if _stat(one, PARENT) == pid]
-
-
 def _stat(pid: int, place: int) -> int:
-    """Read one number; 0 of a process that has ended."""
-    try:
-        text = (PROC / str(pid) / "stat").read_text()
-    except (FileNotFoundError, ProcessLookupError):
-        return 0
+    text = (PROC / str(pid) / "stat").read_text()
     # The name before the state may hold spaces and parentheses.
     return int(text.rpartition(")")[2].split()[place])

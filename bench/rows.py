@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import sqlite3
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import psycopg
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 SQLITE_PREFIX: Final = "sqlite:///"
 # Another writer may be at work: the service, with SQLite.
@@ -17,36 +14,24 @@ LONG_AGO: Final = 1  # microseconds since the Unix epoch; in DUE too
 DUE: Final = """
     SELECT count(*) FROM signups WHERE state = 'code_required' AND expire_time = 1
 """
-# What differs in each copy, by database.
-FRESH: Final = {
-    "sqlite": {
-        "signup_id": "lower(hex(randomblob(16)))",
-        "address_digest": "randomblob(32)",
-    },
-    "postgresql": {
-        "signup_id": "gen_random_uuid()",
-        "address_digest": "sha256(uuid_send(gen_random_uuid()))",
-    },
+# What differs in each copy. No copy is at work on Kratos, or meets another one in a
+# unique column.
+FRESH: Final = {"lease": "'none'", "request_id": "NULL", "password_flow_digest": "NULL"}
+SQLITE: Final = {
+    **FRESH,
+    "signup_id": "lower(hex(randomblob(16)))",
+    "address_digest": "randomblob(32)",
 }
-# No copy is at work on Kratos, or meets another one in a unique column.
-UNIQUE: Final = {
-    "lease": "'none'",
-    "request_id": "NULL",
-    "password_flow_digest": "NULL",
+POSTGRESQL: Final = {
+    **FRESH,
+    "signup_id": "gen_random_uuid()",
+    "address_digest": "sha256(uuid_send(gen_random_uuid()))",
 }
-NUMBERS: Final = {
-    "sqlite": """
-        (WITH RECURSIVE numbers(number) AS
-            (SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {count})
-         SELECT number FROM numbers)
-    """,
-    "postgresql": "generate_series(1, {count})",
-}
-# What each database does by itself in time, but perhaps while it is measured.
-UPKEEP: Final = {
-    "sqlite": ("PRAGMA wal_checkpoint(TRUNCATE)",),
-    "postgresql": ("VACUUM ANALYZE", "CHECKPOINT"),
-}
+NUMBERS: Final = """
+    WITH RECURSIVE numbers(number) AS (
+        SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {count}
+    )
+"""
 
 
 class Rows:
@@ -59,15 +44,14 @@ class Rows:
     def __init__(self, url: str) -> None:
         self._connection: Any
         if url.startswith(SQLITE_PREFIX):
-            self._kind = "sqlite"
+            file = url.removeprefix(SQLITE_PREFIX)
             self._connection = sqlite3.connect(
-                url.removeprefix(SQLITE_PREFIX),
-                timeout=WAIT_SECONDS,
-                isolation_level=None,
+                file, timeout=WAIT_SECONDS, isolation_level=None
             )
+            self._fresh, self._upkeep = SQLITE, ["PRAGMA wal_checkpoint(TRUNCATE)"]
         else:
-            self._kind = "postgresql"
             self._connection = psycopg.connect(url, autocommit=True)
+            self._fresh, self._upkeep = POSTGRESQL, ["VACUUM ANALYZE", "CHECKPOINT"]
 
     def count(self) -> int:
         """Count the sign-ups."""
@@ -78,17 +62,15 @@ class Rows:
         return self._number(DUE)
 
     def add_final(self, count: int) -> None:
-        """Add completed sign-ups, and let the database settle."""
+        """Add completed sign-ups, and have the database tidy up now, not later."""
         newest = "(SELECT max(state_time) FROM signups)"
-        self._add(
-            count, {"state": "'completed'", "sealed": "NULL", "state_time": newest}
-        )
-        for statement in UPKEEP[self._kind]:
+        self._add(count, state="'completed'", sealed="NULL", state_time=newest)
+        for statement in self._upkeep:
             self._connection.execute(statement)
 
     def add_due(self, count: int) -> None:
         """Add sign-ups whose time for the code is up."""
-        self._add(count, {"state": "'code_required'", "expire_time": str(LONG_AGO)})
+        self._add(count, state="'code_required'", expire_time=str(LONG_AGO))
 
     def close(self) -> None:
         """Close the connection."""
@@ -97,14 +79,15 @@ class Rows:
     def _number(self, query: str) -> int:
         return int(self._connection.execute(query).fetchone()[0])
 
-    def _add(self, count: int, changes: Mapping[str, str]) -> None:
+    def _add(self, count: int, **changes: str) -> None:
         """Copy a row, with these expressions in place of its columns."""
+        if not count:
+            return
         found = self._connection.execute("SELECT * FROM signups LIMIT 1")
         columns = [column[0] for column in found.description]
-        replaced = {**FRESH[self._kind], **UNIQUE, **changes}
+        replaced = {**self._fresh, **changes}
         values = ", ".join(replaced.get(column, f"one.{column}") for column in columns)
-        numbers = NUMBERS[self._kind].format(count=count)
         self._connection.execute(
-            f"INSERT INTO signups ({', '.join(columns)}) SELECT {values} "  # noqa: S608
-            f"FROM (SELECT * FROM signups LIMIT 1) AS one, {numbers} AS numbers"
+            f"{NUMBERS.format(count=count)} INSERT INTO signups ({', '.join(columns)}) "  # noqa: S608
+            f"SELECT {values} FROM (SELECT * FROM signups LIMIT 1) AS one, numbers"
         )

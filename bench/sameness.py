@@ -6,12 +6,12 @@ from statistics import median
 from typing import TYPE_CHECKING
 
 import grpc
-import httpx
 
-from bench import people
+from bench.load import addresses
 from bench.site import POSTGRESQL
 from bench.strangers import SETTINGS, chance, deviation, timed
 from bench.table import Table
+from devstack.admin import Admin
 from devstack.mailbox import Mailbox
 from devstack.server import NO_PROXY
 
@@ -37,10 +37,14 @@ HEADER = [
 def measure(site: Site, *, smoke: bool) -> list[Table]:
     """Time every RPC before the proof, for free and taken addresses in turns."""
     pairs = 5 if smoke else PAIRS
-    taken = people.addresses(pairs)
-    with Mailbox() as mailbox, site.kratos(mailbox.uri) as kratos:
+    taken = addresses(pairs)
+    with (
+        Mailbox() as mailbox,
+        site.kratos(mailbox.uri) as kratos,
+        Admin(kratos.admin_url) as admin,
+    ):
         for start in range(0, pairs, AT_ONCE):
-            _import(kratos.admin_url, taken[start : start + AT_ONCE])
+            admin.import_accounts(taken[start : start + AT_ONCE])
         with (
             site.signupd(kratos, POSTGRESQL, settings=SETTINGS) as server,
             grpc.insecure_channel(server.target, NO_PROXY) as channel,
@@ -62,14 +66,3 @@ def measure(site: Site, *, smoke: bool) -> list[Table]:
             ]
         )
     return [table]
-
-
-def _import(admin_url: str, emails: list[str]) -> None:
-    """Make accounts as an operator would, past the service."""
-    bodies = [{"schema_id": "user", "traits": {"email": one}} for one in emails]
-    httpx.patch(
-        f"{admin_url}/admin/identities",
-        json={"identities": [{"create": body} for body in bodies]},
-        timeout=60.0,
-        trust_env=False,
-    ).raise_for_status()

@@ -4,20 +4,17 @@ from __future__ import annotations
 
 import base64
 import secrets
-import socket
 import sys
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import TYPE_CHECKING, Self
 
-from bench import floor, instant
+from bench import instant
 from bench.meter import cores, on_cores
 from devstack.binary import KRATOS_DIRECTORY, kratos_binary
 from devstack.config import KratosConfig, inherited
 from devstack.kratos import Kratos
-from devstack.ports import LOOPBACK, free_ports
+from devstack.ports import LOOPBACK, free_ports, is_served
 from devstack.postgres import Postgres
 from devstack.process import Process
 from devstack.server import Signupd
@@ -30,75 +27,30 @@ SQLITE, POSTGRESQL = "SQLite", "PostgreSQL"
 DATABASES = (SQLITE, POSTGRESQL)
 BEFORE, NOW = "before", "now"
 KEY_BYTES = 32
-CONNECT_SECONDS = 1.0
 # As kratos.yml advises.
 KRATOS_POOL = "?sslmode=disable&max_conns=20&max_idle_conns=20"
 
 
-class Program(Process):
-    """A script of the benchmarks that serves on a loopback port.
+class StandIn(Process):
+    """A Kratos that answers at once, and answers the hooks of another one.
 
     Args:
-        file: The script.
-        arguments: Its arguments; the first is the port.
+        port: Where it serves both its APIs.
+        hook_port: Where it calls its own hooks.
     """
 
-    def __init__(self, file: str, *arguments: str) -> None:
-        super().__init__(Path(file).stem)
-        self._command = [sys.executable, file, *arguments]
-        self.port = int(arguments[0])
+    def __init__(self, port: int, hook_port: int) -> None:
+        super().__init__("stand-in")
+        self.hook_url = f"http://{LOOPBACK}:{hook_port}"
+        self.public_url = self.admin_url = f"http://{LOOPBACK}:{port}"
+        schema = str(KRATOS_DIRECTORY / "identity.schema.json")
+        script = [sys.executable, instant.__file__]
+        self._command = [*script, str(port), self.hook_url, schema]
+        self._port = port
 
     def start(self) -> None:
-        """Start the script and wait until it takes connections."""
-        self._serve(self._command, inherited(), self._listens)
-
-    def _listens(self) -> bool:
-        try:
-            socket.create_connection((LOOPBACK, self.port), CONNECT_SECONDS).close()
-        except OSError:
-            return False
-        return True
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Server:
-    """A server under load: signupd, or the floor.
-
-    Attributes:
-        target: Where it serves, `HOST:PORT`.
-        process: It can be stopped and started again.
-        database_pid: The ledger's server, where it has one.
-        ledger_url: Of its ledger, where it has one.
-    """
-
-    target: str
-    process: Process
-    database_pid: int | None = None
-    ledger_url: str = ""
-
-    @property
-    def pid(self) -> int:
-        """The process; it runs."""
-        if self.process.pid is None:
-            raise AssertionError("the server does not run")
-        return self.process.pid
-
-
-@dataclass(frozen=True, slots=True)
-class Behind:
-    """A Kratos, for signupd to stand in front of.
-
-    Attributes:
-        public_url: Its public API.
-        admin_url: Its admin API.
-        hook: The port at which it calls its hooks.
-        pid: Its process.
-    """
-
-    public_url: str
-    admin_url: str
-    hook: int
-    pid: int
+        """Start it and wait until it takes connections."""
+        self._serve(self._command, inherited(), lambda: is_served(self._port))
 
 
 class Site:
@@ -134,11 +86,6 @@ class Site:
         return self._resources.enter_context(Postgres(durable=True))
 
     @property
-    def postgres_pid(self) -> int:
-        """The process that all others of PostgreSQL are children of."""
-        return self.postgres.pid or 0
-
-    @property
     def all_cores(self) -> set[int]:
         """Where everything is that has no core of its own."""
         return self.measured | self.rest
@@ -147,28 +94,13 @@ class Site:
     def on_all_cores(self) -> Iterator[None]:
         """Let PostgreSQL, and all that is started meanwhile, run everywhere."""
         # Those that serve PostgreSQL's connections inherit its cores.
-        with (
-            on_cores(self.all_cores, self.postgres_pid),
-            on_cores(self.all_cores),
-        ):
+        with on_cores(self.all_cores, self.postgres.pid), on_cores(self.all_cores):
             yield
 
     @contextmanager
-    def floor(self) -> Iterator[Server]:
-        """Run the floor's server."""
-        program = Program(floor.__file__, str(free_ports(1)[0]))
-        with ExitStack() as resources:
-            with on_cores(self.measured):
-                resources.enter_context(program)
-            yield Server(target=f"{LOOPBACK}:{program.port}", process=program)
-
-    @contextmanager
     def instant(
-        self,
-        database: str,
-        version: str = NOW,
-        settings: Mapping[str, str] | None = None,
-    ) -> Iterator[Server]:
+        self, database: str, version: str = NOW, **settings: str
+    ) -> Iterator[Signupd]:
         """Run signupd in front of a Kratos that answers at once.
 
         Args:
@@ -176,63 +108,48 @@ class Site:
             version: One of `versions`.
             settings: Further settings.
         """
-        port, hook = free_ports(2)
-        url = f"http://{LOOPBACK}:{port}"
-        with self.stand_in(port, hook) as kratos:
-            behind = Behind(url, url, hook, kratos.pid or 0)
-            with self.signupd(behind, database, version, settings) as served:
-                yield served
+        with (
+            StandIn(*free_ports(2)) as kratos,
+            self.signupd(kratos, database, version, settings) as server,
+        ):
+            yield server
 
-    def stand_in(self, port: int, hook: int) -> Program:
-        """Make a Kratos that answers at once, and answers the hooks of another one.
-
-        Args:
-            port: Where it serves.
-            hook: The port at which it calls its own hooks.
-        """
-        schema = KRATOS_DIRECTORY / "identity.schema.json"
-        hook_url = f"http://{LOOPBACK}:{hook}"
-        return Program(instant.__file__, str(port), hook_url, str(schema))
-
-    @contextmanager
-    def kratos(self, smtp_uri: str) -> Iterator[Behind]:
-        """Run a real Kratos, set up as kratos.yml has it, on PostgreSQL.
+    def kratos(self, smtp_uri: str) -> Kratos:
+        """Make a real Kratos, set up as kratos.yml has it, on PostgreSQL.
 
         Args:
             smtp_uri: Where its mails go.
         """
-        (hook,) = free_ports(1)
         database = self.postgres.create_database(f"kratos_{secrets.token_hex(4)}")
         config = KratosConfig(
-            hook_url=f"http://{LOOPBACK}:{hook}",
+            hook_url=f"http://{LOOPBACK}:{free_ports(1)[0]}",
             smtp_uri=smtp_uri,
             dsn=f"{database}{KRATOS_POOL}",
         )
-        with Kratos(kratos_binary(), config) as kratos:
-            yield Behind(kratos.public_url, kratos.admin_url, hook, kratos.pid or 0)
+        return Kratos(kratos_binary(), config)
 
     @contextmanager
     def signupd(
         self,
-        behind: Behind,
+        kratos: Kratos | StandIn,
         database: str,
         version: str = NOW,
         settings: Mapping[str, str] | None = None,
         cores: set[int] | None = None,
-    ) -> Iterator[Server]:
+    ) -> Iterator[Signupd]:
         """Run signupd in front of a Kratos, with a ledger of its own.
 
         Args:
-            behind: The Kratos.
+            kratos: It runs.
             database: One of DATABASES, for the ledger.
             version: One of `versions`.
             settings: Further settings.
             cores: Where it runs, if not on the core of what is measured.
         """
         server = Signupd(
-            behind.public_url,
-            behind.admin_url,
-            hook_port=behind.hook,
+            kratos.public_url,
+            kratos.admin_url,
+            hook_port=port_of(kratos.hook_url),
             settings={**self._ledger(database), **(settings or {})},
             python=self.versions[version],
         )
@@ -244,12 +161,7 @@ class Site:
                 server.start()
             # It sends no mail before.
             wait_until(lambda: "password_hook_proved" in server.log(), "the hook")
-            yield Server(
-                target=server.target,
-                process=server,
-                database_pid=self.postgres_pid if database == POSTGRESQL else None,
-                ledger_url=server.settings["LEDGER_URL"],
-            )
+            yield server
 
     def _ledger(self, database: str) -> dict[str, str]:
         """Give the settings that name a new ledger."""
@@ -257,6 +169,11 @@ class Site:
             return {}
         url = self.postgres.create_database(f"ledger_{secrets.token_hex(4)}")
         return {"LEDGER_URL": url, "TOKEN_KEYS": _key(), "DIGEST_KEY": _key()}
+
+
+def port_of(url: str) -> int:
+    """Read the port of a URL without a path."""
+    return int(url.rpartition(":")[2])
 
 
 def _key() -> str:

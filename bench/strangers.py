@@ -28,6 +28,18 @@ SOME_CODE = "000000"
 SETTINGS: Mapping[str, str] = {"RESEND_INTERVAL": "1ms"}
 
 
+# The requests in their order, made from a token and an address.
+CALLS: Mapping[str, Callable[[str, str], Any]] = {
+    "StartSignup": lambda _, email: pb.StartSignupRequest(email=email),
+    "VerifyCode": lambda token, _: pb.VerifyCodeRequest(
+        continuation_token=token, code=SOME_CODE
+    ),
+    "GetSignup": lambda token, _: pb.GetSignupRequest(continuation_token=token),
+    "ResendCode": lambda token, _: pb.ResendCodeRequest(continuation_token=token),
+    "CancelSignup": lambda token, _: pb.CancelSignupRequest(continuation_token=token),
+}
+
+
 @dataclass(slots=True)
 class Times:
     """How long calls of one RPC took, in seconds."""
@@ -74,7 +86,7 @@ def timed(channel: grpc.Channel, taken: Sequence[str]) -> dict[str, Times]:
         The times by RPC.
     """
     signups = SignupServiceStub(channel)
-    times = {name: Times() for name in _calls("")}
+    times = {name: Times() for name in CALLS}
     for address in taken:
         pair = [(address, True), (f"{secrets.token_hex(8)}@example.com", False)]
         random.shuffle(pair)
@@ -89,12 +101,11 @@ def _walk(signups: SignupServiceStub, email: str) -> dict[str, float]:
     """Make each call once, and time it."""
     found: dict[str, float] = {}
     token = ""
-    for name in _calls(""):
-        request = _calls(token, email)[name]
-        call: Callable[..., Any] = getattr(signups, name)
+    for name, make in CALLS.items():
+        request = make(token, email)
         begun = time.perf_counter()
         try:
-            answer = call(request, timeout=CALL_SECONDS)
+            answer = getattr(signups, name)(request, timeout=CALL_SECONDS)
         except grpc.RpcError as error:
             found[name] = time.perf_counter() - begun
             wrong = error.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -104,14 +115,3 @@ def _walk(signups: SignupServiceStub, email: str) -> dict[str, float]:
             found[name] = time.perf_counter() - begun
             token = answer.continuation_token
     return found
-
-
-def _calls(token: str, email: str = "") -> dict[str, Any]:
-    """Make the requests, in their order."""
-    return {
-        "StartSignup": pb.StartSignupRequest(email=email),
-        "VerifyCode": pb.VerifyCodeRequest(continuation_token=token, code=SOME_CODE),
-        "GetSignup": pb.GetSignupRequest(continuation_token=token),
-        "ResendCode": pb.ResendCodeRequest(continuation_token=token),
-        "CancelSignup": pb.CancelSignupRequest(continuation_token=token),
-    }

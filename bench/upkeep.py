@@ -10,8 +10,7 @@ from itertools import pairwise
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench import people
-from bench.load import send
+from bench.load import Step, send, starts
 from bench.meter import (
     MICROS,
     cpu_seconds,
@@ -19,13 +18,13 @@ from bench.meter import (
     percentile,
     resident_mebibytes,
 )
-from bench.people import Step
 from bench.rows import Rows
 from bench.site import DATABASES, NOW
 from bench.table import Table
 
 if TYPE_CHECKING:
-    from bench.site import Server, Site
+    from bench.site import Site
+    from devstack.server import Signupd
 
 STARTS = 10
 MOST_SECONDS_TO_START = 1.0
@@ -43,7 +42,6 @@ QUIET_SLICES = 4
 MOST_SECONDS_TO_SWEEP = 600
 # How much longer the slowest call in a hundred may take meanwhile.
 MOST_TIMES = 2.0
-SETTINGS = {"SWEEP_INTERVAL": "1s"}
 STARTUP = [
     "version, ledger",
     "seconds until it serves",
@@ -75,11 +73,11 @@ def measure(site: Site, *, smoke: bool) -> list[Table]:
         with ExitStack() as resources:
             servers = {
                 version: resources.enter_context(
-                    site.instant(database, version, SETTINGS)
+                    site.instant(database, version, SWEEP_INTERVAL="1s")
                 )
                 for version in site.versions
             }
-            first = [resident_mebibytes(server.pid) for server in servers.values()]
+            first = [resident_mebibytes(server) for server in servers.values()]
             started = _starts(site, servers, 1 if smoke else STARTS)
             startup.rows += [
                 [f"{version}, {database}", *cells] for version, cells in started.items()
@@ -96,16 +94,18 @@ def measure(site: Site, *, smoke: bool) -> list[Table]:
     return [memory, sweeping, startup]
 
 
-def _starts(site: Site, servers: dict[str, Server], count: int) -> dict[str, list[str]]:
+def _starts(
+    site: Site, servers: dict[str, Signupd], count: int
+) -> dict[str, list[str]]:
     """Start each version again and again, in turns; its ledger is up to date."""
     starts: dict[str, list[tuple[float, float]]] = {one: [] for one in servers}
     for _ in range(count):
         for version, server in servers.items():
-            server.process.stop()
+            server.stop()
             begun = time.time()
             with on_cores(site.measured):
-                server.process.start()
-            starts[version].append((_serving(server) - begun, cpu_seconds(server.pid)))
+                server.start()
+            starts[version].append((_serving(server) - begun, cpu_seconds(server)))
     cells = {}
     for version, some in starts.items():
         seconds, used = zip(*some, strict=True)
@@ -114,32 +114,32 @@ def _starts(site: Site, servers: dict[str, Server], count: int) -> dict[str, lis
     return cells
 
 
-def _serving(server: Server) -> float:
+def _serving(server: Signupd) -> float:
     """Read from the log when it began to serve last, in seconds of the Unix epoch.
 
     The server is asked whether it serves only now and then, and costs time to ask.
     """
-    lines = [line for line in server.process.log().splitlines() if '"serving"' in line]
+    lines = [line for line in server.log().splitlines() if '"serving"' in line]
     return datetime.fromisoformat(json.loads(lines[-1])["timestamp"]).timestamp()
 
 
-def _abandon(server: Server, counts: tuple[int, ...]) -> list[float]:
+def _abandon(server: Signupd, counts: tuple[int, ...]) -> list[float]:
     """Start sign-ups and leave them; give the memory after each count."""
-    held = [resident_mebibytes(server.pid)]
+    held = [resident_mebibytes(server)]
     for before, count in pairwise(counts):
-        send(server, Step.START.method, people.starts(count - before))
-        held.append(resident_mebibytes(server.pid))
+        send(server, Step.START, starts(count - before))
+        held.append(resident_mebibytes(server))
     return held
 
 
-def _sweep(server: Server, *, smoke: bool) -> list[str]:
+def _sweep(server: Signupd, *, smoke: bool) -> list[str]:
     """Have people start at an even rate, first in peace, then beside the sweeper."""
     due = SMOKE_DUE if smoke else DUE
     seconds = SMOKE_SLICE_SECONDS if smoke else SLICE_SECONDS
     quiet = [one for _ in range(QUIET_SLICES) for one in _slice(server, seconds)]
     swept: list[int] = []
-    before = most = resident_mebibytes(server.pid)
-    with closing(Rows(server.ledger_url)) as rows:
+    before = most = resident_mebibytes(server)
+    with closing(Rows(server.settings["LEDGER_URL"])) as rows:
         rows.add_due(due)
         begun = time.monotonic()
         # The backlog may be gone before the first slice.
@@ -147,7 +147,7 @@ def _sweep(server: Server, *, smoke: bool) -> list[str]:
             if time.monotonic() > begun + MOST_SECONDS_TO_SWEEP:
                 raise TimeoutError(f"{rows.due()} rows are not swept")
             swept += _slice(server, seconds)
-            most = max(most, resident_mebibytes(server.pid))
+            most = max(most, resident_mebibytes(server))
     peace, beside = (percentile(one, 99) / MICROS * 1000 for one in (quiet, swept))
     return [
         f"{due / (time.monotonic() - begun):.0f}",
@@ -159,7 +159,7 @@ def _sweep(server: Server, *, smoke: bool) -> list[str]:
     ]
 
 
-def _slice(server: Server, seconds: float) -> list[int]:
+def _slice(server: Signupd, seconds: float) -> list[int]:
     """Give the latencies, in microseconds."""
-    requests = people.starts(int(RATE * seconds))
-    return send(server, Step.START.method, requests, RATE).micros
+    requests = starts(int(RATE * seconds))
+    return send(server, Step.START, requests, RATE).micros

@@ -19,8 +19,7 @@ import uvloop
 from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 
-from bench.load import CALL_SECONDS, OPTIONS, each
-from bench.people import PASSWORD, Step
+from bench.load import CALL_SECONDS, OPTIONS, PASSWORD, Step, each
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -92,7 +91,7 @@ async def _timed(waits: Waits, step: Step, work: Awaitable[Any]) -> Any:
 
 
 @asynccontextmanager
-async def through_signupd(target: str) -> AsyncIterator[Way]:
+async def through_signupd(target: str, _concurrency: int) -> AsyncIterator[Way]:
     """Go by signupd's RPCs.
 
     Args:

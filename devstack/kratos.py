@@ -24,6 +24,7 @@ class Kratos(Process):
         super().__init__("Kratos", directory)
         self.public_url = config.public_url
         self.admin_url = config.admin_url
+        self.hook_url = config.hook_url
         self._binary = str(binary)
         self._config = config
 

@@ -11,6 +11,7 @@ LOOPBACK = "127.0.0.1"
 # Below those that systems give to outgoing connections (Linux from 32768, others from
 # 49152 on): one of these cannot be taken by a connection before its server listens.
 FIRST, LAST = 12_000, 32_000
+CONNECT_SECONDS = 1.0
 
 
 def _round() -> Iterator[int]:
@@ -53,6 +54,15 @@ def is_free(port: int, *, lingering: bool = False) -> bool:
             probe.bind((LOOPBACK, port))
         except OSError:
             return False
+    return True
+
+
+def is_served(port: int) -> bool:
+    """Check that a server takes connections on a loopback port."""
+    try:
+        socket.create_connection((LOOPBACK, port), CONNECT_SECONDS).close()
+    except OSError:
+        return False
     return True
 
 

@@ -133,27 +133,16 @@ class Process:
         atexit.register(self.stop)
         try:
             wait_until(is_up, self._name, READY_SECONDS)
-        except TimeoutError as error:
-            failed = self._failed(f"was not ready in {READY_SECONDS:.0f} s")
+        except BaseException as error:
             self.kill()
-            raise failed from error
-        except BaseException:
-            self.kill()
+            if isinstance(error, TimeoutError):
+                raise self._failed(f"was not ready in {READY_SECONDS:.0f} s") from error
             raise
 
     def _run(
         self, command: Sequence[str], environment: Mapping[str, str], doing: str
     ) -> None:
-        """Run a command to its end, with the server's log.
-
-        Args:
-            command: The program and its arguments.
-            environment: All of it.
-            doing: What the command does, for the error.
-
-        Raises:
-            ServerFailedError: It failed, or takes too long.
-        """
+        """Run a command to its end; its output goes to the server's log."""
         process = self._spawn(command, environment)
         try:
             if process.wait(READY_SECONDS):

@@ -142,10 +142,9 @@ class Story:
 
     def _code(self) -> tuple[str, bool]:
         """Get the code, and whether somebody typed it."""
-        foreign = self._stack.foreign
-        if foreign is None:
+        if self._stack.foreign is None:
             return self._caught(), False
-        code = foreign.code_for(self._address)
+        code = self._admin.code_for(self._address)
         if code:
             self._page.say(f"The code, from Kratos' courier: {code}")
             return code, False
@@ -185,15 +184,14 @@ class Story:
 
     def _clean_up(self) -> None:
         """Remove the account from a Kratos that goes on without us."""
-        foreign = self._stack.foreign
-        if foreign is None:
+        if self._stack.foreign is None:
             return
         self._page.heading("Cleaning up")
         for identity in self._admin.identities(self._address):
             # The address is ours alone. A Kratos that misreads the question must not
             # make us delete other people's accounts.
             if identity.traits.get("email") == self._address:
-                foreign.remove(identity.id)
+                self._admin.remove(identity.id)
                 self._page.say(f"Identity {identity.id} is deleted.")
         self._claim_kratos_holds(NOTHING)
 

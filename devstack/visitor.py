@@ -1,7 +1,7 @@
 """A stranger at Kratos' public API, who does not know of our service."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
@@ -29,10 +29,8 @@ class Answer:
     flow_id: str
 
 
-class Visitor:
+class Visitor(httpx.Client):
     """Registers and signs in through Kratos' API flows.
-
-    A context manager; outside of one call `close`.
 
     Args:
         public_url: Without a slash at the end.
@@ -40,22 +38,12 @@ class Visitor:
     """
 
     def __init__(self, public_url: str, agent: str = "visitor") -> None:
-        self._http = httpx.Client(
+        super().__init__(
             base_url=public_url,
             headers={"User-Agent": agent},
             timeout=TIMEOUT_SECONDS,
             trust_env=False,
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
 
     def login(self, address: str, password: str) -> bool:
         """Try to sign in by password. Mind that it makes a session."""
@@ -94,10 +82,10 @@ class Visitor:
         self, kind: str, body: dict[str, Any], flow_id: str = ""
     ) -> httpx.Response:
         if not flow_id:
-            opened = self._http.get(f"/self-service/{kind}/api")
+            opened = self.get(f"/self-service/{kind}/api")
             flow_id = opened.raise_for_status().json()["id"]
         path = f"/self-service/{kind}"
-        return self._http.post(path, params={"flow": flow_id}, json=body)
+        return self.post(path, params={"flow": flow_id}, json=body)
 
 
 def _answer(response: httpx.Response) -> Answer:
