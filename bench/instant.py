@@ -28,13 +28,10 @@ ANSWERS = {
     file.stem: json.dumps(json.loads(file.read_text(encoding="utf-8")))
     for file in Path(__file__).with_name("answers").glob("*.json")
 }
-HOOK_PROVED = {
-    "messages": [
-        {
-            "instance_ptr": "#/traits/email",
-            "messages": [{"id": 9999001, "text": "proved", "type": "info"}],
-        }
-    ]
+PROVED = [{"id": 9999001, "text": "proved", "type": "info"}]
+HEADERS = {
+    "Cache-Control": "private, no-cache, no-store, must-revalidate",
+    "Vary": "Cookie",
 }
 
 
@@ -132,14 +129,15 @@ async def _gone(_request: web.Request) -> web.Response:
 
 
 async def _hook_code(_request: web.Request) -> web.Response:
-    return _answer(403, json.dumps(HOOK_PROVED))
+    messages = [{"instance_ptr": "#/traits/email", "messages": PROVED}]
+    return web.json_response({"messages": messages}, status=403)
 
 
 async def _hook_password(request: web.Request) -> web.Response:
     email = (await request.json())["email"].lower()
     address = {"value": email, "via": "email", "verified": True, "status": "completed"}
     identity = {"verifiable_addresses": [address], "metadata_admin": {"by": "hand"}}
-    return _answer(200, json.dumps({"identity": identity}))
+    return web.json_response({"identity": identity})
 
 
 def _messages(hook: Any) -> Any:
@@ -157,12 +155,8 @@ def _filled(name: str, **values: Any) -> str:
 
 
 def _answer(status: int, body: str) -> web.Response:
-    headers = {
-        "Cache-Control": "private, no-cache, no-store, must-revalidate",
-        "Vary": "Cookie",
-    }
     return web.Response(
-        status=status, text=body, content_type="application/json", headers=headers
+        status=status, text=body, content_type="application/json", headers=HEADERS
     )
 
 
@@ -170,14 +164,8 @@ def main(port: str, hook_url: str, schema_file: str) -> None:
     """Serve until the process ends."""
     kratos = Kratos(hook_url, Path(schema_file).read_text(encoding="utf-8"))
     uvloop.install()
-    web.run_app(
-        kratos.application(),
-        host="127.0.0.1",
-        port=int(port),
-        print=None,
-        access_log=None,
-        keepalive_timeout=60.0,
-    )
+    application = kratos.application()
+    web.run_app(application, host="127.0.0.1", port=int(port), access_log=None)
 
 
 if __name__ == "__main__":

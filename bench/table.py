@@ -60,12 +60,10 @@ def fill(text: str, tables: Iterable[Table]) -> str:
     """
     for table in tables:
         begin, end = f"<!-- bench:{table.name} -->", "<!-- /bench -->"
-        pattern = re.compile(f"{re.escape(begin)}.*?{re.escape(end)}", re.DOTALL)
-        found = pattern.search(text)
-        if found is None:
+        before, begun, rest = text.partition(begin)
+        _, ended, after = rest.partition(end)
+        if not (begun and ended):
             raise MarkMissingError(f"there are no marks for {table.name}")
-        # Not as a replacement, in which a backslash would mean something.
-        before, after = text[: found.start()], text[found.end() :]
         text = f"{before}{begin}\n{table.markdown()}{end}{after}"
     return text
 

@@ -30,11 +30,6 @@ def inherited() -> dict[str, str]:
     return {name: os.environ[name] for name in INHERITED if name in os.environ}
 
 
-def _ports() -> tuple[int, int]:
-    public, admin = free_ports(2)
-    return public, admin
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KratosConfig:
     """How one Kratos is to be started.
@@ -53,7 +48,7 @@ class KratosConfig:
     dsn: str = ""
     dev: bool = False
     mutate: Mutation | None = None
-    ports: tuple[int, int] = field(default_factory=_ports)
+    ports: tuple[int, ...] = field(default_factory=lambda: free_ports(2))
 
     @property
     def public_url(self) -> str:
@@ -66,11 +61,7 @@ class KratosConfig:
         return f"http://{LOOPBACK}:{self.ports[1]}"
 
     def render(self) -> dict[str, Any]:
-        """Render kratos/kratos.yml for this machine.
-
-        Returns:
-            The configuration, without secrets.
-        """
+        """Render kratos/kratos.yml for this machine, without secrets."""
         reference = (KRATOS_DIRECTORY / "kratos.yml").read_text(encoding="utf-8")
         config: dict[str, Any] = _relocated(yaml.safe_load(reference), self.hook_url)
         serve = config["serve"]
@@ -84,13 +75,10 @@ class KratosConfig:
         return config
 
     def write(self, directory: Path) -> Path:
-        """Write the rendered configuration.
+        """Write the rendered configuration; give the file.
 
         Args:
             directory: A private directory of this Kratos.
-
-        Returns:
-            The file, readable by its owner only.
         """
         path = directory / "kratos.yml"
         path.touch(mode=0o600)
@@ -98,14 +86,11 @@ class KratosConfig:
         return path
 
     def environment(self, directory: Path) -> dict[str, str]:
-        """Make what goes by the environment, secrets above all.
+        """Make the whole environment of the process, with its secrets.
 
         Args:
-            directory: Where a SQLite database is to lie. The secrets are kept there,
-                so that codes and sessions outlive a restart.
-
-        Returns:
-            The whole environment of the process.
+            directory: For a SQLite database, and for the secrets: they are kept, so
+                that codes and sessions outlive a restart.
         """
         kept = directory / "secrets.json"
         if not kept.exists():

@@ -75,7 +75,7 @@ def _describe(page: Page, stack: Stack, mails: Path) -> None:
     page.heading("Where things are")
     here = {
         "signupd": stack.signupd.target,
-        "hooks": stack.hook_listen,
+        "hooks": stack.signupd.settings["HOOK_LISTEN"],
         "Kratos, public": stack.public_url,
         "Kratos, admin": stack.admin_url,
         "databases, logs": _relative(STATE),

@@ -40,22 +40,24 @@ class Stack:
     """What is up.
 
     Attributes:
-        public_url: Kratos' public API.
-        admin_url: Kratos' admin API.
-        version: What Kratos calls itself.
         signupd: The server.
-        hook_listen: Where it waits for Kratos' hooks.
         kratos: None where somebody else runs it.
         foreign: None where it is ours.
     """
 
-    public_url: str
-    admin_url: str
-    version: str
     signupd: Signupd
-    hook_listen: str
     kratos: Kratos | None = None
     foreign: ForeignKratos | None = None
+
+    @property
+    def public_url(self) -> str:
+        """Kratos' public API."""
+        return self.signupd.settings["KRATOS_PUBLIC_URL"]
+
+    @property
+    def admin_url(self) -> str:
+        """Kratos' admin API."""
+        return self.signupd.settings["KRATOS_ADMIN_URL"]
 
 
 @contextmanager
@@ -101,9 +103,9 @@ def _from_nothing(
     resources.callback(kratos.close)
     with page.step("Starting Kratos on SQLite") as done:
         kratos.start()
-        version = kratos.version
-        done(f"Kratos {version} on SQLite, its public API at {kratos.public_url}")
-    hooks = f"{LOOPBACK}:{ports.hook}"
+        done(
+            f"Kratos {kratos.version} on SQLite, its public API at {kratos.public_url}"
+        )
     signupd = Signupd(
         kratos.public_url,
         kratos.admin_url,
@@ -112,9 +114,7 @@ def _from_nothing(
         directory=_made(directory / "signupd"),
     )
     _start(signupd, page, resources)
-    return Stack(
-        kratos.public_url, kratos.admin_url, version, signupd, hooks, kratos=kratos
-    )
+    return Stack(signupd, kratos=kratos)
 
 
 def _in_front_of(
@@ -125,8 +125,7 @@ def _in_front_of(
     resources: ExitStack,
 ) -> Stack:
     with page.step("Looking for your Kratos") as done:
-        version = foreign.version()
-        done(f"Your Kratos {version}, its public API at {foreign.public_url}")
+        done(f"Your Kratos {foreign.version()}, its public API at {foreign.public_url}")
     signupd = Signupd(
         foreign.public_url,
         foreign.admin_url,
@@ -141,8 +140,7 @@ def _in_front_of(
             raise
         taken = HOOK_PORT_TAKEN.format(listen=foreign.hook_listen)
         raise ForeignKratosError(taken) from error
-    urls = foreign.public_url, foreign.admin_url
-    return Stack(*urls, version, signupd, foreign.hook_listen, foreign=foreign)
+    return Stack(signupd, foreign=foreign)
 
 
 def _start(signupd: Signupd, page: Page, resources: ExitStack) -> None:

@@ -51,15 +51,7 @@ class Visitor(httpx.Client):
         return self._submit("login", body).is_success
 
     def register(self, body: dict[str, Any], flow_id: str = "") -> Answer:
-        """Submit a registration.
-
-        Args:
-            body: With its `method`, as Kratos wants it.
-            flow_id: A new flow when empty.
-
-        Returns:
-            What came back.
-        """
+        """Submit a registration, in a new flow when none is given."""
         return _answer(self._submit("registration", body, flow_id))
 
     def send_code(self, traits: dict[str, Any], locale: str = "en") -> Answer:
