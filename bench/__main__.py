@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Protocol
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
@@ -13,6 +13,8 @@ from bench.site import Site
 from bench.table import fill, machine
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from bench.table import Table
 
 PYTHON: Final = (
@@ -23,20 +25,9 @@ SMOKE: Final = "Only find out whether it works: seconds, and figures that say no
 DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "performance.md"
 
 
-class Measure(Protocol):
-    """Measures one thing, and shows it in tables."""
-
-    def __call__(self, site: Site, *, smoke: bool) -> list[Table]:
-        """Measure.
-
-        Args:
-            site: Where.
-            smoke: Only find out whether it works, in a few seconds.
-        """
-
-
-# In the order in which they run.
-BENCHMARKS: Final[dict[str, Measure]] = {
+# In the order in which they run. Each takes a Site, and `smoke`: only find out
+# whether it works, in a few seconds.
+BENCHMARKS: Final[dict[str, Callable[..., list[Table]]]] = {
     "cost": cost.measure,
     "growth": growth.measure,
     "upkeep": upkeep.measure,

@@ -111,21 +111,12 @@ def send(
         requests: Of that RPC.
         rate: Calls a second; 0 sends as fast as answers come. The latency of a call
             counts from the moment it is due.
-
-    Raises:
-        grpc.aio.AioRpcError: A call failed.
     """
     return uvloop.run(_send(server.target, step, requests, rate))
 
 
 def sign_up(server: Signupd, postgres: Postgres, count: int) -> dict[Step, Cost]:
-    """Have people sign up, all of them a step at a time; give what a call costs.
-
-    Args:
-        server: With which.
-        postgres: Where its ledger is, if it has one there.
-        count: How many people.
-    """
+    """Have people sign up, all of them a step at a time; give what a call costs."""
     costs = {}
     requests = starts(count)
     for step in Step:
@@ -146,12 +137,7 @@ async def each(
     work: Callable[[int, Item], Awaitable[Result]],
     concurrency: int,
 ) -> list[Result]:
-    """Work on all items, so many at a time.
-
-    Args:
-        items: Each is worked on once.
-        work: Gets an item and its place.
-        concurrency: How many at a time.
+    """Work on each item, given its place, so many at a time.
 
     Returns:
         The results in the order of the items.

@@ -67,12 +67,7 @@ def on_cores(some: set[int], pid: int | None = None) -> Iterator[None]:
 
 
 def median_ratio(ones: Sequence[float], others: Sequence[float]) -> float:
-    """Give the median of the ratios, one for each round.
-
-    Args:
-        ones: A figure for each round.
-        others: What it is divided by, of the same rounds.
-    """
+    """Give the median of the ratios, one for each round."""
     return median(one / other for one, other in zip(ones, others, strict=True))
 
 

@@ -49,9 +49,6 @@ def kratos_binary(on_progress: OnProgress | None = None) -> Path:
         on_progress: Gets the packages compiled so far and their total, first when a
             build begins. Only what go has not cached itself is counted.
 
-    Returns:
-        The path of an executable file.
-
     Raises:
         KratosMissingError: KRATOS_BIN names no executable, Go is not installed, or
             the build failed.
@@ -79,15 +76,7 @@ def cache_directory() -> Path:
 
 
 def cache_key(directory: Path, go_version: str) -> str:
-    """Digest what a build depends on.
-
-    Args:
-        directory: Where go.mod and go.sum lie.
-        go_version: As `go env GOVERSION` says it.
-
-    Returns:
-        16 hexadecimal digits.
-    """
+    """Digest what a build depends on: go.mod, go.sum and the version of Go."""
     digest = hashlib.sha256(go_version.encode())
     for name in ("go.mod", "go.sum"):
         digest.update(b"\0" + (directory / name).read_bytes())

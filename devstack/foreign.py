@@ -64,11 +64,6 @@ class ForeignKratos:
         }
         return cls(urls[NAMES[0]], urls[NAMES[1]], settings)
 
-    @property
-    def hook_listen(self) -> str:
-        """Where its hooks have to point."""
-        return self.settings["HOOK_LISTEN"]
-
     def version(self) -> str:
         """See that both APIs answer, and ask for the version.
 

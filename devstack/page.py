@@ -102,21 +102,11 @@ class Page:
             yield show
 
     def tick(self, text: str, begun: float) -> None:
-        """Show that something is done.
-
-        Args:
-            text: What.
-            begun: When, by the monotonic clock.
-        """
+        """Show what is done, and the seconds since `begun` (monotonic clock)."""
         self.console.print(_ticked(text, f"{time.monotonic() - begun:.1f} s"))
 
     def claim(self, subject: str, expected: object, seen: object) -> bool:
-        """Check a claim and show it.
-
-        Args:
-            subject: What it is about, such as "Kratos holds".
-            expected: What must be so.
-            seen: What is so.
+        """Check a claim about a subject, such as "Kratos holds", and show it.
 
         Returns:
             Whether it held.

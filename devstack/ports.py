@@ -36,20 +36,11 @@ def free_ports(count: int) -> tuple[int, ...]:
     Returns:
         The port numbers.
     """
-    return tuple(itertools.islice(filter(is_free, _PORTS), count))
+    return tuple(itertools.islice(filter(_is_free, _PORTS), count))
 
 
-def is_free(port: int, *, lingering: bool = False) -> bool:
-    """Check that nothing listens on a loopback port.
-
-    Args:
-        port: Its number.
-        lingering: Whether it counts as free while a closed connection lingers on it.
-            Servers can listen there nevertheless.
-    """
+def _is_free(port: int) -> bool:
     with socket.socket() as probe:
-        if lingering:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((LOOPBACK, port))
         except OSError:
@@ -86,6 +77,4 @@ class Ports:
         spare = free_ports(4)
         usual = (4433, 4434, 9465, 50051)
         pairs = zip(usual, spare, strict=True)
-        return cls(
-            *(port if is_free(port, lingering=True) else other for port, other in pairs)
-        )
+        return cls(*(other if is_served(port) else port for port, other in pairs))

@@ -83,14 +83,7 @@ class Postgres(Process):
         self._serve(postgres, environment, self._ready)
 
     def create_database(self, name: str) -> str:
-        """Create a database.
-
-        Args:
-            name: Letters, digits and underscores.
-
-        Returns:
-            Its URL, with no driver in it: `postgresql://USER@HOST:PORT/NAME`.
-        """
+        """Create a database; give its URL, with no driver in it."""
         with psycopg.connect(f"{self.url}/postgres", autocommit=True) as connection:
             connection.execute(
                 psycopg.sql.SQL("CREATE DATABASE {}").format(
@@ -100,11 +93,7 @@ class Postgres(Process):
         return f"{self.url}/{name}"
 
     def dump(self, url: str) -> bytes:
-        """Dump a database, by `pg_dump`, as SQL.
-
-        Args:
-            url: As `create_database` gave it.
-        """
+        """Dump a database, named by its URL, as SQL."""
         command = (str(_programs() / "pg_dump"), "--dbname", url)
         done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603 - the machine's own
         return done.stdout

@@ -138,7 +138,7 @@ def _in_front_of(
     except ServerFailedError as error:
         if "address already in use" not in str(error):
             raise
-        taken = HOOK_PORT_TAKEN.format(listen=foreign.hook_listen)
+        taken = HOOK_PORT_TAKEN.format(listen=foreign.settings["HOOK_LISTEN"])
         raise ForeignKratosError(taken) from error
     return Stack(signupd, foreign=foreign)
 
