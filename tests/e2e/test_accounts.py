@@ -8,6 +8,7 @@ from kratos_signup.v1 import account_service_pb2 as pb
 from tests.e2e.holdings import (
     identity_calls,
     import_account,
+    import_accounts,
     make_account,
     set_state,
 )
@@ -79,7 +80,7 @@ def test_status(
 
 def test_hundred_known(stack: Stack) -> None:
     """A hundred accounts are answered by one call too: no second page is needed."""
-    ids = stack.admin.import_accounts([new_address() for _ in range(100)])
+    ids = import_accounts(stack.kratos, [new_address() for _ in range(100)])
     before = identity_calls(stack.kratos)
     accounts = stack.caller.batch(ids)
     calls = identity_calls(stack.kratos) - before
