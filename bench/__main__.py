@@ -42,7 +42,8 @@ def main(
     smoke: Annotated[bool, typer.Option("--smoke", help=SMOKE)] = False,
 ) -> None:
     """Measure, and write docs/performance.md: cost growth upkeep sameness byhand."""
-    with Site(before) as site:
+    # Not resolved: the link is what makes it an environment of its own.
+    with Site(str(Path(before).absolute()) if before else None) as site:
         for name in names or BENCHMARKS:
             begun, note = time.monotonic(), machine()
             tables = BENCHMARKS[name](site, smoke=smoke)
@@ -56,4 +57,6 @@ def main(
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    command = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    command.command()(main)
+    command()
