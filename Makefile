@@ -30,8 +30,8 @@ lint: .venv/.made ## Check style, types, imports and the contract
 	$(RUN) buf lint protos
 	$(RUN) python protos/generate.py --check
 
-bench: .venv/.made ## Measure everything, in less than an hour (BEFORE=PYTHON: beside another version)
-	@$(RUN) --group bench python -m bench $(if $(BEFORE),--before $(BEFORE))
+bench: .venv/.made ## Measure everything, in half an hour (BEFORE=PYTHON: beside another version)
+	@$(RUN) python -m bench $(if $(BEFORE),--before $(BEFORE))
 
 protos: .venv/.made ## Generate the stubs from protos/
 	$(RUN) python protos/generate.py

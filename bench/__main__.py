@@ -1,94 +1,62 @@
-"""The command: `python -m bench [NAME...]` measures, and reports what was measured."""
+"""The command: `python -m bench [NAME...]` measures, and writes docs/performance.md."""
 
 from __future__ import annotations
 
-import argparse
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from bench import report, results
-from bench.benchmarks import BENCHMARKS
+from bench import byhand, cost, growth, sameness, upkeep
 from bench.site import Site
+from bench.table import fill, machine
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable
 
-DOCUMENTS = Path(__file__).parents[1] / "docs"
-DOCUMENT = DOCUMENTS / "performance.md"
-PICTURES = DOCUMENTS / "performance"
+    from bench.table import Table
 
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Do what the command line says."""
-    wanted = _parser().parse_args(arguments)
-    names = wanted.names or list(BENCHMARKS)
-    if not wanted.report:
-        with Site(wanted.before) as site:
-            for name in names:
-                measure(site, name, wanted.results, smoke=wanted.smoke)
-    if not wanted.smoke:
-        write_report(wanted.results, names)
+PYTHON: Final = (
+    "Measure another version beside this one, in turns: the interpreter of an "
+    "environment in which it is installed."
+)
+SMOKE: Final = "Only find out whether it works: seconds, and figures that say nothing."
+DOCUMENT: Final = Path(__file__).parents[1] / "docs" / "performance.md"
 
 
-def measure(site: Site, name: str, directory: Path, *, smoke: bool) -> None:
-    """Run one benchmark, keep its figures and show its tables."""
-    begun, on = time.monotonic(), results.machine()
-    benchmark = BENCHMARKS[name]
-    rows = benchmark.measure(site, smoke=smoke)
-    results.write(directory, name, rows, on)
-    typer.echo(f"{name}: {time.monotonic() - begun:.0f} s")
-    for table in benchmark.tables(rows):
-        typer.echo(f"\n{table.name}\n{table.markdown()}")
+# In the order in which they run. Each takes a Site, and `smoke`: only find out
+# whether it works, in a few seconds.
+BENCHMARKS: Final[dict[str, Callable[..., list[Table]]]] = {
+    "cost": cost.measure,
+    "growth": growth.measure,
+    "upkeep": upkeep.measure,
+    "sameness": sameness.measure,
+    "byhand": byhand.measure,
+}
 
 
-def write_report(directory: Path, names: Sequence[str]) -> None:
-    """Write the tables of these benchmarks into the documents, and draw them."""
-    # Not at the top: what only measures does without the library that draws.
-    from bench import charts  # noqa: PLC0415
-
-    for name in names:
-        tables = BENCHMARKS[name].tables(results.read(directory, name))
-        report.write(DOCUMENT, tables)
-        for table in tables:
-            charts.draw(PICTURES, table)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument(
-        "names",
-        nargs="*",
-        metavar="NAME",
-        help=f"a benchmark: {', '.join(BENCHMARKS)}; all of them when none is named",
-    )
-    parser.add_argument(
-        "--before",
-        metavar="PYTHON",
-        help="measure another version beside this one, in turns: the interpreter of an "
-        "environment in which it is installed",
-    )
-    parser.add_argument(
-        "--smoke",
-        action="store_true",
-        help="only find out whether it works: seconds, and figures that say nothing",
-    )
-    parser.add_argument(
-        "--report",
-        action="store_true",
-        help="measure nothing; write the documents anew from the results that are kept",
-    )
-    parser.add_argument(
-        "--results",
-        type=Path,
-        default=results.DIRECTORY,
-        metavar="DIRECTORY",
-        help="where results are kept",
-    )
-    return parser
+def main(
+    names: Annotated[list[str] | None, typer.Argument(metavar="NAME...")] = None,
+    before: Annotated[str | None, typer.Option(metavar="PYTHON", help=PYTHON)] = None,
+    smoke: Annotated[bool, typer.Option("--smoke", help=SMOKE)] = False,
+) -> None:
+    """Measure, and write docs/performance.md: cost growth upkeep sameness byhand."""
+    # Not resolved: the link is what makes it an environment of its own.
+    with Site(str(Path(before).absolute()) if before else None) as site:
+        for name in names or BENCHMARKS:
+            begun, note = time.monotonic(), machine()
+            tables = BENCHMARKS[name](site, smoke=smoke)
+            tables[-1].note = note
+            typer.echo(f"{name}: {time.monotonic() - begun:.0f} s")
+            for table in tables:
+                typer.echo(f"\n{table.name}\n{table.markdown()}")
+            if not smoke:
+                text = DOCUMENT.read_text(encoding="utf-8")
+                DOCUMENT.write_text(fill(text, tables), encoding="utf-8")
 
 
 if __name__ == "__main__":
-    main()
+    command = typer.Typer(pretty_exceptions_enable=False, add_completion=False)
+    command.command()(main)
+    command()

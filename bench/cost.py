@@ -2,115 +2,87 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from contextlib import ExitStack
-from dataclasses import asdict
-from itertools import product
 from statistics import median
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench import floor, people
-from bench.meter import median_ratio, metered
-from bench.people import GET, SET_PASSWORD, START, VERIFY
+from bench.load import Step, sign_up
+from bench.meter import median_ratio
 from bench.site import BEFORE, DATABASES, NOW
-from bench.table import Chart, Table
+from bench.table import Table
 
 if TYPE_CHECKING:
-    from bench.site import Server, Site
+    from collections.abc import Iterable, Mapping, Sequence
 
-Json = dict[str, Any]
+    from bench.load import Cost
+    from bench.site import Site
+    from devstack.server import Signupd
 
-STEPS = (START, VERIFY, GET, SET_PASSWORD)
-FLOOR = "floor"
+    # By the server's name and the step: a cost for each round.
+    Costs = defaultdict[tuple[str, Step], list[Cost]]
+
 # The lines of the table: the RPCs that each adds up.
 WHOLE = "whole sign-up"
-LINES = {step.name: (step.name,) for step in STEPS} | {
-    WHOLE: (START.name, VERIFY.name, SET_PASSWORD.name)
-}
+LINES: dict[str, Sequence[Step]] = {step: (step,) for step in Step}
+LINES[WHOLE] = (Step.START, Step.VERIFY, Step.SET_PASSWORD)
 MOST_TIMES = 1.5
 
 
-def measure(site: Site, *, smoke: bool) -> list[Json]:
-    """Measure each RPC of each version, and the floor, in turns."""
-    calls, rounds = (20, 1) if smoke else (800, 6)
-    rows: list[Json] = []
+def measure(site: Site, *, smoke: bool) -> list[Table]:
+    """Measure each RPC of each version, in turns."""
+    calls, rounds = (20, 1) if smoke else (300, 6)
+    versions = list(site.versions)
+    compared = BEFORE in versions
+    header = ["RPC and ledger", *(f"CPU µs {version}" for version in versions)]
+    header += ["now / before"] if compared else []
+    header += ["at most"]
+    header += [f"database's CPU µs {version}" for version in versions]
+    table = Table("cost", header)
     for database in DATABASES:
         with ExitStack() as resources:
-            servers: dict[str, Server] = {
+            servers: dict[str, Signupd] = {
                 version: resources.enter_context(site.instant(database, version))
-                for version in site.versions
+                for version in versions
             }
-            servers[FLOOR] = resources.enter_context(site.floor())
-            _round(site, servers, calls)  # warms up
-            for number in range(rounds):
-                order = sorted(servers, reverse=bool(number % 2))
-                turns = {version: servers[version] for version in order}
-                rows += [
-                    {"database": database, "round": number, **row}
-                    for row in _round(site, turns, calls)
-                ]
-    return rows
+            in_turns(site, servers, calls, range(1))  # warms up
+            costs = in_turns(site, servers, calls, range(rounds))
+        for line in LINES:
+            cells = _cells(costs, line, versions)
+            table.rows.append([f"{line}, {database}", *cells])
+    return [table]
 
 
-def _round(site: Site, servers: dict[str, Server], calls: int) -> list[Json]:
-    """Have so many people sign up with each version, all of them a step at a time."""
-    rows = []
-    requests = {one: people.starts(people.addresses(calls)) for one in servers}
-    for step, version in product(STEPS, servers):
-        server, sent = servers[version], requests[version]
-        if version == FLOOR:
-            cost, _ = metered(site, server, floor.METHOD, sent)
-        else:
-            cost, answers = metered(site, server, step.method, sent)
-            requests[version] = people.following(step, people.tokens_of(answers))
-        rows.append({"version": version, "rpc": step.name, **asdict(cost)})
-    return rows
+def in_turns(
+    site: Site,
+    servers: Mapping[str, Signupd],
+    calls: int,
+    rounds: Iterable[int],
+) -> Costs:
+    """Have so many people sign up with each server, in rounds of alternating order."""
+    costs: Costs = defaultdict(list)
+    for number in rounds:
+        for name in sorted(servers, reverse=bool(number % 2)):
+            spent = sign_up(servers[name], site.postgres, calls)
+            for step, cost in spent.items():
+                costs[name, step].append(cost)
+    return costs
 
 
-def tables(rows: list[Json]) -> list[Table]:
+def _cells(costs: Costs, line: str, versions: list[str]) -> list[str]:
     """Show medians over the rounds; ratios are the medians of the rounds'."""
-    there = {row["version"] for row in rows}
-    versions = [one for one in (BEFORE, NOW) if one in there]
-    series: dict[str, list[float]] = {one: [] for one in versions}
-    cells, labels = [], []
-    for database, line in product(DATABASES, LINES):
-        cpu, ledger = (
-            {one: _rounds(rows, kind, database, one, line) for one in there}
-            for kind in ("cpu", "database_cpu")
-        )
-        for version, values in series.items():
-            values.append(median(cpu[version]))
-        labels.append(f"{line}, {database}")
-        cells.append(
-            [
-                labels[-1],
-                *(f"{median(cpu[version]):.0f}" for version in versions),
-                *(f"{ratio:.2f}" for ratio in _ratios(cpu)),
-                f"{MOST_TIMES}" if line == WHOLE and BEFORE in there else "",
-                f"{median_ratio(cpu[FLOOR], cpu[NOW]) * 100:.0f} %",
-                *(f"{median(ledger[version]):.0f}" for version in versions),
-            ]
-        )
-    header = ["RPC and ledger", *(f"CPU µs {version}" for version in versions)]
-    header += ["now / before"] if BEFORE in there else []
-    header += ["at most", "echo / now"]
-    header += [f"database's CPU µs {version}" for version in versions]
-    return [Table("cost", header, cells, Chart("CPU, µs", labels, series))]
+    cpu, ledger = (
+        {one: _sums(costs, kind, one, line) for one in versions}
+        for kind in ("cpu", "database_cpu")
+    )
+    cells = [f"{median(cpu[version]):.0f}" for version in versions]
+    if BEFORE in versions:
+        cells.append(f"{median_ratio(cpu[NOW], cpu[BEFORE]):.2f}")
+    cells.append(f"{MOST_TIMES}" if line == WHOLE and BEFORE in versions else "")
+    return [*cells, *(f"{median(ledger[version]):.0f}" for version in versions)]
 
 
-def _ratios(cpu: dict[str, list[float]]) -> list[float]:
-    return [median_ratio(cpu[NOW], cpu[BEFORE])] if BEFORE in cpu else []
-
-
-def _rounds(
-    rows: list[Json], kind: str, database: str, version: str, line: str
-) -> list[float]:
+def _sums(costs: Costs, kind: str, name: str, line: str) -> list[float]:
     """Give the microseconds of a line, for each round."""
-    rpcs = [
-        [
-            row[kind]
-            for row in rows
-            if (row["database"], row["version"], row["rpc"]) == (database, version, rpc)
-        ]
-        for rpc in LINES[line]
-    ]
+    rpcs = ([getattr(cost, kind) for cost in costs[name, step]] for step in LINES[line])
     return [sum(one) for one in zip(*rpcs, strict=True)]

@@ -1,60 +1,73 @@
-"""The meter: what calls cost in processor time, and how figures are compared."""
+"""What processes cost the machine, where they may run, and how figures are compared."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+import os
+import time
+from contextlib import contextmanager
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from bench.cpu import cpu_seconds
-
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterator, Sequence
 
-    from bench.site import Server, Site
+    from devstack.process import Process
 
 MICROS = 1_000_000
+MEBIBYTE = 1024 * 1024
+TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+PROC = Path("/proc")
+# Places in /proc/PID/stat, counted from the state on; proc(5).
+WAITED_USER, WAITED_SYSTEM = 13, 14
+# The kind of clock that counts what a process has used; <linux/posix-timers.h>.
+CPUCLOCK_SCHED = 2
 
 
-@dataclass(frozen=True, slots=True)
-class Cost:
-    """The processor time of one call, the mean of several, in microseconds.
+def cpu_seconds(process: Process) -> float:
+    """Measure the processor time of a running process and its children.
 
-    Attributes:
-        cpu: Of the server.
-        database_cpu: Of the ledger's server; 0 where it has none.
+    That of children that have ended is known in ticks of 10 ms only.
     """
-
-    cpu: int
-    database_cpu: int
-
-
-def metered(
-    site: Site, server: Server, method: str, requests: Sequence[bytes]
-) -> tuple[Cost, list[bytes]]:
-    """Send each request once; give what a call costs, and the answers."""
-    before = _spent(server)
-    answers = site.load.send(server.target, method, requests).answers
-    cpu, database = (
-        round((after - start) / len(requests) * MICROS)
-        for after, start in zip(_spent(server), before, strict=True)
-    )
-    return Cost(cpu, database), answers
+    pid = _pid(process)
+    ended = sum(_stat(pid, place) for place in (WAITED_USER, WAITED_SYSTEM))
+    children = (PROC / f"{pid}/task/{pid}/children").read_text().split()
+    return sum(map(_used, (pid, *map(int, children)))) + ended / TICKS_PER_SECOND
 
 
-def _spent(server: Server) -> tuple[float, float]:
-    database = server.database_pid
-    return cpu_seconds(server.pid), cpu_seconds(database) if database else 0.0
+def resident_mebibytes(process: Process) -> float:
+    """Measure how much memory a process holds."""
+    pages = int((PROC / str(_pid(process)) / "statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / MEBIBYTE
+
+
+def cores() -> tuple[set[int], set[int]]:
+    """Divide the processor's cores: one for what is measured, the others for the rest.
+
+    Returns:
+        The same core twice where there is only one.
+    """
+    first, *others = sorted(os.sched_getaffinity(0))
+    return {first}, set(others) or {first}
+
+
+@contextmanager
+def on_cores(some: set[int], pid: int | None = None) -> Iterator[None]:
+    """Run a process, by default this one, on these cores only.
+
+    What it starts meanwhile stays there for good.
+    """
+    before = os.sched_getaffinity(pid or 0)
+    os.sched_setaffinity(pid or 0, some)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(pid or 0, before)
 
 
 def median_ratio(ones: Sequence[float], others: Sequence[float]) -> float:
-    """Give the median of the ratios, one for each round.
-
-    Args:
-        ones: A figure for each round.
-        others: What it is divided by, of the same rounds.
-    """
+    """Give the median of the ratios, one for each round."""
     return median(one / other for one, other in zip(ones, others, strict=True))
 
 
@@ -62,3 +75,24 @@ def percentile(values: Sequence[float], percent: float) -> float:
     """Give the least value that so many percent of all do not exceed."""
     ranked = sorted(values)
     return ranked[max(0, math.ceil(len(ranked) * percent / 100) - 1)]
+
+
+def _pid(process: Process) -> int:
+    if process.pid is None:
+        raise AssertionError("the process does not run")
+    return process.pid
+
+
+def _used(pid: int) -> float:
+    """Read a process' own clock; 0 of one that has ended."""
+    try:
+        # What clock_getcpuclockid(3) gives, which Python lacks.
+        return time.clock_gettime(~pid << 3 | CPUCLOCK_SCHED)
+    except OSError:
+        return 0.0
+
+
+def _stat(pid: int, place: int) -> int:
+    text = (PROC / str(pid) / "stat").read_text()
+    # The name before the state may hold spaces and parentheses.
+    return int(text.rpartition(")")[2].split()[place])

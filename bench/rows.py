@@ -2,33 +2,36 @@
 
 from __future__ import annotations
 
-import os
-import uuid
-from typing import TYPE_CHECKING, Any, Final
+import sqlite3
+from typing import Any, Final
 
 import psycopg
-from signupd.ledger import statements
-from signupd.ledger.database import sqlite_file
-from signupd.ledger.record import Lease, Record, State
-from signupd.ledger.sqlite import connect
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-BATCH: Final = 10_000
+SQLITE_PREFIX: Final = "sqlite:///"
 # Another writer may be at work: the service, with SQLite.
 WAIT_SECONDS: Final = 60
-DIGEST_BYTES: Final = 32
-LONG_AGO: Final = 1
+LONG_AGO: Final = 1  # microseconds since the Unix epoch; in DUE too
 DUE: Final = """
     SELECT count(*) FROM signups WHERE state = 'code_required' AND expire_time = 1
 """
-COLUMNS: Final = ", ".join(Record._fields)
-# What each database does by itself in time, but perhaps while it is measured.
-UPKEEP: Final = {
-    "sqlite": ("PRAGMA wal_checkpoint(TRUNCATE)",),
-    "postgresql": ("VACUUM ANALYZE", "CHECKPOINT"),
+# What differs in each copy. No copy is at work on Kratos, or meets another one in a
+# unique column.
+FRESH: Final = {"lease": "'none'", "request_id": "NULL", "password_flow_digest": "NULL"}
+SQLITE: Final = {
+    **FRESH,
+    "signup_id": "lower(hex(randomblob(16)))",
+    "address_digest": "randomblob(32)",
 }
+POSTGRESQL: Final = {
+    **FRESH,
+    "signup_id": "gen_random_uuid()",
+    "address_digest": "sha256(uuid_send(gen_random_uuid()))",
+}
+NUMBERS: Final = """
+    WITH RECURSIVE numbers(number) AS (
+        SELECT 1 UNION ALL SELECT number + 1 FROM numbers WHERE number < {count}
+    )
+"""
 
 
 class Rows:
@@ -39,17 +42,16 @@ class Rows:
     """
 
     def __init__(self, url: str) -> None:
-        file = sqlite_file(url)
-        self._kind = "postgresql" if file is None else "sqlite"
         self._connection: Any
-        if file is None:
-            self._connection = psycopg.connect(url, autocommit=True)
-            spelling = statements.POSTGRESQL
+        if url.startswith(SQLITE_PREFIX):
+            file = url.removeprefix(SQLITE_PREFIX)
+            self._connection = sqlite3.connect(
+                file, timeout=WAIT_SECONDS, isolation_level=None
+            )
+            self._fresh, self._upkeep = SQLITE, ["PRAGMA wal_checkpoint(TRUNCATE)"]
         else:
-            self._connection = connect(file)
-            self._connection.execute(f"PRAGMA busy_timeout = {WAIT_SECONDS * 1000}")
-            spelling = statements.SQLITE
-        self._adding = spelling.render(statements.ADD)
+            self._connection = psycopg.connect(url, autocommit=True)
+            self._fresh, self._upkeep = POSTGRESQL, ["VACUUM ANALYZE", "CHECKPOINT"]
 
     def count(self) -> int:
         """Count the sign-ups."""
@@ -60,18 +62,15 @@ class Rows:
         return self._number(DUE)
 
     def add_final(self, count: int) -> None:
-        """Add sign-ups that have come to their end."""
-        now = self._number("SELECT max(state_time) FROM signups")
-        self._add(count, state=State.COMPLETED, sealed=None, state_time=now)
+        """Add completed sign-ups, and have the database tidy up now, not later."""
+        newest = "(SELECT max(state_time) FROM signups)"
+        self._add(count, state="'completed'", sealed="NULL", state_time=newest)
+        for statement in self._upkeep:
+            self._connection.execute(statement)
 
     def add_due(self, count: int) -> None:
         """Add sign-ups whose time for the code is up."""
-        self._add(count, state=State.CODE_REQUIRED, expire_time=LONG_AGO)
-
-    def settle(self) -> None:
-        """Have the database do now what it would do by itself while others wait."""
-        for upkeep in UPKEEP[self._kind]:
-            self._connection.execute(upkeep)
+        self._add(count, state="'code_required'", expire_time=str(LONG_AGO))
 
     def close(self) -> None:
         """Close the connection."""
@@ -80,22 +79,15 @@ class Rows:
     def _number(self, query: str) -> int:
         return int(self._connection.execute(query).fetchone()[0])
 
-    def _add(self, count: int, **changes: Any) -> None:
-        one = Record(
-            *self._connection.execute(f"SELECT {COLUMNS} FROM signups").fetchone()  # noqa: S608
+    def _add(self, count: int, **changes: str) -> None:
+        """Copy a row, with these expressions in place of its columns."""
+        if not count:
+            return
+        found = self._connection.execute("SELECT * FROM signups LIMIT 1")
+        columns = [column[0] for column in found.description]
+        replaced = {**self._fresh, **changes}
+        values = ", ".join(replaced.get(column, f"one.{column}") for column in columns)
+        self._connection.execute(
+            f"{NUMBERS.format(count=count)} INSERT INTO signups ({', '.join(columns)}) "  # noqa: S608
+            f"SELECT {values} FROM (SELECT * FROM signups LIMIT 1) AS one, numbers"
         )
-        for start in range(0, count, BATCH):
-            copies = _copies(one._replace(**changes), min(BATCH, count - start))
-            self._connection.execute("BEGIN")
-            self._connection.cursor().executemany(self._adding, list(copies))
-            self._connection.execute("COMMIT")
-
-
-def _copies(row: Record, count: int) -> Iterator[dict[str, Any]]:
-    """Make copies that differ where rows must."""
-    row = row._replace(lease=Lease.NONE, request_id=None, password_flow_digest=None)
-    for _ in range(count):
-        fresh = row._replace(
-            signup_id=uuid.uuid4(), address_digest=os.urandom(DIGEST_BYTES)
-        )
-        yield fresh._asdict()

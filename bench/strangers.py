@@ -9,7 +9,9 @@ from __future__ import annotations
 import random
 import secrets
 import time
+from bisect import bisect_left, bisect_right
 from dataclasses import dataclass, field
+from math import sqrt
 from typing import TYPE_CHECKING, Any
 
 import grpc
@@ -26,12 +28,51 @@ SOME_CODE = "000000"
 SETTINGS: Mapping[str, str] = {"RESEND_INTERVAL": "1ms"}
 
 
+# The requests in their order, made from a token and an address.
+CALLS: Mapping[str, Callable[[str, str], Any]] = {
+    "StartSignup": lambda _, email: pb.StartSignupRequest(email=email),
+    "VerifyCode": lambda token, _: pb.VerifyCodeRequest(
+        continuation_token=token, code=SOME_CODE
+    ),
+    "GetSignup": lambda token, _: pb.GetSignupRequest(continuation_token=token),
+    "ResendCode": lambda token, _: pb.ResendCodeRequest(continuation_token=token),
+    "CancelSignup": lambda token, _: pb.CancelSignupRequest(continuation_token=token),
+}
+
+
 @dataclass(slots=True)
 class Times:
     """How long calls of one RPC took, in seconds."""
 
     free: list[float] = field(default_factory=list)
     taken: list[float] = field(default_factory=list)
+
+
+def chance(one: Sequence[float], other: Sequence[float]) -> float:
+    """Compute how often the longer of two times is one of the first kind.
+
+    That is Mann and Whitney's U, as a share of all pairs. An observer who sees one time
+    of each kind, and guesses by which is longer, is right that often; one half is the
+    toss of a coin.
+
+    Args:
+        one: Times of the first kind.
+        other: Of the second; at least one each.
+    """
+    ranked = sorted(other)
+    # Of equal times each is the longer one by half.
+    longer = (bisect_left(ranked, each) + bisect_right(ranked, each) for each in one)
+    return sum(longer) / 2 / (len(one) * len(other))
+
+
+def deviation(one: int, other: int) -> float:
+    """Compute the standard deviation of `chance` where the kinds do not differ.
+
+    Args:
+        one: How many times there are of the first kind.
+        other: Of the second.
+    """
+    return sqrt((one + other + 1) / (12 * one * other))
 
 
 def timed(channel: grpc.Channel, taken: Sequence[str]) -> dict[str, Times]:
@@ -45,7 +86,7 @@ def timed(channel: grpc.Channel, taken: Sequence[str]) -> dict[str, Times]:
         The times by RPC.
     """
     signups = SignupServiceStub(channel)
-    times = {name: Times() for name in _calls("")}
+    times = {name: Times() for name in CALLS}
     for address in taken:
         pair = [(address, True), (f"{secrets.token_hex(8)}@example.com", False)]
         random.shuffle(pair)
@@ -60,12 +101,11 @@ def _walk(signups: SignupServiceStub, email: str) -> dict[str, float]:
     """Make each call once, and time it."""
     found: dict[str, float] = {}
     token = ""
-    for name in _calls(""):
-        request = _calls(token, email)[name]
-        call: Callable[..., Any] = getattr(signups, name)
+    for name, make in CALLS.items():
+        request = make(token, email)
         begun = time.perf_counter()
         try:
-            answer = call(request, timeout=CALL_SECONDS)
+            answer = getattr(signups, name)(request, timeout=CALL_SECONDS)
         except grpc.RpcError as error:
             found[name] = time.perf_counter() - begun
             wrong = error.code() is grpc.StatusCode.INVALID_ARGUMENT
@@ -75,14 +115,3 @@ def _walk(signups: SignupServiceStub, email: str) -> dict[str, float]:
             found[name] = time.perf_counter() - begun
             token = answer.continuation_token
     return found
-
-
-def _calls(token: str, email: str = "") -> dict[str, Any]:
-    """Make the requests, in their order."""
-    return {
-        "StartSignup": pb.StartSignupRequest(email=email),
-        "VerifyCode": pb.VerifyCodeRequest(continuation_token=token, code=SOME_CODE),
-        "GetSignup": pb.GetSignupRequest(continuation_token=token),
-        "ResendCode": pb.ResendCodeRequest(continuation_token=token),
-        "CancelSignup": pb.CancelSignupRequest(continuation_token=token),
-    }

@@ -1,43 +1,82 @@
-"""A table of what was measured, and how it is drawn."""
+"""Tables of what was measured, and their places in docs/performance.md.
 
-from dataclasses import dataclass
+A table stands between two marks. Whatever is between them is replaced.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+from dataclasses import dataclass, field
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+CPU_INFO: Final = Path("/proc/cpuinfo")
+LIBRARIES: Final = ("grpcio", "httpx", "aiohttp", "psycopg")
 
 
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """Bars: for each label one of each series.
-
-    Attributes:
-        unit: What the axis says.
-        labels: From top to bottom.
-        series: By what the legend says; values in the order of the labels.
-        bound: Where the target is, if there is one.
-    """
-
-    unit: str
-    labels: list[str]
-    series: dict[str, list[float]]
-    bound: float | None = None
+class MarkMissingError(Exception):
+    """A document has no place for a table."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Table:
     """A table.
 
     Attributes:
-        name: Of the picture's file, and of the table's place in the documents.
+        name: Of its place in the document.
         header: The columns' names.
         rows: Cells, ready to be shown. The first column is text, the others figures.
-        chart: The same as a picture.
+        note: A line below the table.
     """
 
     name: str
     header: list[str]
-    rows: list[list[str]]
-    chart: Chart
+    rows: list[list[str]] = field(default_factory=list)
+    note: str = ""
 
     def markdown(self) -> str:
         """Write it in Markdown."""
         rule = ["---"] + ["---:"] * (len(self.header) - 1)
         lines = [self.header, rule, *self.rows]
-        return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        text = "".join(f"| {' | '.join(line)} |\n" for line in lines)
+        return f"{text}\n{self.note}\n" if self.note else text
+
+
+def fill(text: str, tables: Iterable[Table]) -> str:
+    """Put tables into a document.
+
+    Args:
+        text: The document, in Markdown.
+        tables: Each goes between the marks with its name.
+
+    Raises:
+        MarkMissingError: One has no place.
+    """
+    for table in tables:
+        begin, end = f"<!-- bench:{table.name} -->", "<!-- /bench -->"
+        before, begun, rest = text.partition(begin)
+        _, ended, after = rest.partition(end)
+        if not (begun and ended):
+            raise MarkMissingError(f"there are no marks for {table.name}")
+        text = f"{before}{begin}\n{table.markdown()}{end}{after}"
+    return text
+
+
+def machine() -> str:
+    """Describe the machine, and its load before a benchmark, in a line."""
+    models = re.findall(r"^model name\s*: (.*)$", CPU_INFO.read_text(), re.MULTILINE)
+    parts = [
+        models[0] if models else platform.machine(),
+        f"{os.cpu_count()} cores",
+        platform.system(),
+        f"Python {platform.python_version()}",
+        *(f"{name} {version(name)}" for name in LIBRARIES),
+        f"load average before {os.getloadavg()[0]:.1f}",
+    ]
+    return f"Measured on: {', '.join(parts)}."

@@ -28,7 +28,6 @@ There are three ways to a Kratos:
   - run one yourself, for instance with `docker compose up` in kratos/ (see
     kratos/README.md), and set KRATOS_PUBLIC_URL and KRATOS_ADMIN_URL"""
 
-OnLine = Callable[[str], None]
 OnProgress = Callable[[int, int], None]
 
 
@@ -39,9 +38,7 @@ class KratosMissingError(Exception):
         super().__init__(f"{reason}\n{THREE_WAYS}")
 
 
-def kratos_binary(
-    on_line: OnLine | None = None, on_progress: OnProgress | None = None
-) -> Path:
+def kratos_binary(on_progress: OnProgress | None = None) -> Path:
     """Find the Kratos binary, or build it.
 
     A build goes to `${XDG_CACHE_HOME:-~/.cache}/kratos-signup/`, under a name that
@@ -49,12 +46,8 @@ def kratos_binary(
     Two builders at once wait for each other.
 
     Args:
-        on_line: Gets each line that go writes.
-        on_progress: Gets the packages compiled so far and their total. Only what go
-            has not cached itself is counted.
-
-    Returns:
-        The path of an executable file.
+        on_progress: Gets the packages compiled so far and their total, first when a
+            build begins. Only what go has not cached itself is counted.
 
     Raises:
         KratosMissingError: KRATOS_BIN names no executable, Go is not installed, or
@@ -71,7 +64,7 @@ def kratos_binary(
     target.parent.mkdir(parents=True, exist_ok=True)
     with _lock(target.with_suffix(".lock")):
         if not target.exists():
-            _build(go, target, on_line or _ignore, on_progress or _ignore)
+            _build(go, target, on_progress or (lambda _done, _total: None))
     return target
 
 
@@ -83,15 +76,7 @@ def cache_directory() -> Path:
 
 
 def cache_key(directory: Path, go_version: str) -> str:
-    """Digest what a build depends on.
-
-    Args:
-        directory: Where go.mod and go.sum lie.
-        go_version: As `go env GOVERSION` says it.
-
-    Returns:
-        16 hexadecimal digits.
-    """
+    """Digest what a build depends on: go.mod, go.sum and the version of Go."""
     digest = hashlib.sha256(go_version.encode())
     for name in ("go.mod", "go.sum"):
         digest.update(b"\0" + (directory / name).read_bytes())
@@ -112,38 +97,31 @@ def _lock(path: Path) -> Iterator[None]:
         yield
 
 
-def _build(go: str, target: Path, on_line: OnLine, on_progress: OnProgress) -> None:
+def _build(go: str, target: Path, on_progress: OnProgress) -> None:
     partial = target.with_suffix(f".{os.getpid()}")
+    on_progress(0, 1)
     list_version = [go, "list", "-mod=readonly", "-m", "-f={{.Version}}", MODULE]
     version = list(_lines(list_version))[-1]
     # So that GET /admin/version tells the truth; unset it says "master".
     stamp = f"-ldflags=-X {MODULE}/driver/config.Version={version}"
     build = [go, "build", "-v", *BUILD_FLAGS, stamp, f"-o={partial}", MODULE]
-    total = _stale_packages(go, on_line)
+    # This also downloads the modules, and says so in lines with spaces.
+    template = "{{if .Stale}}{{.ImportPath}}{{end}}"
+    stale = [go, "list", *BUILD_FLAGS, "-deps", f"-f={template}", MODULE]
+    total = sum(_is_package(line) for line in _lines(stale))
     done = 0
     try:
         for line in _lines(build):
-            on_line(line)
-            # The rest is go's own talk: downloads and the like.
-            if " " not in line:
-                done += 1
-                on_progress(min(done, total), total)
+            done += _is_package(line)
+            on_progress(min(done, total), total)
         partial.replace(target)
     finally:
         partial.unlink(missing_ok=True)
 
 
-def _stale_packages(go: str, on_line: OnLine) -> int:
-    """Count what go will have to compile, downloading the modules on the way."""
-    template = "{{if .Stale}}{{.ImportPath}}{{end}}"
-    command = [go, "list", *BUILD_FLAGS, "-deps", f"-f={template}", MODULE]
-    total = 0
-    for line in _lines(command):
-        if line.startswith("go: "):
-            on_line(line)
-        elif line:
-            total += 1
-    return total
+def _is_package(line: str) -> bool:
+    """Tell the name of a package from go's other output, such as downloads."""
+    return bool(line) and " " not in line
 
 
 def _lines(command: list[str]) -> Iterator[str]:
@@ -165,7 +143,3 @@ def _lines(command: list[str]) -> Iterator[str]:
     if process.returncode:
         said = "\n".join(f"  {line}" for line in tail)
         raise KratosMissingError(f"`go {command[1]}` failed:\n{said}")
-
-
-def _ignore(*_: object) -> None:
-    """Take output lines and drop them."""

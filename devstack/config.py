@@ -1,6 +1,7 @@
 """The reference configuration, made to run here."""
 
 import base64
+import json
 import os
 import secrets
 from collections.abc import Callable
@@ -24,9 +25,9 @@ INHERITED = ("PATH", "HOME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
 Mutation = Callable[[dict[str, Any]], None]
 
 
-def _ports() -> tuple[int, int]:
-    public, admin = free_ports(2)
-    return public, admin
+def inherited() -> dict[str, str]:
+    """Read from our environment what a child needs of it."""
+    return {name: os.environ[name] for name in INHERITED if name in os.environ}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,7 +48,7 @@ class KratosConfig:
     dsn: str = ""
     dev: bool = False
     mutate: Mutation | None = None
-    ports: tuple[int, int] = field(default_factory=_ports)
+    ports: tuple[int, ...] = field(default_factory=lambda: free_ports(2))
 
     @property
     def public_url(self) -> str:
@@ -60,11 +61,7 @@ class KratosConfig:
         return f"http://{LOOPBACK}:{self.ports[1]}"
 
     def render(self) -> dict[str, Any]:
-        """Render kratos/kratos.yml for this machine.
-
-        Returns:
-            The configuration, without secrets.
-        """
+        """Render kratos/kratos.yml for this machine, without secrets."""
         reference = (KRATOS_DIRECTORY / "kratos.yml").read_text(encoding="utf-8")
         config: dict[str, Any] = _relocated(yaml.safe_load(reference), self.hook_url)
         serve = config["serve"]
@@ -78,13 +75,10 @@ class KratosConfig:
         return config
 
     def write(self, directory: Path) -> Path:
-        """Write the rendered configuration.
+        """Write the rendered configuration; give the file.
 
         Args:
             directory: A private directory of this Kratos.
-
-        Returns:
-            The file, readable by its owner only.
         """
         path = directory / "kratos.yml"
         path.touch(mode=0o600)
@@ -92,21 +86,22 @@ class KratosConfig:
         return path
 
     def environment(self, directory: Path) -> dict[str, str]:
-        """Make what goes by the environment, secrets above all.
+        """Make the whole environment of the process, with its secrets.
 
         Args:
-            directory: Where a SQLite database is to lie.
-
-        Returns:
-            The whole environment of the process.
+            directory: For a SQLite database, and for the secrets: they are kept, so
+                that codes and sessions outlive a restart.
         """
-        sqlite = f"sqlite://{directory}/kratos.sqlite?_fk=true"
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        return inherited | {
-            "DSN": self.dsn or sqlite,
+        kept = directory / "secrets.json"
+        if not kept.exists():
+            names = ("SECRETS_COOKIE", "SECRETS_CIPHER")
+            kept.touch(mode=0o600)
+            kept.write_text(json.dumps({name: secrets.token_hex(16) for name in names}))
+        return {
+            **inherited(),
+            **json.loads(kept.read_text()),
+            "DSN": self.dsn or f"sqlite://{directory}/kratos.sqlite?_fk=true",
             "COURIER_SMTP_CONNECTION_URI": self.smtp_uri,
-            "SECRETS_COOKIE": secrets.token_hex(16),
-            "SECRETS_CIPHER": secrets.token_hex(16),
             # A test run is nobody's usage to be reported.
             "SQA_OPT_OUT": "true",
         }

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from devstack.mailbox import Mailbox
 from devstack.page import Page
-from devstack.places import Ports
+from devstack.ports import Ports
 from devstack.stack import TROUBLE, open_stack
 from devstack.story import Story
 

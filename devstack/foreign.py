@@ -6,8 +6,6 @@ from typing import Any, Self
 
 import httpx
 
-from devstack.mailbox import CODE
-
 TIMEOUT_SECONDS = 10.0
 NAMES = ("KRATOS_PUBLIC_URL", "KRATOS_ADMIN_URL")
 DEFAULT_HOOK_LISTEN = "127.0.0.1:9465"
@@ -66,43 +64,21 @@ class ForeignKratos:
         }
         return cls(urls[NAMES[0]], urls[NAMES[1]], settings)
 
-    @property
-    def hook_listen(self) -> str:
-        """Where its hooks have to point."""
-        return self.settings["HOOK_LISTEN"]
-
     def version(self) -> str:
         """See that both APIs answer, and ask for the version.
 
         Raises:
             ForeignKratosError: One of them does not.
         """
-        self._get(NAMES[0], f"{self.public_url}/health/ready")
-        return str(self._get(NAMES[1], f"{self.admin_url}/admin/version")["version"])
+        _get(NAMES[0], f"{self.public_url}/health/ready")
+        return str(_get(NAMES[1], f"{self.admin_url}/admin/version")["version"])
 
-    def code_for(self, address: str) -> str:
-        """Read the code from the newest mail in the courier.
 
-        Returns:
-            Empty where the courier hides its mails: without --dev it does.
-        """
-        url = f"{self.admin_url}/admin/courier/messages"
-        mails = self._get(NAMES[1], url, recipient=address)
-        found = CODE.search(mails[0]["body"]) if mails else None
-        return found.group(1) if found else ""
-
-    def remove(self, identity_id: str) -> None:
-        """Delete one identity."""
-        url = f"{self.admin_url}/admin/identities/{identity_id}"
-        with httpx.Client(trust_env=False, timeout=TIMEOUT_SECONDS) as http:
-            http.delete(url).raise_for_status()
-
-    def _get(self, name: str, url: str, **parameters: str) -> Any:
-        try:
-            with httpx.Client(trust_env=False, timeout=TIMEOUT_SECONDS) as http:
-                return http.get(url, params=parameters).raise_for_status().json()
-        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
-            why = str(error) or type(error).__name__
-            raise ForeignKratosError(
-                UNREACHABLE.format(name=name, url=url, why=why)
-            ) from error
+def _get(name: str, url: str) -> Any:
+    try:
+        answer = httpx.get(url, trust_env=False, timeout=TIMEOUT_SECONDS)
+        return answer.raise_for_status().json()
+    except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+        why = str(error) or type(error).__name__
+        text = UNREACHABLE.format(name=name, url=url, why=why)
+        raise ForeignKratosError(text) from error

@@ -2,7 +2,7 @@
 
 import re
 import threading
-import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from email import message_from_bytes
 from email.message import EmailMessage
@@ -14,6 +14,7 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from devstack.ports import LOOPBACK, free_ports
+from devstack.waiting import WAIT_SECONDS
 
 # A line of its own with nothing but digits.
 CODE = re.compile(r"^[ \t]*(\d{4,10})[ \t]*$", re.MULTILINE)
@@ -50,10 +51,16 @@ class Mailbox:
 
     Args:
         directory: Where each mail is written too, as `0001.eml` and so on.
+        on_mail: Called with each mail, in the server's thread.
     """
 
-    def __init__(self, directory: Path | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path | None = None,
+        on_mail: Callable[[Mail], None] | None = None,
+    ) -> None:
         self._directory = directory
+        self._on_mail = on_mail
         self._mails: list[Mail] = []
         self._arrival = threading.Condition()
         (self._port,) = free_ports(1)
@@ -72,19 +79,12 @@ class Mailbox:
         return f"smtp://{LOOPBACK}:{self._port}/?disable_starttls=true"
 
     def mails_to(self, address: str) -> list[Mail]:
-        """Give the mails to one address.
-
-        Args:
-            address: In any case; Kratos writes to the lower-case one.
-
-        Returns:
-            Oldest first.
-        """
+        """Give the mails to one address, in any case, oldest first."""
         with self._arrival:
             return [one for one in self._mails if one.to.lower() == address.lower()]
 
     def wait_for(
-        self, address: str, count: int = 1, timeout_seconds: float = 20.0
+        self, address: str, count: int = 1, timeout_seconds: float = WAIT_SECONDS
     ) -> Mail:
         """Wait until an address has got so many mails.
 
@@ -99,13 +99,15 @@ class Mailbox:
         Raises:
             MailMissingError: They did not come in time.
         """
-        deadline = time.monotonic() + timeout_seconds
         with self._arrival:
-            while len(mails := self.mails_to(address)) < count:
-                if not self._arrival.wait(deadline - time.monotonic()):
-                    raise MailMissingError(
-                        f"{len(mails)} of {count} mails in {timeout_seconds} s"
-                    )
+            self._arrival.wait_for(
+                lambda: len(self.mails_to(address)) >= count, timeout_seconds
+            )
+            mails = self.mails_to(address)
+        if len(mails) < count:
+            raise MailMissingError(
+                f"{len(mails)} of {count} mails in {timeout_seconds} s"
+            )
         return mails[count - 1]
 
     async def handle_DATA(  # noqa: D102 - aiosmtpd's name for it
@@ -115,8 +117,11 @@ class Mailbox:
         message = message_from_bytes(content, policy=modern)
         with self._arrival:
             for recipient in envelope.rcpt_tos:
-                self._mails.append(_mail(recipient, message))
+                mail = _mail(recipient, message)
+                self._mails.append(mail)
                 self._keep(content)
+                if self._on_mail is not None:
+                    self._on_mail(mail)
             self._arrival.notify_all()
         return "250 OK"
 

@@ -74,22 +74,39 @@ class Page:
             yield outcome.append
         self.tick(outcome[-1], begun)
 
-    def tick(self, text: str, begun: float) -> None:
-        """Show that something is done.
+    @contextmanager
+    def building(self) -> Iterator[Callable[[int, int], None]]:
+        """Show the build of Kratos: on a terminal a counter, else each quarter.
 
-        Args:
-            text: What.
-            begun: When, by the monotonic clock.
+        Yields:
+            A function that takes how many packages are compiled, of how many. Nothing
+            is shown before its first call.
         """
+        status = self.console.status("")
+        quarter = -1
+
+        def show(done: int, total: int) -> None:
+            nonlocal quarter
+            if quarter < 0:
+                self.say("  Kratos is being built: once, in a few minutes.")
+                status.start()
+            # Linking comes last, takes a while, and is silent.
+            doing = "Compiling" if done < total else "Linking"
+            status.update(f"{doing}: {done} of {total} packages")
+            before, quarter = quarter, 4 * done // max(total, 1)
+            if not self.console.is_terminal and quarter > max(before, 0):
+                self.say(f"  {doing}: {done} of {total} packages")
+
+        with status:
+            status.stop()
+            yield show
+
+    def tick(self, text: str, begun: float) -> None:
+        """Show what is done, and the seconds since `begun` (monotonic clock)."""
         self.console.print(_ticked(text, f"{time.monotonic() - begun:.1f} s"))
 
     def claim(self, subject: str, expected: object, seen: object) -> bool:
-        """Check a claim and show it.
-
-        Args:
-            subject: What it is about, such as "Kratos holds".
-            expected: What must be so.
-            seen: What is so.
+        """Check a claim about a subject, such as "Kratos holds", and show it.
 
         Returns:
             Whether it held.

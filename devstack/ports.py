@@ -1,14 +1,17 @@
-"""Free loopback ports."""
+"""Loopback ports: free ones, and the usual ones of the stack."""
 
 import itertools
 import random
 import socket
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Self
 
 LOOPBACK = "127.0.0.1"
 # Below those that systems give to outgoing connections (Linux from 32768, others from
 # 49152 on): one of these cannot be taken by a connection before its server listens.
 FIRST, LAST = 12_000, 32_000
+CONNECT_SECONDS = 1.0
 
 
 def _round() -> Iterator[int]:
@@ -43,3 +46,35 @@ def _is_free(port: int) -> bool:
         except OSError:
             return False
     return True
+
+
+def is_served(port: int) -> bool:
+    """Check that a server takes connections on a loopback port."""
+    try:
+        socket.create_connection((LOOPBACK, port), CONNECT_SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Ports:
+    """Where the stack listens: Kratos' two APIs, the hooks, and signupd itself."""
+
+    public: int
+    admin: int
+    hook: int
+    rpc: int
+
+    @classmethod
+    def free(cls) -> Self:
+        """Take whatever is free."""
+        return cls(*free_ports(4))
+
+    @classmethod
+    def usual(cls) -> Self:
+        """Take the contract's defaults, and free ones for those in use."""
+        spare = free_ports(4)
+        usual = (4433, 4434, 9465, 50051)
+        pairs = zip(usual, spare, strict=True)
+        return cls(*(other if is_served(port) else port for port, other in pairs))

@@ -4,6 +4,7 @@
 """
 
 import fcntl
+import math
 import os
 import signal
 import sys
@@ -13,16 +14,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from aiosmtpd.smtp import SMTP, Envelope, Session
-
 from devstack import paste
-from devstack.mailbox import Mailbox
+from devstack.mailbox import Mail, Mailbox
 from devstack.page import Page
-from devstack.places import Ports
+from devstack.ports import Ports
 from devstack.stack import TROUBLE, Stack, open_stack
+from devstack.waiting import wait_until
 
 STATE = Path(__file__).parent.parent / ".run"
-POLL_SECONDS = 0.3
 
 
 class AlreadyUpError(Exception):
@@ -31,30 +30,6 @@ class AlreadyUpError(Exception):
 
 class ProcessEndedError(Exception):
     """One of the servers ended by itself; the text ends with its log."""
-
-
-class AnnouncingMailbox(Mailbox):
-    """Also writes each mail's recipient and code on a page.
-
-    Args:
-        page: Where.
-        directory: Where the mails are kept.
-    """
-
-    def __init__(self, page: Page, directory: Path) -> None:
-        super().__init__(directory)
-        self._page = page
-
-    async def handle_DATA(
-        self, _server: SMTP, _session: Session, envelope: Envelope
-    ) -> str:
-        """Keep a mail and announce it."""
-        status = await super().handle_DATA(_server, _session, envelope)
-        for recipient in envelope.rcpt_tos:
-            mail = self.mails_to(recipient)[-1]
-            code = f"  CODE={mail.code}" if mail.code else ""
-            self._page.say(f"{time.strftime('%X')}  mail to {mail.to}{code}", "green")
-        return status
 
 
 def main() -> int:
@@ -81,23 +56,26 @@ def _serve(page: Page) -> None:
     page.heading("The servers")
     # Numbers of mails begin anew at each start.
     mails = STATE / "mails" / time.strftime("%Y%m%d-%H%M%S")
-    mailbox = AnnouncingMailbox(page, mails)
+    mailbox = Mailbox(mails, lambda mail: _announce(page, mail))
     with open_stack(page, STATE, Ports.usual(), mailbox) as stack:
         _describe(page, stack, mails)
         try:
-            while True:
-                _watch(stack)
-                time.sleep(POLL_SECONDS)
+            wait_until(lambda: _check_alive(stack), "the end", math.inf)
         except KeyboardInterrupt:
             page.say("\nStopping signupd, then the rest ...")
             raise
+
+
+def _announce(page: Page, mail: Mail) -> None:
+    code = f"  CODE={mail.code}" if mail.code else ""
+    page.say(f"{time.strftime('%X')}  mail to {mail.to}{code}", "green")
 
 
 def _describe(page: Page, stack: Stack, mails: Path) -> None:
     page.heading("Where things are")
     here = {
         "signupd": stack.signupd.target,
-        "hooks": stack.hook_listen,
+        "hooks": stack.signupd.settings["HOOK_LISTEN"],
         "Kratos, public": stack.public_url,
         "Kratos, admin": stack.admin_url,
         "databases, logs": _relative(STATE),
@@ -111,21 +89,18 @@ def _describe(page: Page, stack: Stack, mails: Path) -> None:
     page.heading("Ctrl-C stops everything")
 
 
-def _watch(stack: Stack) -> None:
-    """See that the servers live.
+def _check_alive(stack: Stack) -> None:
+    """Check that the servers run.
 
     Raises:
-        ProcessEndedError: One of them does not.
+        ProcessEndedError: One of them has ended by itself.
     """
-    signupd, kratos = stack.signupd, stack.kratos
-    if _has_ended(signupd.pid):
-        raise _ended("signupd", signupd.log_tail())
-    if kratos is not None and _has_ended(kratos.pid):
-        raise _ended("Kratos", kratos.log_tail())
-
-
-def _ended(name: str, log: str) -> ProcessEndedError:
-    return ProcessEndedError(f"{name} has ended. The end of its log:\n{log}")
+    servers = {"signupd": stack.signupd, "Kratos": stack.kratos}
+    for name, server in servers.items():
+        if server is not None and _has_ended(server.pid):
+            raise ProcessEndedError(
+                f"{name} has ended. The end of its log:\n{server.log_tail()}"
+            )
 
 
 def _has_ended(pid: int | None) -> bool:

@@ -1,6 +1,5 @@
 """The stack: a mailbox, a Kratos and a signupd, up together."""
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -11,21 +10,19 @@ from pathlib import Path
 import httpx
 
 from devstack.binary import KratosMissingError, kratos_binary
-from devstack.build_bar import BuildBar
 from devstack.config import KratosConfig
 from devstack.foreign import ForeignKratos, ForeignKratosError
-from devstack.kratos import Kratos, KratosFailedError
+from devstack.kratos import Kratos
 from devstack.mailbox import Mailbox, MailMissingError
 from devstack.page import Page
-from devstack.places import Ports
-from devstack.ports import LOOPBACK
-from devstack.server import Signupd, SignupdFailedError
+from devstack.ports import LOOPBACK, Ports
+from devstack.process import ServerFailedError
+from devstack.server import Signupd
 
 # What can go wrong through no fault of ours; the text of each is for people.
 TROUBLE = (
     KratosMissingError,
-    KratosFailedError,
-    SignupdFailedError,
+    ServerFailedError,
     ForeignKratosError,
     MailMissingError,
     httpx.HTTPError,
@@ -43,22 +40,24 @@ class Stack:
     """What is up.
 
     Attributes:
-        public_url: Kratos' public API.
-        admin_url: Kratos' admin API.
-        version: What Kratos calls itself.
         signupd: The server.
-        hook_listen: Where it waits for Kratos' hooks.
         kratos: None where somebody else runs it.
         foreign: None where it is ours.
     """
 
-    public_url: str
-    admin_url: str
-    version: str
     signupd: Signupd
-    hook_listen: str
     kratos: Kratos | None = None
     foreign: ForeignKratos | None = None
+
+    @property
+    def public_url(self) -> str:
+        """Kratos' public API."""
+        return self.signupd.settings["KRATOS_PUBLIC_URL"]
+
+    @property
+    def admin_url(self) -> str:
+        """Kratos' admin API."""
+        return self.signupd.settings["KRATOS_ADMIN_URL"]
 
 
 @contextmanager
@@ -92,10 +91,10 @@ def _from_nothing(
     page: Page, directory: Path, ports: Ports, smtp_uri: str, resources: ExitStack
 ) -> Stack:
     begun = time.monotonic()
-    with BuildBar(page.console) as bar:
-        binary = kratos_binary(bar.line, bar.progress)
+    with page.building() as on_progress:
+        binary = kratos_binary(on_progress)
     page.tick(f"Kratos' program: {_short(binary)}", begun)
-    config = _Kept(
+    config = KratosConfig(
         hook_url=f"http://{LOOPBACK}:{ports.hook}",
         smtp_uri=smtp_uri,
         ports=(ports.public, ports.admin),
@@ -104,9 +103,9 @@ def _from_nothing(
     resources.callback(kratos.close)
     with page.step("Starting Kratos on SQLite") as done:
         kratos.start()
-        version = kratos.version
-        done(f"Kratos {version} on SQLite, its public API at {kratos.public_url}")
-    hooks = f"{LOOPBACK}:{ports.hook}"
+        done(
+            f"Kratos {kratos.version} on SQLite, its public API at {kratos.public_url}"
+        )
     signupd = Signupd(
         kratos.public_url,
         kratos.admin_url,
@@ -115,9 +114,7 @@ def _from_nothing(
         directory=_made(directory / "signupd"),
     )
     _start(signupd, page, resources)
-    return Stack(
-        kratos.public_url, kratos.admin_url, version, signupd, hooks, kratos=kratos
-    )
+    return Stack(signupd, kratos=kratos)
 
 
 def _in_front_of(
@@ -128,8 +125,7 @@ def _in_front_of(
     resources: ExitStack,
 ) -> Stack:
     with page.step("Looking for your Kratos") as done:
-        version = foreign.version()
-        done(f"Your Kratos {version}, its public API at {foreign.public_url}")
+        done(f"Your Kratos {foreign.version()}, its public API at {foreign.public_url}")
     signupd = Signupd(
         foreign.public_url,
         foreign.admin_url,
@@ -139,13 +135,12 @@ def _in_front_of(
     )
     try:
         _start(signupd, page, resources)
-    except SignupdFailedError as error:
+    except ServerFailedError as error:
         if "address already in use" not in str(error):
             raise
-        taken = HOOK_PORT_TAKEN.format(listen=foreign.hook_listen)
+        taken = HOOK_PORT_TAKEN.format(listen=foreign.settings["HOOK_LISTEN"])
         raise ForeignKratosError(taken) from error
-    urls = foreign.public_url, foreign.admin_url
-    return Stack(*urls, version, signupd, foreign.hook_listen, foreign=foreign)
+    return Stack(signupd, foreign=foreign)
 
 
 def _start(signupd: Signupd, page: Page, resources: ExitStack) -> None:
@@ -153,20 +148,6 @@ def _start(signupd: Signupd, page: Page, resources: ExitStack) -> None:
     with page.step("Starting signupd") as done:
         signupd.start()
         done(f"signupd serves on {signupd.target}, as process {signupd.pid}")
-
-
-class _Kept(KratosConfig):
-    """Keeps the secrets in a file, so that codes and sessions outlive a restart."""
-
-    def environment(self, directory: Path) -> dict[str, str]:
-        made = super().environment(directory)
-        kept = directory / "secrets.json"
-        if not kept.exists():
-            secrets = {name: made[name] for name in made if name.startswith("SECRETS_")}
-            kept.touch(mode=0o600)
-            kept.write_text(json.dumps(secrets), encoding="utf-8")
-        secrets = json.loads(kept.read_text(encoding="utf-8"))
-        return {**made, **secrets}
 
 
 def _made(directory: Path) -> Path:

@@ -3,15 +3,22 @@
 import json
 import secrets
 import sys
-from typing import Any
+from collections.abc import Callable
+from typing import Any, cast
 
+import grpc
+from google.protobuf.json_format import MessageToDict
+from google.protobuf.message import Message
+from google.rpc import error_details_pb2
+from grpc_status import rpc_status
 from kratos_signup.v1 import signup_service_pb2 as pb
+from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 
 from devstack.admin import Admin, Identity
-from devstack.calls import Answer, CallFailedError, Calls
 from devstack.foreign import ForeignKratosError
 from devstack.mailbox import Mailbox, MailMissingError
 from devstack.page import Page
+from devstack.server import NO_PROXY
 from devstack.stack import Stack
 from devstack.visitor import Visitor
 
@@ -27,6 +34,27 @@ CODE_OUT_OF_REACH = """\
 The code of the mail cannot be had.
 Only with --dev does Kratos show its mails to an admin. Without it start the demo
 on a terminal: it then asks for the code, which stands in the mail."""
+
+
+TIMEOUT_SECONDS = 60.0
+# Of a token only so much is shown; nobody can read the rest either.
+TOKEN_CHARACTERS = 24
+
+Answer = pb.StartSignupResponse | pb.VerifyCodeResponse | pb.SetPasswordResponse
+
+
+class CallFailedError(Exception):
+    """An RPC was answered with an error; the text has its status and reason."""
+
+    def __init__(self, error: grpc.RpcError) -> None:
+        # What stubs raise is both; its types do not say so.
+        call = cast("grpc.Call", error)
+        status = rpc_status.from_call(call)
+        info = error_details_pb2.ErrorInfo()
+        for detail in status.details if status else ():
+            detail.Unpack(info)
+        self.reason = info.reason or "without a reason"
+        super().__init__(f"{call.code().name} {self.reason} ({call.details()})")
 
 
 class Story:
@@ -55,9 +83,10 @@ class Story:
         Raises:
             TROUBLE: Something outside failed.
         """
-        with self._admin, Calls(self._stack.signupd.target, self._page) as calls:
+        channel = grpc.insecure_channel(self._stack.signupd.target, NO_PROXY)
+        with self._admin, channel:
             try:
-                self._sign_up(calls)
+                self._sign_up(SignupServiceStub(channel))
                 self._sign_in()
             except CallFailedError as error:
                 self._page.claim("The answer", "OK", str(error))
@@ -65,29 +94,35 @@ class Story:
             finally:
                 self._clean_up()
 
-    def _sign_up(self, calls: Calls) -> None:
+    def _sign_up(self, stub: Any) -> None:
         self._page.heading("StartSignup", STARTING)
-        answer: Answer = calls.start(self._address, self._traits)
+        start = pb.StartSignupRequest(email=self._address)
+        start.traits.update(self._traits)
+        answer = self._call(stub.StartSignup, start)
         self._claim_state("CODE_REQUIRED", answer)
         self._claim_kratos_holds(NOTHING)
 
-        answer = self._verify(calls, answer.continuation_token)
+        answer = self._verify(stub, answer.continuation_token)
         self._claim_state("PASSWORD_REQUIRED", answer)
         self._claim_kratos_holds(NOTHING)
 
         self._page.heading("SetPassword", SETTING)
-        answer = calls.set_password(answer.continuation_token, self._password)
+        finish = pb.SetPasswordRequest(
+            continuation_token=answer.continuation_token, password=self._password
+        )
+        answer = self._call(stub.SetPassword, finish)
         self._claim_state("COMPLETED", answer)
         self._claim_kratos_holds(WHOLE)
         self._claim_details(answer.signup.identity_id)
 
-    def _verify(self, calls: Calls, token: str) -> Answer:
+    def _verify(self, stub: Any, token: str) -> Answer:
         self._page.heading("The mail")
         code, typed = self._code()
         self._page.heading("VerifyCode", VERIFYING)
         while True:
+            verify = pb.VerifyCodeRequest(continuation_token=token, code=code)
             try:
-                return calls.verify(token, code)
+                return self._call(stub.VerifyCode, verify)
             except CallFailedError as error:
                 # People mistype; the service counts how often.
                 if not typed or error.reason != "CODE_INCORRECT":
@@ -95,12 +130,21 @@ class Story:
                 self._page.say("That code is not correct.", "yellow")
                 code = self._asked()
 
+    def _call(self, method: Callable[..., Answer], request: Message) -> Answer:
+        """Call an RPC, and show its request and its answer."""
+        self._page.fields(_shown(request), "Request")
+        try:
+            answer = method(request, timeout=TIMEOUT_SECONDS)
+        except grpc.RpcError as error:
+            raise CallFailedError(error) from error
+        self._page.fields(_shown(answer), "Answer")
+        return answer
+
     def _code(self) -> tuple[str, bool]:
         """Get the code, and whether somebody typed it."""
-        foreign = self._stack.foreign
-        if foreign is None:
+        if self._stack.foreign is None:
             return self._caught(), False
-        code = foreign.code_for(self._address)
+        code = self._admin.code_for(self._address)
         if code:
             self._page.say(f"The code, from Kratos' courier: {code}")
             return code, False
@@ -140,15 +184,14 @@ class Story:
 
     def _clean_up(self) -> None:
         """Remove the account from a Kratos that goes on without us."""
-        foreign = self._stack.foreign
-        if foreign is None:
+        if self._stack.foreign is None:
             return
         self._page.heading("Cleaning up")
         for identity in self._admin.identities(self._address):
             # The address is ours alone. A Kratos that misreads the question must not
             # make us delete other people's accounts.
             if identity.traits.get("email") == self._address:
-                foreign.remove(identity.id)
+                self._admin.remove(identity.id)
                 self._page.say(f"Identity {identity.id} is deleted.")
         self._claim_kratos_holds(NOTHING)
 
@@ -183,6 +226,20 @@ class Story:
         }
         for complaint in complaints:
             self._page.say(f"signupd's log says: {complaint}")
+
+
+def _shown(message: Message) -> dict[str, str]:
+    """Flatten a message into what is shown of it, by the names of the contract."""
+    fields = MessageToDict(message, preserving_proto_field_name=True)
+    fields |= fields.pop("signup", {})
+    token = fields.get("continuation_token", "")
+    if len(token) > TOKEN_CHARACTERS:
+        shortened = f"{token[:TOKEN_CHARACTERS]}... ({len(token)} characters)"
+        fields["continuation_token"] = shortened
+    return {
+        name: json.dumps(value) if isinstance(value, dict) else str(value)
+        for name, value in fields.items()
+    }
 
 
 def _described(identities: list[Identity]) -> str:

@@ -1,7 +1,7 @@
 """A stranger at Kratos' public API, who does not know of our service."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import httpx
 
@@ -29,10 +29,8 @@ class Answer:
     flow_id: str
 
 
-class Visitor:
+class Visitor(httpx.Client):
     """Registers and signs in through Kratos' API flows.
-
-    A context manager; outside of one call `close`.
 
     Args:
         public_url: Without a slash at the end.
@@ -40,82 +38,20 @@ class Visitor:
     """
 
     def __init__(self, public_url: str, agent: str = "visitor") -> None:
-        self._http = httpx.Client(
+        super().__init__(
             base_url=public_url,
             headers={"User-Agent": agent},
             timeout=TIMEOUT_SECONDS,
             trust_env=False,
         )
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._http.close()
-
     def login(self, address: str, password: str) -> bool:
         """Try to sign in by password. Mind that it makes a session."""
         body = {"method": "password", "identifier": address, "password": password}
         return self._submit("login", body).is_success
 
-    def session(self, address: str, password: str) -> str:
-        """Sign in by password.
-
-        Returns:
-            The session's token.
-        """
-        body = {"method": "password", "identifier": address, "password": password}
-        answer = self._submit("login", body).raise_for_status()
-        return str(answer.json()["session_token"])
-
-    def session_is_live(self, token: str) -> bool:
-        """Ask Kratos whether a session still stands."""
-        path = "/sessions/whoami"
-        return self._http.get(path, headers={"X-Session-Token": token}).is_success
-
-    def change_settings(self, token: str, body: dict[str, Any]) -> int:
-        """Submit a settings flow of the session's own account.
-
-        Returns:
-            The HTTP status.
-        """
-        headers = {"X-Session-Token": token}
-        flow = self._http.get("/self-service/settings/api", headers=headers)
-        flow_id = flow.raise_for_status().json()["id"]
-        return self._http.post(
-            "/self-service/settings",
-            params={"flow": flow_id},
-            headers=headers,
-            json=body,
-        ).status_code
-
-    def request_recovery(self, address: str) -> str:
-        """Have a recovery code mailed.
-
-        Returns:
-            The flow's id.
-        """
-        body = {"method": "code", "email": address}
-        return str(self._submit("recovery", body).raise_for_status().json()["id"])
-
-    def recover(self, flow_id: str, code: str) -> None:
-        """Hand in the code of a recovery mail."""
-        self._submit("recovery", {"method": "code", "code": code}, flow_id)
-
     def register(self, body: dict[str, Any], flow_id: str = "") -> Answer:
-        """Submit a registration.
-
-        Args:
-            body: With its `method`, as Kratos wants it.
-            flow_id: A new flow when empty.
-
-        Returns:
-            What came back.
-        """
+        """Submit a registration, in a new flow when none is given."""
         return _answer(self._submit("registration", body, flow_id))
 
     def send_code(self, traits: dict[str, Any], locale: str = "en") -> Answer:
@@ -138,10 +74,10 @@ class Visitor:
         self, kind: str, body: dict[str, Any], flow_id: str = ""
     ) -> httpx.Response:
         if not flow_id:
-            opened = self._http.get(f"/self-service/{kind}/api")
+            opened = self.get(f"/self-service/{kind}/api")
             flow_id = opened.raise_for_status().json()["id"]
         path = f"/self-service/{kind}"
-        return self._http.post(path, params={"flow": flow_id}, json=body)
+        return self.post(path, params={"flow": flow_id}, json=body)
 
 
 def _answer(response: httpx.Response) -> Answer:

@@ -11,7 +11,6 @@ import contextlib
 import json
 import re
 import threading
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,12 +21,11 @@ from aiohttp import web
 from yarl import URL
 
 from devstack.ports import LOOPBACK, free_ports
+from devstack.waiting import WAIT_SECONDS, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Coroutine, Iterator
 
-WAIT_SECONDS = 60.0
-POLL_SECONDS = 0.005
 # Longer than anybody here waits for an answer.
 FORWARD_SECONDS = 100.0
 SHUTDOWN_SECONDS = 1.0
@@ -252,11 +250,7 @@ class Proxy:
 
     def wait_idle(self) -> None:
         """Wait until no call is under way."""
-        deadline = time.monotonic() + WAIT_SECONDS
-        while self._in_flight:
-            if time.monotonic() > deadline:
-                raise AssertionError(f"{self._in_flight} calls are under way")
-            time.sleep(POLL_SECONDS)
+        wait_until(lambda: not self._in_flight, "calls to end")
 
     def _url(self, lane: str) -> str:
         return f"http://{LOOPBACK}:{self._ports[lane]}"

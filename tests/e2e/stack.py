@@ -2,8 +2,7 @@
 
 import json
 import secrets
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,11 +14,8 @@ from devstack.kratos import Kratos
 from devstack.mailbox import Mailbox
 from devstack.server import Signupd
 from devstack.visitor import Visitor
+from devstack.waiting import wait_until
 from tests.e2e.caller import Caller
-
-# Bounds a hang, however loaded the machine is.
-WAIT_SECONDS = 60.0
-POLL_SECONDS = 0.02
 
 GOOD_PASSWORD = "seven tall ladders"
 
@@ -125,17 +121,3 @@ def wrong_codes(code: str, count: int) -> list[str]:
 def similar_to(address: str, variant: int = 0) -> str:
     """Make a password that Kratos finds too similar, and nobody finds common."""
     return f"{address[3:-2]}#{variant:02}"
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until something holds.
-
-    Args:
-        condition: Asked again and again.
-        what: Said when it does not come true in time.
-    """
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"not within {WAIT_SECONDS} s: {what}")
-        time.sleep(POLL_SECONDS)

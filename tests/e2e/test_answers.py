@@ -8,11 +8,12 @@ from kratos_signup.v1 import account_service_pb2 as accounts_pb
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from devstack.config import Mutation
+from devstack.waiting import wait_until
 from tests.e2e.broken import without_hook
 from tests.e2e.caller import refusal
 from tests.e2e.holdings import registration_flow_ids, session_ids
 from tests.e2e.site import Site
-from tests.e2e.stack import GOOD_PASSWORD, Stack, attached, new_address, wait_until
+from tests.e2e.stack import GOOD_PASSWORD, Stack, attached, new_address
 
 SENT, PASSED = "sent_email", "passed_challenge"
 CODE_SENT, EXISTS = 1040005, 4000007

@@ -114,7 +114,7 @@ def _arguments(server: Signupd) -> bytes:
 def _ledger(server: Signupd, postgres: Postgres | None, url: str) -> bytes:
     """Read the ledger as somebody with the disk could, and what its database logged."""
     if postgres:
-        return postgres.dump(url) + postgres.log()
+        return postgres.dump(url) + postgres.log_path.read_bytes()
     files = sorted(server.directory.glob("signupd.db*"))
     return b"\n".join(path.read_bytes() for path in files)
 

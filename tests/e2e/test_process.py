@@ -10,7 +10,8 @@ import pytest
 from grpc_health.v1 import health_pb2
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from devstack.server import Signupd, SignupdFailedError
+from devstack.process import ServerFailedError
+from devstack.server import Signupd
 from tests.e2e.caller import Caller
 from tests.e2e.frail import Frail
 from tests.e2e.stack import GOOD_PASSWORD, Stack
@@ -77,7 +78,7 @@ def test_second_server(stack: Stack, address: str, tmp_path: Path) -> None:
         directory=tmp_path,
         settings={"LEDGER_URL": f"sqlite:///{stack.server.directory}/signupd.db"},
     )
-    with pytest.raises(SignupdFailedError, match=r"another server has .* open"):
+    with pytest.raises(ServerFailedError, match=r"another server has .* open"):
         second.start()
 
     assert [] == log.said("settled")

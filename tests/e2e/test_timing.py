@@ -8,9 +8,7 @@ from statistics import median
 
 import pytest
 
-from bench.guessing import chance, deviation
-from bench.strangers import SETTINGS, Times, timed
-from tests.e2e.holdings import import_accounts
+from bench.strangers import SETTINGS, Times, chance, deviation, timed
 from tests.e2e.site import Site
 from tests.e2e.stack import new_address
 
@@ -26,7 +24,7 @@ def times(site: Site) -> Iterator[dict[str, Times]]:
     with site.stack(settings=SETTINGS) as stack:
         stack.wait_for_proof()
         taken = [new_address() for _ in range(PAIRS)]
-        import_accounts(stack.kratos, taken)
+        stack.admin.import_accounts(taken)
         yield timed(stack.caller.channel, taken)
 
 

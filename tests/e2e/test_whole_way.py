@@ -7,8 +7,9 @@ from kratos_signup.v1 import signup_service_pb2 as pb
 
 from devstack.admin import CourierMessage, Identity
 from devstack.mailbox import Mail
+from devstack.waiting import wait_until
 from tests.e2e.holdings import session_ids
-from tests.e2e.stack import GOOD_PASSWORD, Stack, new_address, wait_until
+from tests.e2e.stack import GOOD_PASSWORD, Stack, new_address
 
 TRAITS = {"name": "Ännchen Müller", "newsletter": True}
 

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -20,8 +19,9 @@ from devstack.binary import (
     kratos_binary,
 )
 from devstack.config import KratosConfig
-from devstack.kratos import TETHER, Kratos, KratosFailedError
+from devstack.kratos import Kratos
 from devstack.mailbox import Mailbox, MailMissingError
+from devstack.process import TETHER, ServerFailedError
 
 MakeProgram = Callable[[str, str], Path]
 
@@ -83,27 +83,14 @@ def config() -> KratosConfig:
 
 
 def post(mailbox: Mailbox, to: str, text: str) -> None:
-    """Send a mail with a text and an HTML part."""
+    """Send a mail."""
     message = EmailMessage()
-    message["Subject"] = "Ihr Bestätigungscode"
     message["From"] = "no-reply@example.com"
     message["To"] = to
     message.set_content(text)
-    message.add_alternative("<p>Grüße</p>", subtype="html")
     port = int(mailbox.uri.split(":")[2].split("/")[0])
     with smtplib.SMTP("127.0.0.1", port) as client:
         client.send_message(message)
-
-
-def strings(value: Any) -> Iterator[str]:
-    """Walk through all strings of a configuration."""
-    if isinstance(value, dict):
-        value = list(value.values())
-    if isinstance(value, list):
-        for item in value:
-            yield from strings(item)
-    elif isinstance(value, str):
-        yield value
 
 
 class TestBinary:
@@ -112,28 +99,24 @@ class TestBinary:
     def test_named(
         self, make_program: MakeProgram, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        """KRATOS_BIN is taken as it is; where it cannot be run, that is said."""
+        """KRATOS_BIN is taken as it is."""
         program = make_program("kratos", "")
         monkeypatch.setenv("PATH", "")
         monkeypatch.setenv("KRATOS_BIN", str(program))
 
         assert program == kratos_binary()
-        monkeypatch.setenv("KRATOS_BIN", str(program.parent))
-        with pytest.raises(KratosMissingError, match="KRATOS_BIN names no executable"):
-            kratos_binary()
 
     def test_built_once(self, cache: Path) -> None:
         """A build counts its packages and leaves one file, for the next call."""
-        lines: list[str] = []
         counts: list[tuple[int, int]] = []
-        first = kratos_binary(lines.append, lambda *count: counts.append(count))
-        again = kratos_binary(on_line=pytest.fail)
+        first = kratos_binary(lambda *count: counts.append(count))
+        again = kratos_binary(lambda *_: pytest.fail("built again"))
 
         assert first == again
         assert [first] == [one for one in cache.iterdir() if one.suffix != ".lock"]
         assert "built\n" == first.read_text()
-        assert [(1, 2), (2, 2)] == counts
-        assert {"go: downloading one", "go: downloading two"} <= {*lines}
+        # Downloads are not counted.
+        assert [(0, 1), (0, 2), (1, 2), (2, 2)] == counts
 
     def test_failed_build(self, cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         """A failed build shows what go said and leaves no binary."""
@@ -161,29 +144,15 @@ class TestBinary:
 def test_config(
     config: KratosConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The reference configuration is rendered for this machine, without its secrets."""
-    monkeypatch.setenv("LOG_LEVEL", "trace")
-    rendered = config.render()
-    after = rendered["selfservice"]["flows"]["registration"]["after"]
-    last = {kind: after[kind]["hooks"][-1]["config"] for kind in after}
-    texts = list(strings(rendered))
-    path, environment = config.write(tmp_path), config.environment(tmp_path)
-
-    assert {
-        "code": "http://127.0.0.1:5/kratos/code",
-        "password": "http://127.0.0.1:5/kratos/password",
-    } == {kind: hook["url"] for kind, hook in last.items()}
-    assert (7, 8) == tuple(
-        rendered["serve"][one]["port"] for one in ("public", "admin")
-    )
-    # Every file that the reference configuration names is put in its place.
-    assert 6 == len([one for one in texts if one.startswith("base64://")])
-    assert [] == [one for one in texts if one.startswith("file://")]
-    assert 0o600 == stat.S_IMODE(path.stat().st_mode)
-    for name in ("DSN", "SECRETS_COOKIE", "SECRETS_CIPHER"):
-        assert environment[name] not in path.read_text()
+    """Files are written for their owner alone, and Kratos gets no variable of ours."""
     # Kratos would take it for a setting.
+    monkeypatch.setenv("LOG_LEVEL", "trace")
+    path, environment = config.write(tmp_path), config.environment(tmp_path)
+    files = (path, tmp_path / "secrets.json")
+
+    assert [0o600, 0o600] == [stat.S_IMODE(file.stat().st_mode) for file in files]
     assert "LOG_LEVEL" not in environment
+    assert environment == config.environment(tmp_path)
 
 
 def test_reference() -> None:
@@ -209,17 +178,6 @@ def test_reference() -> None:
 
 class TestMailbox:
     """Over real SMTP."""
-
-    def test_mail(self, mailbox: Mailbox) -> None:
-        """A mail is decoded, its code found, and the address compared in any case."""
-        post(mailbox, "ann@example.com", "Für Sie:\n\n    012345\n\n15 Minuten.")
-        mail = mailbox.wait_for("Ann@Example.com")
-
-        assert "ann@example.com" == mail.to
-        assert "Ihr Bestätigungscode" == mail.subject
-        assert "012345" == mail.code
-        assert mail.text.startswith("Für Sie:\n")
-        assert "<p>Grüße</p>" == mail.html.strip()
 
     def test_wait(self, mailbox: Mailbox, tmp_path: Path) -> None:
         """Waiting for the second mail ends when it comes; all are kept in files."""
@@ -255,7 +213,7 @@ class TestKratos:
         """A Kratos that does not come up is an error that ends with its log."""
         kratos = Kratos(make_program("kratos", script), config)
 
-        with pytest.raises(KratosFailedError, match=f"(?s){what}"), kratos:
+        with pytest.raises(ServerFailedError, match=f"(?s){what}"), kratos:
             pass
         assert kratos.pid is None
         assert not kratos.directory.exists()

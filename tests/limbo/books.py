@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
 import psycopg
 from signupd.ledger.database import sqlite_file
 
+from devstack.waiting import wait_until
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-WAIT_SECONDS = 60.0
-POLL_SECONDS = 0.01
 BUSY_SECONDS = 10.0
 UNDER_WAY = ("starting", "code_required", "password_required")
 FINAL = ("completed", "already_registered", "expired", "cancelled")
@@ -135,17 +134,3 @@ class Books:
 
         with contextlib.closing(connection):
             yield run
-
-
-def wait_until(condition: Callable[[], bool], what: str) -> None:
-    """Wait until something holds.
-
-    Args:
-        condition: Asked again and again.
-        what: Said when it does not come true in time.
-    """
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        if time.monotonic() > deadline:
-            raise AssertionError(f"waited {WAIT_SECONDS:.0f} s for {what}")
-        time.sleep(POLL_SECONDS)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -10,11 +9,11 @@ import grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1 import signup_service_pb2_grpc
 
+from devstack.waiting import wait_until
 from tests.refusal import read_refusal
 
 CALL_SECONDS = 60.0
 PERSIST_SECONDS = 60.0
-POLL_SECONDS = 0.05
 # The one answer that comes without a reason of ours: nobody is there.
 UNAVAILABLE = "UNAVAILABLE"
 # What repeating a call is the cure for.
@@ -137,11 +136,13 @@ class Caller:
 
     def persist(self, request: Request) -> Outcome:
         """Repeat a call for as long as repeating it is what the answer asks for."""
-        deadline = time.monotonic() + PERSIST_SECONDS
-        while (outcome := self.ask(request)).what in REPEATABLE:
-            if time.monotonic() > deadline:
-                raise AssertionError(f"still, after {PERSIST_SECONDS} s: {outcome}")
+
+        def final() -> Outcome | None:
+            outcome = self.ask(request)
+            if outcome.what not in REPEATABLE:
+                return outcome
             if outcome.what != UNAVAILABLE and outcome.retry_seconds is None:
                 raise AssertionError(f"does not say when to repeat: {outcome}")
-            time.sleep(POLL_SECONDS)
-        return outcome
+            return None
+
+        return wait_until(final, "an answer that is final", PERSIST_SECONDS)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from tests.limbo.books import Books, wait_until
+from devstack.waiting import wait_until
 from tests.limbo.watch import Watch, complete
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from devstack.server import Signupd
     from devstack.visitor import Visitor
     from tests.doubles.proxy import Proxy
+    from tests.limbo.books import Books
     from tests.limbo.caller import Caller, Outcome
 
 PASSWORD = "seven tall ladders"

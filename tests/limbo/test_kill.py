@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.limbo.books import wait_until
+from devstack.waiting import wait_until
 from tests.limbo.caller import UNAVAILABLE
 from tests.limbo.stage import (
     PASSWORD,

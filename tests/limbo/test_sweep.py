@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 from devstack.config import INHERITED
+from devstack.waiting import wait_until
 from tests.doubles.proxy import ADMIN, PUBLIC
-from tests.limbo.books import wait_until
 from tests.limbo.caller import UNAVAILABLE
 from tests.limbo.stage import (
     OTHER_PASSWORD,

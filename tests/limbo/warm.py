@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, cast
 
 from signupd import cli
 
-from devstack.config import INHERITED
 from devstack.server import Signupd
 from devstack.tether import PR_SET_PDEATHSIG
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
     from pathlib import Path
 
 FORKS = multiprocessing.get_context("forkserver")
@@ -30,26 +30,16 @@ FORKS.set_forkserver_preload([__name__, "pytest"])
 class WarmSignupd(Signupd):
     """One server, as `Signupd`, but forked: `kill` is a SIGKILL all the same."""
 
-    def start(self) -> None:
-        """Start the server and wait until its health service says SERVING.
-
-        Raises:
-            SignupdFailedError: It did not come up.
-        """
-        inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        named = {f"SIGNUPD_{name}": value for name, value in self._settings.items()}
+    def _spawn(
+        self, command: Sequence[str], environment: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
         process = FORKS.Process(
             target=_serve,
-            args=(self.directory, self.log_path, inherited | named),
+            args=(self.directory, self.log_path, environment),
             daemon=True,
         )
         process.start()
-        self._process = cast("subprocess.Popen[bytes]", _Forked(process))
-        try:
-            self._wait_until_serving()
-        except BaseException:
-            self.kill()
-            raise
+        return cast("subprocess.Popen[bytes]", _Forked(process))
 
 
 class _Forked:
@@ -78,7 +68,7 @@ class _Forked:
         return code
 
 
-def _serve(directory: Path, log_path: Path, environment: dict[str, str]) -> None:
+def _serve(directory: Path, log_path: Path, environment: Mapping[str, str]) -> None:
     """Become the server; run in the forked process."""
     if sys.platform == "linux":
         # The fork server ends when the tests do, however they end.

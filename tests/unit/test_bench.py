@@ -1,0 +1,80 @@
+"""What the benchmarks calculate, and where their tables go."""
+
+import random
+
+import pytest
+
+from bench.meter import percentile
+from bench.strangers import chance, deviation
+from bench.table import MarkMissingError, Table, fill
+
+ONE, OTHER = (Table(name, ["RPC", "µs"], [[name, r"\1"]]) for name in ("one", "other"))
+TEXT = """before
+<!-- bench:other -->
+old
+<!-- /bench -->
+between
+<!-- bench:one --><!-- /bench -->
+after
+"""
+
+
+def test_filled() -> None:
+    """A table replaces what is between its marks, and nothing else, each time."""
+    expected = TEXT.replace(
+        "old\n", "| RPC | µs |\n| --- | ---: |\n| other | \\1 |\n"
+    ).replace(
+        "bench:one --><",
+        "bench:one -->\n| RPC | µs |\n| --- | ---: |\n| one | \\1 |\n<",
+    )
+
+    assert expected == fill(TEXT, [ONE, OTHER])
+    assert expected == fill(expected, [OTHER, ONE])
+
+
+def test_no_place() -> None:
+    """A table without marks is an error."""
+    with pytest.raises(MarkMissingError, match="other"):
+        fill("<!-- bench:one --><!-- /bench -->", [ONE, OTHER])
+
+
+@pytest.mark.parametrize(
+    ("values", "percent", "expected"),
+    [
+        ([7.0], 50, 7.0),
+        ([3.0, 1.0, 2.0], 50, 2.0),
+        ([float(n) for n in range(1, 101)], 99, 99.0),
+        ([float(n) for n in range(1, 101)], 100, 100.0),
+    ],
+)
+def test_percentile(values: list[float], percent: float, expected: float) -> None:
+    """It is the least value that so many percent do not exceed."""
+    assert expected == percentile(values, percent)
+
+
+@pytest.mark.parametrize(
+    ("one", "other", "expected"),
+    [
+        ([2.0, 3.0], [0.0, 1.0], 1.0),
+        ([0.0, 1.0], [2.0, 3.0], 0.0),
+        ([1.0, 1.0], [1.0], 0.5),
+        ([1.0, 4.0], [2.0, 3.0, 3.0], 0.5),
+        ([2.0, 4.0], [1.0, 3.0], 0.75),
+    ],
+)
+def test_chance(one: list[float], other: list[float], expected: float) -> None:
+    """It is the share of pairs in which the first is longer, ties counted by half."""
+    assert expected == chance(one, other)
+
+
+def test_deviation() -> None:
+    """Where the kinds do not differ, chances spread as it says."""
+    source = random.Random(1)  # noqa: S311 - no secret
+
+    def times() -> list[float]:
+        return [source.random() for _ in range(50)]
+
+    squares = [(chance(times(), times()) - 0.5) ** 2 for _ in range(400)]
+    measured = (sum(squares) / len(squares)) ** 0.5
+
+    assert measured == pytest.approx(deviation(50, 50), rel=0.15)
