@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from signupd.ledger import statements
-from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import sqlite_file
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import Lease, State
+from signupd.ledger.statements import POSTGRESQL, SQLITE
 
 from tests.integration.rows import AT_ONCE, add_signups, record
 
@@ -101,7 +101,7 @@ async def full(database: Database, url: str) -> Database:
 
 def plan_of(database: Database, url: str, statement: str) -> str:
     """Return how the database is going to run a statement."""
-    text: Any = database.rendered(statement)
+    text: Any = (POSTGRESQL if database.shared else SQLITE).render(statement)
     file = sqlite_file(url)
     if file is None:
         with psycopg.connect(url) as connection:
@@ -133,8 +133,8 @@ async def test_under_way(database: Database) -> None:
     states += [State.PASSWORD_REQUIRED, State.EXPIRED, State.COMPLETED]
     await add_signups(database, *(record(state=state) for state in states))
 
-    assert {"code_required": 2, "password_required": 1} == await Backlog(
-        database, BATCH
+    assert {"code_required": 2, "password_required": 1} == await Ledger(
+        database
     ).under_way()
 
 
@@ -151,13 +151,12 @@ async def test_expire(database: Database, clock: ClockDouble) -> None:
         record(expire_time=clock() - DAY, state=State.CANCELLED),
     ]
     await add_signups(database, *due, *others)
-    backlog = Backlog(database, 1)
-    rounds = [await backlog.expire() for _ in range(3)]
+    rounds = [await Ledger(database).expire(1) for _ in range(3)]
     kept = [await Ledger(database).find(one.signup_id) for one in others]
 
     assert [1, 1, 0] == [*map(len, rounds)]
     assert {(one.signup_id, one.caller) for one in due} == {
-        (one.signup_id, one.caller) for expired in rounds for one in expired
+        one for expired in rounds for one in expired
     }
     assert others == [found and found.record for found in kept]
     gone = await Ledger(database).find(due[0].signup_id)
@@ -181,8 +180,8 @@ async def test_dead_leases(database: Database, clock: ClockDouble) -> None:
     # Its caller may still carry it on.
     alive.append(record(**start, lease_until=0, expire_time=clock() + DAY))
     await add_signups(database, *rows, *alive)
-    backlog = Backlog(database, 2)
-    rounds = [await backlog.dead_leases() for _ in range(4)]
+    ledger = Ledger(database)
+    rounds = [await ledger.dead_leases(2) for _ in range(4)]
 
     order = sorted(rows, key=lambda one: (one.lease_until, one.signup_id))
     ids = [one.signup_id for one in order]

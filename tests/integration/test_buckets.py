@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from signupd.errors import SendLimitReached
-from signupd.ledger.backlog import Backlog
 from signupd.ledger.buckets import Buckets, Debit, Debited
 from signupd.ledger.database import make_database
+from signupd.ledger.ledger import Ledger
 from signupd.ledger.schema import migrate
 from signupd.policy.rules import Limit
 
@@ -76,6 +76,11 @@ async def taken(buckets: Buckets, *debits: Debit) -> float | None:
     """Take; give None, or the seconds to wait."""
     outcome = await outcome_of(buckets.debit_all(debits))
     return None if isinstance(outcome, list) else outcome
+
+
+async def forget_buckets(ledger: Ledger) -> int:
+    """Forget a batch of full buckets; give how many."""
+    return (await ledger.forget(BATCH, passwords_before=0, signups_before=0))[-1]
 
 
 async def rows(database: Database) -> dict[bytes, int]:
@@ -181,12 +186,12 @@ async def test_sweep(
     databases: list[Database], buckets: Buckets, clock: ClockDouble
 ) -> None:
     """Buckets that are full again are forgotten, a batch at a time, and no others."""
-    backlog = Backlog(databases[0], BATCH)
+    ledger = Ledger(databases[0])
     for n in range(5):
         await taken(buckets, on(b"full %d" % n, Limit(1, 1)))
     await taken(buckets, on(b"not yet", Limit(1, MINUTE)))
     clock.micros += 1
-    forgotten = [await backlog.forget_buckets() for _ in range(3)]
+    forgotten = [await forget_buckets(ledger) for _ in range(3)]
 
     assert [3, 2, 0] == forgotten
     assert {b"not yet"} == (await rows(databases[0])).keys()
@@ -203,7 +208,7 @@ async def test_clock_of_the_server(postgres: Postgres) -> None:
     before = [await taken(buckets, on(b"a")) for _ in range(6)]
     clock.move(86400)
     after = await taken(buckets, on(b"a"))
-    swept = await Backlog(database, BATCH).forget_buckets()
+    swept = await forget_buckets(Ledger(database))
     await database.close()
 
     assert [None] * 5 == before[:5]
