@@ -6,29 +6,14 @@ import uuid
 from typing import Any
 
 from signupd.ledger.record import Lease, Record, State
-from signupd.policy.rules import SECOND, Limit, Rules
-from signupd.sealing import KeyRing
+from signupd.policy.rules import SECOND
 from signupd.signup.sealed import Contents, seal_contents, seal_mask
+
+from tests.unit.samples import RING, RULES
 
 NOW = 1_000_000 * SECOND
 SIGNUP_ID = uuid.UUID("11111111-1111-4111-8111-111111111111")
-KEYS = KeyRing([b"k" * 32], b"d" * 32)
 ADDRESS = "ann@example.com"
-
-RULES = Rules(
-    code_ttl=900 * SECOND,
-    password_ttl=1800 * SECOND,
-    code_attempts=5,
-    password_attempts=20,
-    resend_interval=60 * SECOND,
-    sends=5,
-    per_address=Limit(5, 1800 * SECOND),
-    per_client=Limit(60, 60 * SECOND),
-    password_min_length=8,
-    password_max_bytes=72,
-    lease=75 * SECOND,
-    approval=45 * SECOND,
-)
 
 
 def record(**changed: Any) -> Record:
@@ -42,8 +27,8 @@ def record(**changed: Any) -> Record:
         lease_until=0,
         approved_until=0,
         address_digest=b"a" * 32,
-        sealed=seal_contents(KEYS, SIGNUP_ID, contents),
-        sealed_mask=seal_mask(KEYS, SIGNUP_ID, "a***@example.com"),
+        sealed=seal_contents(RING, SIGNUP_ID, contents),
+        sealed_mask=seal_mask(RING, SIGNUP_ID, "a***@example.com"),
         code_digest=None,
         password_flow_digest=None,
         sealed_passwords=None,
