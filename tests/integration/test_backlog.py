@@ -1,4 +1,4 @@
-"""What is due, and what calls read: by an index, on both databases."""
+"""What the sweeper finds, and that each statement uses an index."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.doubles.clock import ClockDouble
 
 BATCH = 25
-# Enough that PostgreSQL prefers an index where there is one.
+# Enough that PostgreSQL prefers an index to reading the table.
 MANY = 10_000
 DAY = 86_400_000_000
 # How plans name an index, PostgreSQL's and SQLite's.
@@ -75,7 +75,7 @@ DUE = {
 
 
 def made(n: int) -> Record:
-    """Make one of many rows: most are completed, a tenth waits, a tenth has a lease."""
+    """Make one of many rows: a tenth waits, a tenth has a lease, most are completed."""
     if n % 10 == 0:
         return record(state=State.CODE_REQUIRED, expire_time=2**52 + n)
     if n % 10 == 1:
@@ -85,7 +85,7 @@ def made(n: int) -> Record:
 
 @pytest.fixture
 async def full(database: Database, url: str) -> Database:
-    """Give a ledger with many rows, of which the database has statistics."""
+    """Make a ledger with many rows, with the database's statistics of them."""
     await add_signups(database, *map(made, range(MANY)))
     for n in range(0, MANY, AT_ONCE):
         async with database.transaction() as connection:
@@ -100,7 +100,7 @@ async def full(database: Database, url: str) -> Database:
 
 
 def plan_of(database: Database, url: str, statement: str) -> str:
-    """Return how the database is going to run a statement."""
+    """Return the database's plan for a statement."""
     text: Any = (POSTGRESQL if database.shared else SQLITE).render(statement)
     file = sqlite_file(url)
     if file is None:
@@ -113,7 +113,7 @@ def plan_of(database: Database, url: str, statement: str) -> str:
 
 
 async def test_no_statement_reads_a_whole_table(full: Database, url: str) -> None:
-    """A call finds its row by a key, the sweeper what is due by an index of its own."""
+    """A call finds its row by a key; the sweeper finds rows by an index of its own."""
     for name, statement in BY_KEY.items():
         plan = plan_of(full, url, statement)
 
@@ -128,7 +128,7 @@ async def test_no_statement_reads_a_whole_table(full: Database, url: str) -> Non
 
 
 async def test_under_way(database: Database) -> None:
-    """Sign-ups that wait are counted by state; others are not."""
+    """Sign-ups that wait for a code or a password are counted by state."""
     states = [State.STARTING, State.CODE_REQUIRED, State.CODE_REQUIRED]
     states += [State.PASSWORD_REQUIRED, State.EXPIRED, State.COMPLETED]
     await add_signups(database, *(record(state=state) for state in states))
@@ -139,7 +139,7 @@ async def test_under_way(database: Database) -> None:
 
 
 async def test_expire(database: Database, clock: ClockDouble) -> None:
-    """A batch expires what is due, names it, and leaves the rest alone."""
+    """A batch of lapsed sign-ups expires and is returned; others stay as they are."""
     due = [
         record(state=state, expire_time=clock() - DAY, caller=state)
         for state in (State.CODE_REQUIRED, State.PASSWORD_REQUIRED)
@@ -169,7 +169,7 @@ async def test_expire(database: Database, clock: ClockDouble) -> None:
 
 
 async def test_dead_leases(database: Database, clock: ClockDouble) -> None:
-    """Each round continues behind the last one, and begins anew at the end."""
+    """Each call continues behind the last one and starts again at the end."""
     dead = {"lease": Lease.SETTING, "approved_until": 0}
     rows = [record(**dead, lease_until=n // 2) for n in range(5)]
     alive = [

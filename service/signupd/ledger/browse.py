@@ -76,15 +76,15 @@ class Browser:
     Args:
         database: Of the ledger.
         page_rows: How many rows are read, and held, at a time.
+
+    Attributes:
+        now: Returns the time that deadlines go by, in microseconds.
     """
 
     def __init__(self, database: Database, page_rows: int = PAGE_ROWS) -> None:
         self._database = database
+        self.now = database.now
         self._page_rows = page_rows
-
-    def now(self) -> int:
-        """Return the time that deadlines go by, in microseconds."""
-        return self._database.now()
 
     async def pages(self, wanted: Wanted, limit: int) -> AsyncIterator[list[Entry]]:
         """Read sign-ups a page at a time, the newest first.
@@ -147,5 +147,5 @@ async def browsing(url: str) -> AsyncIterator[Browser]:
 
 
 def _entry(row: Row) -> Entry:
-    read = Entry(*row)
-    return dataclasses.replace(read, state=State(read.state), lease=Lease(read.lease))
+    signup_id, state, lease, *rest = row
+    return Entry(signup_id, State(state), Lease(lease), *rest)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
 Row = tuple[Any, ...]
+Values = dict[str, Any]
+# The rows that a statement returns, and the number of rows that it changed.
+Result = tuple[list[Row], int]
 
 # A statement waits this long for a connection, a lock or another writer, and may run
 # this long.
@@ -40,10 +43,8 @@ class Connection(ABC):
     """
 
     @abstractmethod
-    async def run(
-        self, statement: str, values: dict[str, Any]
-    ) -> tuple[list[Row], int]:
-        """Run a statement; return its rows and the number of rows that it changed."""
+    async def run(self, statement: str, values: Values) -> Result:
+        """Run a statement with its parameters."""
 
     async def fetch_one(self, statement: str, /, **values: Any) -> Row | None:
         """Run a statement and return its first row, or None if there is none."""

@@ -25,7 +25,7 @@ from signupd.ledger.statements import POSTGRESQL
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from signupd.ledger.database import Row
+    from signupd.ledger.database import Result, Row, Values
 
 # Each statement is short. Ten replicas fit PostgreSQL's default of 100 connections.
 CONNECTIONS: Final = 10
@@ -68,10 +68,8 @@ class _Session(Connection):
     def __init__(self, connection: psycopg.AsyncConnection[Row]) -> None:
         self._connection = connection
 
-    async def run(
-        self, statement: str, values: dict[str, Any]
-    ) -> tuple[list[Row], int]:
-        """Run a statement; return its rows and the number of rows that it changed."""
+    async def run(self, statement: str, values: Values) -> Result:
+        """Run a statement with its parameters."""
         text: Any = rendered(statement)
         cursor = await self._connection.execute(text, values)
         rows = await cursor.fetchall() if cursor.description else []
@@ -130,10 +128,8 @@ class PostgresDatabase(Database):
         """Close the pool."""
         await self._pool.close(timeout=WAIT_SECONDS)
 
-    async def run(
-        self, statement: str, values: dict[str, Any]
-    ) -> tuple[list[Row], int]:
-        """Run a statement; return its rows and the number of rows that it changed."""
+    async def run(self, statement: str, values: Values) -> Result:
+        """Run a statement with its parameters."""
         async with self._connection() as connection:
             return await _Session(connection).run(statement, values)
 

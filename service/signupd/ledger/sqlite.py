@@ -14,7 +14,7 @@ import sqlite3
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from signupd.errors import LedgerUnavailable
@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from signupd.ledger.database import Row
+    from signupd.ledger.database import Result, Values
 
 _RETRY_SECONDS: Final = 0.01
 # Extended result codes have the primary one in their last byte.
@@ -99,10 +99,8 @@ class _Worker(Connection):
         self._connection: sqlite3.Connection | None = None
         self._executor = ThreadPoolExecutor(1, "ledger")
 
-    async def run(
-        self, statement: str, values: dict[str, Any]
-    ) -> tuple[list[Row], int]:
-        """Run a statement; return its rows and the number of rows that it changed."""
+    async def run(self, statement: str, values: Values) -> Result:
+        """Run a statement with its parameters."""
         values["now"] = self._now()
         try:
             async with asyncio.timeout(CALL_SECONDS):
@@ -120,16 +118,15 @@ class _Worker(Connection):
             await asyncio.get_running_loop().run_in_executor(self._executor, self._drop)
         self._executor.shutdown(wait=False)
 
-    def _run(self, text: str, values: dict[str, Any]) -> tuple[list[Row], int]:
+    def _run(self, text: str, values: Values) -> Result:
         try:
             if self._connection is None:
                 self._connection = self._connect()
             cursor = self._connection.execute(text, values)
             return cursor.fetchall(), cursor.rowcount
-        except sqlite3.IntegrityError:
-            raise
-        except sqlite3.Error:
-            self._drop()  # the next statement connects anew
+        except sqlite3.Error as error:
+            if not isinstance(error, sqlite3.IntegrityError):
+                self._drop()  # the next statement connects anew
             raise
 
     def _drop(self) -> None:
@@ -171,10 +168,8 @@ class SqliteDatabase(Database):
         await self._reader.close()
         await self._writer.close()
 
-    async def run(
-        self, statement: str, values: dict[str, Any]
-    ) -> tuple[list[Row], int]:
-        """Run a statement; return its rows and the number of rows that it changed."""
+    async def run(self, statement: str, values: Values) -> Result:
+        """Run a statement with its parameters."""
         if rendered(statement).startswith("SELECT"):
             return await self._reader.run(statement, values)
         async with self._writing:

@@ -27,23 +27,14 @@ _COLUMNS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """What one database spells differently.
+    """What one database spells differently."""
 
-    Args:
-        parameter: A parameter, as a replacement for ``:name``.
-        now: The time when the statement began.
-        clock: The time when the expression is evaluated, after any wait for a lock.
-        skip_locked: Locks the rows of a subquery, except those that others hold.
-        has_versions: The query that counts the tables of alembic.
-        time_limit: The query for the session's statement timeout; ``0`` is none.
-    """
-
-    parameter: str
-    now: str
-    clock: str
-    skip_locked: str
-    has_versions: str
-    time_limit: str
+    parameter: str  # a replacement for ``:name``
+    now: str  # the time when the statement began
+    clock: str  # the time when the expression is evaluated, after any wait for a lock
+    skip_locked: str  # locks the rows of a subquery, except those that others hold
+    has_versions: str  # the query that counts the tables of alembic
+    time_limit: str  # the query for the session's statement timeout; "0" is none
 
     def render(self, statement: str) -> str:
         """Write a statement of this module for one database."""
@@ -236,7 +227,7 @@ def browse(columns: Sequence[str], states: int) -> str:
 
 
 def show(columns: Sequence[str]) -> str:
-    """Return the query for the sign-up ``signup_id``; the columns as for ``browse``."""
+    """Return the query for the sign-up ``signup_id``, with columns as in ``browse``."""
     return f"SELECT {_shown(columns)} FROM signups WHERE signup_id = :signup_id"
 
 

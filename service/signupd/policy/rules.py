@@ -7,13 +7,13 @@ from typing import Final
 
 SECOND: Final = 1_000_000  # the ledger counts microseconds
 HOUR_SECONDS: Final = 3600.0
-# For so long a repeated SetPassword learns whether its password made the account.
+# How long a repeated SetPassword is told whether its password made the account.
 PASSWORDS_KEPT: Final = 24 * 3600 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A bucket of mails: so many at once, then one each time that one has come back.
+    """The size of a bucket of mails, and how fast it fills.
 
     Args:
         sends: How many a full bucket holds; at least one.
@@ -25,37 +25,36 @@ class Limit:
 
     @property
     def room(self) -> int:
-        """How far off being full a bucket may be that still holds a mail."""
+        """How far from full a bucket may be that still holds a mail."""
         return (self.sends - 1) * self.refill
 
     @property
     def room_in_debt(self) -> int:
-        """How far off it may be for a mail that cannot be refused, only counted.
+        """How far from full it may be for a mail that is counted but not refused.
 
-        Debt ends at one whole bucket, so an empty bucket always fills again.
+        The debt is at most one whole bucket, so that the bucket fills again.
         """
         return self.room + self.sends * self.refill
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Spans are in microseconds. The defaults and reasons are the settings' own.
+    """The rules of a sign-up; spans are in microseconds. See the settings for reasons.
 
     Args:
         code_ttl: How long a sign-up waits for the code.
         password_ttl: How long it then waits for the password.
         code_attempts: Codes that may be tried, over all resends.
-        password_attempts: Passwords that Kratos may be asked about.
+        password_attempts: Passwords that are sent to Kratos at most.
         resend_interval: Between two mails of one sign-up.
-        sends: Mails of one sign-up, the first among them.
+        sends: Mails of one sign-up, including the first.
         per_address: Mails to one address, over all sign-ups.
         per_client: Mails that one client has asked for, over all sign-ups.
         password_min_length: In code points.
         password_max_bytes: In bytes of UTF-8.
         lease: Longer than all the calls to Kratos that one lease covers.
-        approval: How long after our hook's yes Kratos may still store the account. A
-            Kratos that stalls for longer between our answer and its commit is the one
-            thing the ledger cannot fence off.
+        approval: How long after the hook's approval Kratos may still store the account.
+            If Kratos stalls for longer before its commit, the ledger cannot prevent it.
     """
 
     code_ttl: int
