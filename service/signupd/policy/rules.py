@@ -39,35 +39,21 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """The rules of a sign-up; spans are in microseconds. See the settings for reasons.
+    """The rules of a sign-up, with spans in microseconds. The settings give reasons."""
 
-    Args:
-        code_ttl: How long a sign-up waits for the code.
-        password_ttl: How long it then waits for the password.
-        code_attempts: Codes that may be tried, over all resends.
-        password_attempts: Passwords that are sent to Kratos at most.
-        resend_interval: Between two mails of one sign-up.
-        sends: Mails of one sign-up, including the first.
-        per_address: Mails to one address, over all sign-ups.
-        per_client: Mails that one client has asked for, over all sign-ups.
-        password_min_length: In code points.
-        password_max_bytes: In bytes of UTF-8.
-        lease: Longer than all the calls to Kratos that one lease covers.
-        approval: How long after the hook's approval Kratos may still store the account.
-            If Kratos stalls for longer before its commit, the ledger cannot prevent it.
-    """
-
-    code_ttl: int
-    password_ttl: int
-    code_attempts: int
-    password_attempts: int
-    resend_interval: int
-    sends: int
-    per_address: Limit
-    per_client: Limit
-    password_min_length: int
-    password_max_bytes: int
-    lease: int
+    code_ttl: int  # how long a sign-up waits for the code
+    password_ttl: int  # how long it then waits for the password
+    code_attempts: int  # codes that may be tried, over all resends
+    password_attempts: int  # passwords that are sent to Kratos at most
+    resend_interval: int  # between two mails of one sign-up
+    sends: int  # mails of one sign-up, including the first
+    per_address: Limit  # mails to one address, over all sign-ups
+    per_client: Limit  # mails that one client has asked for, over all sign-ups
+    password_min_length: int  # in code points
+    password_max_bytes: int  # in bytes of UTF-8
+    lease: int  # longer than all the calls to Kratos that one lease covers
+    # How long after the hook's approval Kratos may still store the account. If Kratos
+    # stalls for longer before its commit, the ledger cannot prevent it.
     approval: int
 
 
