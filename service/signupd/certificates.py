@@ -1,4 +1,4 @@
-"""X.509 as far as the service looks into it: its own files, and its callers' names."""
+"""X.509: the server's certificate files, and the names in callers' certificates."""
 
 from __future__ import annotations
 
@@ -38,13 +38,12 @@ class CertificatesUnusable(SignupdError):
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
-    """Where the server's certificate lies.
+    """The server's certificate files.
 
     Args:
-        cert: The certificate, and those that lead from it to its authority.
+        cert: The certificate and its chain.
         key: The certificate's private key, without a password.
-        client_ca: The authorities that callers' certificates come from; None if
-            callers need none.
+        client_ca: The authorities of callers' certificates; None if callers need none.
     """
 
     cert: Path
@@ -54,13 +53,7 @@ class CertificateFiles:
 
 @dataclass(frozen=True, slots=True)
 class Certificates:
-    """What the files hold, in PEM, fitting together.
-
-    Args:
-        cert: The certificate and its chain.
-        key: The private key.
-        client_ca: The callers' authorities, where callers need a certificate.
-    """
+    """The content of the files, in PEM; certificate and key match."""
 
     cert: bytes
     key: bytes = field(repr=False)
@@ -68,17 +61,16 @@ class Certificates:
 
 
 def read_certificates(files: CertificateFiles) -> Certificates:
-    """Read the files, and look whether they can be used together.
+    """Read the files, and check that they can be used together.
 
     Raises:
-        CertificatesUnusable: With everything that is wrong.
+        CertificatesUnusable: With every fault.
     """
     faults: list[str] = []
     cert = _read("TLS_CERT", files.cert, faults)
     key = _read("TLS_KEY", files.key, faults)
-    client_ca = None
-    if files.client_ca is not None:
-        client_ca = _read("TLS_CLIENT_CA", files.client_ca, faults)
+    ca = files.client_ca
+    client_ca = _read("TLS_CLIENT_CA", ca, faults) if ca else None
     if not faults:
         faults += _pair_faults(cert, key)
         if client_ca is not None and not _certificates(client_ca):
@@ -89,13 +81,13 @@ def read_certificates(files: CertificateFiles) -> Certificates:
 
 
 def names_in(certificate: bytes) -> frozenset[str]:
-    """Read the names a certificate is made out to: its DNS and URI SANs.
+    """Read the names in a certificate: its DNS and URI SANs.
 
-    Neither its subject nor addresses of any kind count, nor what has not the form of
-    a name, so that nothing of one kind can be taken for the other.
+    The subject and addresses do not count. Malformed names do not count either, so that
+    a name of one kind cannot pass for one of the other.
 
     Args:
-        certificate: In PEM. That it can be trusted has been checked.
+        certificate: In PEM; already trusted.
     """
     try:
         (parsed,) = x509.load_pem_x509_certificates(certificate)
@@ -116,7 +108,7 @@ def is_name(text: str) -> bool:
 
 
 def _read(name: str, path: Path, faults: list[str]) -> bytes:
-    if not path.is_file():  # to open a pipe would be to wait for its writer
+    if not path.is_file():  # opening a pipe would wait for its writer
         faults.append(f"{name}: is not a file")
         return b""
     try:
@@ -138,11 +130,9 @@ def _certificates(pem: bytes) -> list[x509.Certificate]:
 
 
 def _pair_faults(cert: bytes, key: bytes) -> list[str]:
-    """List what is wrong with a certificate and its key."""
-    faults: list[str] = []
+    """List the faults of a certificate and its key."""
     certificates = _certificates(cert)
-    if not certificates:
-        faults.append("TLS_CERT: holds no certificate in PEM")
+    faults = [] if certificates else ["TLS_CERT: holds no certificate in PEM"]
     try:
         private = load_pem_private_key(key, password=None)
     except TypeError:

@@ -63,11 +63,10 @@ class SignupdError(Exception):
     """The root of the tree; never raised itself.
 
     Args:
-        detail: What an operator should know. It goes to the log alone.
-        signup: The sign-up as it stands now (a ``signup.view.View``), where the
-            caller's token was good: the answer shows it.
-        retry_after_seconds: When trying again can help; the class' own figure, where
-            it has one, unless given.
+        detail: For operators; it goes to the log alone.
+        signup: The sign-up as it stands now (a ``signup.view.View``), which the answer
+            shows; None unless the caller's token was valid.
+        retry_after_seconds: When a retry can help; by default ``retry_seconds``.
         violations: The faulty fields.
     """
 
@@ -98,19 +97,19 @@ class RequestInvalid(SignupdError):
 
 
 class EmailInvalid(RequestInvalid):
-    """The address is none that mail could be sent to."""
+    """No mail can be sent to the address."""
 
     reason = "EMAIL_INVALID"
 
 
 class TraitsInvalid(RequestInvalid):
-    """The traits do not fit the identity schema, or may not come from a caller."""
+    """The traits do not fit the identity schema, or a caller may not set them."""
 
     reason = "TRAITS_INVALID"
 
 
 class PasswordRejected(RequestInvalid):
-    """The password breaks a rule, ours or one of Kratos."""
+    """The password breaks a rule of this service or of Kratos."""
 
     reason = "PASSWORD_REJECTED"
 
@@ -122,7 +121,7 @@ class RequestIdReused(SignupdError):
 
 
 class TokenInvalid(SignupdError):
-    """The continuation token is not one of ours, or its sign-up is gone."""
+    """The continuation token was not issued here, or its sign-up is gone."""
 
     reason = "TOKEN_INVALID"
 
@@ -207,13 +206,13 @@ class AccountNotFound(SignupdError):
 
 
 class CallerNotPermitted(SignupdError):
-    """The caller's certificate, or its place, does not permit this call."""
+    """The caller's certificate or address does not permit this call."""
 
     reason = "CALLER_NOT_PERMITTED"
 
 
 class Overloaded(SignupdError):
-    """As many calls are at work as may be."""
+    """MAX_CONCURRENT_RPCS calls are at work already."""
 
     reason = "OVERLOADED"
     retry_seconds = 1.0

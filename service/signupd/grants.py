@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from signupd.certificates import is_name
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "SignupService": (
-        "StartSignup",
-        "ResendCode",
-        "VerifyCode",
-        "SetPassword",
-        "CancelSignup",
-        "GetSignup",
+        *("StartSignup", "ResendCode", "VerifyCode", "SetPassword"),
+        *("CancelSignup", "GetSignup"),
     ),
     "AccountService": ("GetAccount", "BatchGetAccounts"),
 }
-# The methods that an entry stands for: all of a service, or one.
+# An entry stands for all methods of a service, or for one.
 _ENTRIES: Final = {
     **{name: {f"{name}/{rpc}" for rpc in rpcs} for name, rpcs in METHODS.items()},
     **{f"{name}/{rpc}": {f"{name}/{rpc}"} for name in METHODS for rpc in METHODS[name]},
@@ -39,27 +38,19 @@ def read_grants(value: object) -> dict[str, frozenset[str]]:
     Raises:
         ValueError: With every mistake; it repeats nothing of the value.
     """
-    given = _parse(value) if isinstance(value, str) else value
-    if not isinstance(given, Mapping) or not given:
+    if isinstance(value, str):
+        try:
+            value = json.loads(value, object_pairs_hook=_distinct)
+        except (json.JSONDecodeError, RecursionError):
+            raise ValueError(_NOT_AN_OBJECT) from None
+    if not isinstance(value, Mapping) or not value:
         raise ValueError(_NOT_AN_OBJECT)
-    faults = [
-        f"name {number}{fault}"
-        for number, (name, entries) in enumerate(given.items(), 1)
-        for fault in _faults(name, entries)
-    ]
-    if faults:
+    if faults := list(_faults(value)):
         raise ValueError("; ".join(faults))
     return {
         name: frozenset().union(*(_ENTRIES[entry] for entry in entries))
-        for name, entries in given.items()
+        for name, entries in value.items()
     }
-
-
-def _parse(text: str) -> object:
-    try:
-        return json.loads(text, object_pairs_hook=_distinct)
-    except (json.JSONDecodeError, RecursionError) as error:
-        raise ValueError(_NOT_AN_OBJECT) from error
 
 
 def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -69,14 +60,13 @@ def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-def _faults(name: object, entries: object) -> list[str]:
-    faults = []
-    if not isinstance(name, str) or not is_name(name):
-        faults.append(" is not the full DNS name or URI of a certificate")
-    if not isinstance(entries, list | tuple) or not entries:
-        return [*faults, " has no list of services and methods"]
-    return faults + [
-        f", entry {number} is not a known service or method"
-        for number, entry in enumerate(entries, 1)
-        if not isinstance(entry, str) or entry not in _ENTRIES
-    ]
+def _faults(grants: Mapping[Any, Any]) -> Iterator[str]:
+    for number, (name, entries) in enumerate(grants.items(), 1):
+        if not isinstance(name, str) or not is_name(name):
+            yield f"name {number} is not the full DNS name or URI of a certificate"
+        if not isinstance(entries, list | tuple) or not entries:
+            yield f"name {number} has no list of services and methods"
+            continue
+        for place, entry in enumerate(entries, 1):
+            if not isinstance(entry, str) or entry not in _ENTRIES:
+                yield f"name {number}, entry {place} is not a known service or method"

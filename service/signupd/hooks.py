@@ -1,8 +1,8 @@
-"""What Kratos asks us: the two web hooks that its registration flows call.
+"""The two web hooks that Kratos' registration flows call.
 
-The code hook stops Kratos from storing an account at the code, always. The password
-hook lets it store one account: that of a sign-up which is setting a password right now,
-by the very flow that asks. A foreign request learns and changes nothing.
+The code hook always stops Kratos from storing an account at the code. The password hook
+lets Kratos store one account: that of a sign-up which is setting a password now, by the
+flow that asks. A foreign request learns and changes nothing.
 """
 
 from __future__ import annotations
@@ -45,8 +45,8 @@ class Hooks:
 
     Args:
         approve: Decides whether Kratos may store an account.
-        log: Requests without the key are written there.
-        key: Demanded in the header ``X-Hook-Key``, if given.
+        log: Gets a line for each request without the key.
+        key: Required in the header ``X-Hook-Key``, if given.
     """
 
     def __init__(
@@ -67,7 +67,7 @@ class Hooks:
         return app
 
     def has_key(self, request: web.Request) -> bool:
-        """Return whether a request has the key, where one is demanded."""
+        """Return whether a request has the required key, if there is one."""
         given = request.headers.get(KEY_HEADER, "").encode(errors="surrogateescape")
         return self._key is None or hmac.compare_digest(given, self._key)
 
@@ -105,21 +105,15 @@ class Hooks:
 
 
 def _texts(body: bytes, *names: str) -> list[str] | None:
-    """Read some fields of a JSON object; None if one is missing or is no text."""
+    """Read fields of a JSON object; None unless each is a non-empty, valid text."""
     try:
         fields = json.loads(body)
         values = [fields[name] for name in names]
+        # JSON can hold a lone surrogate, which is no valid text and cannot be encoded.
+        valid = all(isinstance(value, str) and value.encode() for value in values)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return values if all(map(_is_text, values)) else None
-
-
-def _is_text(value: object) -> bool:
-    """Return whether a JSON value is text, and not a lone surrogate, say."""
-    try:
-        return isinstance(value, str) and bool(value.encode())
-    except UnicodeEncodeError:
-        return False
+    return values if valid else None
 
 
 def _refusal(message_id: int, text: str) -> web.Response:

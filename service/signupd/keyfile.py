@@ -33,11 +33,11 @@ def new_key() -> str:
 
 
 def key_ring(settings: Settings, *, make: bool = True) -> KeyRing:
-    """Make the key ring: from the settings, or from the file beside the ledger.
+    """Make the key ring from the settings, or from the key file beside the ledger.
 
     Args:
-        settings: With the keys, or the ledger's place.
-        make: Whether to make that file if there is none.
+        settings: They hold the keys or the ledger's URL.
+        make: Whether to create a missing key file.
 
     Raises:
         KeyFileError: The file cannot be used.
@@ -52,20 +52,23 @@ def key_ring(settings: Settings, *, make: bool = True) -> KeyRing:
 
 
 def ring_beside(ledger: Path, *, make: bool = True) -> KeyRing:
-    """Read the key ring kept beside a ledger's file, or make it.
+    """Read the key ring from the key file beside a ledger.
 
     Args:
         ledger: The SQLite file; its folder must exist.
-        make: Whether to make the file where there is none.
+        make: Whether to create a missing key file.
 
     Raises:
-        KeyFileError: The file cannot be read or written, is open to others, or does
-            not hold what it should.
+        KeyFileError: The file cannot be read or written, others can read it, or it
+            does not hold keys.
     """
     path = ledger.parent / NAME
     try:
         if make and not path.exists():
-            _make(path)
+            text = json.dumps({"token_keys": [new_key()], "digest_key": new_key()})
+            # Another process may have just created it; both then read the same keys.
+            with contextlib.suppress(FileExistsError):
+                write_private(path, text)
         if path.stat().st_mode & 0o077:
             raise KeyFileError(f"{path} can be read by others: chmod 600 it")
         kept = json.loads(path.read_text())
@@ -77,22 +80,14 @@ def ring_beside(ledger: Path, *, make: bool = True) -> KeyRing:
         raise KeyFileError(f"{path} does not hold keys") from error
 
 
-def _make(path: Path) -> None:
-    """Write fresh keys, whole or not at all; another process may be doing the same."""
-    text = json.dumps({"token_keys": [new_key()], "digest_key": new_key()})
-    # The first one there wins; both then read the same keys.
-    with contextlib.suppress(FileExistsError):
-        write_private(path, text)
-
-
 def write_private(path: Path, text: str) -> None:
-    """Write a file that its owner alone can read, whole or not at all.
+    """Create a file that only its owner can read, whole or not at all.
 
     Raises:
-        FileExistsError: There is one already; it is left as it is.
+        FileExistsError: The file exists; it is left as it is.
         OSError: It cannot be written.
     """
-    # mkstemp's file is its owner's only, from the first moment.
+    # mkstemp creates a file with mode 0600.
     descriptor, draft = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)
     try:
         with os.fdopen(descriptor, "w") as file:

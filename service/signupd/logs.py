@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import sys
 from typing import TYPE_CHECKING, Any, Final
@@ -12,8 +11,9 @@ import structlog
 if TYPE_CHECKING:
     from collections.abc import MutableMapping
 
-# A second line of defence: nothing should log these in the first place. Kratos' URLs
-# contain addresses, and the id of a flow lets its holder continue a sign-up.
+_NAME: Final = "signupd"
+# A second line of defence: no code should log these. Kratos' URLs contain addresses,
+# and a flow's id lets its holder continue a sign-up.
 SECRET_NAMES: Final = frozenset(
     {
         *("address", "client_ip", "email", "locale", "traits"),
@@ -40,24 +40,6 @@ def _hide_values(record: logging.LogRecord) -> bool:
     return True
 
 
-class LossyLogger(structlog.WriteLogger):
-    """Drops a line that cannot be written: sign-ups go on with a full disk."""
-
-    def msg(self, message: str) -> None:
-        """Write a line."""
-        with contextlib.suppress(OSError, ValueError):
-            super().msg(message)
-
-    debug = info = warning = error = critical = msg
-
-
-_SHARED: Final[list[structlog.typing.Processor]] = [
-    structlog.processors.add_log_level,
-    structlog.processors.TimeStamper(fmt="iso", utc=True),
-    redact,
-]
-
-
 def configure(*, json: bool, level: str) -> structlog.typing.FilteringBoundLogger:
     """Send all logging of the process, the libraries' too, to standard error.
 
@@ -68,28 +50,35 @@ def configure(*, json: bool, level: str) -> structlog.typing.FilteringBoundLogge
     Returns:
         The logger that the composition root passes on.
     """
-    rendering = _rendering(json=json)
+    shared: list[structlog.typing.Processor] = [
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        redact,
+    ]
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=_SHARED,
+            foreign_pre_chain=shared,
             processors=[
                 structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *rendering,
+                *_rendering(json=json),
             ],
         )
     )
+    # A line that cannot be written is dropped: sign-ups go on with a full disk.
+    logging.raiseExceptions = False
     # Libraries log requests below this level.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
+    logging.getLogger(_NAME).setLevel(level.upper())
     # It repeats a malformed OTEL_EXPORTER_OTLP_HEADERS, with the key in it.
     logging.getLogger("opentelemetry.util.re").addFilter(_hide_values)
     structlog.configure(
-        processors=[*_SHARED, *rendering],
-        logger_factory=lambda: LossyLogger(sys.stderr),
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(level),
         cache_logger_on_first_use=True,
     )
-    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger()
+    logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(_NAME)
     return logger
 
 

@@ -1,6 +1,6 @@
-"""How the values of settings are written, and which are refused.
+"""The notation of settings' values: how they are read, checked and shown.
 
-No error repeats the value: it may be a secret that landed in the wrong setting.
+No error repeats the value: it may be a secret in the wrong setting.
 """
 
 from __future__ import annotations
@@ -10,9 +10,9 @@ import functools
 import ipaddress
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 from pydantic import (
     AfterValidator,
@@ -29,14 +29,14 @@ from signupd.sealing import KEY_BYTES
 
 MIN_HOOK_KEY_CHARS: Final = 16
 MAX_PORT: Final = 65535
-# An address to listen at, on every interface -> one to call.
+# A wildcard address to listen at -> an address to call.
 _CALLABLE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - not to bind
 _UNIT_MILLIS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
 _HTTP_URL: Final = re.compile(
     r"https?://([^/\s?#]+@)?(\[[^\s\]]+\]|[^/\s?#:@]+)(:(?P<port>[0-9]{1,5}))?(/[^\s?#]*)?"
 )
-# From the first colon to the last at sign: rather too much than too little.
+# From the first colon to the last at sign: this may hide too much, never too little.
 _USER_PASSWORD: Final = re.compile(r"^([^:]+://[^:/?#@]*):.*@")
 _QUERY_PASSWORD: Final = re.compile(r"([?&][^=&]*pass[^=&]*=)[^&]*", re.IGNORECASE)
 
@@ -83,10 +83,6 @@ def _show_url(url: str) -> str:
     return _QUERY_PASSWORD.sub(r"\1***", _USER_PASSWORD.sub(r"\1:***@", url))
 
 
-def _show_grants(grants: Mapping[str, frozenset[str]]) -> dict[str, list[str]]:
-    return {name: sorted(methods) for name, methods in grants.items()}
-
-
 def _key(text: object) -> bytes:
     try:
         key = base64.b64decode(str(text), validate=True)
@@ -97,17 +93,10 @@ def _key(text: object) -> bytes:
     return key
 
 
-def _keys(value: object) -> tuple[bytes, ...]:
-    parts = value.split(",") if isinstance(value, str) else value
-    if not isinstance(parts, list | tuple):
-        raise ValueError("is not a list of keys")  # noqa: TRY004 - as pydantic wants
-    return tuple(_key(str(part).strip()) for part in parts)
-
-
-def _hook_key(value: SecretStr) -> SecretStr:
-    if len(value.get_secret_value()) < MIN_HOOK_KEY_CHARS:
-        raise ValueError(f"is shorter than {MIN_HOOK_KEY_CHARS} characters")
-    return value
+def _split(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    return [part.strip() for part in value.split(",")]
 
 
 def _is_tcp(value: str) -> bool:
@@ -115,59 +104,68 @@ def _is_tcp(value: str) -> bool:
     return match is not None and int(match[1]) <= MAX_PORT
 
 
-def _address(value: str) -> str:
-    if not (_is_tcp(value) or re.fullmatch("unix:.+", value)):
-        raise ValueError("is not host:port or unix:path")
-    return value
+def _is_address(value: str) -> bool:
+    return _is_tcp(value) or re.fullmatch("unix:.+", value) is not None
 
 
-def _tcp_address(value: str) -> str:
-    if not _is_tcp(value):
-        raise ValueError("is not host:port")
-    return value
+def _is_readable(value: Path) -> bool:
+    return value.is_file() and os.access(value, os.R_OK)
 
 
-def _metrics_address(value: str) -> str:
-    return value and _tcp_address(value)
-
-
-def _readable_file(value: Path) -> Path:
-    if not value.is_file() or not os.access(value, os.R_OK):
-        raise ValueError("is not a readable file")
-    return value
-
-
-def _http_url(value: str) -> str:
+def _is_http_url(value: str) -> bool:
     match = _HTTP_URL.fullmatch(value)
-    if match is None or int(match["port"] or 0) > MAX_PORT:
-        raise ValueError("is not an http or https URL")
-    return value.rstrip("/")
+    return match is not None and int(match["port"] or 0) <= MAX_PORT
 
 
 def _ledger_url(value: str) -> str:
-    sqlite_file(value)
+    sqlite_file(value)  # raises ValueError for another kind of URL
     return value
+
+
+def _demand(accepts: Callable[[Any], bool], fault: str) -> AfterValidator:
+    """Refuse, with this text, a value that is not accepted."""
+
+    def validate(value: Any) -> Any:
+        if not accepts(value):
+            raise ValueError(fault)
+        return value
+
+    return AfterValidator(validate)
 
 
 # In JSON, settings are shown in the notation they are written in.
 _Shown = functools.partial(PlainSerializer, return_type=str, when_used="json")
 Seconds = Annotated[
-    float,
-    BeforeValidator(_seconds),
-    Field(gt=0, le=366 * 86400),
-    _Shown(_show_seconds),
+    float, BeforeValidator(_seconds), Field(gt=0, le=366 * 86400), _Shown(_show_seconds)
 ]
 Key = Annotated[SecretBytes, BeforeValidator(_key)]
-Keys = Annotated[tuple[SecretBytes, ...], BeforeValidator(_keys)]
-HookKey = Annotated[SecretStr, AfterValidator(_hook_key)]
-Address = Annotated[str, AfterValidator(_address)]
-TcpAddress = Annotated[str, AfterValidator(_tcp_address)]
-MetricsAddress = Annotated[str, AfterValidator(_metrics_address)]
-Url = Annotated[str, AfterValidator(_http_url), _Shown(_show_url)]
+Keys = Annotated[tuple[Key, ...], BeforeValidator(_split)]
+HookKey = Annotated[
+    SecretStr,
+    _demand(
+        lambda key: len(key) >= MIN_HOOK_KEY_CHARS,
+        f"is shorter than {MIN_HOOK_KEY_CHARS} characters",
+    ),
+]
+Address = Annotated[str, _demand(_is_address, "is not host:port or unix:path")]
+TcpAddress = Annotated[str, _demand(_is_tcp, "is not host:port")]
+MetricsAddress = Annotated[
+    str, _demand(lambda text: not text or _is_tcp(text), "is not host:port")
+]
+Url = Annotated[
+    str,
+    _demand(_is_http_url, "is not an http or https URL"),
+    AfterValidator(lambda url: url.rstrip("/")),
+    _Shown(_show_url),
+]
 LedgerUrl = Annotated[str, AfterValidator(_ledger_url), _Shown(_show_url)]
-ReadableFile = Annotated[Path, AfterValidator(_readable_file)]
+ReadableFile = Annotated[Path, _demand(_is_readable, "is not a readable file")]
 Grants = Annotated[
     Mapping[str, frozenset[str]],
     BeforeValidator(read_grants),
-    PlainSerializer(_show_grants, return_type=dict[str, list[str]], when_used="json"),
+    PlainSerializer(
+        lambda grants: {name: sorted(rpcs) for name, rpcs in grants.items()},
+        return_type=dict[str, list[str]],
+        when_used="json",
+    ),
 ]

@@ -1,4 +1,4 @@
-"""What the server and the commands have in common, made as the settings say."""
+"""The parts that the server and the commands share, made from the settings."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Self
 
 from signupd.keyfile import key_ring
 from signupd.kratos.admin import AdminApi
-from signupd.kratos.client import Kratos, Timeouts
+from signupd.kratos.client import Kratos
 from signupd.kratos.hook_proof import HookProof
 from signupd.kratos.http import HttpClient
 from signupd.kratos.public import PublicApi
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from signupd.settings import Settings
     from signupd.telemetry.observer import Observer
 
-# Kratos calls a hook: a dead one costs it three tries and 3 s, a slow one more.
+# For calls in which Kratos calls a hook: a dead hook costs it 3 s, a slow one more.
 _HOOKED_TIMEOUT_SECONDS: Final = 30.0
 # The most calls that one lease covers beside the hooked one: a look-up, and three tries
 # at a deletion. At the code: the flow's state, the code again, a look-up.
@@ -44,15 +44,7 @@ _APPROVAL_SECONDS: Final = 45.0
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What the server and ``signupd sweep`` have in common.
-
-    Args:
-        settings: What they were made from.
-        kratos: The way to Kratos.
-        database: The ledger's.
-        deps: What the steps of a sign-up work with.
-        sweeper: Works on what is due in the ledger.
-    """
+    """The parts that the server and ``signupd sweep`` share."""
 
     settings: Settings
     kratos: Kratos
@@ -92,11 +84,11 @@ class Parts:
         return cls(settings, kratos, database, deps, sweeper)
 
     async def open_ledger(self, *, only_server: bool) -> None:
-        """Bring a SQLite ledger up to date; demand that a shared one is.
+        """Migrate a SQLite ledger; check that a shared one is up to date.
 
         Args:
-            only_server: Whether this is the one server of a SQLite ledger. Then the
-                holder of every lease in it is dead.
+            only_server: Whether this is the one server of a SQLite ledger. Then every
+                lease in it is stale, and ends.
 
         Raises:
             LedgerUnavailable: As ``demand_usable``.
@@ -117,20 +109,20 @@ class Parts:
 
 
 def kratos_of(settings: Settings, observer: Observer | None = None) -> Kratos:
-    """Make the way to Kratos; the caller closes it."""
+    """Make the client of Kratos; the caller closes it."""
     http = HttpClient(ca=settings.kratos_ca, observer=observer)
     seconds = settings.kratos_timeout
-    timeouts = Timeouts(call=seconds, hooked=max(_HOOKED_TIMEOUT_SECONDS, seconds))
+    hooked_seconds = max(_HOOKED_TIMEOUT_SECONDS, seconds)
     token = secret(settings.kratos_admin_token)
     return Kratos(
         http,
-        PublicApi(http, settings.kratos_public_url, timeouts),
+        PublicApi(http, settings.kratos_public_url, seconds, hooked_seconds),
         AdminApi(http, settings.kratos_admin_url, seconds, token),
     )
 
 
 def rules_of(settings: Settings) -> Rules:
-    """Make the rules that a sign-up goes by."""
+    """Make the rules of sign-ups."""
     hooked = max(_HOOKED_TIMEOUT_SECONDS, settings.kratos_timeout)
     calls = hooked + _CALLS_UNDER_LEASE * settings.kratos_timeout
     return Rules(

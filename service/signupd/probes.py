@@ -1,4 +1,4 @@
-"""The metrics port: what Prometheus scrapes, and probes of liveness and readiness."""
+"""The metrics port: metrics for Prometheus, and probes of liveness and readiness."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from signupd.ledger.ledger import Ledger
 
-# A count reads an index entry for each sign-up under way, so scrapes that are closer
-# together share it.
+# A count reads an index entry for each sign-up under way, so scrapes within this time
+# share one.
 COUNT_SECONDS: Final = 15.0
 
 
@@ -72,10 +72,10 @@ class Probes:
         return web.Response(text="alive\n")
 
     async def readyz(self, _request: web.Request) -> web.Response:
-        """Answer whether calls can be served: not while draining, nor with no ledger.
+        """Answer whether calls can be served: not while draining or without a ledger.
 
-        Kratos does not count: all replicas would be out at once, and a restart does not
-        bring it back.
+        Kratos does not count: without it all replicas would be unready at once, and
+        restarting them does not help.
         """
         if not self.ready:
             return web.Response(status=503, text="not serving\n")
@@ -93,7 +93,7 @@ class Probes:
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _count(self) -> None:
-        """Count what is under way; without the ledger there are no counts at all."""
+        """Count sign-ups under way; without the ledger the metric has no values."""
         try:
             counts = await self._ledger.under_way()
         except LedgerUnavailable:

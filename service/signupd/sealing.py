@@ -30,11 +30,10 @@ KEY_BYTES: Final = 32
 DIGEST_BYTES: Final = 32
 _VERSION: Final = b"\x01"
 _KEY_ID_BYTES: Final = 4
-HEAD_BYTES: Final = len(_VERSION) + _KEY_ID_BYTES  # what tells who can open it
+HEAD_BYTES: Final = len(_VERSION) + _KEY_ID_BYTES  # says which key opens the rest
 _NONCE_BYTES: Final = 12
 _TAG_BYTES: Final = 16
-_HEAD_BYTES: Final = len(_VERSION) + _KEY_ID_BYTES + _NONCE_BYTES
-_TOKEN_BYTES: Final = _HEAD_BYTES + 16 + 1 + _TAG_BYTES
+_TOKEN_BYTES: Final = HEAD_BYTES + _NONCE_BYTES + 16 + 1 + _TAG_BYTES
 _TOKEN_CHARS: Final = -(-_TOKEN_BYTES * 4 // 3)
 
 
@@ -64,17 +63,17 @@ class KeyRing:
     def __init__(self, keys: Sequence[bytes], digest_key: bytes) -> None:
         if not keys or any(len(key) != KEY_BYTES for key in (*keys, digest_key)):
             raise ValueError(f"keys must be {KEY_BYTES} bytes long, and at least one")
-        ids = [_derive(key, b"key id")[:_KEY_ID_BYTES] for key in keys]
+        heads = [_VERSION + _derive(key, b"key id")[:_KEY_ID_BYTES] for key in keys]
         ciphers = [AESGCMSIV(_derive(key, b"seal")) for key in keys]
-        self._ciphers = dict(zip(reversed(ids), reversed(ciphers), strict=True))
-        self._sealing_id, self._sealing_cipher = ids[0], ciphers[0]
-        # Copied for each digest, which is cheaper than to set the key up anew.
+        self._ciphers = dict(zip(reversed(heads), reversed(ciphers), strict=True))
+        self._sealing_head, self._sealing_cipher = heads[0], ciphers[0]
+        # Copied for each digest, which is cheaper than a new key setup.
         self._mac = hmac.new(_derive(digest_key, b"digest"), digestmod="sha256")
 
     @property
     def heads(self) -> frozenset[bytes]:
-        """How all that this ring can open begins: format version and key id."""
-        return frozenset(_VERSION + key_id for key_id in self._ciphers)
+        """The first bytes of everything this ring can open: version and key id."""
+        return frozenset(self._ciphers)
 
     def __repr__(self) -> str:
         """Name the ring's size and nothing else."""
@@ -90,10 +89,9 @@ class KeyRing:
         Returns:
             Version, key id, nonce and ciphertext: 33 bytes longer than the plaintext.
         """
-        head = _VERSION + self._sealing_id + os.urandom(_NONCE_BYTES)
-        nonce = head[-_NONCE_BYTES:]
-        bound = head[:-_NONCE_BYTES] + context
-        return head + self._sealing_cipher.encrypt(nonce, plaintext, bound)
+        head, nonce = self._sealing_head, os.urandom(_NONCE_BYTES)
+        text = self._sealing_cipher.encrypt(nonce, plaintext, head + context)
+        return head + nonce + text
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
         """Undo ``seal``.
@@ -101,14 +99,13 @@ class KeyRing:
         Raises:
             SealBroken: Other version, unknown key, other context, or altered text.
         """
-        key_id = sealed[len(_VERSION) : len(_VERSION) + _KEY_ID_BYTES]
-        cipher = self._ciphers.get(key_id)
-        if sealed[: len(_VERSION)] != _VERSION or cipher is None:
+        head, rest = sealed[:HEAD_BYTES], sealed[HEAD_BYTES:]
+        nonce, text = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
+        cipher = self._ciphers.get(head)
+        if cipher is None:
             raise SealBroken
-        nonce = sealed[_HEAD_BYTES - _NONCE_BYTES : _HEAD_BYTES]
-        bound = sealed[: _HEAD_BYTES - _NONCE_BYTES] + context
         try:
-            return cipher.decrypt(nonce, sealed[_HEAD_BYTES:], bound)
+            return cipher.decrypt(nonce, text, head + context)
         except (InvalidTag, ValueError) as error:
             raise SealBroken from error
 

@@ -37,13 +37,13 @@ _LISTED_AT_START: Final = 20
 
 
 class Service:
-    """A whole service in this process: hook port, gRPC server, sweeper, proof.
+    """A whole service in this process: hook port, gRPC server, sweeper, hook proof.
 
     Args:
-        settings: What to be.
-        log: Where to write.
+        settings: From ``signupd.settings``.
+        log: The log of the process.
         clock: The ledger's clock, in microseconds since the Unix epoch.
-        tracing: Where spans go, if anywhere.
+        tracing: Traces calls, if given.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Service:
         self.deps = self._parts.deps
         self.sweeper = self._parts.sweeper
         self._work = Work()
-        # Apart from the callers' work, which MAX_CONCURRENT_RPCS limits.
+        # Separate from the callers' work, which MAX_CONCURRENT_RPCS limits.
         self._chores = Work()
         hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
         self._hooks = runner_of(hooks.app(), log, "hook port")
@@ -77,13 +77,13 @@ class Service:
         """Bring the ledger up to date, open the hook port, then serve.
 
         Raises:
-            OSError: A port cannot be had.
+            OSError: A port is not available.
             CertificatesUnusable: The server's certificate cannot be used.
             LedgerUnavailable: The ledger cannot be opened.
         """
         settings, files = self._settings, self._settings.certificate_files
         credentials = None if files is None else Credentials(files, self._log)
-        # The port comes first: without it nothing else must have been touched.
+        # The port comes first: a second server must not touch the ledger.
         self.port = self._server.listen(settings.listen, credentials)
         await self._parts.open_ledger(only_server=True)
         await self._log_unreadable()
@@ -119,7 +119,7 @@ class Service:
         self._log.info("stopped")
 
     async def _log_unreadable(self) -> None:
-        """Log which sign-ups cannot go on because their key is gone."""
+        """Log the sign-ups that cannot go on because their key is gone."""
         left = await self.deps.ledger.unopened(self.deps.keys.heads, _LISTED_AT_START)
         if left:
             self._log.error(
@@ -130,16 +130,15 @@ class Service:
                 "keep old keys behind the new one until RETENTION has passed",
             )
 
+    async def _prove_once(self) -> None:
+        await self.deps.schema.permit({})
+        await self.deps.hook_proof.prove({})
+
     async def _prove_hook(self) -> None:
         """Check schema and hook before the first call, and log what is wrong."""
-
-        async def prove() -> None:
-            await self.deps.schema.permit({})
-            await self.deps.hook_proof.prove({})
-
         while True:
             try:
-                await self._chores.run(None, prove)
+                await self._chores.run(None, self._prove_once)
             except KratosUnavailable as error:
                 self._log.warning("kratos_unavailable", why=error.detail)
             except KratosIncompatible:
@@ -153,7 +152,11 @@ def server_of(
     settings: Settings, deps: Dependencies, work: Work, observer: Observer
 ) -> Server:
     """Make the gRPC server; it listens nowhere yet."""
-    callers = callers_of(settings)
+    callers = Callers(
+        local=settings.listens_locally,
+        mutual=settings.tls_client_ca is not None,
+        grants=settings.callers,
+    )
     most = settings.max_concurrent_rpcs
     return Server(
         ErrorInterceptor(deps.log, callers, work, most, observer),
@@ -161,13 +164,4 @@ def server_of(
         AccountServicer(deps.kratos.admin, work),
         callers,
         reflect=settings.reflects,
-    )
-
-
-def callers_of(settings: Settings) -> Callers:
-    """Make what decides who may call what."""
-    return Callers(
-        local=settings.listens_locally,
-        mutual=settings.tls_client_ca is not None,
-        grants=settings.callers,
     )

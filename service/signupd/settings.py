@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 from pydantic import (
     BaseModel,
@@ -13,32 +13,20 @@ from pydantic import (
     SecretStr,
     ValidationError,
     field_validator,
-    model_validator,
 )
 
+from signupd import notation
 from signupd.certificates import (
     CertificateFiles,
     CertificatesUnusable,
     read_certificates,
 )
 from signupd.ledger.database import sqlite_file
-from signupd.notation import (
-    Address,
-    Grants,
-    HookKey,
-    Key,
-    Keys,
-    LedgerUrl,
-    MetricsAddress,
-    ReadableFile,
-    Seconds,
-    TcpAddress,
-    Url,
-    is_loopback,
-)
 from signupd.sources import PREFIX, SECRETS, read
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from pydantic_core import ErrorDetails
 
 # A key has 44 bytes in base64.
@@ -58,42 +46,42 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    listen: Address = "127.0.0.1:50051"
+    listen: notation.Address = "127.0.0.1:50051"
     insecure: bool = False
-    hook_listen: TcpAddress = "127.0.0.1:9465"
-    hook_key: HookKey | None = None
-    metrics_listen: MetricsAddress = "127.0.0.1:9464"
-    kratos_public_url: Url = "http://127.0.0.1:4433"
-    kratos_admin_url: Url = "http://127.0.0.1:4434"
-    kratos_ca: ReadableFile | None = None
+    hook_listen: notation.TcpAddress = "127.0.0.1:9465"
+    hook_key: notation.HookKey | None = None
+    metrics_listen: notation.MetricsAddress = "127.0.0.1:9464"
+    kratos_public_url: notation.Url = "http://127.0.0.1:4433"
+    kratos_admin_url: notation.Url = "http://127.0.0.1:4434"
+    kratos_ca: notation.ReadableFile | None = None
     kratos_admin_token: SecretStr | None = None
-    kratos_timeout: Seconds = 10.0
+    kratos_timeout: notation.Seconds = 10.0
     identity_schema_id: Annotated[str, Field(min_length=1, max_length=256)] | None = (
         None
     )
-    ledger_url: LedgerUrl = "sqlite:///signupd.db"
-    token_keys: Keys = ()
-    digest_key: Key | None = None
-    tls_cert: ReadableFile | None = None
-    tls_key: ReadableFile | None = None
-    tls_client_ca: ReadableFile | None = None
-    callers: Grants | None = None
-    code_ttl: Seconds = 900.0
-    password_ttl: Seconds = 1800.0
+    ledger_url: notation.LedgerUrl = "sqlite:///signupd.db"
+    token_keys: notation.Keys = ()
+    digest_key: notation.Key | None = None
+    tls_cert: notation.ReadableFile | None = None
+    tls_key: notation.ReadableFile | None = None
+    tls_client_ca: notation.ReadableFile | None = None
+    callers: notation.Grants | None = None
+    code_ttl: notation.Seconds = 900.0
+    password_ttl: notation.Seconds = 1800.0
     # Kratos takes five codes on a flow and refuses even the right one after that.
     code_attempts: Annotated[int, Field(ge=1, le=5)] = 5
     password_attempts: Annotated[int, Field(ge=1, le=1000)] = 20
-    resend_interval: Seconds = 60.0
+    resend_interval: notation.Seconds = 60.0
     sends_per_signup: Annotated[int, Field(ge=1, le=100)] = 5
     sends_per_address: Annotated[int, Field(ge=1, le=1000)] = 5
-    sends_refill: Seconds = 1800.0
+    sends_refill: notation.Seconds = 1800.0
     sends_per_ip_per_hour: Annotated[int, Field(ge=1, le=100_000)] = 60
     # Kratos itself demands 8, as SP 800-63B, 3.1.1.2 does.
     password_min_length: Annotated[int, Field(ge=8, le=72)] = 8
     password_max_bytes: Annotated[int, Field(ge=8, le=1024)] = 72
-    sweep_interval: Seconds = 30.0
+    sweep_interval: notation.Seconds = 30.0
     sweep_batch: Annotated[int, Field(ge=1, le=10_000)] = 100
-    retention: Seconds = 30 * 86400.0
+    retention: notation.Seconds = 30 * 86400.0
     max_concurrent_rpcs: Annotated[int, Field(ge=1, le=65_536)] = 256
     drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 20.0
     reflection: bool | None = None
@@ -113,40 +101,35 @@ class Settings(BaseModel):
             why = type(error).__name__
             raise ValueError(f"its file cannot be read ({why})") from None
 
-    @model_validator(mode="after")
-    def _fits_together(self) -> Settings:
-        mistakes = self._tls_mistakes()
+    def conflicts(self) -> Iterator[str]:
+        """List what does not fit together; each line begins with the settings."""
+        yield from self._tls_conflicts()
         if not (self.listens_locally or self.insecure or self.tls_cert):
-            mistakes.append(
+            yield (
                 "LISTEN: beyond loopback it needs TLS_CERT and TLS_KEY, or "
                 "INSECURE=true for plaintext"
             )
-        if not is_loopback(self.hook_listen) and self.hook_key is None:
-            mistakes.append("HOOK_LISTEN: beyond loopback it needs a HOOK_KEY")
-        if bool(self.token_keys) != (self.digest_key is not None):
-            mistakes.append("TOKEN_KEYS, DIGEST_KEY: set both or neither")
-        if sqlite_file(self.ledger_url) is None and self.digest_key is None:
-            mistakes.append("TOKEN_KEYS, DIGEST_KEY: PostgreSQL needs both")
+        if not (notation.is_loopback(self.hook_listen) or self.hook_key):
+            yield "HOOK_LISTEN: beyond loopback it needs a HOOK_KEY"
+        if bool(self.token_keys) != bool(self.digest_key):
+            yield "TOKEN_KEYS, DIGEST_KEY: set both or neither"
+        if sqlite_file(self.ledger_url) is None and not self.digest_key:
+            yield "TOKEN_KEYS, DIGEST_KEY: PostgreSQL needs both"
         if self.password_max_bytes < self.password_min_length:
-            mistakes.append("PASSWORD_MAX_BYTES: is less than PASSWORD_MIN_LENGTH")
-        if mistakes:
-            raise ValueError("\n".join(mistakes))
-        return self
+            yield "PASSWORD_MAX_BYTES: is less than PASSWORD_MIN_LENGTH"
 
-    def _tls_mistakes(self) -> list[str]:
-        mistakes = []
-        if (self.tls_cert is None) != (self.tls_key is None):
-            mistakes.append("TLS_CERT, TLS_KEY: set both or neither")
-        if self.tls_client_ca is not None and self.tls_cert is None:
-            mistakes.append("TLS_CLIENT_CA: needs TLS_CERT and TLS_KEY")
-        if self.callers is not None and self.tls_client_ca is None:
-            mistakes.append("CALLERS: needs TLS_CLIENT_CA")
-        if self.certificate_files is not None:
-            try:
+    def _tls_conflicts(self) -> Iterator[str]:
+        if bool(self.tls_cert) != bool(self.tls_key):
+            yield "TLS_CERT, TLS_KEY: set both or neither"
+        if self.tls_client_ca and not self.tls_cert:
+            yield "TLS_CLIENT_CA: needs TLS_CERT and TLS_KEY"
+        if self.callers and not self.tls_client_ca:
+            yield "CALLERS: needs TLS_CLIENT_CA"
+        try:
+            if self.certificate_files is not None:
                 read_certificates(self.certificate_files)
-            except CertificatesUnusable as error:
-                mistakes += error.faults
-        return mistakes
+        except CertificatesUnusable as error:
+            yield from error.faults
 
     @property
     def certificate_files(self) -> CertificateFiles | None:
@@ -158,7 +141,7 @@ class Settings(BaseModel):
     @property
     def listens_locally(self) -> bool:
         """Whether only this machine can reach LISTEN."""
-        return is_loopback(self.listen)
+        return notation.is_loopback(self.listen)
 
     @property
     def reflects(self) -> bool:
@@ -177,42 +160,33 @@ def load(config: Path | None) -> Settings:
     """
     mistakes: list[str] = []
     given = read(config, mistakes)
-    settings, faults = _validated(given)
-    bad = {str(fault["loc"][0]) for fault in faults if fault["loc"]}
+    faults: list[ErrorDetails] = []
+    try:
+        settings = Settings.model_validate(given)
+    except ValidationError as error:
+        faults = error.errors()
+    bad = {str(fault["loc"][0]) for fault in faults}
     if bad:
-        # pydantic compares settings with each other only if all are good by themselves.
         good = {name: value for name, value in given.items() if name not in bad}
-        faults += _validated(good)[1]
-    mistakes += [line for fault in faults for line in _lines(fault, bad)]
-    if settings is None or mistakes:
+        settings = Settings.model_validate(good)
+    mistakes += map(_describe, faults)
+    mistakes += [
+        f"{PREFIX}{line}"
+        for line in settings.conflicts()
+        # A bad setting has its default here, which says nothing.
+        if bad.isdisjoint(re.findall("[a-z_]+", line.lower()))
+    ]
+    if mistakes:
         raise SettingsInvalidError(mistakes)
     return settings
 
 
-def _validated(given: dict[str, Any]) -> tuple[Settings | None, list[ErrorDetails]]:
-    try:
-        return Settings.model_validate(given), []
-    except ValidationError as error:
-        return None, error.errors()
-
-
-def _lines(fault: ErrorDetails, bad: set[str]) -> list[str]:
-    """Write a fault, one line for each mistake, without the value.
-
-    Args:
-        fault: Of one setting, or of several that do not fit together.
-        bad: Settings of which the latter say nothing: their defaults were compared.
-    """
-    message = fault["msg"].removeprefix("Value error, ")
-    if not fault["loc"]:
-        return [
-            f"{PREFIX}{line}"
-            for line in message.splitlines()
-            if bad.isdisjoint(re.findall("[a-z_]+", line.lower()))
-        ]
+def _describe(fault: ErrorDetails) -> str:
+    """Write what is wrong with one setting, without its value."""
     name = str(fault["loc"][0])
+    message = fault["msg"].removeprefix("Value error, ")
     if fault["type"] == "extra_forbidden":
         message = "is not a setting of this version"
         if name.removesuffix("_file") in SECRETS:
             message = "is set together with the value itself"
-    return [f"{PREFIX}{name.upper()}: {message}"]
+    return f"{PREFIX}{name.upper()}: {message}"

@@ -20,15 +20,15 @@ if TYPE_CHECKING:
 PREFIX: Final = "SIGNUPD_"
 # NAME_FILE may name a file that holds one of these.
 SECRETS: Final = ("hook_key", "kratos_admin_token", "token_keys", "digest_key")
-# What Kubernetes sets for the services of a namespace, without the prefix. A service
-# named signupd-hooks has more in front.
+# Kubernetes sets these for each service of a namespace; here without the prefix. A
+# service named signupd-hooks puts more in front.
 _OF_KUBERNETES: Final = re.compile(
     r"(\w+_)?(service_host|service_port(_\w+)?|port(_[0-9]+_(tcp|udp|sctp)(_\w+)?)?)"
 )
 
 
 class _Names(BaseSettings):
-    """How names are written; all of them are read, also unknown ones."""
+    """Tells pydantic-settings the prefix; it has no fields, so all names are read."""
 
     model_config = SettingsConfigDict(
         env_prefix=PREFIX, dotenv_filtering="match_prefix"
@@ -36,7 +36,7 @@ class _Names(BaseSettings):
 
 
 def read(config: Path | None, mistakes: list[str]) -> dict[str, Any]:
-    """Read the settings that are given, from the lowest precedence to the highest.
+    """Read all sources, from the lowest precedence to the highest.
 
     Args:
         config: The TOML file, if there is one. Its names may lack the prefix.
@@ -73,7 +73,7 @@ def _environment() -> dict[str, Any]:
 
 
 def _layer(values: dict[str, Any]) -> dict[str, Any]:
-    """Put NAME_FILE in the place of NAME, so that either takes precedence below."""
+    """Turn NAME_FILE into NAME, so that either overrides both of a lower source."""
     layer = {_bare(name): value for name, value in values.items() if value is not None}
     for name in SECRETS:
         file = f"{name}_file"

@@ -3,24 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import TYPE_CHECKING, Final
 
 from aiohttp import hdrs, http_exceptions, web
+from aiohttp.log import server_logger
 
 from signupd.notation import endpoint
 
 if TYPE_CHECKING:
+    import logging
+
     import structlog
     from aiohttp.typedefs import Handler, Middleware
 
-# What is left of a refused body is read and dropped for so long: a connection closed
-# with unread data would be reset, and the refusal lost with it.
+# How long the rest of a refused body is read and dropped. Closing a connection with
+# unread data resets it, and the client would lose the refusal.
 LINGER_SECONDS: Final = 1.0
-# The server's own work has ended by then. An answer to another replica's call takes
-# milliseconds, and Kratos retries if there is none.
+# This server's own work has ended by then. An answer to another replica's call takes
+# milliseconds, and Kratos retries without one.
 SHUTDOWN_SECONDS: Final = 5.0
 # Of a head: our paths are short, Kratos sends ten header fields, a mesh adds as many.
 MAX_LINE_BYTES: Final = 1024
@@ -34,15 +36,13 @@ class Limits:
 
     Args:
         max_requests: Requests at work at once; others get a 503. At most 128 of our
-            calls to Kratos are under way, and each calls at most one hook. As many
-            again are left for other replicas' calls and for strangers at Kratos'
-            public API. Kratos retries twice, a second or two apart.
-        request_seconds: For one request, its body's arrival included. A ledger that is
-            away ends both calls of an approval after 10 s each, and "not now" says more
-            than a 503. The client of Kratos' hooks waits for 30 s.
-        idle_seconds: How long a connection is kept without a complete head. Go's
-            clients close an idle connection after 90 s. If we closed it first, a
-            request could be on its way to us just then.
+            calls to Kratos are under way, and each calls at most one hook. The rest is
+            for other replicas' calls and for strangers at Kratos' public API. Kratos
+            retries twice, a second or two apart.
+        request_seconds: For one request, its body's arrival included. Both ledger calls
+            of an approval end after 10 s, and Kratos waits for 30 s.
+        idle_seconds: How long a connection is kept without a complete head. It outlasts
+            the 90 s of Go's clients, so that no request meets a connection that closes.
     """
 
     max_requests: int = 256
@@ -50,14 +50,11 @@ class Limits:
     idle_seconds: float = 120.0
 
 
-LIMITS: Final = Limits()
-
-
 def runner_of(
     app: web.Application,
     log: structlog.typing.FilteringBoundLogger,
     port: str,
-    limits: Limits = LIMITS,
+    limits: Limits = Limits(),
 ) -> web.AppRunner:
     """Prepare to serve a web application.
 
@@ -68,15 +65,15 @@ def runner_of(
         limits: How much clients can take of it.
 
     Returns:
-        What serves it from ``listen`` until its ``cleanup``. Work on a request goes on
-        even if its client goes away.
+        A runner, which serves from ``listen`` until its ``cleanup``. Work on a request
+        goes on even if its client goes away.
     """
     app.middlewares.insert(0, _limited(log, port, limits))
     app.on_response_prepare.append(_hide_software)
+    server_logger.addFilter(_drop_malformed)  # has no effect the second time
     return web.AppRunner(
         app,
         access_log=None,
-        logger=_library_log(),
         handler_cancellation=False,
         keepalive_timeout=limits.idle_seconds,
         lingering_time=LINGER_SECONDS,
@@ -140,15 +137,8 @@ def _limited(
 
 
 async def _hide_software(_request: web.Request, response: web.StreamResponse) -> None:
-    """Do not tell versions to strangers."""
+    """Remove the header that names the software and its version."""
     response.headers.popall(hdrs.SERVER, None)
-
-
-def _library_log() -> logging.Logger:
-    """Make the log of aiohttp's own complaints, without those about clients."""
-    log = logging.getLogger(__name__)
-    log.addFilter(_drop_malformed)  # has no effect the second time
-    return log
 
 
 def _drop_malformed(record: logging.LogRecord) -> bool:

@@ -1,8 +1,8 @@
 """Work that outlives its caller.
 
-gRPC cancels a handler when its caller goes away. If that cut a call to Kratos short,
-nothing would write down what the call did. So each piece of work is a task of its own,
-and a repeat of a call that is still at work joins it.
+gRPC cancels a handler when its caller goes away. A cancelled call to Kratos would leave
+no record of what it did. So each piece of work is a task of its own, and a repeat of a
+call that is still at work joins it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ class Work:
 
     @property
     def under_way(self) -> int:
-        """How many pieces there are, those without a waiting caller too."""
+        """How many pieces are running, with or without a waiting caller."""
         return len(self._tasks)
 
     def begin(
@@ -72,4 +72,4 @@ class Work:
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
         if not task.cancelled():
-            task.exception()  # seen: where a caller is left, it gets to hear of it
+            task.exception()  # marks it as seen; a waiting caller still gets it

@@ -1,6 +1,6 @@
-"""A double of Kratos' admin API that is full of people, and lists them page by page.
+"""A double of Kratos' admin API that lists many identities page by page.
 
-Its identities and sessions are held against a real one's by tests/e2e/test_orphans.py.
+tests/e2e/test_orphans.py compares its identities and sessions with real ones.
 """
 
 from __future__ import annotations
@@ -9,31 +9,118 @@ import bisect
 import json
 import uuid
 from contextlib import AsyncExitStack
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from aiohttp import web
 
-from tests.doubles.people import person
-
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable
+    from collections.abc import Awaitable, Callable, Iterable, Mapping
 
     from aiohttp.typedefs import Handler
 
 Json = dict[str, Any]
 
+NOW: Final = datetime.now(UTC)
+# A registration by code: its parts are stored some milliseconds apart.
+APART: Final = timedelta(milliseconds=9)
+
+
+def person(  # noqa: PLR0913 - all that one may differ by
+    address: str = "ann@example.com",
+    *,
+    born: datetime = NOW - timedelta(days=90),
+    verified: bool = True,
+    proved: timedelta | None = APART,
+    changed: timedelta = APART,
+    enabled: bool = True,
+    password: str | None = "",
+    config: Json | None = None,
+    others: Mapping[str, Mapping[str, Any] | None] | None = None,
+) -> Json:
+    """Make an identity: by default an orphan.
+
+    Args:
+        address: Its only address.
+        born: When it was stored.
+        verified: Whether the address is verified.
+        proved: How long after its creation it was; None if Kratos has no time for it.
+        changed: How long after its creation it was changed last.
+        enabled: Whether it is active.
+        password: The hash; empty for an empty credential, None for no credential.
+        config: The password credential's configuration instead.
+        others: The configurations of other credentials; None if Kratos hides it.
+    """
+    at = _text(born + APART)
+    credentials: Json = {"code": _credential(None, at)}
+    if password is not None:
+        shown = {"hashed_password": password} if password else {}
+        credentials["password"] = _credential(shown if config is None else config, at)
+    for kind, shown_config in (others or {}).items():
+        credentials[kind] = _credential(shown_config, at)
+    proof = {} if proved is None else {"verified_at": _text(born + proved)}
+    return {
+        "id": str(uuid.uuid4()),
+        "credentials": credentials,
+        "state": "active" if enabled else "inactive",
+        "state_changed_at": _text(born),
+        "traits": {"email": address},
+        "verifiable_addresses": [
+            {"value": address, "via": "email", "verified": verified, "updated_at": at}
+            | (proof if verified else {})
+        ],
+        "recovery_addresses": [{"value": address, "via": "email", "updated_at": at}],
+        "created_at": _text(born),
+        "updated_at": _text(born + changed),
+    }
+
+
+def session(
+    begun: datetime = NOW - timedelta(days=90) + APART,
+    *,
+    lasting: timedelta = timedelta(days=1),
+    active: bool = True,
+    method: str = "code",
+) -> Json:
+    """Make a session: by default that of an orphan's registration.
+
+    Args:
+        begun: When its owner signed in.
+        lasting: How long it works after that.
+        active: False if it was ended early.
+        method: The method of the sign-in.
+    """
+    return {
+        "active": active,
+        "authenticated_at": _text(begun),
+        "issued_at": _text(begun),
+        "expires_at": _text(begun + lasting),
+        "authentication_methods": [{"method": method, "aal": "aal1"}],
+    }
+
+
+def _credential(config: Mapping[str, Any] | None, at: str) -> Json:
+    shown = {} if config is None else {"config": config}
+    return {"identifiers": ["x"], "updated_at": at} | shown
+
+
+def _text(moment: datetime) -> str:
+    """Write a time as Kratos does, to the nanosecond."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%f") + "123Z"
+
+
 FIRST: Final = uuid.UUID(int=0)
-# What stands for everybody who is not worth an object: somebody with a password.
-EVERYMAN: Final = json.dumps(person("everyman@example.com", password="hash"))
-EVERYMANS_ID: Final = json.loads(EVERYMAN)["id"]
+# The identity that stands for all that ``fill`` adds: one with a password.
+COMMON: Final = json.dumps(person("common@example.com", password="hash"))
+COMMON_ID: Final = json.loads(COMMON)["id"]
 
 
 class Crowd:
     """The double. An asynchronous context manager.
 
     Attributes:
-        calls: The calls that came: their method, and list, identity or sessions.
-        relink: What a proxy makes of the links to other pages.
+        calls: The calls received: the method, and list, identity or sessions.
+        relink: Changes the links to other pages, as a proxy does.
         meddle: Awaited before each call is answered.
         broken: Calls that are answered with 503.
     """
@@ -52,7 +139,6 @@ class Crowd:
     async def __aenter__(self) -> Self:
         app = web.Application(middlewares=[self._meet])
         app.router.add_get("/admin/identities", self._list)
-        app.router.add_get("/admin/identities/{id}", self._read)
         app.router.add_delete("/admin/identities/{id}", self._delete)
         app.router.add_get("/admin/identities/{id}/sessions", self._list_sessions)
         runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
@@ -66,11 +152,7 @@ class Crowd:
         await self._resources.aclose()
 
     def add(self, body: Json, *sessions: Json) -> uuid.UUID:
-        """Add somebody, or replace who has that id.
-
-        Returns:
-            The id.
-        """
+        """Add an identity, or replace the one with that id; return the id."""
         identity_id = uuid.UUID(body["id"])
         if identity_id not in self._ids:
             bisect.insort(self._ids, identity_id)
@@ -79,18 +161,21 @@ class Crowd:
         return identity_id
 
     def fill(self, ids: Iterable[uuid.UUID]) -> None:
-        """Add somebody with a password for each id."""
+        """Add an identity with a password for each id."""
         self._ids = sorted({*self._ids, *ids})
 
     def clear(self) -> None:
-        """Remove everybody."""
+        """Remove all identities."""
         self._ids.clear()
 
     def ids(self) -> set[uuid.UUID]:
-        """Name those who are there."""
+        """Return the ids of all identities."""
         return {*self._ids}
 
     async def _list(self, request: web.Request) -> web.Response:
+        if "ids" in request.query:
+            wanted = [*map(uuid.UUID, request.query.getall("ids"))]
+            return self._shown([one for one in wanted if one in self._ids])
         size = int(request.query["page_size"])
         token = uuid.UUID(request.query.get("page_token", str(FIRST)))
         begin = bisect.bisect_right(self._ids, token)
@@ -102,21 +187,19 @@ class Crowd:
             f'<{request.rel_url.update_query(page_token=str(at))}>; rel="{name}"'
             for name, at in tokens.items()
         ]
-        text = ",".join(self._body(one) for one in page)
-        headers = {"Link": self.relink(",".join(links))}
+        return self._shown(page, {"Link": self.relink(",".join(links))})
+
+    def _shown(
+        self, ids: Iterable[uuid.UUID], headers: dict[str, str] | None = None
+    ) -> web.Response:
+        text = ",".join(self._body(one) for one in ids)
         return web.json_response(text=f"[{text}]", headers=headers)
 
     def _body(self, identity_id: uuid.UUID) -> str:
         body = self._people.get(identity_id)
         if body is None:
-            return EVERYMAN.replace(EVERYMANS_ID, str(identity_id))
+            return COMMON.replace(COMMON_ID, str(identity_id))
         return json.dumps(body)
-
-    async def _read(self, request: web.Request) -> web.Response:
-        identity_id = uuid.UUID(request.match_info["id"])
-        if identity_id not in self._ids:
-            return web.json_response({"error": {"code": 404}}, status=404)
-        return web.json_response(text=self._body(identity_id))
 
     async def _delete(self, request: web.Request) -> web.Response:
         identity_id = uuid.UUID(request.match_info["id"])
@@ -134,6 +217,7 @@ class Crowd:
     async def _meet(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         end = request.path.rpartition("/")[2]
         thing = {"identities": "list", "sessions": "sessions"}.get(end, "identity")
+        thing = "identity" if "ids" in request.query else thing
         call = f"{request.method} {thing}"
         self.calls.append(call)
         if self.meddle is not None:

@@ -18,9 +18,8 @@ from signupd.kratos.outcomes import (
     FlowState,
     PasswordAnswer,
     PasswordResult,
-    read_flow,
+    code_result,
 )
-from signupd.kratos.outcomes import code_answer as answer_of
 from signupd.ledger.ledger import Approval, Snapshot
 from signupd.ledger.record import Lease, Record
 from signupd.signup.approve import approve
@@ -201,7 +200,7 @@ class MemoryKratos:
                 flow.state = PASSED_CHALLENGE
             proved = Message(9999001, "proved", "traits.email")
             flow.messages = [proved if wrong is None else wrong]
-            return CodeResult(answer_of(read_flow(flow.body())))
+            return code_result(400, flow.body(), flow_id)
 
         return await self._meet(work)
 

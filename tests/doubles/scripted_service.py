@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING, Any, Self
 import grpc
 from grpc_status import rpc_status
 from kratos_signup.v1 import signup_service_pb2 as pb
-from signupd.errors import SignupdError
 from signupd.rpc.statuses import DETAILS_KEY, status_of
 
 if TYPE_CHECKING:
-    from google.rpc.status_pb2 import Status
+    from signupd.errors import SignupdError
 
 SERVICE = pb.DESCRIPTOR.services_by_name["SignupService"]
 
@@ -32,17 +31,17 @@ class ScriptedService:
     """The double. A context manager.
 
     Args:
-        script: The calls to expect, and what to answer: a reply, one of our errors, a
-            status, the bytes of one, or a code of gRPC's own.
+        script: The calls to expect, and what to answer: a reply, one of our errors, the
+            bytes of a status' details, or a code of gRPC's own.
 
     Attributes:
-        requests: What was received.
-        target: Where it listens.
+        requests: The requests received.
+        target: Its address.
     """
 
     def __init__(
         self,
-        *script: tuple[str, Reply | SignupdError | Status | bytes | grpc.StatusCode],
+        *script: tuple[str, Reply | SignupdError | bytes | grpc.StatusCode],
     ) -> None:
         self.requests: list[Any] = []
         self.target = ""
@@ -63,7 +62,7 @@ class ScriptedService:
 
     @property
     def left(self) -> list[str]:
-        """The calls that were expected and have not come."""
+        """The calls that are still expected."""
         return [method for method, _ in self._script]
 
     def _handler(self, method: str) -> grpc.RpcMethodHandler[Any, Any]:
@@ -86,5 +85,4 @@ class ScriptedService:
         if isinstance(answer, bytes):
             context.set_trailing_metadata(((DETAILS_KEY, answer),))
             context.abort(grpc.StatusCode.INTERNAL, "over")
-        status = status_of(answer) if isinstance(answer, SignupdError) else answer
-        return context.abort_with_status(rpc_status.to_status(status))
+        return context.abort_with_status(rpc_status.to_status(status_of(answer)))

@@ -1,6 +1,6 @@
-"""The flow that people build by hand: a registration by code, then a settings flow.
+"""The hand-built flow: a registration by code, then a settings flow.
 
-Kratos stores the account at the code, and the password comes later, or never.
+Kratos stores the account at the code; the password comes later, or never.
 """
 
 import base64
@@ -45,10 +45,10 @@ TIMES = {
 
 
 def handmade(config: dict[str, Any]) -> None:
-    """Set Kratos up without our hooks, and with sessions that are handed out.
+    """Configure Kratos without our hooks, and with sessions for callers.
 
-    The schema has webauthn in it, as those that Ory ships do: everybody then has an
-    empty credential more.
+    The schema has webauthn, as Ory's own have: each identity then has one more empty
+    credential.
     """
     without_hook("password")(config)
     setting(f"{AFTER}.code.hooks", [{"hook": "session"}])(config)
@@ -62,7 +62,7 @@ def handmade(config: dict[str, Any]) -> None:
 
 
 class Handmade:
-    """Goes through that flow, as far as one likes. A context manager."""
+    """Goes through that flow, step by step. A context manager."""
 
     def __init__(self, kratos: Kratos, mailbox: Mailbox) -> None:
         self._mailbox = mailbox
@@ -91,7 +91,7 @@ class Handmade:
         return self._prove("login", address, {"method": "code", "identifier": address})
 
     def change(self, token: str, *steps: dict[str, Any]) -> None:
-        """Go through a settings flow, by one submission or more."""
+        """Go through a settings flow with one or more submissions."""
         header = {"X-Session-Token": token}
         flow = self._public.get("/self-service/settings/api", headers=header)
         for step in steps:
@@ -103,7 +103,7 @@ class Handmade:
             ).raise_for_status()
 
     def make(self, address: str, **fields: Any) -> str:
-        """Make an identity as an operator does; give its id."""
+        """Make an identity as an operator does; return its id."""
         body = {"schema_id": "user", "traits": {"email": address}} | fields
         answer = self._admin.post("/admin/identities", json=body)
         return str(answer.raise_for_status().json()["id"])
@@ -115,16 +115,16 @@ class Handmade:
         self._admin.patch(path, json=patch).raise_for_status()
 
     def forget_sessions(self, identity_id: str) -> None:
-        """Have an identity's sessions be forgotten, as Kratos' clean-up does."""
+        """Delete an identity's sessions, as Kratos' clean-up does."""
         path = f"/admin/identities/{identity_id}/sessions"
         self._admin.delete(path).raise_for_status()
 
     def body(self, path: str) -> Any:
-        """Read what the admin API says."""
+        """Read an answer of the admin API."""
         return self._admin.get(path).raise_for_status().json()
 
     def let_pass(self, days: int) -> None:
-        """Have everything there is be so many days older."""
+        """Make everything in Kratos so many days older."""
         file = self._kratos.directory / DATABASE
         shift = "datetime(substr({0}, 1, 19), '-{1} days')"
         with closing(sqlite3.connect(file, timeout=BUSY_SECONDS)) as database:

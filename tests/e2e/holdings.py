@@ -77,13 +77,6 @@ def import_accounts(kratos: Kratos, addresses: list[str]) -> list[str]:
     return [str(one["identity"]) for one in answer.json()["identities"]]
 
 
-def set_state(kratos: Kratos, identity_id: str, state: str) -> None:
-    """Disable an account as an operator would, or enable it."""
-    url = f"{kratos.admin_url}/admin/identities/{identity_id}"
-    patch = [{"op": "replace", "path": "/state", "value": state}]
-    httpx.patch(url, json=patch, trust_env=False).raise_for_status()
-
-
 def identity_calls(kratos: Kratos) -> int:
     """Count the requests about identities that have come to it, by its log."""
     lines = kratos.log_path.read_text(encoding="utf-8").splitlines()

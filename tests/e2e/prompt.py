@@ -1,4 +1,4 @@
-"""A program at a terminal of its own, and who types there."""
+"""A program on a terminal of its own."""
 
 import contextlib
 import os
@@ -19,8 +19,8 @@ class Prompt:
 
     Args:
         command: What to run.
-        directory: Where.
-        environment: All that it gets.
+        directory: Its working directory.
+        environment: Its whole environment.
     """
 
     def __init__(
@@ -53,11 +53,11 @@ class Prompt:
 
     @property
     def seen(self) -> str:
-        """All that stood on the terminal, what was typed among it where it shows."""
+        """All that was on the terminal, with what was typed if it is echoed."""
         return self._seen
 
     def expect(self, text: str) -> None:
-        """Wait until a text stands there that was not waited for before."""
+        """Wait for a text after the one that was waited for last."""
         deadline = time.monotonic() + WAIT_SECONDS
         while (found := self._seen.find(text, self._read)) < 0:
             if not self._more(deadline):
@@ -69,19 +69,19 @@ class Prompt:
         os.write(self._ours, f"{line}\n".encode())
 
     def end(self) -> int:
-        """Read on to the program's end; give its exit code."""
+        """Read to the program's end; return its exit code."""
         deadline = time.monotonic() + WAIT_SECONDS
         while self._more(deadline):
             pass
         return self._process.wait(WAIT_SECONDS)
 
     def _more(self, deadline: float) -> bool:
-        """Read what there is; tell whether there was anything in time."""
+        """Read what has come; return whether anything came in time."""
         left = max(0.0, deadline - time.monotonic())
         if not select.select([self._ours], [], [], left)[0]:
             return False
         chunk = b""
-        # Linux says so when the last one at the other end is gone.
+        # Linux raises this when the other end is closed.
         with contextlib.suppress(OSError):
             chunk = os.read(self._ours, READ_BYTES)
         self._seen += chunk.decode()

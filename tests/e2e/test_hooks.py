@@ -1,19 +1,11 @@
-"""The hook port as a real Kratos meets it: dead, or asked by a stranger meanwhile."""
+"""A hook port that a real Kratos cannot reach."""
 
-import json
-from concurrent.futures import ThreadPoolExecutor
-
-import httpx
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from devstack.ports import LOOPBACK
 from tests.e2e.broken import AFTER
 from tests.e2e.errors import refusal
 from tests.e2e.frail import Frail
-from tests.e2e.holdings import registration_flow_ids
 from tests.e2e.stack import GOOD_PASSWORD, wrong_codes
-
-NOT_NOW = 9999003
 
 
 def test_dead_code_hook(frail: Frail, address: str) -> None:
@@ -35,27 +27,3 @@ def test_dead_code_hook(frail: Frail, address: str) -> None:
     assert f"{AFTER}.code.hooks" in line["why"]
     assert [] == nothing
     assert stack.admin.identity(done.signup.identity_id).verified
-
-
-def test_other_address(frail: Frail, address: str) -> None:
-    """The flow of a call at work is approved for the call's own address alone."""
-    stack = frail.stack
-    token, before = stack.proved(address), registration_flow_ids(stack.kratos)
-    frail.password_way.hold()
-    with ThreadPoolExecutor() as pool:
-        call = pool.submit(stack.caller.set_password, token, GOOD_PASSWORD)
-        frail.password_way.wait_for_request()
-        (flow,) = registration_flow_ids(stack.kratos) - before
-        answer = httpx.post(
-            f"http://{LOOPBACK}:{stack.server.hook_port}/kratos/password",
-            content=json.dumps({"flow_id": flow, "email": f"eve-{address}"}),
-            headers={"X-Hook-Key": frail.hook_key},
-            trust_env=False,
-            timeout=60,
-        )
-        frail.password_way.open()
-        done = call.result()
-
-    assert (403, True) == (answer.status_code, str(NOT_NOW) in answer.text)
-    assert pb.SIGNUP_STATE_COMPLETED == done.signup.state
-    assert [] == stack.admin.identities(f"eve-{address}")

@@ -125,6 +125,13 @@ def test_no_secret(remains: Remains, medium: str) -> None:
     assert [] == found(remains.secrets, remains.media[medium])
 
 
+def test_nothing_of_kratos(remains: Remains) -> None:
+    """No answer shows Kratos' sessions, flows or addresses."""
+    answers = remains.media["answers"].lower()
+
+    assert [] == [one for one in (b"ory_", b"flow", b"127.0.0.1") if one in answers]
+
+
 @pytest.mark.parametrize("medium", [one for one in MEDIA if one != "answers"])
 def test_no_token(remains: Remains, medium: str) -> None:
     """Continuation tokens are in answers and nowhere else."""

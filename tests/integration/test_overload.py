@@ -43,31 +43,20 @@ async def busy(world: World) -> tuple[Caller, list[Any], list[Held]]:
 async def test_shed(
     busy: tuple[Caller, list[Any], list[Held]],
 ) -> None:
-    """Calls beyond the limit are OVERLOADED, say when to come back, and do nothing."""
+    """Calls beyond the limit are OVERLOADED and do nothing; health is answered."""
     caller, calls, holds = busy
     refused = [await refusal(caller.get("x")) for _ in range(MANY)]
+    stub: Any = health_pb2_grpc.HealthStub(caller.channel)
+    health = await stub.Check(health_pb2.HealthCheckRequest())
     for hold in holds:
         hold.released.set()
     served = await asyncio.gather(*calls)
     after = await refusal(caller.get("x"))
 
     assert {("OVERLOADED", 1.0)} == {(r.reason, r.retry_seconds) for r in refused}
+    assert health_pb2.HealthCheckResponse.SERVING == health.status
     assert ["CODE_REQUIRED"] * MOST == [state_of(answer) for answer in served]
     assert "TOKEN_INVALID" == after.reason
-
-
-async def test_health_under_load(
-    busy: tuple[Caller, list[Any], list[Held]],
-) -> None:
-    """Health checks are answered all the same."""
-    caller, calls, holds = busy
-    stub: Any = health_pb2_grpc.HealthStub(caller.channel)
-    answer = await stub.Check(health_pb2.HealthCheckRequest())
-    for hold in holds:
-        hold.released.set()
-    await asyncio.gather(*calls)
-
-    assert health_pb2.HealthCheckResponse.SERVING == answer.status
 
 
 async def test_work_without_callers_counts(

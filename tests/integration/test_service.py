@@ -146,16 +146,6 @@ async def test_proof_leaves_nothing(world: World, caller: Caller) -> None:
     assert [] == world.rows()
 
 
-async def test_proof_against_a_missing_hook(world: World) -> None:
-    """An account that the proof had stored is deleted again."""
-    world.kratos.setup.password_hook = False
-    await world.serve(proved=False)
-    await world.log.wait_for("kratos_incompatible")
-
-    assert ["open", "password", "find", "delete"] == list(world.kratos.calls)[1:5]
-    assert [] == world.kratos.accounts()
-
-
 async def test_first_signup_waits_for_the_proof(world: World) -> None:
     """Who comes during the proof waits for it; there is one proof."""
     held = world.kratos.hold("password")

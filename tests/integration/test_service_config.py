@@ -44,32 +44,23 @@ async def signups(replica: Replica) -> AsyncIterator[SignupServiceAsyncStub]:
         yield SignupServiceStub(channel)
 
 
-class TestUnavailable:
-    """Kratos is in trouble once."""
+async def test_unavailable(
+    world: World, replica: Replica, signups: SignupServiceAsyncStub
+) -> None:
+    """A call that meets an unavailable Kratos is repeated, and takes effect once."""
+    world.kratos.fail("open")
+    request = pb.StartSignupRequest(email=ADDRESS, request_id=REQUEST_ID)
+    started = await signups.StartSignup(request)
+    mails = len(world.kratos.mails_to(ADDRESS))
+    token = await to_password(world, replica.caller, ADDRESS)
+    world.kratos.fail("password")
+    done = await signups.SetPassword(
+        pb.SetPasswordRequest(continuation_token=token, password=PASSWORD)
+    )
 
-    async def test_start(self, world: World, signups: SignupServiceAsyncStub) -> None:
-        """StartSignup with a request id is repeated, and one mail goes."""
-        world.kratos.fail("open")
-        request = pb.StartSignupRequest(email=ADDRESS, request_id=REQUEST_ID)
-        answer = await signups.StartSignup(request)
-
-        assert "CODE_REQUIRED" == state_of(answer)
-        assert 1 == len(world.kratos.mails_to(ADDRESS))
-        assert 1 == world.log.events().count("kratos_unavailable")
-
-    async def test_set_password(
-        self, world: World, replica: Replica, signups: SignupServiceAsyncStub
-    ) -> None:
-        """SetPassword is repeated, and one account is made."""
-        token = await to_password(world, replica.caller, ADDRESS)
-        world.kratos.fail("password")
-        answer = await signups.SetPassword(
-            pb.SetPasswordRequest(continuation_token=token, password=PASSWORD)
-        )
-
-        assert "COMPLETED" == state_of(answer)
-        assert 1 == len(world.kratos.accounts())
-        assert 1 == world.log.events().count("kratos_unavailable")
+    assert ["CODE_REQUIRED", "COMPLETED"] == [state_of(started), state_of(done)]
+    assert [1, 1] == [mails, len(world.kratos.accounts())]
+    assert 2 == world.log.events().count("kratos_unavailable")
 
 
 async def test_not_repeated(

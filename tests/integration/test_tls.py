@@ -65,11 +65,6 @@ async def test_tls(world: World, files: CertificateFiles) -> None:
     assert "UNAVAILABLE" == await reason(doubting)
 
 
-async def test_plaintext_to_tls(mutual: Replica) -> None:
-    """Who speaks plaintext to it is not understood."""
-    assert "UNAVAILABLE" == await reason(mutual.caller)
-
-
 async def test_right_certificate(mutual: Replica) -> None:
     """A certificate of the authority gets in, whatever names it has."""
     for client in (WEB, AUTHORITY.issue(common_name="web")):
@@ -80,10 +75,11 @@ async def test_right_certificate(mutual: Replica) -> None:
 
 @pytest.mark.parametrize("client", [None, LAPSED, FOREIGN])
 async def test_wrong_certificate(mutual: Replica, client: Issued | None) -> None:
-    """No certificate, one that has lapsed or another authority's get no connection."""
+    """Without a valid certificate of the authority, or in plaintext, nobody gets in."""
     caller = Caller(mutual.service.port, AUTHORITY.trusted_by(client))
 
     assert "UNAVAILABLE" == await reason(caller)
+    assert "UNAVAILABLE" == await reason(mutual.caller)
 
 
 async def test_unix_socket(world: World, files: CertificateFiles) -> None:

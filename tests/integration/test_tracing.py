@@ -14,7 +14,6 @@ from opentelemetry.trace import SpanKind, StatusCode
 from signupd.telemetry.tracing import Tracing
 
 from tests.integration.caller import DEADLINE_SECONDS, refusal
-from tests.integration.world import to_password
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
 
 SERVICE = "kratos_signup.v1.SignupService"
 ADDRESS = "ann@example.com"
-PASSWORD = "seven tall ladders"
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 
@@ -193,17 +191,6 @@ async def test_work_outlives_its_caller(scene: Scene) -> None:
     assert rpc.end_time < sent.end_time
 
 
-async def test_sign_ups_share_no_trace(scene: Scene) -> None:
-    """Calls one after another are traces of their own."""
-    token = await to_password(scene.world, scene.caller, ADDRESS)
-    await scene.caller.set_password(token, PASSWORD)
-
-    names = ("StartSignup", "VerifyCode", "SetPassword")
-    spans = [await scene.span(f"{SERVICE}/{name}") for name in names]
-    contexts = [span.get_span_context() for span in spans]
-    assert 3 == len({context.trace_id for context in contexts if context})
-
-
 async def test_not_traced(world: World) -> None:
     """Without tracing Kratos is sent no trace."""
     replica = await world.serve()
@@ -213,23 +200,18 @@ async def test_not_traced(world: World) -> None:
     assert not any("traceparent" in headers for headers in world.kratos.headers)
 
 
-def test_the_end_exports_what_is_left() -> None:
-    """Spans that no batch has taken yet are exported when the server ends."""
-    exporter = InMemorySpanExporter()
-    tracing = Tracing([exporter])
-    tracing.rpc(f"/{SERVICE}/GetSignup", ()).end("OK", 0)
-    tracing.close()
-
-    assert [f"{SERVICE}/GetSignup"] == [
-        span.name for span in exporter.get_finished_spans()
-    ]
-
-
-def test_unusable(tmp_path: Path) -> None:
-    """What cannot be had ends the server at start, with code 2 and the name."""
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [
+        ("OTEL_TRACES_EXPORTER", {}),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", {"OTEL_TRACES_EXPORTER": "otlp"}),
+    ],
+)
+def test_unusable(tmp_path: Path, name: str, more: dict[str, str]) -> None:
+    """An unusable variable ends the server at start with code 2, and is named."""
     done = subprocess.run(
         [sys.executable, "-m", "signupd", "serve"],
-        env={"OTEL_TRACES_EXPORTER": "hunter2"},
+        env={name: "hunter2", **more},
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -237,7 +219,7 @@ def test_unusable(tmp_path: Path) -> None:
     )
 
     assert 2 == done.returncode
-    assert done.stderr.startswith("signupd: OTEL_TRACES_EXPORTER: ")
+    assert done.stderr.startswith(f"signupd: {name}: ")
     assert "hunter2" not in done.stderr
 
 

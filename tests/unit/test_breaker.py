@@ -1,4 +1,4 @@
-"""The breaker: how often Kratos may fail, and who tries again."""
+"""The breaker: how often Kratos may fail, and when one call tries again."""
 
 from __future__ import annotations
 
@@ -6,111 +6,67 @@ import pytest
 from signupd.errors import KratosUnreached
 from signupd.kratos.breaker import FAILURES, PROBE_SECONDS, Breaker
 
-
-class Time:
-    """Seconds that stand until they are moved."""
-
-    def __init__(self) -> None:
-        self.seconds = 100.0
-
-    def __call__(self) -> float:
-        """Tell the time."""
-        return self.seconds
+# What happens to POSTs, besides that so many seconds pass.
+FAILED, ANSWERED, ASKED = "failed", "answered", "asked"
+OPEN = [FAILED] * FAILURES
+ALMOST = PROBE_SECONDS - 0.5
 
 
-@pytest.fixture
-def time() -> Time:
-    """Give a time that stands."""
-    return Time()
+@pytest.mark.parametrize(
+    ("events", "admitted"),
+    [
+        ([*OPEN[1:], ASKED], [True]),
+        ([*OPEN[1:], ANSWERED, FAILED, ASKED], [True]),
+        ([*OPEN, ASKED], [False]),
+        ([*OPEN, PROBE_SECONDS, ASKED, ASKED, ASKED], [True, False, False]),
+        ([*OPEN, PROBE_SECONDS, ASKED, ANSWERED, ASKED, ASKED], [True, True, True]),
+        ([*OPEN, PROBE_SECONDS, ASKED, ALMOST, FAILED, ALMOST, ASKED], [True, False]),
+        ([*OPEN, PROBE_SECONDS, ASKED, PROBE_SECONDS, ASKED], [True, True]),
+    ],
+    ids=[
+        "few failures",
+        "an answer in between",
+        "failures in a row",
+        "one probe at a time",
+        "probe answered",
+        "probe failed late",
+        "probe without a response",
+    ],
+)
+def test_admitted(events: list[str | float], admitted: list[bool]) -> None:
+    """Failures in a row stop calls; then one at a time may try, until one succeeds."""
+    seconds, found = 100.0, []
+    breaker = Breaker(lambda: seconds)
+    for event in events:
+        if isinstance(event, float):
+            seconds += event
+        elif event == ASKED:
+            found.append(admits(breaker))
+        else:
+            getattr(breaker, event)("POST")
+
+    assert admitted == found
 
 
-@pytest.fixture
-def tripped(time: Time) -> Breaker:
-    """Give a breaker that has just seen one failure too many."""
-    breaker = Breaker(time)
+def test_other_methods() -> None:
+    """While one method fails, others are refused too, and cannot close the breaker."""
+    seconds = 100.0
+    breaker = Breaker(lambda: seconds)
     for _ in range(FAILURES):
         breaker.failed("POST")
-    return breaker
+    seconds += 0.5
+    with pytest.raises(KratosUnreached) as refused:
+        breaker.admit("GET")
+    breaker.answered("GET")  # of a call that was under way
+
+    assert ALMOST == refused.value.retry_after_seconds
+    assert not admits(breaker)
 
 
 def admits(breaker: Breaker) -> bool:
-    """Tell whether a call is let on."""
+    """Return whether a POST is let through."""
     try:
         breaker.admit("POST")
     except KratosUnreached:
         return False
     return True
-
-
-def test_few_failures(time: Time) -> None:
-    """One failure fewer than the limit refuses nobody."""
-    breaker = Breaker(time)
-    for _ in range(FAILURES - 1):
-        breaker.failed("POST")
-
-    assert admits(breaker)
-
-
-def test_failures_in_a_row(time: Time) -> None:
-    """An answer in between begins the count anew."""
-    breaker = Breaker(time)
-    for _ in range(FAILURES - 1):
-        breaker.failed("POST")
-    breaker.answered("POST")
-    breaker.failed("POST")
-
-    assert admits(breaker)
-
-
-def test_open(time: Time, tripped: Breaker) -> None:
-    """Too many failures refuse calls, and say truly when to come back."""
-    time.seconds += 0.5
-    with pytest.raises(KratosUnreached) as refused:
-        tripped.admit("POST")
-
-    assert PROBE_SECONDS - 0.5 == refused.value.retry_after_seconds
-
-
-def test_probe(time: Time, tripped: Breaker) -> None:
-    """After a while one call is let on to try, and only one."""
-    time.seconds += PROBE_SECONDS
-
-    assert [True, False, False] == [admits(tripped) for _ in range(3)]
-
-
-def test_probe_answered(time: Time, tripped: Breaker) -> None:
-    """A probe that is answered lets everybody on."""
-    time.seconds += PROBE_SECONDS
-    tripped.admit("POST")
-    tripped.answered("POST")
-
-    assert [True, True] == [admits(tripped) for _ in range(2)]
-
-
-def test_probe_failed(time: Time, tripped: Breaker) -> None:
-    """A probe that fails, slowly too, puts the next one off."""
-    time.seconds += PROBE_SECONDS
-    tripped.admit("POST")
-    time.seconds += PROBE_SECONDS - 0.5
-    tripped.failed("POST")
-    time.seconds += PROBE_SECONDS - 0.5
-
-    assert not admits(tripped)
-
-
-def test_probe_without_a_word(time: Time, tripped: Breaker) -> None:
-    """A probe of which nothing is heard does not keep others from trying."""
-    time.seconds += PROBE_SECONDS
-    tripped.admit("POST")
-    time.seconds += PROBE_SECONDS
-
-    assert admits(tripped)
-
-
-def test_other_methods(time: Time, tripped: Breaker) -> None:
-    """While one method fails the others are refused too, and do not close it."""
-    with pytest.raises(KratosUnreached):
-        tripped.admit("GET")
-    tripped.answered("GET")  # of a call that was under way
-
-    assert not admits(tripped)

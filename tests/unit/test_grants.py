@@ -16,10 +16,8 @@ NO_LIST = "has no list of services and methods"
 NO_METHOD = "is not a known service or method"
 
 MISTAKES: list[tuple[Any, str]] = [
-    ("", NO_OBJECT),
     ("hunter2", NO_OBJECT),
     ("{}", NO_OBJECT),
-    ("[]", NO_OBJECT),
     ('["web.example"]', NO_OBJECT),
     ('{"web.example": ["SignupService"]', NO_OBJECT),
     ("[" * 100_000, NO_OBJECT),
@@ -28,14 +26,9 @@ MISTAKES: list[tuple[Any, str]] = [
         '{"web.example": ["SignupService"], "web.example": ["AccountService"]}',
         "has a name twice",
     ),
-    ({"": ["SignupService"]}, f"name 1 {NO_NAME}"),
     ({"CN=hunter2": ["SignupService"]}, f"name 1 {NO_NAME}"),
-    ({"*.example": ["SignupService"]}, f"name 1 {NO_NAME}"),
     ({"web.example": "SignupService"}, f"name 1 {NO_LIST}"),
     ({"web.example": {"SignupService": True}}, f"name 1 {NO_LIST}"),
-    ({"web.example": []}, f"name 1 {NO_LIST}"),
-    ({"web.example": None}, f"name 1 {NO_LIST}"),
-    ({"web.example": ["SignupService", "*"]}, f"name 1, entry 2 {NO_METHOD}"),
     *(
         ({"web.example": [entry]}, f"name 1, entry 1 {NO_METHOD}")
         for entry in (

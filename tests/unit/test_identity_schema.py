@@ -1,148 +1,246 @@
-"""The reader of identity schemas: it finds Kratos' marks wherever they are honoured."""
+"""What the identity schema means for sign-ups: is it fit, and which traits may come."""
 
 from __future__ import annotations
 
-import json
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
-from signupd.errors import KratosIncompatible
-from signupd.kratos.schema import IdentitySchema, read_schema, schema_faults
+from signupd.errors import KratosIncompatible, KratosUnavailable, TraitsInvalid
+from signupd.kratos.schema import IdentitySchema, read_schema
+from signupd.policy.identity_schema import FAULTY_SECONDS, FRESH_SECONDS, SchemaRules
 
-from devstack.binary import KRATOS_DIRECTORY
+from tests.doubles.log import LogDouble
+from tests.unit.schemas import (
+    CODE,
+    PHONE,
+    RECOVERY,
+    USER_NAME,
+    marked,
+    reference,
+    with_traits,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from signupd.kratos.public import PublicApi
 
 Json = dict[str, Any]
 
-PASSWORD: Json = {"ory.sh/kratos": {"credentials": {"password": {"identifier": True}}}}
-USER = frozenset({"identifier for password"})
+PASSWORD = marked(USER_NAME)
+TREE = {"properties": {"name": PASSWORD, "parent": {"$ref": "#/definitions/tree"}}}
+DEFINITIONS: Json = {
+    "user": PASSWORD,
+    "object": {"properties": {"c": PASSWORD}},
+    "odd/na~me": PASSWORD,
+    "tree": TREE,
+    "turning": {"$ref": "#/definitions/turning"},
+}
 
 
-def schema(traits: Json, **rest: Any) -> IdentitySchema:
-    """Read a schema with these traits, as JSON Schema describes them."""
-    return read_schema("user", {"properties": {"traits": traits}, **rest})
+class SchemasDouble:
+    """Schemas that a Kratos has, and may lose."""
+
+    def __init__(self, document: Json) -> None:
+        self.document, self.reads, self.away = document, 0, False
+
+    async def schemas(self) -> tuple[IdentitySchema, ...]:
+        """Read the only one."""
+        self.reads += 1
+        if self.away:
+            raise KratosUnavailable
+        return (read_schema("user", self.document),)
 
 
-def test_reference() -> None:
-    """The reference schema has one address, which is everything."""
-    file = KRATOS_DIRECTORY / "identity.schema.json"
-    read = read_schema("user", json.loads(file.read_text(encoding="utf-8")))
-    uses = {
-        "identifier for code by email",
-        "identifier for password",
-        "recovery by email",
-        "verification by email",
-    }
+class Scene:
+    """Rules over schemas, and a clock."""
 
-    assert IdentitySchema("user", {"email": frozenset(uses)}, ("email",), {}) == read
-    assert [] == schema_faults(read)
+    def __init__(self, document: Json) -> None:
+        self.seconds = 100.0
+        self.log, self.schemas = LogDouble(), SchemasDouble(document)
+        public = cast("PublicApi", self.schemas)
+        self.rules = SchemaRules(public, None, self.log.logger, lambda: self.seconds)
+
+    async def faults(self, traits: Json) -> list[str]:
+        """Name the traits that a caller may not set."""
+        try:
+            await self.rules.permit(traits)
+        except TraitsInvalid as refused:
+            return [violation.field for violation in refused.violations]
+        return []
+
+
+async def test_reference() -> None:
+    """With the reference schema a caller may set all other traits that it has."""
+    scene = Scene(reference())
+
+    assert [] == await scene.faults({"name": "Ann", "newsletter": True})
+    assert [] == scene.log.events()
 
 
 @pytest.mark.parametrize(
-    ("mark", "uses"),
+    ("mark", "use"),
     [
-        (
-            {"credentials": {"webauthn": {"identifier": True}}},
-            "identifier for webauthn",
-        ),
-        (
-            {"credentials": {"code": {"identifier": True, "via": "sms"}}},
-            "identifier for code by sms",
-        ),
-        ({"verification": {"via": "sms"}}, "verification by sms"),
-        ({"recovery": {"via": "email"}}, "recovery by email"),
+        (USER_NAME, "identifier for password"),
+        (PHONE, "verification by sms"),
+        (RECOVERY, "recovery by email"),
+        ({"credentials": {"oidc": {"identifier": True}}}, "identifier for oidc"),
         ({"credentials": {"totp": {"account_name": True}}}, None),
         ({"credentials": {"passkey": {"display_name": True}}}, None),
         ({"credentials": {"password": {"identifier": False}}}, None),
         ("nonsense", None),
     ],
 )
-def test_marks(mark: Any, uses: str | None) -> None:
-    """Each of Kratos' marks is read; others make no use."""
-    read = schema({"properties": {"it": {"ory.sh/kratos": mark}}})
+async def test_marks(mark: Any, use: str | None) -> None:
+    """Identifiers, verification and recovery addresses are reserved, and logged."""
+    scene = Scene(with_traits(other=marked(mark), plain={"type": "string"}))
+    faults = await scene.faults({"other": "x", "plain": "y"})
 
-    assert ({"it": frozenset({uses})} if uses else {}) == read.uses
+    assert (["traits.other"] if use else []) == faults
+    assert [True] * bool(use) == [
+        f"other ({use})" in entry["why"] for entry in scene.log.entries
+    ]
 
 
 @pytest.mark.parametrize(
-    ("traits", "expected"),
+    ("trait", "given", "faults"),
     [
-        ({"properties": {"a": {"properties": {"b": PASSWORD}}}}, "a.b"),
-        ({"properties": {"a": {"type": "array", "items": PASSWORD}}}, "a[]"),
-        ({"properties": {"a": {"items": [{}, PASSWORD]}}}, "a[]"),
-        ({"properties": {"a": {"items": {"properties": {"b": PASSWORD}}}}}, "a[].b"),
-        ({"properties": {"a": {"contains": PASSWORD}}}, "a[]"),
-        ({"properties": {"a": {"additionalProperties": PASSWORD}}}, "a.*"),
-        ({"patternProperties": {"^x": PASSWORD}}, "*"),
-        ({"allOf": [{}, {"properties": {"a": PASSWORD}}]}, "a"),
-        ({"properties": {"a": {"anyOf": [PASSWORD, {}]}}}, "a"),
-        ({"properties": {"a": {"oneOf": [PASSWORD]}}}, "a"),
-        ({"if": {}, "then": {"properties": {"a": PASSWORD}}}, "a"),
-        ({"if": {}, "else": {"properties": {"a": PASSWORD}}}, "a"),
-        ({"dependencies": {"b": {"properties": {"a": PASSWORD}}}}, "a"),
-        ({"properties": {"a": {"$ref": "#/definitions/user"}}}, "a"),
-        ({"$ref": "#/definitions/all"}, "c"),
-        ({"properties": {"a": {"$ref": "#/definitions/odd~1na~0me"}}}, "a"),
+        ({"properties": {"number": marked(PHONE)}}, {"number": "1"}, {".number"}),
+        ({"properties": {"number": marked(PHONE)}}, {"kind": "home"}, set()),
+        ({"items": PASSWORD}, ["1", "2"], {"[]"}),
+        ({"items": [{}, PASSWORD]}, ["1"], {"[]"}),
+        ({"contains": PASSWORD}, ["1"], {"[]"}),
+        ({"items": {"properties": {"b": PASSWORD}}}, [{"b": 1}], {"[].b"}),
+        ({"properties": {"a": {"items": PASSWORD}}}, {"a": [{"b": 1}]}, {".a[]"}),
+        ({"additionalProperties": PASSWORD}, {"any": "1"}, {".any"}),
+        ({"additionalProperties": PASSWORD}, {"any.thing": "1"}, {".any.thing"}),
+        ({"patternProperties": {"x": PASSWORD}}, {"a[b": "1"}, {".a[b"}),
+        ({"allOf": [{}, {"properties": {"a": PASSWORD}}]}, {"a": 1}, {".a"}),
+        ({"anyOf": [PASSWORD, {}]}, 1, {""}),
+        ({"oneOf": [PASSWORD]}, 1, {""}),
+        ({"if": {}, "then": {"properties": {"a": PASSWORD}}}, {"a": 1}, {".a"}),
+        ({"if": {}, "else": {"properties": {"a": PASSWORD}}}, {"a": 1}, {".a"}),
+        ({"dependencies": {"b": {"properties": {"a": PASSWORD}}}}, {"a": 1}, {".a"}),
+        ({"$ref": "#/definitions/user"}, 1, {""}),
+        ({"$ref": "#/definitions/object"}, {"c": 1}, {".c"}),
+        ({"$ref": "#/definitions/odd~1na~0me"}, 1, {""}),
+        # Beside a reference a mark counts for nothing, as in draft 7 and in Kratos.
+        ({"$ref": "#/definitions/object", **PASSWORD}, {"d": 1}, set()),
+        # A reference that leads out, or back, may lead to an identifier.
+        ({"$ref": "https://example.com/x.json"}, {"a": [1]}, {"", ".a", ".a[]"}),
+        ({"$ref": "other.json"}, 1, {""}),
+        ({"$ref": "#/nowhere"}, 1, {""}),
+        ({"$ref": "x#/a"}, [1], {"", "[]"}),
+        ({"$ref": "#/definitions/turning"}, 1, {""}),
+        ({"$ref": "#/definitions/tree"}, {"name": 1, "other": 1}, {".name"}),
+        ({"$ref": "#/definitions/tree"}, {"parent": 1}, {".parent"}),
     ],
 )
-def test_wherever_it_stands(traits: Json, expected: str) -> None:
-    """A mark counts in every schema that applies to a trait."""
-    definitions = {
-        "user": PASSWORD,
-        "all": {"properties": {"c": PASSWORD}},
-        "odd/na~me": PASSWORD,
-    }
-    read = schema(traits, definitions=definitions)
+async def test_wherever_it_stands(trait: Json, given: Any, faults: set[str]) -> None:
+    """A mark counts in every schema that applies to a trait, and nowhere else."""
+    document = with_traits(it=trait) | {"definitions": DEFINITIONS}
+    found = await Scene(document).faults({"it": given, "item": 1})
 
-    assert {expected: USER} == read.uses
+    assert {f"traits.it{path}" for path in faults} == {*found}
 
 
-def test_marks_of_several_schemas() -> None:
-    """What several schemas say of one trait adds up."""
-    also = {"ory.sh/kratos": {"recovery": {"via": "email"}}}
-    read = schema({"properties": {"a": {"allOf": [PASSWORD, also]}}})
-
-    assert {"a": USER | {"recovery by email"}} == read.uses
+def several_code_identifiers(document: Json) -> None:
+    """Have codes mailed to two traits."""
+    document["properties"]["traits"]["properties"]["second"] = marked(CODE)
 
 
-def test_beside_a_reference() -> None:
-    """Beside ``$ref`` a mark counts for nothing, as in draft 7 and in Kratos."""
-    read = schema({"properties": {"a": {"$ref": "#/definitions/x", **PASSWORD}}})
-
-    assert {} == read.uses
-
-
-def test_endless() -> None:
-    """A schema that contains itself is not followed for ever, but named."""
-    tree = {"properties": {"name": PASSWORD, "parent": {"$ref": "#/definitions/tree"}}}
-    read = schema({"$ref": "#/definitions/tree"}, definitions={"tree": tree})
-    turning = schema(
-        {"$ref": "#/definitions/a"}, definitions={"a": {"$ref": "#/definitions/a"}}
-    )
-
-    assert {"name": USER} == read.uses
-    assert {"parent": "#/definitions/tree"} == read.unread
-    assert ({}, {"": "#/definitions/a"}) == (turning.uses, turning.unread)
+def address(document: Json) -> Json:
+    """Give Kratos' marks at the address trait."""
+    marks: Json = document["properties"]["traits"]["properties"]["email"]
+    return marks["ory.sh/kratos"]  # type: ignore[no-any-return]
 
 
-@pytest.mark.parametrize(
-    "reference", ["https://example.com/x.json", "other.json", "#/nowhere", "x#/a"]
-)
-def test_out_of_sight(reference: str) -> None:
-    """What a reference leads to out of the schema is not known, and named."""
-    read = schema({"properties": {"a": {"$ref": reference}}})
-
-    assert {"a": reference} == read.unread
+def required_user_name(document: Json) -> None:
+    """Require a trait that callers may not set."""
+    traits = document["properties"]["traits"]
+    traits["properties"]["username"] = PASSWORD
+    traits["required"].append("username")
 
 
-def test_required() -> None:
-    """The traits that must be there are named."""
-    assert ("email", "name") == schema({"required": ["email", "name"]}).required
+UNFIT: list[tuple[Callable[[Json], object], str]] = [
+    (several_code_identifiers, "code identifiers besides traits.email: traits.second"),
+    (required_user_name, "required traits: traits.username"),
+    (
+        lambda one: address(one)["credentials"].pop("code"),
+        "email lacks identifier for code by email",
+    ),
+    (
+        lambda one: address(one)["credentials"]["code"].update(via="sms"),
+        "email lacks identifier for code by email",
+    ),
+    (
+        lambda one: address(one)["credentials"].pop("password"),
+        "email lacks identifier for password",
+    ),
+    (lambda one: address(one).pop("verification"), "lacks verification by email"),
+    (lambda one: one["properties"].pop("traits"), "describes no traits"),
+    (lambda one: one.update(properties=1), "describes no traits"),
+]
 
 
-@pytest.mark.parametrize(
-    "document", [None, [], {}, {"properties": {}}, {"properties": 1}]
-)
-def test_no_schema(document: Any) -> None:
-    """What is no identity schema is refused."""
+@pytest.mark.parametrize(("spoil", "word"), UNFIT)
+async def test_unfit(spoil: Callable[[Json], object], word: str) -> None:
+    """With a schema that is unsafe, or cannot work, nobody begins; the log says why."""
+    document = reference()
+    spoil(document)
+    scene = Scene(document)
+    for _ in range(2):
+        with pytest.raises(KratosIncompatible):
+            await scene.rules.permit({})
+
+    assert word in scene.log.entry("kratos_incompatible")["why"]
+    assert 1 == scene.schemas.reads
+
+
+@pytest.mark.parametrize("trait", [PASSWORD, {"$ref": "https://example.com/x.json"}])
+async def test_tolerated(trait: Json) -> None:
+    """A further identifier, or a reference out, is tolerated, and logged once."""
+    scene = Scene(with_traits(username=trait))
+    await scene.rules.permit({"name": "Ann"})
+    scene.seconds += FRESH_SECONDS
+    await scene.rules.permit({"name": "Ann"})
+
+    assert 2 == scene.schemas.reads
+    assert ["identity_schema_fault"] == scene.log.events("warning")
+
+
+async def test_mended() -> None:
+    """A schema that was mended is noticed soon."""
+    document = reference()
+    several_code_identifiers(document)
+    scene = Scene(document)
     with pytest.raises(KratosIncompatible):
-        read_schema("user", document)
+        await scene.rules.permit({})
+    scene.schemas.document = reference()
+    scene.seconds += FAULTY_SECONDS
+
+    assert [] == await scene.faults({})
+
+
+async def test_spoiled_while_serving() -> None:
+    """One that becomes unsafe under a running server is noticed within a minute."""
+    scene = Scene(reference())
+    await scene.rules.permit({})
+    several_code_identifiers(scene.schemas.document)
+    scene.seconds += FRESH_SECONDS - 0.001
+    await scene.rules.permit({})
+    scene.seconds += 0.001
+
+    with pytest.raises(KratosIncompatible):
+        await scene.rules.permit({})
+
+
+async def test_kratos_away() -> None:
+    """If Kratos is away when the schema is due, the last one read does not count."""
+    scene = Scene(reference())
+    await scene.rules.permit({})
+    scene.schemas.away = True
+    scene.seconds += FRESH_SECONDS
+
+    with pytest.raises(KratosUnavailable):
+        await scene.rules.permit({})

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import os
 import threading
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -114,12 +113,3 @@ def test_race(ledger: Path) -> None:
 
     assert all(same(rings[0], ring) for ring in rings)
     assert ["signupd.keys"] == [path.name for path in ledger.parent.iterdir()]
-
-
-def test_crash_before(ledger: Path) -> None:
-    """What one that crashed left unfinished, with this number, stops nobody."""
-    draft = ledger.parent / f"signupd.keys.{os.getpid()}"
-    draft.write_text("half")
-    first = ring_beside(ledger)
-
-    assert same(first, ring_beside(ledger))

@@ -12,12 +12,10 @@ import pytest
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.rpc import error_details_pb2, status_pb2
-from kratos_signup.v1 import errors_pb2
 from kratos_signup.v1 import signup_service_pb2 as pb
 from signupd.cli import app
 from signupd.cli.signup import tls_of
 from signupd.client.channel import RETRIES, Tls
-from signupd.client.dialogue import ADVICE, ASKS_AGAIN
 from signupd.errors import (
     CodeAttemptsExhausted,
     CodeExpired,
@@ -33,13 +31,12 @@ from signupd.errors import (
     SignupBusy,
     SignupdError,
     SignupExpired,
-    StepMismatch,
     TokenInvalid,
     TraitsInvalid,
     Violation,
 )
 from signupd.ledger.record import State
-from signupd.rpc.statuses import status_of
+from signupd.rpc.statuses import STATUSES, status_of
 from signupd.signup.view import View
 from typer.testing import CliRunner
 
@@ -89,7 +86,8 @@ def test_whole_way() -> None:
     """Address, code, password: each call carries what was typed and the last token."""
     service = ScriptedService(STARTED, VERIFIED, COMPLETED)
     options = ("--traits", '{"name": "Ann", "n": 1}')
-    result = run(service, f" {ANN} ", " 123 456\t", " a b ", " a b ", options=options)
+    typed = f" {ANN} ", " 123 456\t", "one", "other", " a b ", " a b "
+    result = run(service, *typed, options=options)
     started, verified, set_ = service.requests
 
     assert (0, "") == (result.exit_code, result.stderr)
@@ -106,6 +104,7 @@ def test_whole_way() -> None:
         "Code (press Enter for a new one): "
         "The address is verified. Choose a password: at least 8 characters, at most 72 "
         "bytes.\n"
+        "Password: Repeat the password: The passwords do not match.\n"
         "Password: Repeat the password: The account is ready: identity-1\n"
     ) == result.stdout
 
@@ -117,38 +116,22 @@ def test_resend() -> None:
     result = run(service, ANN, "", "123456")
     _, resend, verify, _ = service.requests
 
-    assert ("token-1", "token-1b") == (
-        resend.continuation_token,
-        verify.continuation_token,
-    )
+    assert "token-1" == resend.continuation_token
+    assert "token-1b" == verify.continuation_token
     assert 4 == uuid.UUID(resend.request_id).version
     assert 2 == result.stdout.count("A code was mailed")
 
 
-def test_passwords_that_differ() -> None:
-    """Passwords that do not match are not sent."""
-    service = ScriptedService(STARTED, VERIFIED, COMPLETED)
-    result = run(service, ANN, "123456", "one", "other", GOOD, GOOD)
-
-    assert GOOD == service.requests[-1].password
-    assert "The passwords do not match." in result.stdout
-
-
 @pytest.mark.parametrize(
-    ("script", "typed", "token"),
-    [
-        ([STARTED, CANCELLED], [ANN], "token-1"),
-        ([STARTED, VERIFIED, CANCELLED], [ANN, "123456", GOOD], "token-2"),
-    ],
-    ids=["code", "password"],
+    ("script", "typed"), [([STARTED], [ANN]), ([STARTED, VERIFIED], [ANN, "1", GOOD])]
 )
-def test_end_of_input(script: list[Any], typed: list[str], token: str) -> None:
+def test_end_of_input(script: list[Any], typed: list[str]) -> None:
     """The end of the input cancels what was begun."""
-    service = ScriptedService(*script)
+    service = ScriptedService(*script, CANCELLED)
     result = run(service, *typed)
 
     assert 1 == result.exit_code
-    assert token == service.requests[-1].continuation_token
+    assert f"token-{len(script)}" == service.requests[-1].continuation_token
     assert result.stdout.endswith("The sign-up was cancelled. Start again.\n")
 
 
@@ -159,93 +142,72 @@ def test_nothing_typed() -> None:
     assert (1, "E-mail address: ") == (result.exit_code, result.stdout)
 
 
-FAULT = Violation("email", "is not an e-mail address")
-SHORT = Violation("password", "is too short", "TOO_SHORT")
-BREACHED = Violation("password", "is known from a data breach", "BREACHED")
-# The step, the refusal, and what is said of it. Afterwards the step goes on.
+# A refusal, and what is said of it after the service's sentence and the reason. After
+# these the same question is asked again.
 AGAIN: list[tuple[str, SignupdError, list[str]]] = [
     (
         "StartSignup",
-        EmailInvalid(violations=(FAULT,)),
-        [
-            "The e-mail address is not valid. (EMAIL_INVALID)",
-            "- email is not an e-mail address",
-        ],
+        EmailInvalid(violations=(Violation("email", "is not an e-mail address"),)),
+        ["- email is not an e-mail address"],
     ),
     (
         "StartSignup",
         SendLimitReached(retry_after_seconds=1799.2),
-        ["Too many mails were sent. (SEND_LIMIT_REACHED)", "Try again in 1800 s."],
+        ["Try again in 1800 s."],
     ),
     (
         "VerifyCode",
         CodeIncorrect(signup=view(code_attempts_remaining=4)),
-        ["The code is not correct. (CODE_INCORRECT)", "Attempts left: 4."],
+        ["Attempts left: 4."],
     ),
-    (
-        "VerifyCode",
-        CodeExpired(),
-        ["The code has expired. (CODE_EXPIRED)", "Press Enter to get a new code."],
-    ),
+    ("VerifyCode", CodeExpired(), ["Press Enter to get a new code."]),
     (
         "VerifyCode",
         RequestInvalid(violations=(Violation("code", "is not digits"),)),
-        ["A field is missing or malformed. (REQUEST_INVALID)", "- code is not digits"],
+        ["- code is not digits"],
     ),
-    (
-        "ResendCode",
-        ResendTooSoon(retry_after_seconds=41.5),
-        ["It is too early for another mail. (RESEND_TOO_SOON)", "Try again in 42 s."],
-    ),
+    ("ResendCode", ResendTooSoon(retry_after_seconds=41.5), ["Try again in 42 s."]),
     (
         "ResendCode",
         SendLimitReached(),
-        [
-            "Too many mails were sent. (SEND_LIMIT_REACHED)",
-            "No further mail can be sent for this sign-up.",
-        ],
+        ["No further mail can be sent for this sign-up."],
     ),
     (
         "SetPassword",
         PasswordRejected(
-            violations=(SHORT, BREACHED), signup=view(password_attempts_remaining=19)
+            violations=(
+                Violation("password", "is too short", "TOO_SHORT"),
+                Violation("password", "is known from a data breach", "BREACHED"),
+            ),
+            signup=view(password_attempts_remaining=19),
         ),
         [
-            "The password is not acceptable. (PASSWORD_REJECTED)",
             "- password is too short (TOO_SHORT)",
             "- password is known from a data breach (BREACHED)",
             "Attempts left: 19.",
         ],
     ),
 ]
+# After these the sign-up ends.
 ENDING: list[tuple[str, SignupdError, list[str]]] = [
     (
         "StartSignup",
         TraitsInvalid(violations=(Violation("traits.name", "is missing"),)),
-        [
-            "The traits are not valid. (TRAITS_INVALID)",
-            "- traits.name is missing",
-            "Set the traits with --traits.",
-        ],
+        ["- traits.name is missing", "Set the traits with --traits."],
     ),
     (
         "VerifyCode",
         CodeIncorrect(signup=view(code_attempts_remaining=0)),
-        [
-            "The code is not correct. (CODE_INCORRECT)",
-            "Attempts left: 0.",
-            "Start again.",
-        ],
+        ["Attempts left: 0.", "Start again."],
     ),
+    ("SetPassword", PasswordAlreadySet(), ["Sign in with that password."]),
     *(
-        (step, error, [f" ({error.reason})", ADVICE[error.reason]])
+        (step, error, ["Start again."])
         for step, error in (
             ("ResendCode", CodeAttemptsExhausted()),
             ("VerifyCode", TokenInvalid()),
-            ("VerifyCode", StepMismatch()),
             ("SetPassword", SignupExpired()),
             ("SetPassword", PasswordAttemptsExhausted()),
-            ("SetPassword", PasswordAlreadySet()),
         )
     ),
 ]
@@ -264,6 +226,12 @@ FINALS = {
 }
 
 
+def explained(error: SignupdError, said: list[str]) -> str:
+    """Return the whole explanation of a refusal."""
+    sentence = f"{STATUSES[error.reason].message} ({error.reason})"
+    return "\n".join([sentence, *said, ""])
+
+
 @pytest.mark.parametrize(("step", "error", "said"), AGAIN)
 def test_asks_again(step: str, error: SignupdError, said: list[str]) -> None:
     """After a refusal that the person can mend, the same question is asked again."""
@@ -274,7 +242,7 @@ def test_asks_again(step: str, error: SignupdError, said: list[str]) -> None:
     result = run(service, *typed, *again)
 
     assert 1 == result.exit_code
-    assert "\n".join(said) in result.stdout
+    assert explained(error, said) in result.stdout
 
 
 @pytest.mark.parametrize(("step", "error", "said"), ENDING)
@@ -284,37 +252,33 @@ def test_ends(step: str, error: SignupdError, said: list[str]) -> None:
     result = run(ScriptedService(*script, (step, error)), *typed, *[GOOD] * 3)
 
     assert 1 == result.exit_code
-    assert result.stdout.endswith("\n".join([*said, ""]))
+    assert result.stdout.endswith(explained(error, said))
 
 
-@pytest.mark.parametrize("step", ["StartSignup", "VerifyCode", "SetPassword"])
 @pytest.mark.parametrize(("state", "text"), FINALS.items())
-def test_final_state(step: str, state: Any, text: str) -> None:
-    """A state that is final or unknown here ends the sign-up, and is no account."""
-    script, typed = BEFORE[step]
-    service = ScriptedService(*script, (step, Reply(pb.Signup(state=state))))
+def test_final_state(state: Any, text: str) -> None:
+    """A final state without an account, or an unknown one, ends the sign-up."""
+    script, typed = BEFORE["VerifyCode"]
+    service = ScriptedService(*script, ("VerifyCode", Reply(pb.Signup(state=state))))
     result = run(service, *typed)
 
     assert 1 == result.exit_code
     assert result.stdout.endswith(f"{text}\n")
 
 
-FOREIGN = error_details_pb2.ErrorInfo(reason="CODE_INCORRECT", domain="proxy")
-
-
-def foreign() -> status_pb2.Status:
+def foreign() -> bytes:
     """Make an error with a reason of another domain."""
-    status = status_pb2.Status(code=3, message="over")
-    status.details.add().Pack(FOREIGN)
-    return status
+    status = status_pb2.Status(code=grpc.StatusCode.INTERNAL.value[0], message="over")
+    reason = error_details_pb2.ErrorInfo(reason="CODE_INCORRECT", domain="proxy")
+    status.details.add().Pack(reason)
+    return bytes(status.SerializeToString())
 
 
 @pytest.mark.parametrize(
     ("failure", "name"),
     [
         (grpc.StatusCode.DEADLINE_EXCEEDED, "DEADLINE_EXCEEDED"),
-        (grpc.StatusCode.UNIMPLEMENTED, "UNIMPLEMENTED"),
-        (foreign(), "INVALID_ARGUMENT"),
+        (foreign(), "INTERNAL"),
         (b"\xff\xff", "INTERNAL"),
         (status_of(CodeIncorrect()).SerializeToString(), "INTERNAL"),
     ],
@@ -366,29 +330,22 @@ def test_terminal_is_safe() -> None:
     assert "mailed to �[31mred�." in run(service, ANN).stdout
 
 
-def test_every_reason() -> None:
-    """For each reason of the contract it is decided whether the sign-up goes on."""
-    known = {
-        name.removeprefix("ERROR_REASON_")
-        for name in errors_pb2.ErrorReason.keys()  # noqa: SIM118 - no mapping
-    }
+FILE = str(EXAMPLE)  # any file that exists
+OPTIONS = [
+    ([], "Missing option '--target'"),
+    (["--target", "h"], "is not host:port or unix:path"),
+    (["--target", "h:1", "--cert", FILE], "--cert and --key go together"),
+    (["--target", "h:1", "--key", FILE], "--cert and --key go together"),
+    (["--target", "h:1", "--ca", FILE, "--insecure"], "--insecure excludes"),
+    (["--target", "h:1", "--ca", "none.pem"], "'none.pem' does not exist"),
+    *(
+        (["--target", "h:1", "--traits", traits], "is not a JSON object")
+        for traits in ("", "{", "[]", "null")
+    ),
+]
 
-    assert known - {"UNSPECIFIED"} == ASKS_AGAIN | ADVICE.keys()
 
-
-@pytest.mark.parametrize(
-    ("options", "complaint"),
-    [
-        ([], "Missing option '--target'"),
-        (["--target", "h:1", "--cert", "c.pem"], "--cert and --key go together"),
-        (["--target", "h:1", "--key", "k.pem"], "--cert and --key go together"),
-        (["--target", "h:1", "--ca", "c.pem", "--insecure"], "--insecure excludes"),
-        *(
-            (["--target", "h:1", "--traits", traits], "is not a JSON object")
-            for traits in ("", "{", "[]", "3", "null", '"name"')
-        ),
-    ],
-)
+@pytest.mark.parametrize(("options", "complaint"), OPTIONS)
 def test_options(options: list[str], complaint: str) -> None:
     """Options that make no sense are refused before anything is asked."""
     done = CliRunner().invoke(app, ["signup", *options])
@@ -401,10 +358,8 @@ def test_options(options: list[str], complaint: str) -> None:
     ("target", "files", "insecure", "expected"),
     [
         ("127.0.0.1:50051", Tls(), False, None),
-        ("[::1]:1", Tls(), False, None),
         ("unix:/run/signupd.sock", Tls(), False, None),
         ("127.0.0.1:50051", Tls(CA), False, Tls(CA)),
-        ("signup.example:443", Tls(), False, Tls()),
         ("10.0.0.1:50051", Tls(), False, Tls()),
         ("signup.example:443", Tls(CA, CERT, KEY), False, Tls(CA, CERT, KEY)),
         ("signup.example:443", Tls(), True, None),
@@ -413,12 +368,3 @@ def test_options(options: list[str], complaint: str) -> None:
 def test_tls(target: str, files: Tls, *, insecure: bool, expected: Tls | None) -> None:
     """Plaintext is for this machine, or where it is asked for."""
     assert expected == tls_of(target, files, insecure=insecure)
-
-
-def test_missing_file(tmp_path: Path) -> None:
-    """A certificate that cannot be read is named, and nothing is asked."""
-    missing = tmp_path / "ca.pem"
-    done = CliRunner().invoke(app, ["signup", "--target", "h:1", "--ca", str(missing)])
-
-    assert (1, "") == (done.exit_code, done.stdout)
-    assert f"signupd: {missing}: No such file or directory\n" == done.stderr

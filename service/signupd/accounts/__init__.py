@@ -1,1 +1,1 @@
-"""Accounts as Kratos holds them: what of them is complete, and what was left behind."""
+"""Accounts in Kratos: what others may know of them, and which are orphaned."""

@@ -1,16 +1,26 @@
-"""An account as others may know it: whether it is there, and whether it is complete."""
+"""GetAccount and BatchGetAccounts: an account as others may know it.
+
+A sign-up under way is not stored in Kratos, so it is not an account.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
+from signupd.address import Address
+from signupd.errors import AccountNotFound
 from signupd.kratos.identity import AccountState, PasswordStatus
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import Sequence
 
+    from signupd.kratos.admin import AdminApi
     from signupd.kratos.identity import Identity
+
+# One URL of 4 KiB, half of what servers and proxies commonly take.
+MAX_ACCOUNTS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +28,7 @@ class Account:
     """What the contract's message Account says.
 
     Args:
-        identity_id: As asked for.
+        identity_id: As requested.
         password: Whether it is set; None if there is no such account.
         state: Whether the account may be used; None likewise.
         email_verified: Whether the account's own address is verified, whatever other
@@ -32,7 +42,7 @@ class Account:
 
     @property
     def complete(self) -> bool:
-        """Whether all is well: active, address verified, password set."""
+        """Whether the account is active, its address verified and its password set."""
         return (
             self.state is AccountState.ACTIVE
             and self.email_verified
@@ -48,3 +58,34 @@ def account_of(identity: Identity) -> Account:
         identity.state,
         email_verified=identity.address in identity.verified,
     )
+
+
+async def get_account(admin: AdminApi, key: uuid.UUID | Address) -> Account:
+    """Look up an account by its identity's id or its address, in one call.
+
+    Raises:
+        AccountNotFound: There is none.
+        KratosUnavailable, KratosIncompatible: Kratos cannot say.
+    """
+    if isinstance(key, Address):
+        found = await admin.find_account(key.text)
+    else:
+        found = (await admin.accounts([key])).get(key)
+    if found is None:
+        raise AccountNotFound
+    return account_of(found)
+
+
+async def batch_get_accounts(
+    admin: AdminApi, ids: Sequence[uuid.UUID]
+) -> list[Account]:
+    """Look up 1 to ``MAX_ACCOUNTS`` accounts by their identities' ids, in one call.
+
+    Returns:
+        One for each id, in their order; with the id alone if there is no account.
+
+    Raises:
+        KratosUnavailable, KratosIncompatible: Kratos cannot say.
+    """
+    found = await admin.accounts(ids)
+    return [account_of(found[id_]) if id_ in found else Account(id_) for id_ in ids]

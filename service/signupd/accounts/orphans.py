@@ -2,14 +2,13 @@
 
 A hand-built flow (a registration by code, then a settings flow for the password) stores
 the identity before it has a password, and leaves it there when the person leaves. A
-person who means to sign in by code alone has the same identity. So the rule takes only
-what is certainly unfinished, and asks how long ago its owner was active.
+person who signs in by code alone on purpose has the same identity. So the rule takes
+only what is certainly unfinished, and asks how long ago its owner was active.
 """
 
 from __future__ import annotations
 
 import enum
-from collections import Counter
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final
@@ -20,7 +19,7 @@ from signupd.kratos.identity import AccountState
 
 if TYPE_CHECKING:
     import uuid
-    from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+    from collections.abc import AsyncIterator, Callable, Sequence
 
     from signupd.kratos.admin import AdminApi
     from signupd.kratos.identity import Identity, Session
@@ -34,13 +33,16 @@ LAPSED: Final = timedelta(minutes=5)
 
 
 class Exemption(enum.Enum):
-    """Why an identity is not an orphan."""
+    """Why an identity is not an orphan, in the words of the command."""
 
-    OTHER = enum.auto()  # it is not an unfinished registration by code
-    DISABLED = enum.auto()  # an operator disabled it, and had a reason to
-    SIGNED_IN = enum.auto()  # a session works, so its owner can still set a password
-    ACTIVE = enum.auto()  # its owner was active since the cutoff
-    UNTRACED = enum.auto()  # an orphan, or an account that was imported as verified
+    OTHER = "not an unfinished registration by code"
+    DISABLED = "disabled by an operator"
+    SIGNED_IN = "with a session that works, or did until minutes ago"
+    ACTIVE = "active since then"
+    UNTRACED = (
+        "without the session of their registration; they may have been imported "
+        "(--untraced lists them)"
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,9 +50,6 @@ class Orphan:
     """An orphaned identity, as an operator sees it.
 
     Args:
-        id: Its UUID.
-        masked_email: Such as ``a***@example.com``.
-        created_at: When it was registered.
         active_at: When its owner was last active.
         traced: Whether Kratos still has the session of its registration.
     """
@@ -62,22 +61,15 @@ class Orphan:
     traced: bool
 
 
+class Removal(enum.Enum):
+    """The outcome of a removal, in the words of the command."""
+
+    REMOVED = "removed"
+    CHANGED = "skipped: changed since the listing"  # no orphan any more
+    GONE = "already gone"
+
+
 @dataclass(frozen=True, slots=True)
-class Page:
-    """The orphans on a page of identities, and the number of others by exemption."""
-
-    orphans: tuple[Orphan, ...]
-    others: Mapping[Exemption, int]
-
-
-class Removal(enum.StrEnum):
-    """What became of an orphan that was to be removed."""
-
-    REMOVED = enum.auto()
-    CHANGED = enum.auto()  # it is no orphan any more, and stays
-    GONE = enum.auto()  # it was removed by somebody else
-
-
 class Orphans:
     """Finds orphans and removes them.
 
@@ -86,36 +78,25 @@ class Orphans:
 
     Args:
         admin: Kratos' admin API.
-        clock: Returns the time now, with a time zone.
-        cutoff: An identity whose owner was active after this moment is no orphan.
+        clock: Returns the time, with a time zone.
+        cutoff: An identity whose owner was active after this moment is not an orphan.
         untraced: Whether UNTRACED identities count as orphans.
     """
 
-    def __init__(
-        self,
-        admin: AdminApi,
-        clock: Callable[[], datetime],
-        cutoff: datetime,
-        *,
-        untraced: bool,
-    ) -> None:
-        self._admin = admin
-        self._clock = clock
-        self._cutoff = cutoff
-        self._untraced = untraced
+    admin: AdminApi
+    clock: Callable[[], datetime]
+    cutoff: datetime
+    untraced: bool
 
-    async def pages(self) -> AsyncIterator[Page]:
-        """Judge all identities, a page at a time.
+    async def judge_all(self) -> AsyncIterator[Orphan | Exemption]:
+        """Judge every identity in Kratos.
 
         Raises:
             KratosUnavailable, KratosIncompatible: They cannot be listed to the end.
         """
-        async for identities in self._admin.pages():
-            judged = [await self._judge(identity) for identity in identities]
-            yield Page(
-                tuple(one for one in judged if isinstance(one, Orphan)),
-                Counter(one for one in judged if isinstance(one, Exemption)),
-            )
+        async for identities in self.admin.pages():
+            for identity in identities:
+                yield await self._judge(identity)
 
     async def remove(self, identity_id: uuid.UUID) -> Removal:
         """Read and judge an identity again, and delete it if it is still an orphan.
@@ -127,42 +108,48 @@ class Orphans:
             KratosUnavailable: It is not known whether the identity was deleted.
             KratosIncompatible: Kratos refuses.
         """
-        identity = await self._admin.identity(identity_id)
+        identity = (await self.admin.accounts([identity_id])).get(identity_id)
         if identity is None:
             return Removal.GONE
         if isinstance(await self._judge(identity), Exemption):
             return Removal.CHANGED
-        await self._admin.delete_identity(identity_id, tries=1)
+        await self.admin.delete_identity(identity_id, tries=1)
         return Removal.REMOVED
 
     async def _judge(self, identity: Identity) -> Orphan | Exemption:
-        exemption = _exemption(identity, self._cutoff)
-        if exemption is not None:
-            return exemption
-        sessions = await self._admin.sessions(identity.id)
-        if _may_work(sessions, self._clock()):
+        """Judge an identity; its sessions are read only if they decide."""
+        if not _is_unfinished(identity):
+            return Exemption.OTHER
+        if identity.state is not AccountState.ACTIVE:
+            return Exemption.DISABLED
+        if identity.changed_at > self.cutoff:
+            return Exemption.ACTIVE
+        return self._judge_sessions(identity, await self.admin.sessions(identity.id))
+
+    def _judge_sessions(
+        self, identity: Identity, sessions: Sequence[Session]
+    ) -> Orphan | Exemption:
+        lapsed = self.clock() - LAPSED
+        # Kratos may have more sessions than it was asked for.
+        if len(sessions) >= MAX_SESSIONS or any(
+            one.works_until is not None and one.works_until > lapsed for one in sessions
+        ):
             return Exemption.SIGNED_IN
         active_at = max([identity.changed_at, *(one.begun_at for one in sessions)])
-        if active_at > self._cutoff:
+        if active_at > self.cutoff:
             return Exemption.ACTIVE
-        traced = any(_is_of_registration(one, identity) for one in sessions)
-        if not traced and not self._untraced:
+        traced = any(
+            one.by_code and abs(one.begun_at - identity.created_at) <= REGISTRATION
+            for one in sessions
+        )
+        if not (traced or self.untraced):
             return Exemption.UNTRACED
         masked = Address(identity.proved_address).masked
         return Orphan(identity.id, masked, identity.created_at, active_at, traced)
 
 
-def _exemption(identity: Identity, cutoff: datetime) -> Exemption | None:
-    """Judge an identity without its sessions; None if they decide."""
-    if not _is_unfinished(identity):
-        return Exemption.OTHER
-    if identity.state is not AccountState.ACTIVE:
-        return Exemption.DISABLED
-    return Exemption.ACTIVE if identity.changed_at > cutoff else None
-
-
 def _is_unfinished(identity: Identity) -> bool:
-    """Tell whether there is only a code, an empty password, and a proof at creation.
+    """Return whether it has only a code, an empty password, and a proof at creation.
 
     The owner of a provisioned account proves it later, with the first code, or never.
     """
@@ -173,16 +160,3 @@ def _is_unfinished(identity: Identity) -> bool:
         and identity.proved_at is not None
         and abs(identity.proved_at - identity.created_at) <= REGISTRATION
     )
-
-
-def _may_work(sessions: Sequence[Session], now: datetime) -> bool:
-    """Tell whether a session may work. Kratos may have more than it was asked for."""
-    return len(sessions) >= MAX_SESSIONS or any(
-        one.works_until is not None and one.works_until + LAPSED > now
-        for one in sessions
-    )
-
-
-def _is_of_registration(session: Session, identity: Identity) -> bool:
-    since = abs(session.begun_at - identity.created_at)
-    return session.by_code and since <= REGISTRATION

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final
 from signupd.check.cures import hook_lines, lines
 from signupd.check.findings import Check, Finding, error, ok, warning
 from signupd.errors import SignupdError
+from signupd.kratos.hook_proof import probe_address
 from signupd.kratos.identity import ADDRESS_TRAIT
 from signupd.kratos.offer import FlowKind
-from signupd.kratos.probe import probe_address
 
 if TYPE_CHECKING:
     from signupd.check.findings import Subject

@@ -10,8 +10,8 @@ from signupd.check.findings import Check, Finding, error, ok, warning
 from signupd.check.methods import method_off
 from signupd.errors import KratosUnreached, SignupdError
 from signupd.hooks import KEY_HEADER, PASSWORD_PATH
+from signupd.kratos.hook_proof import REFUSED_BY_US, probe
 from signupd.kratos.outcomes import NOT_NOW_ID, UNKNOWN_FLOW_ID, PasswordAnswer
-from signupd.kratos.probe import REFUSED_BY_US, probe
 from signupd.notation import dialled
 
 if TYPE_CHECKING:

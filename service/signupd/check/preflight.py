@@ -19,7 +19,7 @@ from signupd.check.methods import registration
 from signupd.check.password_hook import password_hook
 from signupd.check.schema import identity_schema
 from signupd.errors import SignupdError
-from signupd.kratos.probe import probe_address
+from signupd.kratos.hook_proof import probe_address
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -8,7 +8,7 @@ from signupd.check.cures import lines
 from signupd.check.findings import Check, Finding, Severity, error, ok
 from signupd.errors import KratosIncompatible
 from signupd.kratos.identity import ADDRESS_TRAIT
-from signupd.kratos.schema import registration_schema, schema_faults
+from signupd.policy.identity_schema import registration_schema, schema_faults
 
 if TYPE_CHECKING:
     from signupd.check.findings import Subject

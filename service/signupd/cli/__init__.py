@@ -1,4 +1,4 @@
-"""The commands: each a module of its own, joined here."""
+"""The command line: the commands of this room's modules, joined."""
 
 from __future__ import annotations
 
@@ -8,20 +8,16 @@ from typing import Annotated
 import typer
 
 from signupd.cli.check import check
-from signupd.cli.keys import app as keys
-from signupd.cli.ledger import migrate, sweep
 from signupd.cli.orphans import orphans
-from signupd.cli.serve import serve
-from signupd.cli.settings import settings
+from signupd.cli.serve import migrate, serve, sweep
+from signupd.cli.settings import keys, settings
 from signupd.cli.signup import signup
-from signupd.cli.signups import app as signups
+from signupd.cli.signups import signups
 
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # they show the values of variables
-    help="Sign-up for Ory Kratos over gRPC. Settings are environment variables whose "
-    "names start with SIGNUPD_; the command settings shows them.",
 )
 for command in (serve, check, migrate, sweep, orphans, settings, signup):
     app.command()(command)
@@ -37,7 +33,6 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def signupd(
-    *,
     version: Annotated[
         bool,
         typer.Option(
@@ -48,7 +43,11 @@ def signupd(
         ),
     ] = False,
 ) -> None:
-    """Take the options that stand before a command."""
+    """Sign-up for Ory Kratos over gRPC.
+
+    Settings are environment variables whose names start with SIGNUPD_; the command
+    settings lists them.
+    """
 
 
 def main() -> None:

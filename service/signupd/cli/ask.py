@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 import typer
@@ -30,30 +31,21 @@ async def ask_for_code(address: Address, timeout_seconds: float, *, piped: bool)
         return ""
     if not piped:
         typer.echo(f"Code mailed to {address.masked}: ", nl=False, err=True)
-    try:
+    line, descriptor = b"", sys.stdin.fileno()
+    with suppress(TimeoutError):
         async with asyncio.timeout(timeout_seconds):
-            return await _line(sys.stdin.fileno())
-    except TimeoutError:
-        return ""
-
-
-async def _line(descriptor: int) -> str:
-    """Read a line, without its surrounding spaces.
-
-    It waits in the event loop: a thread would keep Ctrl-C from ending the command.
-    """
-    got = b""
-    while not got.endswith(b"\n") and len(got) < MAX_LINE_BYTES:
-        await _readable(descriptor)
-        part = os.read(descriptor, MAX_LINE_BYTES)
-        if not part:
-            break
-        got += part
-    return got.decode(errors="replace").strip()
+            while not line.endswith(b"\n") and len(line) < MAX_LINE_BYTES:
+                await _readable(descriptor)
+                part = os.read(descriptor, MAX_LINE_BYTES)
+                if not part:
+                    break
+                line += part
+            return line.decode(errors="replace").strip()
+    return ""
 
 
 async def _readable(descriptor: int) -> None:
-    """Wait until there is something to read, or the input has ended."""
+    """Wait for input or its end. A thread that waits would keep Ctrl-C from ending."""
     loop, ready = asyncio.get_running_loop(), asyncio.Event()
     try:
         loop.add_reader(descriptor, ready.set)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import signal
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
 
 import typer
+from pydantic import TypeAdapter, ValidationError
 
 from signupd.errors import SignupdError
 from signupd.settings import Settings, SettingsInvalidError, load
@@ -29,18 +28,17 @@ AsJson = Annotated[bool, typer.Option("--json", help="Print JSON for scripts.")]
 Traits = Annotated[
     str, typer.Option("--traits", help="Further traits as a JSON object.")
 ]
+
+
+def _pem(name: str, purpose: str) -> Any:
+    return typer.Option(name, exists=True, dir_okay=False, help=purpose)
+
+
 Ca = Annotated[
-    Path | None,
-    typer.Option(
-        "--ca", help="Trust these certificates (PEM) instead of the system's."
-    ),
+    Path | None, _pem("--ca", "Trust these certificates (PEM), not the system's.")
 ]
-Cert = Annotated[
-    Path | None, typer.Option("--cert", help="Your certificate (PEM). Needs --key.")
-]
-Key = Annotated[
-    Path | None, typer.Option("--key", help="The private key (PEM) of --cert.")
-]
+Cert = Annotated[Path | None, _pem("--cert", "Your certificate (PEM). Needs --key.")]
+Key = Annotated[Path | None, _pem("--key", "The private key (PEM) of --cert.")]
 
 
 def settings_of(config: Path | None) -> Settings:
@@ -54,6 +52,19 @@ def settings_of(config: Path | None) -> Settings:
     except SettingsInvalidError as error:
         complain(error.mistakes)
         raise typer.Exit(EXIT_SETTINGS) from None
+
+
+def parsed(kind: Any, text: str, option: str) -> Any:
+    """Parse an option's value like a setting of this type.
+
+    Raises:
+        typer.BadParameter: It breaks a rule of the type.
+    """
+    try:
+        return TypeAdapter(kind).validate_python(text)
+    except ValidationError as error:
+        why = error.errors()[0]["msg"].removeprefix("Value error, ")
+        raise typer.BadParameter(why, param_hint=option) from None
 
 
 def json_object(text: str) -> dict[str, Any]:
@@ -75,7 +86,7 @@ def run(
     work: Callable[[], Coroutine[Any, Any, T]],
     new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> T:
-    """Run a command's work to its end.
+    """Run a command's work to its end. Ctrl-C cancels it.
 
     Args:
         work: The work.
@@ -83,13 +94,11 @@ def run(
 
     Raises:
         typer.Exit: The work failed; the reason was printed in one line.
-        KeyboardInterrupt: It was interrupted and has cleaned up.
+        KeyboardInterrupt: It was cancelled.
     """
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:
-            return runner.run(_interruptible(work))
-    except asyncio.CancelledError:
-        raise KeyboardInterrupt from None
+            return runner.run(work())
     except BrokenPipeError:
         raise  # click exits silently when the reader of a pipe is gone
     except (SignupdError, OSError) as error:
@@ -97,29 +106,7 @@ def run(
         raise typer.Exit(EXIT_TROUBLE) from None
 
 
-async def _interruptible(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Cancel the work at once on Ctrl-C.
-
-    asyncio.run may notice a signal only at the next event, and there may be none while
-    a command waits for input.
-    """
-    if threading.current_thread() is not threading.main_thread():
-        return await work()  # signals reach the main thread only
-    task, loop = asyncio.current_task(), asyncio.get_running_loop()
-
-    def interrupt() -> None:
-        loop.remove_signal_handler(signal.SIGINT)  # a second Ctrl-C ends the process
-        if task is not None:
-            task.cancel()
-
-    loop.add_signal_handler(signal.SIGINT, interrupt)
-    try:
-        return await work()
-    finally:
-        loop.remove_signal_handler(signal.SIGINT)
-
-
 def complain(lines: Iterable[str]) -> None:
-    """Print what is wrong on standard error."""
+    """Print errors on standard error."""
     for line in lines:
         typer.echo(f"signupd: {line}", err=True)

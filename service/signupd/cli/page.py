@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from rich.console import Console
 from rich.table import Table
-from rich.text import Text
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
 
 # A pipe has no width of its own. Programs that read it want a row on one line.
 PIPE_COLUMNS: Final = 200
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-_UNITS: Final = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+_UNITS: Final = {"d": 86400, "h": 3600, "m": 60, "s": 1}
 
 
 def console() -> Console:
@@ -26,28 +21,17 @@ def console() -> Console:
     return made
 
 
-def columns(*names: str, header: bool = True, min_widths: Sequence[int] = ()) -> Table:
+def columns(*names: str, header: bool = True) -> Table:
     """Make a table whose last column takes the width that is left.
 
     Args:
         names: Of the columns.
         header: Whether to print the names.
-        min_widths: Of the columns, so that several tables line up.
     """
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=header)
     for name in names[:-1]:
         table.add_column(name, no_wrap=True)
     table.add_column(names[-1], overflow="fold")
-    for column, width in zip(table.columns, min_widths, strict=False):
-        column.min_width = width
-    return table
-
-
-def facts(values: Mapping[str, str]) -> Table:
-    """Make a table of names and values, one pair a line."""
-    table = columns("", "", header=False)
-    for name, value in values.items():
-        table.add_row(Text(name, style="dim"), value)
     return table
 
 
@@ -60,7 +44,7 @@ def printable(text: str) -> str:
 
 def moment(micros: int) -> datetime:
     """Convert the ledger's time, in microseconds since the Unix epoch."""
-    return _EPOCH + timedelta(microseconds=micros)
+    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=micros)
 
 
 def rfc3339(at: datetime) -> str:
@@ -72,8 +56,5 @@ def rfc3339(at: datetime) -> str:
 def age(span: timedelta) -> str:
     """Write a time span in its largest unit, rounded down: ``42s``, ``17d``."""
     seconds = max(0, span // timedelta(seconds=1))
-    return next(
-        f"{seconds // size}{unit}"
-        for unit, size in _UNITS
-        if seconds >= size or unit == "s"
-    )
+    unit = next((unit for unit, size in _UNITS.items() if seconds >= size), "s")
+    return f"{seconds // _UNITS[unit]}{unit}"

@@ -1,4 +1,4 @@
-"""``signupd serve``."""
+"""``signupd serve``, and ``migrate`` and ``sweep``, the upkeep of its ledger."""
 
 from __future__ import annotations
 
@@ -7,19 +7,18 @@ import gc
 import os
 import signal
 import sys
-from typing import TYPE_CHECKING
 
 import typer
 import uvloop
 
 from signupd import logs
 from signupd.cli.common import EXIT_SETTINGS, Config, complain, run, settings_of
+from signupd.ledger import schema
 from signupd.ledger.sqlite import alone_on
+from signupd.parts import Parts
 from signupd.service import Service
+from signupd.telemetry.observer import Observer
 from signupd.telemetry.switch import TracingUnusableError, tracing_of
-
-if TYPE_CHECKING:
-    from signupd.telemetry.tracing import Tracing
 
 
 def serve(config: Config = None) -> None:
@@ -29,7 +28,11 @@ def serve(config: Config = None) -> None:
         settings.log_format is None and not sys.stderr.isatty()
     )
     log = logs.configure(json=as_json, level=settings.log_level)
-    tracing = _tracing()
+    try:
+        tracing = tracing_of(os.environ)
+    except TracingUnusableError as error:
+        complain([str(error)])
+        raise typer.Exit(EXIT_SETTINGS) from None
 
     async def work() -> None:
         stopping = asyncio.Event()
@@ -49,14 +52,33 @@ def serve(config: Config = None) -> None:
     run(work, uvloop.new_event_loop)
 
 
-def _tracing() -> Tracing | None:
-    """Set up tracing as OpenTelemetry's variables say.
+def migrate(config: Config = None) -> None:
+    """Upgrade the ledger's schema. With SQLite the server does it at start."""
+    settings = settings_of(config)
+    before, after = run(lambda: schema.migrate(settings.ledger_url))
+    typer.echo(f"ledger schema: {before or 'none'} -> {after}")
 
-    Raises:
-        typer.Exit: It cannot be set up; the reason was printed.
+
+def sweep(config: Config = None) -> None:
+    """Run the sweeper once.
+
+    It settles stale leases, writes down which sign-ups have expired, and deletes rows
+    that are older than RETENTION.
     """
-    try:
-        return tracing_of(os.environ)
-    except TracingUnusableError as error:
-        complain([str(error)])
-        raise typer.Exit(EXIT_SETTINGS) from None
+    settings = settings_of(config)
+    log = logs.configure(json=False, level="warning")
+
+    async def work() -> None:
+        parts = Parts.of(settings, log, Observer())
+        try:
+            await parts.open_ledger(only_server=False)
+            done = await parts.sweeper.sweep()
+        finally:
+            await parts.close()
+        typer.echo(
+            f"settled {done.settled}, not settled {done.failed}, "
+            f"expired {done.expired}, forgotten {done.forgotten}"
+            + (", more is due" if done.more else "")
+        )
+
+    run(work)

@@ -1,55 +1,77 @@
-"""``signupd settings``: list all settings, without secrets."""
+"""``signupd settings``, and ``signupd keys new``, which makes keys for them."""
 
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from pathlib import Path  # noqa: TC003 - typer reads it
+from typing import Annotated, Final
 
 import typer
 
-from signupd.cli.common import AsJson, Config, settings_of
+from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, settings_of
 from signupd.cli.page import columns, console, printable
-from signupd.keyfile import NAME
-from signupd.ledger.database import sqlite_file
+from signupd.keyfile import new_key, write_private
 from signupd.sources import PREFIX, SECRETS
 
-if TYPE_CHECKING:
-    from signupd.settings import Settings
+KEYS: Final = (f"{PREFIX}TOKEN_KEYS", f"{PREFIX}DIGEST_KEY")
+NOTE: Final = f"""
+Use the key for {" or for ".join(KEYS)}, and a different key for the other.
+To rotate TOKEN_KEYS, put the new key first and keep the old ones after it, separated by
+commas. Remove them after RETENTION (30d) and one more day. With several servers, first
+add the new key at the end on all of them, then move it to the front. Do not change
+DIGEST_KEY: with another one no address is found again."""
+
+keys = typer.Typer(no_args_is_help=True)
 
 
-def settings(*, as_json: AsJson = False, config: Config = None) -> None:
-    """List all settings; for secrets it shows only whether they are set.
+def settings(as_json: AsJson = False, config: Config = None) -> None:
+    """List the settings that a server started here would have.
 
-    A server that is started here and now would have these values.
+    For secrets it shows only whether they are set.
     """
     made = settings_of(config)
     values = made.model_dump(mode="json") | {"reflection": made.reflects}
-    shown = {
-        f"{PREFIX}{name.upper()}": _secret(made, name) if name in SECRETS else value
-        for name, value in values.items()
-    }
+    values |= {name: "set" if getattr(made, name) else None for name in SECRETS}
+    shown = {f"{PREFIX}{name.upper()}": value for name, value in values.items()}
     if as_json:
         typer.echo(json.dumps(shown, indent=2))
         return
     table = columns("setting", "value")
     for name, value in shown.items():
-        table.add_row(name, printable(_text(value)))
+        text = value if isinstance(value, str) else json.dumps(value)
+        table.add_row(name, "unset" if value is None else printable(text))
     console().print(table)
 
 
-def _secret(made: Settings, name: str) -> str | None:
-    """Describe a secret: ``set``, where it is kept, or None if there is none."""
-    if getattr(made, name):
-        return "set"
-    ledger = sqlite_file(made.ledger_url)
-    if name in ("hook_key", "kratos_admin_token") or ledger is None:
-        return None
-    file = ledger.parent / NAME
-    return f"in {file}" if file.exists() else f"to be made in {file}"
+@keys.callback()
+def _keys() -> None:
+    """Make keys for the settings."""
 
 
-def _text(value: Any) -> str:
-    """Write a value as it may be set in the environment."""
-    if value is None:
-        return "unset"
-    return value if isinstance(value, str) else json.dumps(value)
+@keys.command()
+def new(
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="Write the key to this new file (mode 0600) instead of standard "
+            "output. TOKEN_KEYS_FILE and DIGEST_KEY_FILE can name it.",
+        ),
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make a key and print it. Standard error explains its use and how to rotate it."""
+    key = new_key()
+    try:
+        if out is not None:
+            write_private(out, f"{key}\n")
+    except OSError as error:
+        exists = isinstance(error, FileExistsError)
+        why = "already exists and was not changed" if exists else error.strerror
+        complain([f"{out}: {why}"])
+        raise typer.Exit(EXIT_TROUBLE) from None
+    if as_json:
+        made = {"key": key} if out is None else {"file": str(out)}
+        typer.echo(json.dumps({**made, "settings": KEYS}))
+        return
+    typer.echo(key if out is None else f"The key is in {out}.")
+    typer.echo(NOTE, err=True)

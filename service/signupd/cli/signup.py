@@ -5,41 +5,31 @@ from __future__ import annotations
 from typing import Annotated
 
 import typer
+from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 
-from signupd.cli.common import (
-    EXIT_TROUBLE,
-    Ca,
-    Cert,
-    Key,
-    Traits,
-    complain,
-    json_object,
-)
+from signupd.cli.common import EXIT_TROUBLE, Ca, Cert, Key, Traits, json_object, parsed
 from signupd.cli.page import printable
 from signupd.client.channel import Tls, open_channel
 from signupd.client.dialogue import Dialogue
-from signupd.notation import is_loopback
-
-Target = Annotated[
-    str, typer.Option("--target", metavar="HOST:PORT", help="The server, or unix:PATH.")
-]
-Email = Annotated[
-    str, typer.Option("--email", help="The address; the command asks if not given.")
-]
-Insecure = Annotated[
-    bool, typer.Option("--insecure", help="Use plaintext to another machine too.")
-]
+from signupd.notation import Address, is_loopback
 
 
 def signup(  # noqa: PLR0913 - one for each option
     *,
-    target: Target,
-    email: Email = "",
+    target: Annotated[
+        str, typer.Option(metavar="HOST:PORT", help="The server, or unix:PATH.")
+    ],
+    email: Annotated[
+        str, typer.Option(help="The address; the command asks if not given.")
+    ] = "",
     traits: Traits = "{}",
     ca: Ca = None,
     cert: Cert = None,
     key: Key = None,
-    insecure: Insecure = False,
+    insecure: Annotated[
+        bool,
+        typer.Option("--insecure", help="Use plaintext to another machine too."),
+    ] = False,
 ) -> None:
     """Sign up a person at the terminal: address, code, password.
 
@@ -49,13 +39,12 @@ def signup(  # noqa: PLR0913 - one for each option
     """
     tls = tls_of(target, Tls(ca, cert, key), insecure=insecure)
     given = json_object(traits)
-    try:
-        channel = open_channel(target, tls, retry=True)
-    except OSError as error:
-        complain([f"{error.filename}: {error.strerror}"])
-        raise typer.Exit(EXIT_TROUBLE) from None
-    with channel:
-        made = Dialogue(channel, _say).run(email, given)
+
+    def say(line: str) -> None:
+        typer.echo(printable(line))
+
+    with open_channel(target, tls, retry=True) as channel:
+        made = Dialogue(SignupServiceStub(channel), say, email, given).run()
     raise typer.Exit(0 if made else EXIT_TROUBLE)
 
 
@@ -63,8 +52,10 @@ def tls_of(target: str, files: Tls, *, insecure: bool) -> Tls | None:
     """Choose TLS or plaintext as a server does.
 
     Raises:
-        typer.BadParameter: The options contradict each other.
+        typer.BadParameter: The target is not an address, or the options contradict
+            each other.
     """
+    parsed(Address, target, "--target")
     if (files.cert is None) != (files.key is None):
         raise typer.BadParameter("--cert and --key go together")
     if files != Tls():
@@ -72,7 +63,3 @@ def tls_of(target: str, files: Tls, *, insecure: bool) -> Tls | None:
             raise typer.BadParameter("--insecure excludes --ca, --cert and --key")
         return files
     return None if insecure or is_loopback(target) else Tls()
-
-
-def _say(line: str) -> None:
-    typer.echo(printable(line))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 import sys
-import uuid
+import uuid  # noqa: TC003 - typer reads it
 from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
+from rich.text import Text
 
 from signupd.address import parse_address
 from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, settings_of
-from signupd.cli.page import age, columns, console, facts, moment, printable, rfc3339
+from signupd.cli.page import age, columns, console, moment, printable, rfc3339
 from signupd.errors import EmailInvalid
 from signupd.keyfile import key_ring
 from signupd.ledger.browse import Wanted, browsing
@@ -20,57 +21,44 @@ from signupd.sealing import SealBroken
 from signupd.signup.sealed import address_digest, open_mask
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
     from signupd.address import Address
     from signupd.ledger.browse import Entry
     from signupd.sealing import KeyRing
 
-# What a person looks through. A script may ask for more; each thousand reads the table
-# once.
+# What a person looks through. A script may ask for more; all are held in memory, and
+# each thousand reads the table once.
 LIMIT: Final = 50
-MAX_LIMIT: Final = 100_000
+MAX_LIMIT: Final = 10_000
 KEY_MISSING: Final = "(key missing)"
-# A UUID, the longest state, an age.
-WIDTHS: Final = (36, len("ALREADY_REGISTERED"), len("30d"), 0)
 
-app = typer.Typer(
-    no_args_is_help=True,
-    help="Look at sign-ups in the ledger. Changes nothing; a server may be running.",
-)
-
-States = Annotated[
-    list[State] | None,
-    typer.Option(
-        "--state",
-        case_sensitive=False,
-        help="Only sign-ups in this state. May be given several times. In STARTING it "
-        "is not known whether a mail was sent; callers never see this state.",
-    ),
-]
-AddressGiven = Annotated[
-    str | None,
-    typer.Option(
-        "--address",
-        help="Only sign-ups for this address. With - the command asks for it, so that "
-        "it appears in no process list and no shell history.",
-    ),
-]
-Limit = Annotated[
-    int, typer.Option("--limit", min=1, max=MAX_LIMIT, help="At most this many.")
-]
-SignupId = Annotated[
-    uuid.UUID,
-    typer.Argument(metavar="ID", show_default=False, help="The signup_id."),
-]
+signups = typer.Typer(no_args_is_help=True)
 
 
-@app.command("list")
+@signups.callback()
+def _signups() -> None:
+    """Look at sign-ups in the ledger. Changes nothing; a server may be running."""
+
+
+@signups.command("list")
 def list_signups(
-    state: States = None,
-    address: AddressGiven = None,
-    limit: Limit = LIMIT,
-    *,
+    state: Annotated[
+        list[State] | None,
+        typer.Option(
+            case_sensitive=False,
+            help="Only sign-ups in this state; may be given several times. In STARTING "
+            "it is not known whether a mail was sent; callers never see this state.",
+        ),
+    ] = None,
+    address: Annotated[
+        str | None,
+        typer.Option(
+            help="Only sign-ups for this address. With - the command asks for it, so "
+            "that it appears in no process list and no shell history.",
+        ),
+    ] = None,
+    limit: Annotated[
+        int, typer.Option(min=1, max=MAX_LIMIT, help="At most this many.")
+    ] = LIMIT,
     as_json: AsJson = False,
     config: Config = None,
 ) -> None:
@@ -78,24 +66,37 @@ def list_signups(
     settings = settings_of(config)
     sought = None if address is None else _address(address)
 
-    async def work() -> None:
+    async def work() -> tuple[list[Entry], KeyRing, int]:
         async with browsing(settings.ledger_url) as browser:
             keys = key_ring(settings, make=False)
             digest = address_digest(keys, sought.text) if sought else None
             pages = browser.pages(Wanted(tuple(state or ()), digest), limit)
-            write = _write_json if as_json else _write_table
-            count = await write(pages, keys, browser.now())
-        if count == 0:
-            complain(["no sign-up matches"])
-        elif count == limit:
-            complain([f"the newest {limit} are shown; --limit shows more"])
+            listed = [entry async for page in pages for entry in page]
+            return listed, keys, browser.now()
 
-    run(work)
+    listed, keys, now = run(work)
+    if as_json:
+        typer.echo(json.dumps([_fields(keys, one, now) for one in listed], indent=2))
+    elif listed:
+        table = columns("sign-up", "state", "age", "address")
+        for one in listed:
+            since = age(moment(now) - moment(one.create_time))
+            masked = _mask(keys, one) or KEY_MISSING
+            table.add_row(str(one.signup_id), one.state.name, since, masked)
+        console().print(table)
+    if not listed:
+        complain(["no sign-up matches"])
+    elif len(listed) == limit:
+        complain([f"the newest {limit} are shown; --limit shows more"])
 
 
-@app.command("show")
+@signups.command("show")
 def show_signup(
-    signup_id: SignupId, *, as_json: AsJson = False, config: Config = None
+    signup_id: Annotated[
+        uuid.UUID, typer.Argument(metavar="ID", help="The signup_id.")
+    ],
+    as_json: AsJson = False,
+    config: Config = None,
 ) -> None:
     """Show one sign-up: its times, counts and lease."""
     settings = settings_of(config)
@@ -112,8 +113,17 @@ def show_signup(
         raise typer.Exit(EXIT_TROUBLE)
     if as_json:
         typer.echo(json.dumps(fields, indent=2))
-    else:
-        console().print(facts(_texts(fields)))
+        return
+    lease = fields["lease"]
+    if lease is not None:
+        live = "until" if lease["live"] else "stale since"
+        fields["lease"] = f"{lease['kind']}, {live} {lease['until']}"
+    fields["masked_email"] = fields["masked_email"] or KEY_MISSING
+    table = columns("", "", header=False)
+    for name, value in fields.items():
+        if value is not None:
+            table.add_row(Text(name, style="dim"), printable(str(value)))
+    console().print(table)
 
 
 def _address(given: str) -> Address:
@@ -126,37 +136,6 @@ def _address(given: str) -> Address:
         raise typer.BadParameter(
             "is not an e-mail address", param_hint="--address"
         ) from None
-
-
-async def _write_json(
-    pages: AsyncIterator[list[Entry]], keys: KeyRing, now: int
-) -> int:
-    """Write one array, a page at a time; return the number of sign-ups."""
-    count = 0
-    async for page in pages:
-        for entry in page:
-            text = json.dumps(_fields(keys, entry, now))
-            typer.echo(f"{',' if count else '['}\n  {text}", nl=False)
-            count += 1
-    typer.echo("\n]" if count else "[]")
-    return count
-
-
-async def _write_table(
-    pages: AsyncIterator[list[Entry]], keys: KeyRing, now: int
-) -> int:
-    """Write one table, a page at a time; return the number of sign-ups."""
-    count = 0
-    async for entries in pages:
-        names = ("sign-up", "state", "age", "address")
-        table = columns(*names, header=not count, min_widths=WIDTHS)
-        for entry in entries:
-            since = moment(now) - moment(entry.create_time)
-            address = _mask(keys, entry) or KEY_MISSING
-            table.add_row(str(entry.signup_id), entry.state.name, age(since), address)
-        console().print(table)
-        count += len(entries)
-    return count
 
 
 def _fields(keys: KeyRing, entry: Entry, now: int) -> dict[str, Any]:
@@ -177,19 +156,6 @@ def _fields(keys: KeyRing, entry: Entry, now: int) -> dict[str, Any]:
         "password_attempts": entry.password_attempts,
         "lease": _lease(entry, now),
     }
-
-
-def _texts(fields: dict[str, Any]) -> dict[str, str]:
-    """Write the fields that have a value for a person."""
-    lease = fields["lease"]
-    if lease is not None:
-        live = "until" if lease["live"] else "stale since"
-        lease = f"{lease['kind']}, {live} {lease['until']}"
-    shown = fields | {
-        "masked_email": fields["masked_email"] or KEY_MISSING,
-        "lease": lease,
-    }
-    return {k: printable(str(v)) for k, v in shown.items() if v is not None}
 
 
 def _mask(keys: KeyRing, entry: Entry) -> str | None:

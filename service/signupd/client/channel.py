@@ -11,8 +11,6 @@ import grpc
 if TYPE_CHECKING:
     from pathlib import Path
 
-# A proxy of the environment is for the web, and would see where people sign up.
-_NO_PROXY: Final = ("grpc.enable_http_proxy", 0)
 # As docs/integration.md tells callers; every RPC of the service may be repeated.
 _RETRY_POLICY: Final = {
     "maxAttempts": 4,
@@ -53,18 +51,15 @@ def open_channel(target: str, tls: Tls | None, *, retry: bool = False) -> grpc.C
     Raises:
         OSError: A file cannot be read.
     """
-    options: list[tuple[str, int | str]] = [_NO_PROXY]
+    # A proxy of the environment is for the web, and would see where people sign up.
+    options: list[tuple[str, int | str]] = [("grpc.enable_http_proxy", 0)]
     if retry:
         options.append(("grpc.service_config", RETRIES))
     if tls is None:
         return grpc.insecure_channel(target, options)
-    credentials = grpc.ssl_channel_credentials(
-        root_certificates=_content(tls.ca),
-        private_key=_content(tls.key),
-        certificate_chain=_content(tls.cert),
+    ca, key, cert = (
+        None if path is None else path.read_bytes()
+        for path in (tls.ca, tls.key, tls.cert)
     )
+    credentials = grpc.ssl_channel_credentials(ca, key, cert)
     return grpc.secure_channel(target, credentials, options)
-
-
-def _content(path: Path | None) -> bytes | None:
-    return None if path is None else path.read_bytes()

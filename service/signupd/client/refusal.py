@@ -11,7 +11,7 @@ from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from signupd.errors import DOMAIN, Violation
+from signupd.errors import DOMAIN
 
 if TYPE_CHECKING:
     import grpc
@@ -26,17 +26,17 @@ class Refusal:
         message: The sentence that goes with it.
         reason: The name of one of the contract's reasons; empty if the error is not the
             service's own, but gRPC's or a proxy's.
-        violations: The faults of the request's fields.
-        retry_seconds: After how long a retry can help; None if unknown.
-        signup: The sign-up's current state; None if unknown.
+        faults: Of the request's fields; may be empty.
+        retry_seconds: After how long a retry can help; 0 if unknown.
+        signup: The sign-up's current state; empty if unknown.
     """
 
     status: grpc.StatusCode
     message: str
     reason: str
-    violations: tuple[Violation, ...]
-    retry_seconds: float | None
-    signup: pb.Signup | None
+    faults: BadRequest
+    retry_seconds: float
+    signup: pb.Signup
 
 
 def refusal_of(error: grpc.RpcError) -> Refusal:
@@ -49,15 +49,6 @@ def refusal_of(error: grpc.RpcError) -> Refusal:
         for detail in status.details if status else ():
             for kind in (info, faults, retry, signup):
                 detail.Unpack(kind)  # leaves other kinds alone
+    reason = info.reason if info.domain == DOMAIN else ""
     delay = retry.retry_delay.ToMicroseconds() / 1e6
-    return Refusal(
-        call.code(),
-        call.details() or "",
-        reason=info.reason if info.domain == DOMAIN else "",
-        violations=tuple(
-            Violation(fault.field, fault.description, fault.reason)
-            for fault in faults.field_violations
-        ),
-        retry_seconds=delay if retry.HasField("retry_delay") else None,
-        signup=signup if signup.signup_id else None,
-    )
+    return Refusal(call.code(), call.details() or "", reason, faults, delay, signup)

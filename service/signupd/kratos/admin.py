@@ -2,35 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
-from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from signupd.errors import KratosIncompatible, KratosUnavailable
-from signupd.kratos.calls import Call
-from signupd.kratos.identity import Identity, read_identity, read_session
+from signupd.kratos.http import Call
+from signupd.kratos.identity import Identity, read_identity, read_session, read_time
 from signupd.kratos.outcomes import Delivery
 
 if TYPE_CHECKING:
     import uuid
     from collections.abc import AsyncIterator, Collection, Sequence
+    from datetime import datetime
 
     from signupd.kratos.http import HttpClient, Response
     from signupd.kratos.identity import Session
+
+    Query = Sequence[tuple[str, str]]
 
 # Kratos' own default. A page takes it 50 ms, with SQLite, and is 400 KB of JSON.
 PAGE_IDENTITIES: Final = 250
 # The newest sessions that are read. An owner with more of them has come back.
 MAX_SESSIONS: Final = 100
-# A lost deletion would leave what must not stay.
+# If every deletion were lost, what must not stay would stay.
 _DELETE_TRIES: Final = 3
 _IDENTITIES: Final = "/admin/identities"
-_PASSWORD: Final = ("password",)
-# Kratos makes these from the schema for every identity, with nothing in them; only
-# their configuration tells.
+# Kratos makes these from the schema for every identity, with nothing in them. Only
+# their configuration shows whether they are in use.
 _BORN_EMPTY: Final = ("password", "webauthn")
 _CODE_MAIL: Final = "registration_code_valid"
 _MAILS: Final = 10
@@ -38,16 +38,20 @@ _MAILS: Final = 10
 _CODE: Final = re.compile(r"(?<!\d)\d{6}(?!\d)")
 # RFC 8288, as Kratos writes it: <url>; rel="first",<url>; rel="next"
 _NEXT_PAGE: Final = re.compile(r'<([^>]*)>;\s*rel="?next"?')
-
-_Query = list[tuple[str, str]]
-
-
 _DELIVERIES: Final = {
     "queued": Delivery.QUEUED,
     "processing": Delivery.QUEUED,
     "sent": Delivery.SENT,
     "abandoned": Delivery.FAILED,
 }
+
+
+class _Mail(NamedTuple):
+    """A mail in the courier's books."""
+
+    created_at: datetime
+    delivery: Delivery
+    text: str
 
 
 class AdminApi:
@@ -58,25 +62,22 @@ class AdminApi:
     Args:
         http: Sends the requests.
         url: The admin API's, without a trailing slash.
-        timeout_seconds: For each request.
+        seconds: How long to wait for a response.
         token: Sent as a bearer token, if given.
     """
 
     def __init__(
-        self,
-        http: HttpClient,
-        url: str,
-        timeout_seconds: float,
-        token: str | None = None,
+        self, http: HttpClient, url: str, seconds: float, token: str | None = None
     ) -> None:
         self._http = http
         self._url = url
-        self._timeout = timeout_seconds
+        self._seconds = seconds
         self._headers = {} if token is None else {"Authorization": f"Bearer {token}"}
 
     async def find_identity(self, address: str) -> Identity | None:
         """Find the identity that an address identifies, whatever its letter case."""
-        found = await self._identities([("credentials_identifier", address)], Call.FIND)
+        query = [("credentials_identifier", address)]
+        found = await self._identities(Call.FIND, query)
         return found[0] if found else None
 
     async def find_account(self, address: str) -> Identity | None:
@@ -89,7 +90,7 @@ class AdminApi:
             address: The canonical address.
         """
         query = [("credentials_identifier", address)]
-        found = await self._identities(query, Call.FIND, _PASSWORD)
+        found = await self._identities(Call.FIND, query, _BORN_EMPTY)
         return next((one for one in found if one.address == address), None)
 
     async def accounts(self, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Identity]:
@@ -109,14 +110,14 @@ class AdminApi:
         # On one page, whatever Kratos' default size is.
         query = [("page_size", str(len(wanted)))]
         query += [("ids", str(identity_id)) for identity_id in wanted]
-        listed = await self._identities(query, Call.ACCOUNTS, _PASSWORD)
+        listed = await self._identities(Call.ACCOUNTS, query, _BORN_EMPTY)
         found = {one.id: one for one in listed}
         if not found.keys() <= wanted:
             raise KratosIncompatible("Kratos lists identities that were not asked for")
         return found
 
     async def pages(self) -> AsyncIterator[list[Identity]]:
-        """List all identities in the order of their ids, a page at a time.
+        """List all identities as ``accounts`` does, by their ids, a page at a time.
 
         An identity that is stored meanwhile may be listed or not.
         """
@@ -124,8 +125,7 @@ class AdminApi:
         token: str | None = None
         while True:
             after = [] if token is None else [("page_token", token)]
-            path = f"{_IDENTITIES}?{urlencode([*query, *after])}"
-            response = await self._get(path, Call.ACCOUNTS)
+            response = await self._get(Call.ACCOUNTS, _IDENTITIES, [*query, *after])
             bodies = _items(response)
             last, token = token, _next_token(response)
             if token is not None and token == last:
@@ -134,30 +134,21 @@ class AdminApi:
             if token is None:
                 return
 
-    async def identity(self, identity_id: uuid.UUID) -> Identity | None:
-        """Read an identity as ``pages`` does; None if it is gone."""
-        path = f"{_IDENTITIES}/{identity_id}?{urlencode(_showing(_BORN_EMPTY))}"
-        response = await self._get(path, Call.ACCOUNTS)
-        if response.status == HTTPStatus.NOT_FOUND:
-            return None
-        if response.status != HTTPStatus.OK:
-            raise _refused(response)
-        return read_identity(response.body, _BORN_EMPTY)
-
     async def sessions(self, identity_id: uuid.UUID) -> list[Session]:
         """Read an identity's sessions, also ended ones, as long as Kratos keeps them.
 
         Returns:
             The newest first, at most MAX_SESSIONS.
         """
-        path = f"{_IDENTITIES}/{identity_id}/sessions?page_size={MAX_SESSIONS}"
-        response = await self._get(path, Call.SESSIONS)
+        path = f"{_IDENTITIES}/{identity_id}/sessions"
+        query = [("page_size", str(MAX_SESSIONS))]
+        response = await self._get(Call.SESSIONS, path, query)
         return [read_session(body) for body in _items(response)]
 
     async def end_sessions(self, identity_id: uuid.UUID) -> None:
         """End all sessions of an identity; there may be none."""
         path = f"{_IDENTITIES}/{identity_id}/sessions"
-        await self._delete(path, Call.SESSIONS, _DELETE_TRIES)
+        await self._delete(Call.SESSIONS, path, _DELETE_TRIES)
 
     async def delete_identity(
         self, identity_id: uuid.UUID, *, tries: int = _DELETE_TRIES
@@ -170,7 +161,7 @@ class AdminApi:
                 identity that may change: a second try would come too long after the
                 look at it.
         """
-        await self._delete(f"{_IDENTITIES}/{identity_id}", Call.DELETE, tries)
+        await self._delete(Call.DELETE, f"{_IDENTITIES}/{identity_id}", tries)
 
     async def code_delivery(self, address: str, since: datetime) -> Delivery | None:
         """Ask the courier what became of the newest code mail to an address.
@@ -182,16 +173,8 @@ class AdminApi:
         Returns:
             None if there is no such mail among the address' last ten.
         """
-        mails = await self._code_mails(address)
-        try:
-            queued = [
-                (datetime.fromisoformat(mail["created_at"]), str(mail["status"]))
-                for mail in mails
-            ]
-            newest = max((mail for mail in queued if mail[0] >= since), default=None)
-            return None if newest is None else _DELIVERIES[newest[1]]
-        except (KeyError, TypeError, ValueError) as error:
-            raise KratosIncompatible("the courier's answer is unknown here") from error
+        newest = await self._newest_code_mail(address)
+        return newest.delivery if newest and newest.created_at >= since else None
 
     async def newest_code(self, address: str) -> str:
         """Read the code in the newest code mail to an address, for a preflight.
@@ -200,58 +183,61 @@ class AdminApi:
             Empty if there is none, or where the courier hides the mails' text, as
             it does outside ``--dev``.
         """
-        mails = await self._code_mails(address)
-        try:
-            newest = max(mails, key=lambda mail: str(mail["created_at"]), default=None)
-            code = None if newest is None else _CODE.search(str(newest["body"]))
-        except KeyError as error:
-            raise KratosIncompatible("the courier's answer is unknown here") from error
+        newest = await self._newest_code_mail(address)
+        code = _CODE.search(newest.text) if newest else None
         return "" if code is None else code.group()
 
     async def version(self) -> str:
         """Ask for Kratos' version, such as ``v1.3.1``; may be empty."""
-        body = (await self._get("/admin/version", Call.VERSION)).body
+        body = (await self._get(Call.VERSION, "/admin/version")).body
         return str(body.get("version", "")) if isinstance(body, dict) else ""
 
-    async def _code_mails(self, address: str) -> list[Any]:
-        query = urlencode([("page_size", _MAILS), ("recipient", address)])
-        mails = _items(
-            await self._get(f"/admin/courier/messages?{query}", Call.COURIER)
-        )
+    async def _newest_code_mail(self, address: str) -> _Mail | None:
+        query = [("page_size", str(_MAILS)), ("recipient", address)]
+        response = await self._get(Call.COURIER, "/admin/courier/messages", query)
         try:
-            return [mail for mail in mails if mail["template_type"] == _CODE_MAIL]
-        except (KeyError, TypeError) as error:
+            mails = [
+                _Mail(
+                    read_time(mail["created_at"]),
+                    _DELIVERIES[mail["status"]],
+                    str(mail.get("body", "")),
+                )
+                for mail in _items(response)
+                if mail["template_type"] == _CODE_MAIL
+            ]
+        except (KeyError, TypeError, ValueError) as error:
             raise KratosIncompatible("the courier's answer is unknown here") from error
+        return max(mails, default=None, key=lambda mail: mail.created_at)
 
     async def _identities(
-        self, query: _Query, call: Call, shown: Sequence[str] = ()
+        self, call: Call, query: Query, shown: Sequence[str] = ()
     ) -> list[Identity]:
-        path = f"{_IDENTITIES}?{urlencode([*query, *_showing(shown)])}"
-        response = await self._get(path, call)
+        response = await self._get(call, _IDENTITIES, [*query, *_showing(shown)])
         return [read_identity(body, shown) for body in _items(response)]
 
-    async def _get(self, path: str, call: Call) -> Response:
-        return await self._request("GET", path, call)
-
-    async def _delete(self, path: str, call: Call, tries: int) -> None:
-        for _ in range(tries - 1):
-            with contextlib.suppress(KratosUnavailable):
-                return await self._delete_once(path, call)
-        return await self._delete_once(path, call)
-
-    async def _delete_once(self, path: str, call: Call) -> None:
-        response = await self._request("DELETE", path, call)
-        if response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
-            raise _refused(response)
-
-    async def _request(self, method: str, path: str, call: Call) -> Response:
-        url = self._url + path
+    async def _get(self, call: Call, path: str, query: Query = ()) -> Response:
+        url = f"{self._url}{path}?{urlencode(query)}"
         return await self._http.request(
-            method, url, self._timeout, headers=self._headers, call=call
+            "GET", url, self._seconds, headers=self._headers, call=call
         )
 
+    async def _delete(self, call: Call, path: str, tries: int) -> None:
+        url = self._url + path
+        for left in reversed(range(tries)):
+            try:
+                response = await self._http.request(
+                    "DELETE", url, self._seconds, headers=self._headers, call=call
+                )
+            except KratosUnavailable:
+                if not left:
+                    raise
+                continue
+            if response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
+                raise _refused(response)
+            return
 
-def _showing(kinds: Sequence[str]) -> _Query:
+
+def _showing(kinds: Sequence[str]) -> Query:
     return [("include_credential", kind) for kind in kinds]
 
 

@@ -12,28 +12,8 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class Timeouts:
-    """How long to wait for Kratos, in seconds.
-
-    Args:
-        call: Where Kratos works alone.
-        hooked: Where Kratos calls a hook on the way: a dead hook costs it 3 s, a slow
-            one as long as it takes.
-    """
-
-    call: float
-    hooked: float
-
-
-@dataclass(frozen=True, slots=True)
 class Kratos:
-    """Both APIs.
-
-    Args:
-        http: Sends the requests of both.
-        public: Registration flows and identity schemas.
-        admin: Identities, sessions and the courier.
-    """
+    """Both APIs, and what sends their requests."""
 
     http: HttpClient
     public: PublicApi

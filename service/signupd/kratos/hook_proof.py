@@ -1,19 +1,23 @@
 """The proof that Kratos asks our password hook before it stores an account.
 
 Kratos makes accounts without asking if its password hook is missing or stands in the
-wrong place. So a registration that our hook must refuse is tried once, and StartSignup
-sends no mail before.
+wrong place. So a registration that our hook must refuse is tried once, the probe, and
+StartSignup sends no mail before. The probe is for a random address under
+``probe.invalid`` (RFC 6761 keeps that domain from ever existing), leaves no account,
+and costs Kratos one password hash.
 """
 
 from __future__ import annotations
 
 import asyncio
+import secrets
 import time
+import uuid
 from typing import TYPE_CHECKING, Any, Final
 
-from signupd.errors import KratosIncompatible, KratosUnavailable
+from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
+from signupd.kratos.identity import ADDRESS_TRAIT
 from signupd.kratos.outcomes import PasswordAnswer
-from signupd.kratos.probe import REFUSED_BY_US, probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -25,6 +29,9 @@ if TYPE_CHECKING:
 # A failed proof is not tried again sooner: each costs Kratos a password hash.
 PROOF_INTERVAL_SECONDS: Final = 5.0
 AWAY_SECONDS: Final = 0.5
+REFUSED_BY_US: Final = frozenset(
+    {PasswordAnswer.HOOK_UNKNOWN_FLOW, PasswordAnswer.HOOK_NOT_NOW}
+)
 
 _HOOK = "selfservice.flows.registration.after.password.hooks"
 FAULTS: Final = {
@@ -57,6 +64,9 @@ class HookProof:
         kratos: The adapter.
         log: Faults go there with the setting to mend.
         clock: Monotonic seconds.
+
+    Attributes:
+        proved: Whether the proof is made.
     """
 
     def __init__(
@@ -69,19 +79,14 @@ class HookProof:
         self._log = log
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._proved = False
         self._seen_missing = False
-        self._fault: KratosIncompatible | KratosUnavailable | None = None
+        self._fault: KratosIncompatible | KratosUnavailable = KratosUnavailable()
         self._next_try = 0.0
-
-    @property
-    def proved(self) -> bool:
-        """Whether nothing is to be asked of Kratos any more."""
-        return self._proved
+        self.proved = False
 
     def revoke(self) -> None:
         """Require a new proof: Kratos was seen to store without asking."""
-        self._proved = False
+        self.proved = False
         self._seen_missing = True
 
     async def prove(self, traits: Mapping[str, Any]) -> None:
@@ -96,39 +101,89 @@ class HookProof:
             KratosIncompatible: Kratos does not ask, or not us. The log says why.
             KratosUnavailable: It does not answer.
         """
-        if self._proved:
-            return
         async with self._lock:
-            if self._proved:
+            if self.proved:
                 return
-            if self._fault is not None and self._clock() < self._next_try:
+            if self._clock() < self._next_try:
                 raise type(self._fault)(self._fault.detail)
-            await self._try(traits)
+            try:
+                await self._try(traits)
+            except KratosIncompatible as error:
+                self._log.error("kratos_incompatible", why=error.detail)
+                self._fault = error
+                self._next_try = self._clock() + PROOF_INTERVAL_SECONDS
+                raise
+            except KratosUnavailable as error:
+                # Calls that waited for this proof must not each wait for their own.
+                self._fault, self._next_try = error, self._clock() + AWAY_SECONDS
+                raise
 
     async def _try(self, traits: Mapping[str, Any]) -> None:
-        try:
-            answer = await probe(self._kratos, self._log, traits)
-        except KratosIncompatible as error:
-            raise self._failed(error) from error
-        except KratosUnavailable as error:
-            # Calls that waited for this proof must not each wait for their own.
-            self._fault, self._next_try = error, self._clock() + AWAY_SECONDS
-            raise
-        if fault := FAULTS.get(answer):
-            raise self._failed(KratosIncompatible(fault))
-        self._fault = None
-        self._proved = answer in REFUSED_BY_US
-        if self._proved:
-            self._seen_missing = False
+        answer = await probe(self._kratos, self._log, traits)
+        if answer in REFUSED_BY_US:
+            self.proved, self._seen_missing = True, False
             self._log.info("password_hook_proved")
+        elif answer in FAULTS:
+            raise KratosIncompatible(FAULTS[answer])
         elif self._seen_missing:
-            raise self._failed(KratosIncompatible(FAULTS[PasswordAnswer.CREATED]))
+            raise KratosIncompatible(FAULTS[PasswordAnswer.CREATED])
         else:
             self._log.warning("password_hook_not_proved", why=UNPROVED)
 
-    def _failed(self, error: KratosIncompatible) -> KratosIncompatible:
-        """Log what is wrong, and remember it for a while."""
-        self._fault = error
-        self._next_try = self._clock() + PROOF_INTERVAL_SECONDS
-        self._log.error("kratos_incompatible", why=error.detail)
-        return KratosIncompatible(error.detail)
+
+async def probe(
+    kratos: Kratos,
+    log: structlog.typing.FilteringBoundLogger,
+    traits: Mapping[str, Any],
+) -> PasswordAnswer:
+    """Try a registration that our hook must refuse, and delete what it leaves.
+
+    Args:
+        kratos: Both APIs.
+        log: Names what could not be deleted.
+        traits: What an identity of this schema has besides the address.
+
+    Returns:
+        What Kratos answered. CREATED also if an account was there after an unclear
+        answer.
+
+    Raises:
+        KratosIncompatible: Kratos opens no flow.
+        KratosUnavailable: It did not answer; what it may have stored is deleted.
+    """
+    address = probe_address()
+    flow_id = await kratos.public.open_registration()
+    try:
+        result = await kratos.public.submit_password(
+            flow_id, {**traits, ADDRESS_TRAIT: address}, secrets.token_urlsafe(24)
+        )
+    except KratosUnavailable:
+        await _clean_up(kratos, log, address)
+        raise
+    if result.answer not in (PasswordAnswer.CREATED, PasswordAnswer.UNCLEAR):
+        return result.answer
+    stored = await _clean_up(kratos, log, address)
+    return PasswordAnswer.CREATED if stored else result.answer
+
+
+def probe_address() -> str:
+    """Make a random address that was never used."""
+    return f"probe-{uuid.uuid4().hex}@probe.invalid"
+
+
+async def _clean_up(
+    kratos: Kratos, log: structlog.typing.FilteringBoundLogger, address: str
+) -> bool:
+    """Delete what the probe left; only it can know an address so random.
+
+    Returns:
+        Whether there was anything.
+    """
+    left = None
+    try:
+        left = await kratos.admin.find_identity(address)
+        if left is not None:
+            await kratos.admin.delete_identity(left.id)
+    except SignupdError as error:
+        log.warning("probe_left_behind", probe=address, why=error.detail)
+    return left is not None

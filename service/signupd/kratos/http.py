@@ -6,14 +6,14 @@ httpx is the interface and aiohttp carries it. Both are known here alone.
 from __future__ import annotations
 
 import asyncio
-import base64
+import contextlib
+import enum
 import json
 import ssl
 import time
 from collections import defaultdict
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from http.cookiejar import CookieJar, DefaultCookiePolicy
 from typing import TYPE_CHECKING, Any, Final
 
 import aiohttp
@@ -27,7 +27,6 @@ from signupd.errors import (
     SignupdError,
 )
 from signupd.kratos.breaker import Breaker
-from signupd.kratos.calls import Call
 from signupd.telemetry.observer import LOST, UNREACHED, Observer
 
 if TYPE_CHECKING:
@@ -50,16 +49,31 @@ _HEADERS: Final = {
     "Accept-Encoding": "identity",  # a compressed body has no bound
     "User-Agent": "signupd",
 }
-_SERVER_ERROR: Final = 500
-# A server, or the proxy in front of it, says that it cannot answer for now. Any other
-# status is an answer: one odd request must not stop all others.
-_OUT_OF_ORDER: Final = frozenset(
-    {
-        HTTPStatus.TOO_MANY_REQUESTS,
-        HTTPStatus.SERVICE_UNAVAILABLE,
-        HTTPStatus.GATEWAY_TIMEOUT,
-    }
-)
+# Too many requests, unavailable, gateway timeout: the server, or the proxy in front of
+# it, cannot answer for now. Any other status is an answer: one odd request must not
+# stop all others.
+_OUT_OF_ORDER: Final = frozenset({429, 503, 504})
+
+
+class Call(enum.StrEnum):
+    """What a call is for, as metrics and traces name it.
+
+    Kratos' paths are no such names: they have ids and addresses in them.
+    """
+
+    OPEN = "open"  # a registration flow
+    SEND = "send"  # a code by mail
+    CODE = "code"  # check one
+    FLOW = "flow"  # how far one has come
+    PASSWORD = "password"  # noqa: S105 - register by it; makes the account
+    FIND = "find"  # an account by its address
+    ACCOUNTS = "accounts"  # by their ids
+    SESSIONS = "sessions"  # of an account: end, or list them
+    DELETE = "delete"  # an account
+    COURIER = "courier"  # what became of mails
+    SCHEMAS = "schemas"
+    VERSION = "version"
+    OTHER = "other"
 
 
 class ResponseTooLarge(Exception):
@@ -69,31 +83,25 @@ class ResponseTooLarge(Exception):
 # The first entry that fits. httpx-aiohttp gives errors of very different moments one
 # class (a lost answer is a ConnectTimeout there), so aiohttp's own class decides: see
 # docs/rationale.md.
-_ERRORS: Final[tuple[tuple[type[Exception], type[SignupdError]], ...]] = (
+_ERRORS: Final[dict[type[Exception], type[SignupdError]]] = {
     # No connection was made: none was free in time, or DNS, TCP or TLS failed.
-    (aiohttp.ConnectionTimeoutError, KratosUnreached),
-    (aiohttp.ClientConnectorError, KratosUnreached),
+    aiohttp.ConnectionTimeoutError: KratosUnreached,
+    aiohttp.ClientConnectorError: KratosUnreached,
     # The request cannot be sent: its URL is not an HTTP one, or a header is unfit.
-    (httpx.InvalidURL, KratosIncompatible),
-    (httpx.UnsupportedProtocol, KratosIncompatible),
-    (ValueError, KratosIncompatible),
-    (ResponseTooLarge, KratosIncompatible),
+    httpx.InvalidURL: KratosIncompatible,
+    httpx.UnsupportedProtocol: KratosIncompatible,
+    ValueError: KratosIncompatible,
+    ResponseTooLarge: KratosIncompatible,
     # Anything else happened after the request may have been sent.
-    (httpx.HTTPError, KratosUnavailable),
-    (aiohttp.ClientError, KratosUnavailable),
-    (OSError, KratosUnavailable),  # TimeoutError among them
-)
+    httpx.HTTPError: KratosUnavailable,
+    aiohttp.ClientError: KratosUnavailable,
+    OSError: KratosUnavailable,  # TimeoutError among them
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """An HTTP response of Kratos.
-
-    Args:
-        status: The status code.
-        body: The body's JSON; None if it is not JSON.
-        headers: By name, in any letter case.
-    """
+    """An HTTP response of Kratos. The body is None if it is not JSON."""
 
     status: int
     body: Any = field(repr=False)
@@ -109,8 +117,9 @@ class Response:
 class HttpClient:
     """Sends requests to Kratos over a pool of connections.
 
-    No POST is sent twice. aiohttp sends a GET or DELETE once more if its connection
-    ends before the response begins.
+    It keeps no cookies, follows no redirect and reads no proxy from the environment. No
+    POST is sent twice. aiohttp sends a GET or DELETE once more if its connection ends
+    before the response begins.
 
     Args:
         ca: A file of certificates to trust instead of the system's.
@@ -129,21 +138,19 @@ class HttpClient:
         observer: Observer | None = None,
     ) -> None:
         self._observer = observer or Observer()
-        self._breakers: defaultdict[bytes, Breaker] = defaultdict(  # by API
+        self._breakers: defaultdict[str, Breaker] = defaultdict(  # by API
             lambda: Breaker(clock)
         )
         trusted = ssl.create_default_context(cafile=ca)
-        transport = AiohttpTransport(verify=trusted, client=lambda: _session(trusted))
-        self._http = httpx.AsyncClient(
-            transport=transport,
-            headers=_HEADERS,
-            cookies=CookieJar(DefaultCookiePolicy(allowed_domains=())),
-            trust_env=False,
+        # Without httpx.AsyncClient around it: what that adds (cookies, redirects, the
+        # environment) is not wanted here, and costs as much CPU as the rest of a call.
+        self._transport = AiohttpTransport(
+            verify=trusted, client=lambda: _session(trusted)
         )
 
     async def close(self) -> None:
         """Close all connections."""
-        await self._http.aclose()
+        await self._transport.aclose()
 
     async def request(  # noqa: PLR0913 - the parts of an HTTP request
         self,
@@ -162,7 +169,7 @@ class HttpClient:
             url: Absolute, with its query. Credentials in it are sent as Basic.
             timeout_seconds: For connecting, sending and reading together.
             payload: Sent as JSON, if given.
-            headers: Further headers.
+            headers: Besides the usual ones.
             call: What it is for, as observers are told.
 
         Raises:
@@ -174,58 +181,52 @@ class HttpClient:
             KratosIncompatible: The URL is not an HTTP one, or the response too large.
         """
         watch = self._observer.call(call, method)
-        sent = {**watch.headers, **(headers or {})}
+        sent = {**_HEADERS, **watch.headers, **(headers or {})}
         outcome = LOST
         try:
-            request = self._request(method, url, timeout_seconds, payload, sent)
-            response = await self._send(request, timeout_seconds)
+            response = await self._send(method, url, timeout_seconds, payload, sent)
             outcome = str(response.status)
         except KratosUnreached:
             outcome = UNREACHED
             raise
         finally:
             watch.end(outcome)
-        return _usable(method, response)
+        status = response.status
+        # Kratos itself answers 502, with JSON, to a hook that it cannot parse.
+        answered = status == HTTPStatus.BAD_GATEWAY and isinstance(response.body, dict)
+        if status == HTTPStatus.TOO_MANY_REQUESTS or (
+            status >= HTTPStatus.INTERNAL_SERVER_ERROR and not answered
+        ):
+            raise KratosUnavailable(
+                f"{method} to Kratos was answered with HTTP status {status}"
+            )
+        return response
 
-    def _request(
+    async def _send(
         self,
         method: str,
         url: str,
         seconds: float,
         payload: Any,
         headers: dict[str, str],
-    ) -> httpx.Request:
-        try:
-            target, content = httpx.URL(url), None
-            if target.userinfo:  # aiohttp takes none in a URL beside a header
-                basic = f"{target.username}:{target.password}".encode()
-                headers["Authorization"] = f"Basic {base64.b64encode(basic).decode()}"
-                target = target.copy_with(userinfo=b"")
-            if payload is not None:
-                headers["Content-Type"] = "application/json"
-                content = json.dumps(payload).encode()
-            # What waits for longer would have too little time left for the response.
-            wait = seconds / 2
-            return self._http.build_request(
-                method,
-                target,
-                content=content,
-                headers=headers,
-                timeout=httpx.Timeout(
-                    seconds, connect=min(CONNECT_SECONDS, wait), pool=wait
-                ),
-            )
-        except (httpx.InvalidURL, ValueError) as error:
-            raise _translated(error) from None
-
-    async def _send(self, request: httpx.Request, seconds: float) -> Response:
+    ) -> Response:
         """Send a request if the breaker of its API lets it through."""
-        breaker, method = self._breakers[request.url.netloc], request.method
+        breaker = self._breakers["/".join(url.split("/", 3)[:3])]
         breaker.admit(method)
+        # After a longer wait too little time would be left for the response.
+        wait = seconds / 2
+        timeout = {"connect": min(CONNECT_SECONDS, wait), "pool": wait}
         try:
+            request = httpx.Request(
+                method,
+                url,
+                headers=headers,
+                json=payload,
+                extensions={"timeout": timeout},
+            )
             async with asyncio.timeout(seconds):
                 response = await self._receive(request)
-        except tuple(theirs for theirs, _ in _ERRORS) as error:
+        except tuple(_ERRORS) as error:
             ours = _translated(error)
             if isinstance(ours, KratosUnavailable):
                 breaker.failed(method)
@@ -238,15 +239,13 @@ class HttpClient:
 
     async def _receive(self, request: httpx.Request) -> Response:
         """Send a request, and read its response up to the bound as it comes."""
-        response = await self._http.send(request, stream=True)
+        response = await self._transport.handle_async_request(request)
         body = bytearray()
-        try:
+        async with contextlib.aclosing(response):
             async for part in response.aiter_raw():
                 body += part
                 if len(body) > MAX_BODY_BYTES:
                     raise ResponseTooLarge
-        finally:
-            await response.aclose()
         return Response(response.status_code, _json(bytes(body)), response.headers)
 
 
@@ -266,25 +265,8 @@ def _translated(error: Exception) -> SignupdError:
     """Choose our error for one of httpx or aiohttp."""
     cause = error.__cause__
     origin = cause if isinstance(cause, aiohttp.ClientConnectionError) else error
-    ours = next(ours for theirs, ours in _ERRORS if isinstance(origin, theirs))
+    ours = next(ours for theirs, ours in _ERRORS.items() if isinstance(origin, theirs))
     return ours(f"a request to Kratos failed: {type(origin).__name__}")
-
-
-def _usable(method: str, response: Response) -> Response:
-    """Let a response pass that says something.
-
-    Raises:
-        KratosUnavailable: It says that Kratos cannot answer.
-    """
-    status = response.status
-    if status == HTTPStatus.BAD_GATEWAY and isinstance(response.body, dict):
-        # Kratos' own words about a hook that it cannot parse, not a proxy's.
-        return response
-    if status >= _SERVER_ERROR or status == HTTPStatus.TOO_MANY_REQUESTS:
-        raise KratosUnavailable(
-            f"{method} to Kratos was answered with HTTP status {status}"
-        )
-    return response
 
 
 def _json(content: bytes) -> Any:

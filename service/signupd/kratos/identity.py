@@ -107,15 +107,14 @@ def read_identity(body: Any, shown: Collection[str] = ()) -> Identity:
     """
     try:
         credentials = body.get("credentials") or {}
+        address = body["traits"].get(ADDRESS_TRAIT)
         empty = frozenset(kind for kind in shown if _is_empty(credentials.get(kind)))
         proved_at, proved_address = min(_proofs(body), default=(None, ""))
         return Identity(
             id=uuid.UUID(body["id"]),
             state=AccountState(body["state"]),
-            address=_address(body["traits"]),
-            verified=frozenset(
-                one["value"].lower() for one in _verified_addresses(body)
-            ),
+            address=address.lower() if isinstance(address, str) else None,
+            verified=frozenset(one["value"].lower() for one in _verified(body)),
             mark=_mark(body.get("metadata_admin")),
             password=(
                 _password(credentials.get(_PASSWORD))
@@ -126,7 +125,7 @@ def read_identity(body: Any, shown: Collection[str] = ()) -> Identity:
             empty=empty,
             proved_at=proved_at,
             proved_address=proved_address,
-            created_at=_moment(body["created_at"]),
+            created_at=read_time(body["created_at"]),
             changed_at=max(_changes(body)),
         )
     except _ODD as error:
@@ -141,8 +140,10 @@ def read_session(body: Any) -> Session:
     """
     try:
         return Session(
-            begun_at=max(_moment(body["authenticated_at"]), _moment(body["issued_at"])),
-            works_until=_moment(body["expires_at"]) if body["active"] else None,
+            begun_at=max(
+                read_time(body["authenticated_at"]), read_time(body["issued_at"])
+            ),
+            works_until=read_time(body["expires_at"]) if body["active"] else None,
             by_code=any(
                 method["method"] == _CODE
                 for method in body["authentication_methods"] or ()
@@ -165,17 +166,14 @@ def _mark(metadata: Any) -> Mark | None:
 def _password(credential: Any) -> PasswordStatus:
     """Return whether a password credential has a password.
 
-    Kratos makes an empty one for every identity with an identifier.
+    Kratos makes an empty one for every identity with an identifier, and asks the
+    migration hook only if there is no hash.
     """
-    if credential is None:
-        return PasswordStatus.UNSET
-    config = credential["config"]
+    config = {} if credential is None else credential["config"]
     if config.get("hashed_password"):
         return PasswordStatus.SET
-    # Kratos asks the migration hook only where there is no hash.
-    if config.get("use_password_migration_hook"):
-        return PasswordStatus.UNKNOWN
-    return PasswordStatus.UNSET
+    migrating = config.get("use_password_migration_hook")
+    return PasswordStatus.UNKNOWN if migrating else PasswordStatus.UNSET
 
 
 def _is_empty(credential: Any) -> bool:
@@ -189,13 +187,7 @@ def _is_empty(credential: Any) -> bool:
     return not any(value for name, value in config.items() if name not in _INERT)
 
 
-def _address(traits: dict[str, Any]) -> str | None:
-    """Read the address trait, which an operator's schema need not have."""
-    address = traits.get(ADDRESS_TRAIT)
-    return address.lower() if isinstance(address, str) else None
-
-
-def _verified_addresses(body: Any) -> Iterator[Any]:
+def _verified(body: Any) -> Iterator[Any]:
     for address in body.get("verifiable_addresses") or ():
         if address["verified"] is True and address["via"] == _EMAIL:
             yield address
@@ -203,26 +195,31 @@ def _verified_addresses(body: Any) -> Iterator[Any]:
 
 def _proofs(body: Any) -> Iterator[tuple[datetime, str]]:
     """Return the verified addresses of which Kratos notes when they were verified."""
-    for address in _verified_addresses(body):
+    for address in _verified(body):
         if address.get("verified_at"):
-            yield _moment(address["verified_at"]), str(address["value"])
+            yield read_time(address["verified_at"]), str(address["value"])
 
 
 def _changes(body: Any) -> Iterator[datetime]:
     """Return every time at which Kratos has changed the identity, or a part of it."""
-    yield _moment(body["updated_at"])
-    if body.get("state_changed_at"):
-        yield _moment(body["state_changed_at"])
-    parts = [
-        *(body.get("credentials") or {}).values(),
+    addresses = [
         *(body.get("verifiable_addresses") or ()),
         *(body.get("recovery_addresses") or ()),
     ]
-    yield from (_moment(part["updated_at"]) for part in parts if part is not None)
+    for part in (body, *(body.get("credentials") or {}).values(), *addresses):
+        if part is not None:
+            yield read_time(part["updated_at"])
+    if body.get("state_changed_at"):
+        yield read_time(body["state_changed_at"])
     yield from (at for at, _ in _proofs(body))
 
 
-def _moment(text: str) -> datetime:
+def read_time(text: str) -> datetime:
+    """Read a time.
+
+    Raises:
+        TypeError, ValueError: It is not one, or has no zone.
+    """
     moment = datetime.fromisoformat(text)
     if moment.tzinfo is None:
         raise ValueError("a time without a zone")

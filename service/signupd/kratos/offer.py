@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import enum
 from dataclasses import dataclass
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from signupd.errors import KratosIncompatible
 
-# Groups of a flow's fields that are no method: the traits, and the steps between.
+if TYPE_CHECKING:
+    from signupd.kratos.http import Response
+
+# Groups of a flow's fields that are not methods: the traits, and the steps between.
 _NO_METHODS: Final = frozenset({"default", "profile", "identifier_first", "captcha"})
 
 
@@ -33,45 +36,40 @@ class Offer:
     whole: bool
 
 
-class Field(NamedTuple):
-    """A field of a flow's form."""
-
-    group: str
-    name: str
-    value: str
-
-
-# It leads from a flow's first step to its second.
-FIRST_STEP: Final = Field("profile", "method", "profile")
-
-
-def read_fields(status: int, body: Any) -> frozenset[Field]:
-    """Read the fields of a flow's form.
+class Step(NamedTuple):
+    """One step of a flow's form.
 
     Args:
-        status: The response's, for the error.
-        body: Its JSON.
+        methods: The methods that have a field in it.
+        token: To be sent back with a browser's cookie; empty in a program's flow.
+        last: Whether no further step follows.
+    """
+
+    methods: frozenset[str]
+    token: str
+    last: bool
+
+
+def read_step(response: Response) -> Step:
+    """Read a step.
 
     Raises:
-        KratosIncompatible: It is not a flow.
+        KratosIncompatible: The response is not a flow.
     """
     try:
-        return frozenset(
-            Field(
-                str(node["group"]),
-                str(node["attributes"].get("name", "")),
-                str(node["attributes"].get("value", "")),
+        fields = {  # a script that several methods share has a group, but no name
+            (str(node["group"]), str(node["attributes"]["name"])): str(
+                node["attributes"].get("value", "")
             )
-            for node in body["ui"]["nodes"]
-        )
+            for node in response.body["ui"]["nodes"]
+            if "name" in node["attributes"]
+        }
     except (KeyError, TypeError, AttributeError) as error:
         raise KratosIncompatible(
-            f"Kratos opens no registration flow (HTTP status {status})"
+            f"Kratos opens no registration flow (HTTP status {response.status})"
         ) from error
-
-
-def offer_of(first: frozenset[Field], second: frozenset[Field]) -> Offer:
-    """Return what a flow offers, from the fields of its first and second step."""
-    # A script that several methods share has a group, but no name.
-    methods = frozenset(field.group for field in first | second if field.name)
-    return Offer(methods - _NO_METHODS, whole=FIRST_STEP not in second)
+    return Step(
+        methods=frozenset(group for group, _ in fields) - _NO_METHODS,
+        token=fields.get(("default", "csrf_token"), ""),
+        last=fields.get(("profile", "method")) != "profile",
+    )

@@ -1,20 +1,19 @@
-"""What Kratos answered, as values, and the one table from its message ids to them.
+"""What Kratos answered, as values, and the tables from its message ids to them.
 
-The ids are public in Kratos (its package ``text``); what each of them means here was
-tried on running servers, versions 1.3.1 and 26.2.0. Nothing of Kratos' own words
-leaves this room.
+The ids are public in Kratos (its package ``text``). What each of them means here was
+tried on running servers, versions 1.3.1 and 26.2.0. None of Kratos' own texts leaves
+this package.
 """
 
 from __future__ import annotations
 
 import enum
+import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from http import HTTPStatus
+from typing import Any, Final
 
-from signupd.errors import KratosIncompatible, KratosUnavailable, Violation
-
-if TYPE_CHECKING:
-    import uuid
+from signupd.errors import KratosUnavailable, Violation
 
 # Ours: what our hooks have Kratos pass on.
 PROVED_ID: Final = 9999001
@@ -23,15 +22,8 @@ NOT_NOW_ID: Final = 9999003
 
 # Kratos'.
 CODE_SENT_ID: Final = 1040005
-GENERIC_ID: Final = 4000001
-ACCOUNT_EXISTS_ID: Final = 4000007
-CODE_INCORRECT_ID: Final = 4040003
 FLOW_DISABLED: Final = "self_service_flow_disabled"
-
-# Two meanings share id 4000001 at the code step and differ by their text alone; the
-# e2e tests pin both, so a Kratos that words them anew is noticed.
-_TOO_OFTEN_TEXT: Final = "submitted too often"
-_USED_TEXT: Final = "already used"
+GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 MARK: Final = "signupd"
 
@@ -65,6 +57,18 @@ class Delivery(enum.Enum):
     FAILED = enum.auto()
 
 
+class PasswordAnswer(enum.Enum):
+    """What Kratos made of a password registration."""
+
+    CREATED = enum.auto()  # an account is stored; its mark says by which sign-up
+    REFUSED = enum.auto()  # by a password rule; nothing stored
+    HOOK_UNKNOWN_FLOW = enum.auto()  # our hook, or another server's, said no
+    HOOK_NOT_NOW = enum.auto()  # our hook said: not at this moment
+    TRAITS_REFUSED = enum.auto()  # a trait does not fit; the hook was not asked
+    METHOD_OFF = enum.auto()  # Kratos does not register by password
+    UNCLEAR = enum.auto()  # look the address up
+
+
 class PasswordRule(enum.StrEnum):
     """The rules that Kratos refuses a password by."""
 
@@ -75,28 +79,40 @@ class PasswordRule(enum.StrEnum):
     REFUSED = "REFUSED"
 
 
-PASSWORD_RULES: Final = {
+# The first entry that a flow has a message for, by id and by a part of its text. Two
+# meanings share id 4000001 and differ by their text alone; the tests against a real
+# Kratos pin both.
+_CODE_ANSWERS: Final = (
+    (PROVED_ID, "", CodeAnswer.PROVED),
+    (4040003, "", CodeAnswer.INCORRECT),
+    (4000007, "", CodeAnswer.HOOK_MISSING),  # the address is taken
+    (4000001, "submitted too often", CodeAnswer.TOO_OFTEN),
+    (4000001, "already used", CodeAnswer.USED),
+)
+_HOOK_ANSWERS: Final = {
+    UNKNOWN_FLOW_ID: PasswordAnswer.HOOK_UNKNOWN_FLOW,
+    NOT_NOW_ID: PasswordAnswer.HOOK_NOT_NOW,
+}
+_PASSWORD_RULES: Final = {
     4000031: PasswordRule.TOO_SIMILAR,
     4000032: PasswordRule.TOO_SHORT,
     4000033: PasswordRule.TOO_LONG,
     4000034: PasswordRule.BREACHED,
 }
-# Kratos could not ask haveibeenpwned and may not go on without: its trouble, not the
-# password's.
-BREACH_CHECK_DOWN_ID: Final = 4000005
-# A fault of the password node with another id (newer Kratos have more of them) is a
-# refusal too; on any other node it is none.
-PASSWORD_NODE: Final = "password"  # noqa: S105 - a form field's name
-
+# Kratos could not ask haveibeenpwned and may not go on without it. That is not a fault
+# of the password.
+_BREACH_CHECK_DOWN_ID: Final = 4000005
+# Any other message at this node is a refusal too (newer Kratos have more of them).
+_PASSWORD_NODE: Final = "password"  # noqa: S105 - a form field's name
 # Kratos 1.3.1 sends most schema faults as the generic id with text, 26.2 under ids of
 # their own. Callers read one constant sentence each.
-TRAIT_FAULTS: Final = {
+_TRAIT_FAULTS: Final = {
     4000002: "is missing",
     4000003: "is too short",
     4000017: "is too long",
     4000026: "has the wrong type",
 }
-TRAIT_FAULT_OTHER: Final = "does not fit the identity schema"
+_TRAIT_FAULT_OTHER: Final = "does not fit the identity schema"
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,38 +132,29 @@ class Flow:
     state: str
     messages: tuple[Message, ...]
 
-    def ids(self) -> frozenset[int]:
-        """Name the ids of all its messages."""
-        return frozenset(message.id for message in self.messages)
+    def says(self, message_id: int, text: str = "") -> bool:
+        """Return whether it has a message with this id, and this text in it."""
+        return any(m.id == message_id and text in m.text for m in self.messages)
 
 
 @dataclass(frozen=True, slots=True)
 class CodeResult:
-    """The answer to a code; ``identity_id`` of the account that a missing hook let be.
+    """The answer to a code.
 
-    ``identity_id`` is set with HOOK_MISSING only, and not even then when the address
-    was taken.
+    With HOOK_MISSING it has the account that Kratos stored, unless the address was
+    taken.
     """
 
     answer: CodeAnswer
     identity_id: uuid.UUID | None = None
 
 
-class PasswordAnswer(enum.Enum):
-    """What Kratos made of a password registration."""
-
-    CREATED = enum.auto()  # an account is stored; whose, its mark tells
-    REFUSED = enum.auto()  # by a password rule; nothing stored
-    HOOK_UNKNOWN_FLOW = enum.auto()  # our hook, or another server's, said no
-    HOOK_NOT_NOW = enum.auto()  # our hook said: not at this moment
-    TRAITS_REFUSED = enum.auto()  # a trait does not fit; the hook was not asked
-    METHOD_OFF = enum.auto()  # Kratos does not register by password
-    UNCLEAR = enum.auto()  # look the address up
-
-
 @dataclass(frozen=True, slots=True)
 class PasswordResult:
-    """The answer to a password registration."""
+    """The answer to a password registration.
+
+    With CREATED it has the account, with REFUSED the rules that the password breaks.
+    """
 
     answer: PasswordAnswer
     identity_id: uuid.UUID | None = None
@@ -160,84 +167,98 @@ def error_id(body: Any) -> str:
     return str(error.get("id", "")) if isinstance(error, dict) else ""
 
 
-def is_flow(body: Any) -> bool:
-    """Return whether JSON is a flow, and not an error for instance."""
-    return isinstance(body, dict) and "ui" in body
-
-
-def read_flow(body: Any) -> Flow:
-    """Read a flow from the JSON of an answer.
+def read_flow(body: Any, flow_id: str | None = None) -> Flow | None:
+    """Read a flow from the JSON of an answer; None if it is not one.
 
     Raises:
-        KratosIncompatible: It is none.
+        KratosUnavailable: It is not the flow of the request, but the answer to another.
     """
     try:
-        ui = body["ui"]
-        messages = [
-            Message("", int(message["id"]), str(message["text"]))
-            for message in ui.get("messages") or ()
-        ]
-        messages += [
+        flow_itself = {"attributes": {}, "messages": body["ui"].get("messages")}
+        messages = tuple(
             Message(
-                str(node["attributes"].get("name", "")), int(m["id"]), str(m["text"])
+                str(node["attributes"].get("name", "")),
+                int(message["id"]),
+                str(message["text"]),
             )
-            for node in ui["nodes"]
-            for m in node["messages"] or ()
-        ]
-        return Flow(str(body["id"]), str(body["state"]), tuple(messages))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise KratosIncompatible("an answer of Kratos is not a flow") from error
+            for node in (flow_itself, *body["ui"]["nodes"])
+            for message in node["messages"] or ()
+        )
+        flow = Flow(str(body["id"]), str(body["state"]), messages)
+    except (KeyError, TypeError, ValueError, AttributeError):
+        return None
+    if flow_id not in (None, flow.id):
+        raise KratosUnavailable("Kratos answered with another flow")
+    return flow
 
 
 def trait_violations(flow: Flow) -> tuple[Violation, ...]:
     """Name the traits that Kratos finds fault with, each in a constant sentence."""
-    faults = [m for m in flow.messages if m.node.split(".")[0] == "traits"]
     return tuple(
         Violation(
             "email" if fault.node == "traits.email" else fault.node,
-            TRAIT_FAULTS.get(fault.id, TRAIT_FAULT_OTHER),
+            _TRAIT_FAULTS.get(fault.id, _TRAIT_FAULT_OTHER),
         )
-        for fault in faults
+        for fault in flow.messages
+        if fault.node.split(".")[0] == "traits"
     )
 
 
-def code_answer(flow: Flow) -> CodeAnswer:
-    """Return from a flow what became of the code just submitted to it."""
-    ids = flow.ids()
-    if PROVED_ID in ids:
-        return CodeAnswer.PROVED
-    if CODE_INCORRECT_ID in ids:
-        return CodeAnswer.INCORRECT
-    if ACCOUNT_EXISTS_ID in ids:
-        return CodeAnswer.HOOK_MISSING
-    texts = " ".join(m.text for m in flow.messages if m.id == GENERIC_ID)
-    if _TOO_OFTEN_TEXT in texts:
-        return CodeAnswer.TOO_OFTEN
-    if _USED_TEXT in texts or flow.state == FlowState.PASSED_CHALLENGE:
-        return CodeAnswer.USED
-    return CodeAnswer.UNCLEAR
+def code_result(status: int, body: Any, flow_id: str) -> CodeResult:
+    """Read the answer to a code that was submitted to a flow."""
+    if status == HTTPStatus.OK:
+        return CodeResult(CodeAnswer.HOOK_MISSING, _stored_id(body))
+    if status in GONE:
+        return CodeResult(CodeAnswer.LAPSED)
+    flow = read_flow(body, flow_id)
+    if flow is None:
+        return CodeResult(CodeAnswer.UNCLEAR)
+    for message_id, text, answer in _CODE_ANSWERS:
+        if flow.says(message_id, text):
+            return CodeResult(answer)
+    if flow.state == FlowState.PASSED_CHALLENGE:
+        return CodeResult(CodeAnswer.USED)
+    return CodeResult(CodeAnswer.UNCLEAR)
 
 
-def password_result(flow: Flow) -> PasswordResult:
-    """Return from a flow why its password registration made no account.
+def password_result(status: int, body: Any, flow_id: str) -> PasswordResult:
+    """Read the answer to a password registration on a flow.
 
     Raises:
         KratosUnavailable: Kratos could not judge the password.
     """
-    ids = flow.ids()
-    if BREACH_CHECK_DOWN_ID in ids:
+    if status == HTTPStatus.OK:
+        return PasswordResult(PasswordAnswer.CREATED, _stored_id(body))
+    if status == HTTPStatus.NOT_FOUND:
+        return PasswordResult(PasswordAnswer.METHOD_OFF)
+    flow = read_flow(body, flow_id)
+    if flow is None:
+        return PasswordResult(PasswordAnswer.UNCLEAR)
+    if flow.says(_BREACH_CHECK_DOWN_ID):
         raise KratosUnavailable("Kratos does not reach its haveibeenpwned_host")
-    if UNKNOWN_FLOW_ID in ids:
-        return PasswordResult(PasswordAnswer.HOOK_UNKNOWN_FLOW)
-    if NOT_NOW_ID in ids:
-        return PasswordResult(PasswordAnswer.HOOK_NOT_NOW)
+    for message_id, answer in _HOOK_ANSWERS.items():
+        if flow.says(message_id):
+            return PasswordResult(answer)
     rules = [
-        PASSWORD_RULES.get(message.id, PasswordRule.REFUSED)
+        _PASSWORD_RULES.get(message.id, PasswordRule.REFUSED)
         for message in flow.messages
-        if message.node == PASSWORD_NODE or message.id in PASSWORD_RULES
+        if message.node == _PASSWORD_NODE or message.id in _PASSWORD_RULES
     ]
     if rules:
         return PasswordResult(PasswordAnswer.REFUSED, rules=tuple(dict.fromkeys(rules)))
-    if trait_violations(flow):
-        return PasswordResult(PasswordAnswer.TRAITS_REFUSED)
-    return PasswordResult(PasswordAnswer.UNCLEAR)
+    faulty = trait_violations(flow)
+    return PasswordResult(
+        PasswordAnswer.TRAITS_REFUSED if faulty else PasswordAnswer.UNCLEAR
+    )
+
+
+def _stored_id(body: Any) -> uuid.UUID:
+    """Read the id of the account that Kratos stored.
+
+    Raises:
+        KratosUnavailable: The answer names none.
+    """
+    try:
+        return uuid.UUID(body["identity"]["id"])
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise KratosUnavailable("Kratos named no account in its 200") from error

@@ -2,37 +2,21 @@
 
 from __future__ import annotations
 
-import uuid
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from signupd.errors import (
-    KratosFlowGone,
-    KratosIncompatible,
-    KratosUnavailable,
-    TraitsInvalid,
-)
-from signupd.kratos.calls import Call
-from signupd.kratos.offer import (
-    FIRST_STEP,
-    Field,
-    FlowKind,
-    Offer,
-    offer_of,
-    read_fields,
-)
+from signupd.errors import KratosFlowGone, KratosIncompatible, TraitsInvalid
+from signupd.kratos.http import Call
+from signupd.kratos.offer import FlowKind, Offer, read_step
 from signupd.kratos.outcomes import (
     CODE_SENT_ID,
     FLOW_DISABLED,
-    CodeAnswer,
+    GONE,
     CodeResult,
-    Flow,
     FlowState,
-    PasswordAnswer,
     PasswordResult,
-    code_answer,
+    code_result,
     error_id,
-    is_flow,
     password_result,
     read_flow,
     trait_violations,
@@ -42,12 +26,8 @@ from signupd.kratos.schema import read_schema
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from signupd.kratos.client import Timeouts
-    from signupd.kratos.http import HttpClient, Response
+    from signupd.kratos.http import HttpClient
     from signupd.kratos.schema import IdentitySchema
-
-_REGISTRATION: Final = "/self-service/registration"
-_GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
 class PublicApi:
@@ -56,13 +36,19 @@ class PublicApi:
     Args:
         http: Sends the requests.
         url: The public API's, without a trailing slash.
-        timeouts: How long to wait.
+        seconds: How long to wait for a response.
+        hooked_seconds: The same, where Kratos calls a hook on the way: a dead hook
+            costs it 3 s, a slow one as long as it takes.
     """
 
-    def __init__(self, http: HttpClient, url: str, timeouts: Timeouts) -> None:
+    def __init__(
+        self, http: HttpClient, url: str, seconds: float, hooked_seconds: float
+    ) -> None:
         self._http = http
         self._url = url
-        self._timeouts = timeouts
+        self._registration = f"{url}/self-service/registration"
+        self._seconds = seconds
+        self._hooked_seconds = hooked_seconds
 
     async def open_registration(self) -> str:
         """Open a registration flow. Kratos forgets it if nothing is submitted to it.
@@ -73,17 +59,15 @@ class PublicApi:
         Raises:
             KratosIncompatible: Registration is switched off.
         """
-        response = await self._get(Call.OPEN, f"{_REGISTRATION}/api")
-        if response.status != HTTPStatus.OK:
-            raise KratosIncompatible(
-                "Kratos opens no registration flow"
-                + (
-                    ": selfservice.flows.registration.enabled is false"
-                    if error_id(response.body) == FLOW_DISABLED
-                    else f" (HTTP status {response.status})"
-                )
-            )
-        return read_flow(response.body).id
+        response = await self._http.request(
+            "GET", f"{self._registration}/api", self._seconds, call=Call.OPEN
+        )
+        if response.status == HTTPStatus.OK and (flow := read_flow(response.body)):
+            return flow.id
+        why = f" (HTTP status {response.status})"
+        if error_id(response.body) == FLOW_DISABLED:
+            why = ": selfservice.flows.registration.enabled is false"
+        raise KratosIncompatible(f"Kratos opens no registration flow{why}")
 
     async def send_code(
         self, flow_id: str, traits: Mapping[str, Any], locale: str
@@ -105,14 +89,22 @@ class PublicApi:
         payload: dict[str, Any] = {"method": "code", "traits": traits}
         if locale:
             payload["transient_payload"] = {"locale": locale}
-        response = await self._submit(Call.SEND, flow_id, payload, self._timeouts.call)
-        if response.status in _GONE:
+        url = f"{self._registration}?flow={flow_id}"
+        response = await self._http.request(
+            "POST", url, self._seconds, payload, call=Call.SEND
+        )
+        if response.status in GONE:
             raise KratosFlowGone(
                 f"Kratos answered a new flow with HTTP status {response.status}: "
                 "methods.code.enabled is false, perhaps"
             )
-        flow = _flow(response, flow_id, "a new flow")
-        if CODE_SENT_ID in flow.ids():
+        flow = read_flow(response.body, flow_id)
+        if flow is None:
+            raise KratosIncompatible(
+                f"Kratos answered a code to be sent with HTTP status {response.status} "
+                "and no flow"
+            )
+        if flow.says(CODE_SENT_ID):
             return
         if violations := trait_violations(flow):
             raise TraitsInvalid("Kratos refused the traits", violations=violations)
@@ -142,15 +134,12 @@ class PublicApi:
             What Kratos made of it. UNCLEAR where only the flow can tell.
         """
         payload = {"method": "code", "traits": traits, "code": code}
-        seconds = self._timeouts.call if again else self._timeouts.hooked
-        response = await self._submit(Call.CODE, flow_id, payload, seconds)
-        if response.status == HTTPStatus.OK:
-            return CodeResult(CodeAnswer.HOOK_MISSING, _stored_id(response.body))
-        if response.status in _GONE:
-            return CodeResult(CodeAnswer.LAPSED)
-        if not is_flow(response.body):
-            return CodeResult(CodeAnswer.UNCLEAR)
-        return CodeResult(code_answer(_flow(response, flow_id)))
+        url = f"{self._registration}?flow={flow_id}"
+        seconds = self._seconds if again else self._hooked_seconds
+        response = await self._http.request(
+            "POST", url, seconds, payload, call=Call.CODE
+        )
+        return code_result(response.status, response.body, flow_id)
 
     async def submit_password(
         self, flow_id: str, traits: Mapping[str, Any], password: str
@@ -166,27 +155,25 @@ class PublicApi:
             What Kratos made of it. UNCLEAR where the address has to be looked up.
         """
         payload = {"method": "password", "traits": traits, "password": password}
-        seconds = self._timeouts.hooked
-        response = await self._submit(Call.PASSWORD, flow_id, payload, seconds)
-        if response.status == HTTPStatus.OK:
-            return PasswordResult(PasswordAnswer.CREATED, _stored_id(response.body))
-        if response.status == HTTPStatus.NOT_FOUND:
-            return PasswordResult(PasswordAnswer.METHOD_OFF)
-        if not is_flow(response.body):
-            return PasswordResult(PasswordAnswer.UNCLEAR)
-        return password_result(_flow(response, flow_id))
+        url = f"{self._registration}?flow={flow_id}"
+        response = await self._http.request(
+            "POST", url, self._hooked_seconds, payload, call=Call.PASSWORD
+        )
+        return password_result(response.status, response.body, flow_id)
 
     async def flow_state(self, flow_id: str) -> FlowState:
         """Ask how far a flow has come."""
-        path = f"{_REGISTRATION}/flows?id={flow_id}"
-        response = await self._get(Call.FLOW, path)
-        if response.status in _GONE:
+        url = f"{self._registration}/flows?id={flow_id}"
+        response = await self._http.request("GET", url, self._seconds, call=Call.FLOW)
+        if response.status in GONE:
             return FlowState.GONE
-        flow = _flow(response, flow_id, "a flow's state")
-        try:
-            return FlowState(flow.state)
-        except ValueError as error:
-            raise KratosIncompatible("a flow is in a state unknown here") from error
+        flow = read_flow(response.body, flow_id)
+        if flow is None or flow.state not in [*FlowState]:
+            raise KratosIncompatible(
+                f"Kratos shows a flow with HTTP status {response.status} and a state "
+                "unknown here"
+            )
+        return FlowState(flow.state)
 
     async def schemas(self) -> tuple[IdentitySchema, ...]:
         """Read all identity schemas.
@@ -194,7 +181,9 @@ class PublicApi:
         Raises:
             KratosIncompatible: They cannot be read.
         """
-        response = await self._get(Call.SCHEMAS, "/schemas")
+        response = await self._http.request(
+            "GET", f"{self._url}/schemas", self._seconds, call=Call.SCHEMAS
+        )
         if response.status != HTTPStatus.OK or not isinstance(response.body, list):
             raise KratosIncompatible(
                 f"Kratos' public API shows no schemas (HTTP status {response.status}): "
@@ -220,74 +209,19 @@ class PublicApi:
         Raises:
             KratosIncompatible: No flow can be opened.
         """
-        opened = await self._get(Call.OPEN, f"{_REGISTRATION}/{kind}")
+        opened = await self._http.request(
+            "GET", f"{self._registration}/{kind}", self._seconds, call=Call.OPEN
+        )
         if error_id(opened.body) == FLOW_DISABLED:
             return None
-        fields = read_fields(opened.status, opened.body)
-        second: frozenset[Field] = frozenset()
-        if FIRST_STEP in fields:
-            filled = await self._fill_in(kind, opened, fields, traits)
-            second = read_fields(filled.status, filled.body)
-        return offer_of(fields, second)
-
-    async def _fill_in(
-        self,
-        kind: FlowKind,
-        opened: Response,
-        fields: frozenset[Field],
-        traits: Mapping[str, Any],
-    ) -> Response:
-        """Fill in the first step of a flow, as a person would.
-
-        A browser's cookie and its token go together; a program's cookie is refused.
-        """
-        tokens = [field.value for field in fields if field.name == "csrf_token"]
-        return await self._submit(
-            Call.OTHER,
-            opened.body["id"],
-            {"method": "profile", "traits": traits, "csrf_token": "".join(tokens)},
-            self._timeouts.call,
-            {"Cookie": opened.cookies} if kind is FlowKind.BROWSER else None,
-        )
-
-    async def _get(self, call: Call, path: str) -> Response:
-        url, seconds = self._url + path, self._timeouts.call
-        return await self._http.request("GET", url, seconds, call=call)
-
-    async def _submit(
-        self,
-        call: Call,
-        flow_id: str,
-        payload: dict[str, Any],
-        seconds: float,
-        headers: Mapping[str, str] | None = None,
-    ) -> Response:
-        url = f"{self._url}{_REGISTRATION}?flow={flow_id}"
-        return await self._http.request(
-            "POST", url, seconds, payload, headers, call=call
-        )
-
-
-def _flow(response: Response, flow_id: str, asked: str = "") -> Flow:
-    """Read the flow that a request was about.
-
-    Raises:
-        KratosIncompatible: The response is no flow.
-        KratosUnavailable: It is another flow: the answer to another request.
-    """
-    if not is_flow(response.body):
-        raise KratosIncompatible(
-            f"Kratos answered a flow with HTTP status {response.status}: an unknown "
-            f"answer to {asked}"
-        )
-    flow = read_flow(response.body)
-    if flow.id != flow_id:
-        raise KratosUnavailable("Kratos answered with another flow")
-    return flow
-
-
-def _stored_id(body: Any) -> uuid.UUID:
-    try:
-        return uuid.UUID(body["identity"]["id"])
-    except (KeyError, TypeError, ValueError) as error:
-        raise KratosUnavailable("Kratos named no account in its 200") from error
+        first = last = read_step(opened)
+        if not first.last:
+            payload = {"method": "profile", "traits": traits, "csrf_token": first.token}
+            # A browser's cookie and its token go together; a program's is refused.
+            cookie = {"Cookie": opened.cookies} if kind is FlowKind.BROWSER else None
+            url = f"{self._registration}?flow={opened.body['id']}"
+            filled = await self._http.request(
+                "POST", url, self._seconds, payload, cookie
+            )
+            last = read_step(filled)
+        return Offer(first.methods | last.methods, whole=last.last)

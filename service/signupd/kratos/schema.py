@@ -1,4 +1,4 @@
-"""The identity schema: which traits identify a person, and whether sign-ups are safe.
+"""Identity schemas: which of their traits identify or reach a person.
 
 Kratos marks traits with an extension keyword of JSON Schema (its own
 ``embedx/identity_extension.schema.json``) and honours it wherever a schema applies to
@@ -7,6 +7,8 @@ the trait: in nested objects, arrays and conditions, and behind ``$ref``.
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -17,12 +19,20 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
 
 _EXTENSION: Final = "ory.sh/kratos"
-_IN_PLACE: Final = ("if", "then", "else", "allOf", "anyOf", "oneOf")
-_IN_ARRAYS: Final = ("items", "additionalItems", "contains")
-# What the address trait has to be used for, in the words of IdentitySchema.uses.
-_NEEDED: Final = frozenset(
-    ("identifier for code by email", "identifier for password", "verification by email")
-)
+ROOT: Final = "traits"
+ADDRESS: Final = f"{ROOT}.{ADDRESS_TRAIT}"
+# The keywords of JSON Schema, draft 7, that hold schemas, one or several, or by name;
+# and what each adds to the path of the trait.
+_HELD: Final = {
+    **dict.fromkeys(("if", "then", "else", "allOf", "anyOf", "oneOf"), ""),
+    **dict.fromkeys(("items", "additionalItems", "contains"), "[]"),
+    "additionalProperties": ".*",
+}
+_HELD_BY_NAME: Final = {
+    "properties": ".{}",
+    "patternProperties": ".*",
+    "dependencies": "",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,9 +42,9 @@ class IdentitySchema:
     Args:
         id: Its name in Kratos.
         uses: What Kratos uses each trait for that identifies or reaches a person, by
-            path: ``email`` or ``phones[].number``, with ``*`` for any name. A use reads
-            ``identifier for password`` or ``verification by sms``.
-        required: The traits that every identity has.
+            path: ``traits.email`` or ``traits.phones[].number``, with ``*`` for any
+            name. A use reads ``identifier for password`` or ``verification by sms``.
+        required: The names of the traits that every identity has.
         unread: References that lead out of the schema, or back into themselves, by the
             path of their trait.
     """
@@ -44,120 +54,30 @@ class IdentitySchema:
     required: tuple[str, ...]
     unread: Mapping[str, str]
 
-    @property
-    def reserved(self) -> tuple[str, ...]:
-        """The paths of the traits, besides the address, that callers may not set."""
-        return tuple(path for path in self.uses if path != ADDRESS_TRAIT)
+    def reserved(self, traits: Mapping[str, Any]) -> list[str]:
+        """Name what a caller may not set: identifiers, addresses, and what is unread.
 
+        A name may contain dots and brackets, so this names too much rather than too
+        little.
 
-@dataclass(frozen=True, slots=True)
-class SchemaFault:
-    """A reason why sign-ups with a schema do not work, or need care.
-
-    Args:
-        check: The name under which ``signupd check`` reports it.
-        severe: Whether the server refuses all sign-ups. If not, it writes a warning to
-            its log and refuses the traits in question from callers.
-        what: What the schema says.
-        why: What that leads to.
-    """
-
-    check: str
-    severe: bool
-    what: str
-    why: str
-
-
-def schema_faults(schema: IdentitySchema) -> list[SchemaFault]:
-    """Judge a schema. The server and ``signupd check`` both go by this."""
-    lacks = sorted(_NEEDED - schema.uses.get(ADDRESS_TRAIT, frozenset()))
-    coded: list[str] = []
-    tolerated: list[str] = []
-    for path in schema.reserved:
-        uses = ", ".join(sorted(schema.uses[path]))
-        others = coded if "identifier for code" in uses else tolerated
-        others.append(f"{path} ({uses})")
-    needed = sorted({*schema.reserved} & {*schema.required})
-    faults = (
-        SchemaFault(
-            "address_trait",
-            True,
-            f"the trait {ADDRESS_TRAIT} lacks {', '.join(lacks)}",
-            "Kratos mails the code to this trait, and people sign in with it",
-        ),
-        SchemaFault(
-            "other_identifiers",
-            True,
-            f"there are code identifiers besides {ADDRESS_TRAIT}: {', '.join(coded)}",
-            "Kratos mails each code to all of them, so another person can read it",
-        ),
-        SchemaFault(
-            "other_identifiers",
-            True,
-            f"identifiers or addresses are required traits: {', '.join(needed)}",
-            "callers may not set them, so every sign-up fails",
-        ),
-        SchemaFault(
-            "other_identifiers",
-            False,
-            f"there are further identifiers or addresses: {', '.join(tolerated)}",
-            "a sign-up does not prove who they belong to, so callers may not set them "
-            "(TRAITS_INVALID)",
-        ),
-        SchemaFault(
-            "identity_schema",
-            False,
-            f"it refers to {', '.join(sorted({*schema.unread.values()}))}",
-            "signupd does not read that, and identifiers may stand there, so callers "
-            "may not set these traits (TRAITS_INVALID)",
-        ),
-    )
-    present = (lacks, coded, needed, tolerated, schema.unread)
-    return [fault for fault, there in zip(faults, present, strict=True) if there]
-
-
-def registration_schema(
-    schemas: Iterable[IdentitySchema], wanted: str | None
-) -> IdentitySchema:
-    """Choose the schema that registration uses.
-
-    Args:
-        schemas: All that Kratos has.
-        wanted: Its name; None for the only one.
-
-    Raises:
-        KratosIncompatible: There is no such schema, or several and none is named.
-    """
-    found = {schema.id: schema for schema in schemas}
-    if wanted is None and len(found) == 1:
-        return next(iter(found.values()))
-    if wanted in found:
-        return found[wanted]
-    names = ", ".join(found) or "none"
-    if wanted is None:
-        raise KratosIncompatible(
-            f"Kratos has several identity schemas ({names}), and IDENTITY_SCHEMA_ID "
-            "does not say which of them registration uses"
-        )
-    raise KratosIncompatible(
-        f"Kratos has no identity schema {wanted}, as IDENTITY_SCHEMA_ID says, but "
-        f"{names}"
-    )
+        Args:
+            traits: JSON values by name, without the address.
+        """
+        reserved = [_pattern(path) for path in self.uses if path != ADDRESS]
+        reserved += [rf"{_pattern(path)}([.\[].*)?" for path in self.unread]
+        pattern = re.compile("|".join(reserved), re.DOTALL)
+        return [path for path in _paths(traits, ROOT) if pattern.fullmatch(path)]
 
 
 def read_schema(schema_id: str, document: Any) -> IdentitySchema:
-    """Read an identity schema.
-
-    Args:
-        schema_id: Its name in Kratos.
-        document: The JSON Schema.
+    """Read an identity schema, given its name in Kratos and the JSON Schema.
 
     Raises:
         KratosIncompatible: It is not an identity schema.
     """
     reader = _Reader(document)
     try:
-        reader.walk(document["properties"]["traits"], "", frozenset())
+        reader.walk(document["properties"]["traits"], ROOT, frozenset())
     except (KeyError, TypeError) as error:
         raise KratosIncompatible(
             f"the identity schema {schema_id} describes no traits"
@@ -167,25 +87,18 @@ def read_schema(schema_id: str, document: Any) -> IdentitySchema:
 
 
 class _Reader:
-    """Goes through a schema and collects what its traits are used for.
-
-    Args:
-        document: The whole schema, to which its references refer.
-    """
+    """Goes through a schema and collects what its traits are used for."""
 
     def __init__(self, document: Any) -> None:
         self._document = document
-        self.uses: dict[str, set[str]] = {}
+        self.uses: defaultdict[str, set[str]] = defaultdict(set)
         self.required: tuple[str, ...] = ()
         self.unread: dict[str, str] = {}
 
     def walk(self, node: Any, path: str, followed: frozenset[str]) -> None:
-        """Collect the uses in a schema and in all that it contains.
+        """Collect the uses in a schema of a trait, and in all that it contains.
 
-        Args:
-            node: The schema.
-            path: Of the trait that it describes.
-            followed: The references that led here. A schema may refer to itself.
+        ``followed`` has the references that led here: a schema may refer to itself.
         """
         if not isinstance(node, dict):
             return
@@ -197,12 +110,12 @@ class _Reader:
                 self.unread[path] = reference
             self.walk(target, path, followed | {reference})
             return
-        if not path and not self.required:
+        if path == ROOT and not self.required:
             self.required = tuple(str(name) for name in node.get("required", ()))
         for use in _uses(node.get(_EXTENSION)):
-            self.uses.setdefault(path, set()).add(use)
-        for inner_path, inner in _contained(node, path):
-            self.walk(inner, inner_path, followed)
+            self.uses[path].add(use)
+        for step, inner in _held(node):
+            self.walk(inner, path + step, followed)
 
     def _target(self, reference: str) -> Any:
         """Find what a JSON pointer (RFC 6901) in the document points to, or None."""
@@ -217,26 +130,18 @@ class _Reader:
         return node
 
 
-def _contained(node: dict[str, Any], path: str) -> Iterator[tuple[str, Any]]:
-    """List the schemas right inside of one, each with the path of its trait."""
-    prefix = f"{path}." if path else ""
-    yield from ((prefix + name, one) for name, one in _members(node, "properties"))
-    yield from ((f"{prefix}*", one) for _, one in _members(node, "patternProperties"))
-    yield f"{prefix}*", node.get("additionalProperties")
-    yield from ((path, inner) for _, inner in _members(node, "dependencies"))
-    for keyword in _IN_PLACE:
-        yield from ((path, inner) for inner in _several(node.get(keyword)))
-    for keyword in _IN_ARRAYS:
-        yield from ((f"{path}[]", inner) for inner in _several(node.get(keyword)))
+def _held(node: dict[str, Any]) -> Iterator[tuple[str, Any]]:
+    """List the schemas right inside of one, each with its step of the path."""
+    for keyword, step in _HELD.items():
+        held = node.get(keyword)
+        yield from ((step, one) for one in (held if isinstance(held, list) else [held]))
+    for keyword, step in _HELD_BY_NAME.items():
+        yield from ((step.format(name), one) for name, one in _members(node, keyword))
 
 
-def _members(node: dict[str, Any], keyword: str) -> list[tuple[str, Any]]:
+def _members(node: dict[str, Any], keyword: str) -> Iterable[tuple[str, Any]]:
     inner = node.get(keyword)
-    return [*inner.items()] if isinstance(inner, dict) else []
-
-
-def _several(value: Any) -> list[Any]:
-    return value if isinstance(value, list) else [value]
+    return inner.items() if isinstance(inner, dict) else ()
 
 
 def _uses(mark: Any) -> Iterator[str]:
@@ -251,3 +156,20 @@ def _uses(mark: Any) -> Iterator[str]:
         details = mark.get(name)
         if isinstance(details, dict) and details.get("via"):
             yield f"{name} by {details['via']}"
+
+
+def _pattern(path: str) -> str:
+    """Write the path of a trait as a regular expression, ``*`` being any name."""
+    return re.escape(path).replace(r"\*", ".*")
+
+
+def _paths(value: Any, path: str) -> Iterator[str]:
+    """List the path of everything within a value, as schemas name it."""
+    if isinstance(value, dict):
+        inside = [(f"{path}.{name}", inner) for name, inner in value.items()]
+    else:
+        items = value if isinstance(value, list) else ()
+        inside = [(f"{path}[]", inner) for inner in items]
+    for inner_path, inner in inside:
+        yield inner_path
+        yield from _paths(inner, inner_path)

@@ -1,23 +1,28 @@
-"""The identity schema during sign-ups: it has to be safe, and reserves some traits."""
+"""The identity schema: are sign-ups with it safe, and which traits does it reserve."""
 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from signupd.errors import KratosIncompatible, TraitsInvalid, Violation
-from signupd.kratos.schema import registration_schema, schema_faults
+from signupd.kratos.identity import ADDRESS_TRAIT
+from signupd.kratos.schema import ADDRESS, ROOT
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     import structlog
 
     from signupd.kratos.public import PublicApi
     from signupd.kratos.schema import IdentitySchema
 
+# What the address trait has to be used for, in the words of IdentitySchema.uses.
+_NEEDED: Final = frozenset(
+    ("identifier for code by email", "identifier for password", "verification by email")
+)
 # A schema changes with a deployment of Kratos; one request a minute finds out.
 FRESH_SECONDS: Final = 60.0
 # Somebody may be mending it.
@@ -25,6 +30,110 @@ FAULTY_SECONDS: Final = 5.0
 _RESERVED: Final = (
     "is an identifier, verification or recovery address, which callers may not set"
 )
+
+
+@dataclass(frozen=True, slots=True)
+class SchemaFault:
+    """A reason why sign-ups with a schema do not work, or need care.
+
+    Args:
+        check: The name under which ``signupd check`` reports it.
+        severe: Whether the server refuses all sign-ups. If not, it writes a warning to
+            its log and refuses the traits in question from callers.
+        what: What the schema says.
+        why: What that leads to.
+    """
+
+    check: str
+    severe: bool
+    what: str
+    why: str
+
+
+_LACKS: Final = SchemaFault(
+    "address_trait",
+    True,
+    f"the trait {ADDRESS_TRAIT} lacks {{}}",
+    "Kratos mails the code to this trait, and people sign in with it",
+)
+_CODED: Final = SchemaFault(
+    "other_identifiers",
+    True,
+    f"there are code identifiers besides {ADDRESS}: {{}}",
+    "Kratos mails each code to all of them, so another person can read it",
+)
+_REQUIRED: Final = SchemaFault(
+    "other_identifiers",
+    True,
+    "identifiers or addresses are required traits: {}",
+    "callers may not set them, so every sign-up fails",
+)
+_TOLERATED: Final = SchemaFault(
+    "other_identifiers",
+    False,
+    "there are further identifiers or addresses: {}",
+    "a sign-up does not prove who they belong to, so callers may not set them "
+    "(TRAITS_INVALID)",
+)
+_UNREAD: Final = SchemaFault(
+    "identity_schema",
+    False,
+    "it refers to {}",
+    "signupd does not read that, and identifiers may stand there, so callers may not "
+    "set these traits (TRAITS_INVALID)",
+)
+
+
+def schema_faults(schema: IdentitySchema) -> list[SchemaFault]:
+    """Judge a schema. The server and ``signupd check`` both go by this."""
+    others = {path: uses for path, uses in schema.uses.items() if path != ADDRESS}
+    told = {path: f"{path} ({', '.join(sorted(others[path]))})" for path in others}
+    coded = [
+        path
+        for path, uses in others.items()
+        if any(use.startswith("identifier for code") for use in uses)
+    ]
+    found = (
+        (_LACKS, sorted(_NEEDED - schema.uses.get(ADDRESS, frozenset()))),
+        (_CODED, [told[path] for path in coded]),
+        (_REQUIRED, sorted({f"{ROOT}.{n}" for n in schema.required} & others.keys())),
+        (_TOLERATED, [told[path] for path in others if path not in coded]),
+        (_UNREAD, sorted({*schema.unread.values()})),
+    )
+    return [
+        replace(fault, what=fault.what.format(", ".join(names)))
+        for fault, names in found
+        if names
+    ]
+
+
+def registration_schema(
+    schemas: Iterable[IdentitySchema], wanted: str | None
+) -> IdentitySchema:
+    """Choose the schema that registration uses.
+
+    Args:
+        schemas: All that Kratos has.
+        wanted: Its name; None for the only one.
+
+    Raises:
+        KratosIncompatible: There is no such schema, or several and none is named.
+    """
+    found = {schema.id: schema for schema in schemas}
+    if wanted is None and len(found) == 1:
+        return next(iter(found.values()))
+    if wanted in found:
+        return found[wanted]
+    names = ", ".join(found) or "none"
+    if wanted is None:
+        raise KratosIncompatible(
+            f"Kratos has several identity schemas ({names}), and IDENTITY_SCHEMA_ID "
+            "does not say which of them registration uses"
+        )
+    raise KratosIncompatible(
+        f"Kratos has no identity schema {wanted}, as IDENTITY_SCHEMA_ID says, but "
+        f"{names}"
+    )
 
 
 class SchemaRules:
@@ -49,9 +158,8 @@ class SchemaRules:
         self._log = log
         self._clock = clock
         self._lock = asyncio.Lock()
-        self._reserved: tuple[re.Pattern[str], ...] = ()
         self._stale_at = 0.0
-        self._fault: KratosIncompatible | None = None
+        self._found: IdentitySchema | KratosIncompatible
         self._warnings: list[str] = []
 
     async def permit(self, traits: Mapping[str, Any]) -> None:
@@ -65,21 +173,14 @@ class SchemaRules:
             KratosIncompatible: Sign-ups with this schema are not safe.
             KratosUnavailable: The schema cannot be read.
         """
-        await self._refresh()
-        violations = tuple(
-            Violation(f"traits.{path}", _RESERVED)
-            for path in _paths(traits)
-            if any(reserved.fullmatch(path) for reserved in self._reserved)
-        )
-        if violations:
-            raise TraitsInvalid(violations=violations)
-
-    async def _refresh(self) -> None:
         async with self._lock:
             if self._clock() >= self._stale_at:
                 await self._read()
-        if self._fault is not None:
-            raise KratosIncompatible(self._fault.detail)
+        if isinstance(self._found, KratosIncompatible):
+            raise KratosIncompatible(self._found.detail)
+        if reserved := self._found.reserved(traits):
+            violations = tuple(Violation(path, _RESERVED) for path in reserved)
+            raise TraitsInvalid(violations=violations)
 
     async def _read(self) -> None:
         try:
@@ -87,15 +188,10 @@ class SchemaRules:
             self._judge(schema)
         except KratosIncompatible as error:
             self._log.error("kratos_incompatible", why=error.detail)
-            self._fault = error
-            self._stale_at = self._clock() + FAULTY_SECONDS
-            return
-        self._reserved = (
-            *map(_pattern, schema.reserved),
-            *(_pattern(path, within=True) for path in schema.unread),
-        )
-        self._fault = None
-        self._stale_at = self._clock() + FRESH_SECONDS
+            self._found, fresh = error, FAULTY_SECONDS
+        else:
+            self._found, fresh = schema, FRESH_SECONDS
+        self._stale_at = self._clock() + fresh
 
     def _judge(self, schema: IdentitySchema) -> None:
         """Refuse a schema with a severe fault; log each other fault once."""
@@ -109,31 +205,3 @@ class SchemaRules:
             self._warnings = texts[False]
             for text in texts[False]:
                 self._log.warning("identity_schema_fault", why=text)
-
-
-def _pattern(path: str, *, within: bool = False) -> re.Pattern[str]:
-    """Make what matches the path of a trait, ``*`` being any name.
-
-    A name may contain dots and brackets, so this matches too much rather than too
-    little.
-
-    Args:
-        path: The trait's; empty for all of them.
-        within: Whether to match whatever the trait contains, too.
-    """
-    matching = re.escape(path).replace(r"\*", ".*")
-    if within:
-        matching += r"([.\[].*)?" if path else ".*"
-    return re.compile(matching, re.DOTALL)
-
-
-def _paths(value: Any, path: str = "") -> Iterator[str]:
-    """List the path of everything that a caller sets, as schemas name it."""
-    if path:
-        yield path
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _paths(inner, f"{path}.{name}" if path else name)
-    elif isinstance(value, list):
-        for inner in value:
-            yield from _paths(inner, f"{path}[]")

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from kratos_signup.v1 import account_service_pb2 as pb
 from kratos_signup.v1 import account_service_pb2_grpc
 
-from signupd.accounts.get import batch_get_accounts, get_account
+from signupd.accounts.account import batch_get_accounts, get_account
 from signupd.errors import KratosUnavailable
 from signupd.rpc import requests
 from signupd.rpc.deadline import within_deadline

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from google.protobuf import json_format
 
-from signupd.accounts.get import MAX_ACCOUNTS
+from signupd.accounts.account import MAX_ACCOUNTS
 from signupd.address import Address, parse_address
 from signupd.errors import RequestInvalid, TokenInvalid, TraitsInvalid, Violation
 from signupd.policy.traits import MAX_BYTES, MAX_DEPTH

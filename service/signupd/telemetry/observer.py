@@ -55,19 +55,15 @@ class Observer:
         self.registry = CollectorRegistry()
         self._tracing = tracing
         self._clock = clock
-        self._rpcs = Histogram(
+        self._rpcs = self._histogram(
             "signupd_rpc_duration_seconds",
             "How long RPCs took, by how they ended.",
             ("method", "reason"),
-            registry=self.registry,
-            buckets=BUCKETS_SECONDS,
         )
-        self._calls = Histogram(
+        self._calls = self._histogram(
             "signupd_kratos_call_duration_seconds",
             "How long calls to Kratos took, by HTTP status or how else they ended.",
             ("call", "outcome"),
-            registry=self.registry,
-            buckets=BUCKETS_SECONDS,
         )
         self._events = Counter(
             "signupd_signups",
@@ -82,6 +78,11 @@ class Observer:
         )
         for event in events:
             self._events.labels(event)
+
+    def _histogram(self, name: str, text: str, labels: tuple[str, str]) -> Histogram:
+        return Histogram(
+            name, text, labels, registry=self.registry, buckets=BUCKETS_SECONDS
+        )
 
     def event(self, event: str) -> None:
         """Count a transition of a sign-up."""
@@ -118,16 +119,7 @@ class Observer:
 
 
 class Watch:
-    """Observes one call.
-
-    Args:
-        histogram: Gets how long it took, by name and outcome.
-        name: Of the RPC or call.
-        clock: Monotonic seconds.
-        span: Its span, if it is traced.
-    """
-
-    __slots__ = ("_clock", "_histogram", "_name", "_span", "_start")
+    """Observes one call, from now on; made by ``Observer``."""
 
     def __init__(
         self,

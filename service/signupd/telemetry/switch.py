@@ -1,7 +1,7 @@
-"""Whether there are traces, which OpenTelemetry's own variables decide.
+"""Turns tracing on or off by OpenTelemetry's own variables.
 
-The SDK reads the other variables, such as OTEL_SERVICE_NAME and OTEL_TRACES_SAMPLER. It
-takes a third of a second to import, so it is imported only if it is needed.
+The SDK reads the other variables, such as OTEL_SERVICE_NAME and OTEL_TRACES_SAMPLER.
+Its import takes a third of a second, so it happens only if it is needed.
 """
 
 from __future__ import annotations
@@ -29,21 +29,17 @@ class TracingUnusableError(Exception):
 
 
 def tracing_of(environ: Mapping[str, str]) -> Tracing | None:
-    """Make what the variables ask for.
+    """Make what the variables ask for; None if they ask for nothing.
 
     Args:
         environ: The process' environment. The SDK always reads that one.
 
-    Returns:
-        None if they ask for nothing.
-
     Raises:
-        TracingUnusableError: They ask for what there is not.
+        TracingUnusableError: They ask for what is not available.
     """
-    names = exporters_named(environ)
-    if not names:
+    exporters = [_exporter(name) for name in exporters_named(environ)]
+    if not exporters:
         return None
-    exporters = [_exporter(name) for name in names]
     from signupd.telemetry.tracing import Tracing  # noqa: PLC0415 - see above
 
     return Tracing(exporters)
@@ -58,26 +54,24 @@ def exporters_named(environ: Mapping[str, str]) -> list[str]:
     Raises:
         TracingUnusableError: The protocol is unknown.
     """
+
+    def otlp(name: str) -> str:
+        # The variable for traces takes precedence unless it is empty.
+        traces = environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}")
+        return (traces or environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")).strip()
+
     if environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true":
         return []
-    endpoint = _otlp_variable(environ, "ENDPOINT")
-    listed = environ.get("OTEL_TRACES_EXPORTER") or ("otlp" if endpoint else "none")
+    default = "otlp" if otlp("ENDPOINT") else "none"
+    listed = environ.get("OTEL_TRACES_EXPORTER") or default
     names = {name.strip() for name in listed.split(",")} - {"", "none"}
-    return sorted(_otlp(environ) if name == "otlp" else name for name in names)
-
-
-def _otlp(environ: Mapping[str, str]) -> str:
-    protocol = _otlp_variable(environ, "PROTOCOL") or _PROTOCOL
-    if protocol not in _OTLP:
-        known = " or ".join(_OTLP)
-        raise TracingUnusableError(f"OTEL_EXPORTER_OTLP_PROTOCOL: must be {known}")
-    return _OTLP[protocol]
-
-
-def _otlp_variable(environ: Mapping[str, str], name: str) -> str:
-    """Read a variable of OTLP; traces' own takes precedence unless it is empty."""
-    traces = environ.get(f"OTEL_EXPORTER_OTLP_TRACES_{name}")
-    return (traces or environ.get(f"OTEL_EXPORTER_OTLP_{name}", "")).strip()
+    if "otlp" in names:
+        protocol = otlp("PROTOCOL") or _PROTOCOL
+        if protocol not in _OTLP:
+            known = " or ".join(_OTLP)
+            raise TracingUnusableError(f"OTEL_EXPORTER_OTLP_PROTOCOL: must be {known}")
+        names = names - {"otlp"} | {_OTLP[protocol]}
+    return sorted(names)
 
 
 def _exporter(name: str) -> SpanExporter:

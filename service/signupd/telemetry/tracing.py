@@ -16,7 +16,7 @@ from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from opentelemetry.sdk.trace.export import SpanExporter
     from opentelemetry.trace import Span
@@ -73,17 +73,18 @@ class Tracing:
         return CallSpan(span)
 
     def close(self) -> None:
-        """Export what is left; the SDK gives up after 30 s. Called last of all."""
+        """Export the remaining spans; the SDK gives up after 30 s. Called last."""
         self._provider.shutdown()
 
 
 class RpcSpan:
     """The span of an RPC, and the parent of what its task begins."""
 
+    headers: Final[Mapping[str, str]] = {}
+
     def __init__(self, span: Span) -> None:
         self._span = span
         self._token = context.attach(set_span_in_context(span))
-        self.headers: dict[str, str] = {}
 
     def end(self, outcome: str, status: int | None) -> None:
         """End it, in the task that began it."""
