@@ -62,6 +62,50 @@ class Visitor:
         body = {"method": "password", "identifier": address, "password": password}
         return self._submit("login", body).is_success
 
+    def session(self, address: str, password: str) -> str:
+        """Sign in by password.
+
+        Returns:
+            The session's token.
+        """
+        body = {"method": "password", "identifier": address, "password": password}
+        answer = self._submit("login", body).raise_for_status()
+        return str(answer.json()["session_token"])
+
+    def session_is_live(self, token: str) -> bool:
+        """Ask Kratos whether a session still stands."""
+        path = "/sessions/whoami"
+        return self._http.get(path, headers={"X-Session-Token": token}).is_success
+
+    def change_settings(self, token: str, body: dict[str, Any]) -> int:
+        """Submit a settings flow of the session's own account.
+
+        Returns:
+            The HTTP status.
+        """
+        headers = {"X-Session-Token": token}
+        flow = self._http.get("/self-service/settings/api", headers=headers)
+        flow_id = flow.raise_for_status().json()["id"]
+        return self._http.post(
+            "/self-service/settings",
+            params={"flow": flow_id},
+            headers=headers,
+            json=body,
+        ).status_code
+
+    def request_recovery(self, address: str) -> str:
+        """Have a recovery code mailed.
+
+        Returns:
+            The flow's id.
+        """
+        body = {"method": "code", "email": address}
+        return str(self._submit("recovery", body).raise_for_status().json()["id"])
+
+    def recover(self, flow_id: str, code: str) -> None:
+        """Hand in the code of a recovery mail."""
+        self._submit("recovery", {"method": "code", "code": code}, flow_id)
+
     def register(self, body: dict[str, Any], flow_id: str = "") -> Answer:
         """Submit a registration.
 

@@ -64,8 +64,8 @@ class SignupdError(Exception):
 
     Args:
         detail: For operators; it goes to the log alone.
-        signup: The sign-up as it stands now (a ``signup.view.View``), which the answer
-            shows; None unless the caller's token was valid.
+        signup: The sign-up as it stands now (the contract's ``Signup``), which the
+            answer shows; None unless the caller's token was valid.
         retry_after_seconds: When a retry can help; by default ``retry_seconds``.
         violations: The faulty fields.
     """

@@ -3,14 +3,24 @@
 from __future__ import annotations
 
 import logging
+import os
+import queue
 import sys
+import time
+from contextlib import contextmanager
+from logging.handlers import QueueHandler, QueueListener
 from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
 if TYPE_CHECKING:
-    from collections.abc import MutableMapping
+    from collections.abc import Callable, Iterator, MutableMapping
 
+# About 3 MiB of lines, some seconds of a busy server.
+MAX_LINES: Final = 10_000
+# How long the end of the process waits for a reader of standard error.
+FLUSH_SECONDS: Final = 2.0
+_POLL_SECONDS: Final = 0.02
 _NAME: Final = "signupd"
 # A second line of defence: no code should log these. Kratos' URLs contain addresses,
 # and a flow's id lets its holder continue a sign-up.
@@ -80,6 +90,58 @@ def configure(*, json: bool, level: str) -> structlog.typing.FilteringBoundLogge
     )
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(_NAME)
     return logger
+
+
+class _Lossy(QueueHandler):
+    """Passes lines on to a thread, and drops them when too many wait."""
+
+    def __init__(self, lines: queue.Queue[Any], dropped: Callable[[], None]) -> None:
+        super().__init__(lines)
+        self._dropped = dropped
+
+    def enqueue(self, record: logging.LogRecord) -> None:
+        """Pass a line on, or drop it."""
+        try:
+            self.queue.put_nowait(record)
+        except queue.Full:
+            self._dropped()
+
+
+@contextmanager
+def written_by_a_thread(
+    dropped: Callable[[], None], max_lines: int = MAX_LINES
+) -> Iterator[None]:
+    """Write the log from a thread, so that nothing waits for standard error.
+
+    At the end the lines that wait are written. If nobody reads them within
+    FLUSH_SECONDS the process exits without them.
+
+    Args:
+        dropped: Called for each line that is dropped because ``max_lines`` wait.
+        max_lines: How many lines may wait.
+    """
+    root = logging.getLogger()
+    (direct,) = root.handlers
+    lines: queue.Queue[Any] = queue.Queue(max_lines)
+    passing = _Lossy(lines, dropped)
+    # Lines are formatted, and secrets hidden, before they wait.
+    passing.setFormatter(direct.formatter)
+    direct.setFormatter(None)
+    listener = QueueListener(lines, direct)
+    root.handlers[:] = [passing]
+    listener.start()
+    try:
+        yield
+    finally:
+        deadline = time.monotonic() + FLUSH_SECONDS
+        while lines.unfinished_tasks and time.monotonic() < deadline:
+            time.sleep(_POLL_SECONDS)
+        if lines.unfinished_tasks:
+            # The thread holds the lock of standard error, which a usual exit flushes.
+            os._exit(1 if sys.exc_info()[0] else 0)
+        listener.stop()
+        direct.setFormatter(passing.formatter)
+        root.handlers[:] = [direct]
 
 
 def _rendering(*, json: bool) -> list[structlog.typing.Processor]:

@@ -19,7 +19,6 @@ from signupd.policy.identity_schema import SchemaRules
 from signupd.policy.mail_limits import MailLimits
 from signupd.policy.rules import HOUR_SECONDS, Limit, Rules, micros
 from signupd.signup.deps import Dependencies
-from signupd.signup.events import Events
 from signupd.sweeper import Sweeper
 
 if TYPE_CHECKING:
@@ -72,7 +71,7 @@ class Parts:
             rules=rules,
             hook_proof=HookProof(kratos, log),
             schema=SchemaRules(kratos.public, settings.identity_schema_id, log),
-            events=Events(log, observer),
+            observer=observer,
             log=log,
         )
         sweeper = Sweeper(

@@ -19,7 +19,7 @@ from signupd.rpc.interceptor import ErrorInterceptor
 from signupd.rpc.server import Server
 from signupd.rpc.signups import SignupServicer
 from signupd.signup.approve import approve
-from signupd.signup.events import Event
+from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer
 from signupd.web import listen, runner_of
 from signupd.work import Work
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
     from signupd.settings import Settings
     from signupd.signup.deps import Dependencies
-    from signupd.telemetry.tracing import Tracing
 
 _LISTED_AT_START: Final = 20
 
@@ -43,7 +42,7 @@ class Service:
         settings: From ``signupd.settings``.
         log: The log of the process.
         clock: The ledger's clock, in microseconds since the Unix epoch.
-        tracing: Traces calls, if given.
+        observer: Observes what the service does; a new one if not given.
     """
 
     def __init__(
@@ -51,12 +50,11 @@ class Service:
         settings: Settings,
         log: structlog.typing.FilteringBoundLogger,
         clock: Callable[[], int] | None = None,
-        tracing: Tracing | None = None,
+        observer: Observer | None = None,
     ) -> None:
         self._settings = settings
         self._log = log
-        self._tracing = tracing
-        observer = Observer(Event, tracing)
+        self._observer = observer = observer or Observer(Event)
         self._parts = Parts.of(settings, log, observer, clock)
         self.deps = self._parts.deps
         self.sweeper = self._parts.sweeper
@@ -114,8 +112,7 @@ class Service:
         await self._hooks.cleanup()
         await self._metrics.cleanup()
         await self._parts.close()
-        if self._tracing is not None:
-            self._tracing.close()
+        self._observer.close()
         self._log.info("stopped")
 
     async def _log_unreadable(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     BaseModel,
@@ -22,7 +23,7 @@ from signupd.certificates import (
     read_certificates,
 )
 from signupd.ledger.database import sqlite_file
-from signupd.sources import PREFIX, SECRETS, read
+from signupd.sources import PREFIX, SECRETS, read, secrets_in_readable_dotenv
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -130,6 +131,18 @@ class Settings(BaseModel):
                 read_certificates(self.certificate_files)
         except CertificatesUnusable as error:
             yield from error.faults
+
+    def warnings(self) -> Iterator[str]:
+        """List what works and is not safe; each line begins with the setting."""
+        for name in ("kratos_public_url", "kratos_admin_url"):
+            url = urlsplit(getattr(self, name))
+            if url.scheme == "http" and not notation.is_loopback(f"{url.hostname}:0"):
+                yield (
+                    f"{PREFIX}{name.upper()}: sends codes, passwords and tokens in "
+                    "plaintext beyond loopback; use https"
+                )
+        if secrets_in_readable_dotenv():
+            yield ".env: other users can read the secrets in it; chmod 600 .env"
 
     @property
     def certificate_files(self) -> CertificateFiles | None:

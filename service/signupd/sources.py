@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import stat
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PREFIX: Final = "SIGNUPD_"
+DOTENV: Final = ".env"
 # NAME_FILE may name a file that holds one of these.
 SECRETS: Final = ("hook_key", "kratos_admin_token", "token_keys", "digest_key")
 # Kubernetes sets these for each service of a namespace; here without the prefix. A
@@ -48,7 +50,7 @@ def read(config: Path | None, mistakes: list[str]) -> dict[str, Any]:
     """
     sources: dict[str, Callable[[], dict[str, Any]]] = {
         "--config": lambda: tomllib.loads(config.read_text()) if config else {},
-        ".env": _dotenv,
+        DOTENV: _dotenv,
         "environment": _environment,
     }
     given: dict[str, Any] = {}
@@ -60,8 +62,17 @@ def read(config: Path | None, mistakes: list[str]) -> dict[str, Any]:
     return given
 
 
+def secrets_in_readable_dotenv() -> bool:
+    """Return whether every user of the machine can read secrets in ``.env``."""
+    try:
+        open_to_others = Path(DOTENV).stat().st_mode & stat.S_IROTH
+    except OSError:
+        return False
+    return bool(open_to_others) and bool({*SECRETS} & {*map(_bare, _dotenv())})
+
+
 def _dotenv() -> dict[str, Any]:
-    return DotEnvSettingsSource(_Names, ".env")()
+    return DotEnvSettingsSource(_Names, DOTENV)()
 
 
 def _environment() -> dict[str, Any]:

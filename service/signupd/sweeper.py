@@ -12,7 +12,6 @@ from signupd.ledger.record import State
 from signupd.policy.rules import PASSWORDS_KEPT
 from signupd.sealing import SealBroken
 from signupd.signup import transitions
-from signupd.signup.events import Event
 from signupd.signup.recovery import settle
 from signupd.work import Work
 
@@ -102,7 +101,7 @@ class Sweeper:
         settled, failed = await self._settle_dead()
         expired = await ledger.expire(self._batch)
         for signup_id, caller in expired:
-            deps.events.note(Event.EXPIRED, signup_id, caller)
+            deps.note(transitions.Event.EXPIRED, signup_id, caller)
         now = ledger.now()
         forgotten = await ledger.forget(
             self._batch,

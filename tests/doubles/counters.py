@@ -6,7 +6,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from signupd.signup.events import Event
+    from signupd.signup.transitions import Event
 
 
 class CountersDouble:

@@ -143,6 +143,7 @@ class MemoryKratos:
         troubles: What befalls the next calls, the first of them first.
         late: What Kratos still has to do.
         judged: The codes it judged, each with whether it was right.
+        rival: The account that somebody else made.
     """
 
     def __init__(self) -> None:
@@ -154,7 +155,14 @@ class MemoryKratos:
         self.late: list[Callable[[], Awaitable[Any]]] = []
         self.codes: list[str] = []
         self.judged: list[tuple[str, bool]] = []
+        self.rival: Account | None = None
         self.on_account: Callable[[], None] = lambda: None
+
+    def add_rival(self, address: str) -> None:
+        """Have somebody else make an account, unless one is there."""
+        if address not in self.accounts:
+            self.rival = Account(an_identity(address), "rival-violin-harbor-1")
+            self.accounts[address] = self.rival
 
     async def catch_up(self) -> None:
         """Do what was left to be done."""

@@ -1,9 +1,10 @@
 """A front end, as far as the service can tell: the generated synchronous stubs."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Self
 
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from kratos_signup.v1 import account_service_pb2 as accounts_pb
 from kratos_signup.v1 import (
@@ -13,6 +14,7 @@ from kratos_signup.v1 import (
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from devstack.server import NO_PROXY
+from tests.refusal import Refusal, read_refusal
 
 # Longer than the slowest answer: a hook that is dead costs Kratos 3 s.
 CALL_SECONDS = 60.0
@@ -95,3 +97,10 @@ class Caller:
         answer = self.health.Check(request, timeout=CALL_SECONDS)
         names = health_pb2.HealthCheckResponse.ServingStatus
         return str(names.Name(answer.status))
+
+
+def refusal(call: Callable[..., object], *args: object, **named: object) -> Refusal:
+    """Make a call that must be refused, with these arguments, and read why it was."""
+    with pytest.raises(grpc.RpcError) as caught:
+        call(*args, **named)
+    return read_refusal(caught.value)

@@ -9,7 +9,7 @@ from kratos_signup.v1 import signup_service_pb2 as pb
 
 from devstack.config import Mutation
 from tests.e2e.broken import without_hook
-from tests.e2e.errors import refusal
+from tests.e2e.caller import refusal
 from tests.e2e.holdings import registration_flow_ids, session_ids
 from tests.e2e.site import Site
 from tests.e2e.stack import GOOD_PASSWORD, Stack, attached, new_address, wait_until

@@ -8,7 +8,7 @@ import grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from devstack.ports import free_ports
-from tests.e2e.errors import refusal
+from tests.e2e.caller import refusal
 from tests.e2e.site import Site
 from tests.e2e.stack import attached
 
@@ -33,7 +33,7 @@ def test_at_the_start(site: Site, address: str) -> None:
         again = stack.caller.start(address)
 
         assert ["KRATOS_UNAVAILABLE"] * 2 == [absent.reason, hanging.reason]
-        assert [grpc.StatusCode.UNAVAILABLE] * 2 == [absent.status, hanging.status]
+        assert [grpc.StatusCode.UNAVAILABLE] * 2 == [absent.code, hanging.code]
         assert all((absent.retry_seconds, hanging.retry_seconds))
         assert ("SERVING", "SERVING") == (health, stack.caller.health_of())
         assert pb.SIGNUP_STATE_CODE_REQUIRED == again.signup.state

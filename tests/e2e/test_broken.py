@@ -17,11 +17,12 @@ from tests.e2e.broken import (
     unparsed_hook,
     without_hook,
 )
-from tests.e2e.errors import Refusal, refusal
+from tests.e2e.caller import refusal
 from tests.e2e.frail import Frail
 from tests.e2e.holdings import identity_ids, make_account
 from tests.e2e.site import Site
 from tests.e2e.stack import GOOD_PASSWORD, Log, new_address
+from tests.refusal import Refusal
 
 # What is broken, and the setting that the log must name.
 PASSWORD_HOOKS = f"{AFTER}.password.hooks"
@@ -136,5 +137,5 @@ def assert_incompatible(refusals: list[Refusal]) -> None:
     sentence = "Ory Kratos is not set up for this service; its log says why."
 
     assert {"KRATOS_INCOMPATIBLE"} == {one.reason for one in refusals}
-    assert {grpc.StatusCode.INTERNAL} == {one.status for one in refusals}
+    assert {grpc.StatusCode.INTERNAL} == {one.code for one in refusals}
     assert {sentence} == {one.message for one in refusals}

@@ -1,69 +1,40 @@
-"""The code: how often it may be guessed, and what it tells of an account."""
+"""The code: what it tells of an account that is there."""
 
-import grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from tests.e2e.errors import Refusal, refusal
-from tests.e2e.stack import GOOD_PASSWORD, Stack, new_address, wrong_codes
+from tests.e2e.caller import refusal
+from tests.e2e.stack import GOOD_PASSWORD, Stack, new_address
 
 OTHER_PASSWORD = "nine small anchors"
 
 
-class TestWrong:
-    """Codes that are not the one in the mail."""
+def test_mail_of_a_taken_address(stack: Stack) -> None:
+    """The mail is that of a free address, code aside.
 
-    def test_counted_down(self, stack: Stack, address: str) -> None:
-        """Five wrong codes are too many; then not even the right one helps."""
-        token = stack.caller.start(address).continuation_token
-        code = stack.code(address)
-        refusals = [
-            refusal(stack.caller.verify, token, wrong) for wrong in wrong_codes(code, 5)
-        ]
-        last = [refusal(stack.caller.verify, token, code) for _ in range(2)]
+    The answers are integration/test_sameness.py's.
+    """
+    taken, free = new_address(), new_address()
+    stack.registered(taken)
+    mails = []
+    for address, count in ((taken, 2), (free, 1)):
+        stack.caller.start(address, traits={"name": "Ann"})
+        mail = stack.mailbox.wait_for(address, count)
+        mails.append((mail.subject, mail.text.replace(mail.code, "CODE")))
 
-        assert [("CODE_INCORRECT", left) for left in (4, 3, 2, 1, 0)] == [
-            _left(refused) for refused in refusals
-        ]
-        assert [("CODE_ATTEMPTS_EXHAUSTED", 0)] * 2 == [_left(one) for one in last]
-        assert grpc.StatusCode.RESOURCE_EXHAUSTED == last[0].status
-        assert [] == stack.admin.identities(address)
+    assert mails[0] == mails[1]
 
 
-class TestTaken:
-    """An address that has an account."""
+def test_code_of_a_taken_address(stack: Stack, address: str) -> None:
+    """The right code tells that an account is there, and leaves it as it was."""
+    before = stack.admin.identity(stack.registered(address))
+    token = stack.caller.start(address, traits={"name": "Eve"}).continuation_token
+    code = stack.code(address, 2)
+    verified = stack.caller.verify(token, code)
+    refused = refusal(stack.caller.set_password, token, OTHER_PASSWORD)
 
-    def test_mail_alike(self, stack: Stack) -> None:
-        """The mail is that of a free address, code aside.
-
-        The answers are integration/test_sameness.py's.
-        """
-        taken, free = new_address(), new_address()
-        stack.registered(taken)
-        mails = []
-        for address, count in ((taken, 2), (free, 1)):
-            stack.caller.start(address, traits={"name": "Ann"})
-            mail = stack.mailbox.wait_for(address, count)
-            mails.append((mail.subject, mail.text.replace(mail.code, "CODE")))
-
-        assert mails[0] == mails[1]
-
-    def test_after_the_code(self, stack: Stack, address: str) -> None:
-        """The right code tells that an account is there, and leaves it as it was."""
-        before = stack.admin.identity(stack.registered(address))
-        token = stack.caller.start(address, traits={"name": "Eve"}).continuation_token
-        code = stack.code(address, 2)
-        verified = stack.caller.verify(token, code)
-        refused = refusal(stack.caller.set_password, token, OTHER_PASSWORD)
-
-        assert pb.SIGNUP_STATE_ALREADY_REGISTERED == verified.signup.state
-        assert ("", "") == (verified.continuation_token, verified.signup.identity_id)
-        assert "STEP_MISMATCH" == refused.reason
-        assert [before] == stack.admin.identities(address)
-        assert stack.visitor.login(address, GOOD_PASSWORD)
-        assert not stack.visitor.login(address, OTHER_PASSWORD)
-
-
-def _left(refused: Refusal) -> tuple[str, int]:
-    """Give the reason, and the attempts that are left."""
-    assert refused.signup is not None
-    return refused.reason, refused.signup.code_attempts_remaining
+    assert pb.SIGNUP_STATE_ALREADY_REGISTERED == verified.signup.state
+    assert ("", "") == (verified.continuation_token, verified.signup.identity_id)
+    assert "STEP_MISMATCH" == refused.reason
+    assert [before] == stack.admin.identities(address)
+    assert stack.visitor.login(address, GOOD_PASSWORD)
+    assert not stack.visitor.login(address, OTHER_PASSWORD)

@@ -3,7 +3,7 @@
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from tests.e2e.broken import AFTER
-from tests.e2e.errors import refusal
+from tests.e2e.caller import refusal
 from tests.e2e.frail import Frail
 from tests.e2e.stack import GOOD_PASSWORD, wrong_codes
 

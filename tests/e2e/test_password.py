@@ -3,7 +3,7 @@
 import pytest
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from tests.e2e.errors import refusal
+from tests.e2e.caller import refusal
 from tests.e2e.stack import GOOD_PASSWORD, Stack, similar_to
 
 

@@ -13,9 +13,9 @@ import httpx
 import pytest
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from tests.e2e.errors import refusal
+from tests.e2e.caller import refusal
 from tests.e2e.holdings import identity_ids, import_account, session_ids
-from tests.e2e.stack import GOOD_PASSWORD, Stack, wrong_codes
+from tests.e2e.stack import GOOD_PASSWORD, Stack, new_address, wrong_codes
 
 EVIL_PASSWORD = "evil but long enough"
 EVIL_ADDRESS = "mallory@attacker.example"
@@ -118,6 +118,48 @@ def test_unexpired_email_change(stack: Stack, attack: Attack) -> None:
     assert 401 == settings.status_code
     assert attack.address == stack.admin.identity(victim).traits["email"]
     assert [] == ways_in(stack, attack)
+
+
+def test_moved_onto_the_address(stack: Stack, address: str) -> None:
+    """An attacker cannot move an account of his own onto the victim's address."""
+    own = new_address()
+    attacker = stack.registered(own, EVIL_PASSWORD)
+    session = stack.visitor.session(own, EVIL_PASSWORD)
+    moved = stack.visitor.change_settings(
+        session, {"method": "profile", "traits": {"email": address}}
+    )
+    victim = stack.registered(address)
+
+    assert 404 == moved
+    assert own == stack.admin.identity(attacker).traits["email"]
+    assert victim != attacker
+    assert stack.visitor.login(address, GOOD_PASSWORD)
+
+
+def test_session_after_a_new_password(stack: Stack, address: str) -> None:
+    """A new password ends the sessions that others hold, and keeps the owner's."""
+    stack.registered(address)
+    stolen = stack.visitor.session(address, GOOD_PASSWORD)
+    owner = stack.visitor.session(address, GOOD_PASSWORD)
+    changed = stack.visitor.change_settings(
+        owner, {"method": "password", "password": "nine short ladders"}
+    )
+
+    assert 200 == changed
+    assert not stack.visitor.session_is_live(stolen)
+    assert stack.visitor.session_is_live(owner)
+
+
+def test_session_after_a_recovery(stack: Stack, address: str) -> None:
+    """A recovery ends the sessions that others hold."""
+    stack.registered(address)
+    stolen = stack.visitor.session(address, GOOD_PASSWORD)
+    flow_id = stack.visitor.request_recovery(address)
+    live_before = stack.visitor.session_is_live(stolen)
+    stack.visitor.recover(flow_id, stack.code(address, 2))
+
+    assert live_before
+    assert not stack.visitor.session_is_live(stolen)
 
 
 def test_non_verifying_provider(stack: Stack, address: str) -> None:

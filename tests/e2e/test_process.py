@@ -1,5 +1,6 @@
 """The server's process: told to stop, and killed."""
 
+import contextlib
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from grpc_health.v1 import health_pb2
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from devstack.server import Signupd, SignupdFailedError
+from tests.e2e.caller import Caller
 from tests.e2e.frail import Frail
 from tests.e2e.stack import GOOD_PASSWORD, Stack
 
@@ -42,6 +44,27 @@ def test_told_to_stop(frail: Frail, address: str) -> None:
     assert pb.SIGNUP_STATE_COMPLETED == done.signup.state
     assert 0 == exit_code
     assert stack.visitor.login(address, GOOD_PASSWORD)
+
+
+def test_log_that_nobody_reads(stack: Stack, tmp_path: Path) -> None:
+    """A reader of standard error that stalls does not stop the server, nor its end."""
+    server = Signupd(
+        stack.kratos.public_url, stack.kratos.admin_url, directory=tmp_path
+    )
+    os.mkfifo(server.log_path)
+    reader = os.open(server.log_path, os.O_RDONLY | os.O_NONBLOCK)
+    writer = os.open(server.log_path, os.O_WRONLY | os.O_NONBLOCK)
+    with contextlib.suppress(BlockingIOError):
+        while True:
+            os.write(writer, b"full")
+    with server, Caller(server.target) as caller:
+        serving = caller.health_of()
+        exit_code = server.stop()
+    os.close(reader)
+    os.close(writer)
+
+    assert "SERVING" == serving
+    assert 0 == exit_code
 
 
 def test_second_server(stack: Stack, address: str, tmp_path: Path) -> None:

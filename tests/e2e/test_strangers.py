@@ -9,7 +9,7 @@ import pytest
 from aiohttp.http import SERVER_SOFTWARE
 
 from devstack.visitor import Answer, Visitor
-from tests.e2e.errors import refusal
+from tests.e2e.caller import refusal
 from tests.e2e.holdings import identity_ids, registration_flow_ids, session_ids
 from tests.e2e.stack import GOOD_PASSWORD, Stack, new_address, similar_to
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from devstack.binary import KRATOS_DIRECTORY
-from tests.e2e.errors import refusal
+from tests.e2e.caller import refusal
 from tests.e2e.site import Site
 from tests.e2e.stack import GOOD_PASSWORD, Stack
 

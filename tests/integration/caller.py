@@ -1,17 +1,17 @@
-"""A caller of the service over gRPC, and what it reads from a refusal."""
+"""A caller of the service over gRPC."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 import grpc
 from google.protobuf import struct_pb2
-from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 from kratos_signup.v1 import account_service_pb2 as accounts_pb
 from kratos_signup.v1 import account_service_pb2_grpc, signup_service_pb2_grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
+
+from tests.refusal import Refusal, read_refusal
 
 if TYPE_CHECKING:
     import uuid
@@ -20,29 +20,6 @@ if TYPE_CHECKING:
 DEADLINE_SECONDS = 60.0
 # More often in a row no machine stands still at the wrong moment.
 TRIES = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """What a caller reads from an error.
-
-    Attributes:
-        code: The gRPC status.
-        reason: ErrorInfo's.
-        message: The sentence.
-        faults: BadRequest's, each as field and reason.
-        retry_seconds: RetryInfo's; None where there is none.
-        signup: The sign-up, where the answer shows it.
-        wire: All of it as text, to look for what must not be there.
-    """
-
-    code: grpc.StatusCode
-    reason: str
-    message: str
-    faults: list[tuple[str, str]]
-    retry_seconds: float | None
-    signup: pb.Signup | None
-    wire: str
 
 
 class Caller:
@@ -62,7 +39,9 @@ class Caller:
         else:
             self.channel = grpc.aio.secure_channel(target, credentials)
         self.deadline_seconds = DEADLINE_SECONDS
+        self._stub: signup_service_pb2_grpc.SignupServiceAsyncStub
         self._stub = signup_service_pb2_grpc.SignupServiceStub(self.channel)
+        self._accounts: account_service_pb2_grpc.AccountServiceAsyncStub
         self._accounts = account_service_pb2_grpc.AccountServiceStub(self.channel)
 
     async def __aenter__(self) -> Self:
@@ -84,25 +63,19 @@ class Caller:
         request = pb.StartSignupRequest(
             email=email, request_id=str(request_id), traits=struct, **fields
         )
-        call: Awaitable[pb.StartSignupResponse]
-        call = self._stub.StartSignup(request, timeout=self.deadline_seconds)
-        return call
+        return self._stub.StartSignup(request, timeout=self.deadline_seconds)
 
     def verify(self, token: str, code: str) -> Awaitable[pb.VerifyCodeResponse]:
         """Call VerifyCode."""
         request = pb.VerifyCodeRequest(continuation_token=token, code=code)
-        call: Awaitable[pb.VerifyCodeResponse]
-        call = self._stub.VerifyCode(request, timeout=self.deadline_seconds)
-        return call
+        return self._stub.VerifyCode(request, timeout=self.deadline_seconds)
 
     def set_password(
         self, token: str, password: str
     ) -> Awaitable[pb.SetPasswordResponse]:
         """Call SetPassword."""
         request = pb.SetPasswordRequest(continuation_token=token, password=password)
-        call: Awaitable[pb.SetPasswordResponse]
-        call = self._stub.SetPassword(request, timeout=self.deadline_seconds)
-        return call
+        return self._stub.SetPassword(request, timeout=self.deadline_seconds)
 
     def resend(
         self, token: str, request_id: uuid.UUID | str = ""
@@ -111,39 +84,29 @@ class Caller:
         request = pb.ResendCodeRequest(
             continuation_token=token, request_id=str(request_id)
         )
-        call: Awaitable[pb.ResendCodeResponse]
-        call = self._stub.ResendCode(request, timeout=self.deadline_seconds)
-        return call
+        return self._stub.ResendCode(request, timeout=self.deadline_seconds)
 
     def get(self, token: str) -> Awaitable[pb.GetSignupResponse]:
         """Call GetSignup."""
         request = pb.GetSignupRequest(continuation_token=token)
-        call: Awaitable[pb.GetSignupResponse]
-        call = self._stub.GetSignup(request, timeout=self.deadline_seconds)
-        return call
+        return self._stub.GetSignup(request, timeout=self.deadline_seconds)
 
     def cancel(self, token: str) -> Awaitable[pb.CancelSignupResponse]:
         """Call CancelSignup."""
         request = pb.CancelSignupRequest(continuation_token=token)
-        call: Awaitable[pb.CancelSignupResponse]
-        call = self._stub.CancelSignup(request, timeout=self.deadline_seconds)
-        return call
+        return self._stub.CancelSignup(request, timeout=self.deadline_seconds)
 
     def account(self, **key: str) -> Awaitable[accounts_pb.GetAccountResponse]:
         """Call GetAccount."""
         request = accounts_pb.GetAccountRequest(**key)
-        call: Awaitable[accounts_pb.GetAccountResponse]
-        call = self._accounts.GetAccount(request, timeout=self.deadline_seconds)
-        return call
+        return self._accounts.GetAccount(request, timeout=self.deadline_seconds)
 
     def accounts(
         self, ids: Iterable[uuid.UUID | str]
     ) -> Awaitable[accounts_pb.BatchGetAccountsResponse]:
         """Call BatchGetAccounts."""
         request = accounts_pb.BatchGetAccountsRequest(identity_ids=map(str, ids))
-        call: Awaitable[accounts_pb.BatchGetAccountsResponse]
-        call = self._accounts.BatchGetAccounts(request, timeout=self.deadline_seconds)
-        return call
+        return self._accounts.BatchGetAccounts(request, timeout=self.deadline_seconds)
 
 
 async def reflected(caller: Caller, request: Any) -> Any:
@@ -188,32 +151,3 @@ async def refusal_in_time(call: Callable[[], Awaitable[Any]]) -> Refusal:
         if refused.reason:
             return refused
     raise AssertionError("the server does not refuse in time")
-
-
-def read_refusal(error: grpc.aio.AioRpcError) -> Refusal:
-    """Read an error by google.rpc's error model."""
-    metadata = {str(key): value for key, value in error.trailing_metadata() or ()}
-    status = status_pb2.Status()
-    status.ParseFromString(bytes(metadata.get("grpc-status-details-bin", b"")))  # type: ignore[arg-type]
-    info, faults = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-    retry, signup = error_details_pb2.RetryInfo(), pb.Signup()
-    found = {
-        type(kind): detail.Unpack(kind)
-        for detail in status.details
-        for kind in (info, faults, retry, signup)
-        if detail.Is(kind.DESCRIPTOR)
-    }
-    assert info.domain in ("", "kratos-signup")
-    return Refusal(
-        code=error.code(),
-        reason=info.reason,
-        message=error.details() or "",
-        faults=[(v.field, v.reason) for v in faults.field_violations],
-        retry_seconds=(
-            retry.retry_delay.ToMicroseconds() / 1e6
-            if error_details_pb2.RetryInfo in found
-            else None
-        ),
-        signup=signup if pb.Signup in found else None,
-        wire=f"{error!r} {status}",
-    )

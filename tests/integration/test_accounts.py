@@ -16,8 +16,9 @@ from tests.integration.caller import TRIES, refusal, refusal_in_time
 from tests.integration.world import PASSWORD, to_password
 
 if TYPE_CHECKING:
-    from tests.integration.caller import Caller, Refusal
+    from tests.integration.caller import Caller
     from tests.integration.world import World
+    from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"
 CODE = grpc.StatusCode

@@ -17,7 +17,7 @@ from signupd.ledger.record import Lease, Record, State
 from signupd.ledger.schema import migrate
 from signupd.signup.transitions import state_shown
 
-from tests.unit.rows import record
+from tests.unit import samples
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
@@ -56,7 +56,7 @@ async def added(ledger: Ledger, *records: Record) -> tuple[Record, ...]:
 
 def row(number: int, **changed: Any) -> Record:
     """Make a row with a number of its own."""
-    made = record(signup_id=uuid.UUID(int=number), create_time=number)
+    made = samples.row(signup_id=uuid.UUID(int=number), create_time=number)
     return made._replace(**changed)
 
 

@@ -18,12 +18,13 @@ from signupd.telemetry.observer import Observer
 from signupd.work import Work
 
 from tests.doubles.authority import Authority, Issued, dns, raw_sans, uri
-from tests.integration.caller import Caller, Refusal, reflected, refusal
+from tests.integration.caller import Caller, reflected, refusal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from tests.integration.world import Replica, World
+    from tests.refusal import Refusal
 
 AUTHORITY = Authority()
 SPIFFE = "spiffe://example.org/web"

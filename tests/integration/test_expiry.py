@@ -13,8 +13,9 @@ from tests.integration.caller import refusal
 from tests.integration.world import PASSWORD, another, state_of, to_code, to_password
 
 if TYPE_CHECKING:
-    from tests.integration.caller import Caller, Refusal
+    from tests.integration.caller import Caller
     from tests.integration.world import World
+    from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"
 CODE_TTL = 15 * 60

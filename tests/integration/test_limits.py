@@ -17,8 +17,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from tests.doubles.kratos import KratosDouble
-    from tests.integration.caller import Caller, Refusal
+    from tests.integration.caller import Caller
     from tests.integration.world import World
+    from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"
 BYSTANDER = "bob@example.com"

@@ -12,8 +12,8 @@ import grpc
 import pytest
 from signupd.ledger.schema import migrate
 
-from tests.integration.caller import read_refusal
 from tests.integration.world import another, state_of, to_code
+from tests.refusal import read_refusal
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable

@@ -5,6 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
+from tests.integration.caller import refusal
 from tests.integration.world import PASSWORD, state_of, to_code, to_password
 
 if TYPE_CHECKING:
@@ -92,7 +93,10 @@ async def test_delivery_is_told_by_get_alone(world: World, caller: Caller) -> No
 
 
 async def test_get_keeps_to_its_step(world: World, caller: Caller) -> None:
-    """GetSignup and a repeated StartSignup never give a token of a later step."""
+    """GetSignup and a repeated StartSignup never give a token of a later step.
+
+    So their tokens are good for no password, also after the proof.
+    """
     request_id = uuid.uuid4()
     started = await caller.start(ADDRESS, request_id)
     code = world.kratos.code_for(ADDRESS)
@@ -104,6 +108,9 @@ async def test_get_keeps_to_its_step(world: World, caller: Caller) -> None:
         assert "PASSWORD_REQUIRED" == state_of(answer)
         verified = await caller.verify(answer.continuation_token, code)
         assert "PASSWORD_REQUIRED" == state_of(verified)
+        early = await refusal(caller.set_password(answer.continuation_token, PASSWORD))
+        assert "STEP_MISMATCH" == early.reason
+    assert [] == world.kratos.accounts()
 
 
 async def test_taken_address(world: World, caller: Caller) -> None:
@@ -145,17 +152,6 @@ async def test_verify_again(world: World, caller: Caller) -> None:
     assert done.signup == third.signup
     assert "" == third.continuation_token
     assert 1 == world.kratos.calls.count("code")
-
-
-async def test_set_password_again(world: World, caller: Caller) -> None:
-    """The same password again gives the same answer, and makes nothing."""
-    token = await to_password(world, caller, ADDRESS)
-    first = await caller.set_password(token, PASSWORD)
-    calls = len(world.kratos.calls)
-    second = await caller.set_password(token, PASSWORD)
-
-    assert first == second
-    assert calls == len(world.kratos.calls)
 
 
 async def test_start_again(world: World, caller: Caller) -> None:

@@ -18,8 +18,9 @@ from tests.integration.world import (
 )
 
 if TYPE_CHECKING:
-    from tests.integration.caller import Caller, Refusal
+    from tests.integration.caller import Caller
     from tests.integration.world import World
+    from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"
 CODE = grpc.StatusCode
@@ -40,9 +41,7 @@ def shown(refused: Refusal) -> str:
 # What is malformed: at which step, what is sent, the reason, and the fields named.
 MALFORMED: list[tuple[str, dict[str, Any], str, list[str]]] = [
     ("start", {"request_id": "1"}, "REQUEST_INVALID", ["request_id"]),
-    ("start", {"request_id": str(uuid.UUID(int=1))}, "REQUEST_INVALID", ["request_id"]),
     ("start", {"locale": "de--CH"}, "REQUEST_INVALID", ["locale"]),
-    ("start", {"locale": "a" * 36}, "REQUEST_INVALID", ["locale"]),
     ("start", {"client_ip": "300.1.1.1"}, "REQUEST_INVALID", ["client_ip"]),
     (
         "start",
@@ -66,8 +65,6 @@ MALFORMED: list[tuple[str, dict[str, Any], str, list[str]]] = [
         ["traits.name", "traits.newsletter"],
     ),
     ("start", {"traits": {"height": 180}}, "TRAITS_INVALID", ["traits"]),
-    ("start", {"traits": {"name": "x" * 9000}}, "TRAITS_INVALID", ["traits"]),
-    ("start", {"traits": {"name": [[[[[[[[[1]]]]]]]]]}}, "TRAITS_INVALID", ["traits"]),
     ("start", {"traits": {"name": float("nan")}}, "TRAITS_INVALID", ["traits"]),
     *(
         ("verify", {"code": code}, "REQUEST_INVALID", ["code"])
@@ -147,6 +144,17 @@ async def test_token_of_a_row_that_is_gone(world: World, caller: Caller) -> None
     refused = await refusal(caller.verify(token, code))
 
     assert (CODE.INVALID_ARGUMENT, "TOKEN_INVALID") == said(refused)
+
+
+async def test_code_of_another_signup(world: World, caller: Caller) -> None:
+    """A token is for its own sign-up: another's code does not go with it."""
+    token, code = await to_code(world, caller, ADDRESS)
+    other, _ = await to_code(world, caller, "eve@example.com")
+    refused = await refusal(caller.verify(other, code))
+    verified = await caller.verify(token, code)
+
+    assert (CODE.INVALID_ARGUMENT, "CODE_INCORRECT") == said(refused)
+    assert "PASSWORD_REQUIRED" == state_of(verified)
 
 
 async def test_step_mismatch(world: World, caller: Caller) -> None:
@@ -308,22 +316,6 @@ async def test_refused_password_is_not_the_one_set(
     refused = await refusal(caller.set_password(token, "tractor-igloo-spoon-8"))
 
     assert (CODE.FAILED_PRECONDITION, "PASSWORD_ALREADY_SET") == said(refused)
-
-
-async def test_cancelled(world: World, caller: Caller) -> None:
-    """A cancelled sign-up says so at each step; GetSignup shows it."""
-    token, code = await to_code(world, caller, ADDRESS)
-    later = (await caller.verify(token, code)).continuation_token
-    world.change_row("state", "cancelled")
-    refusals = [
-        await refusal(caller.verify(token, code)),
-        await refusal(caller.set_password(later, PASSWORD)),
-    ]
-    got = await caller.get(token)
-
-    expected = (CODE.FAILED_PRECONDITION, "SIGNUP_CANCELLED")
-    assert [expected] * 2 == [said(refused) for refused in refusals]
-    assert ["CANCELLED"] * 3 == [*map(shown, refusals), state_of(got)]
 
 
 async def test_kratos_unavailable(world: World, caller: Caller) -> None:

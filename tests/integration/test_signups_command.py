@@ -25,7 +25,7 @@ from signupd.signup.sealed import address_digest, seal_mask
 from typer.testing import CliRunner
 
 from tests.doubles.clock import ClockDouble
-from tests.unit.rows import record
+from tests.unit import samples
 
 if TYPE_CHECKING:
     from signupd.ledger.record import Record
@@ -56,7 +56,7 @@ FIELDS = [
 
 def row(address: str, ring: KeyRing, now: int, **changed: Any) -> Record:
     """Make a row of somebody's sign-up, begun a moment ago."""
-    made = record(
+    made = samples.row(
         signup_id=IDS[address],
         address_digest=address_digest(RING, address),
         sealed_mask=seal_mask(ring, IDS[address], f"{address[0]}***@example.com"),

@@ -12,6 +12,8 @@ import aiohttp
 from kratos_signup.v1 import signup_service_pb2 as pb
 from signupd.service import Service
 from signupd.settings import Settings
+from signupd.signup.transitions import Event
+from signupd.telemetry.observer import Observer
 
 from tests.doubles.certificate import certificate_file
 from tests.doubles.clock import ClockDouble
@@ -97,8 +99,9 @@ class World:
             settings: Further settings.
         """
         count = self.log.events().count("password_hook_proved")
+        observer = Observer(Event, self.tracing)
         service = Service(
-            self.settings(**settings), self.log.logger, self.clock, self.tracing
+            self.settings(**settings), self.log.logger, self.clock, observer
         )
         self._resources.push_async_callback(service.stop)
         await service.start()

@@ -4,18 +4,13 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self, TypeVar, cast
+from typing import Any, Self
 
 import grpc
-from google.rpc import error_details_pb2
-from grpc_status import rpc_status
 from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1 import signup_service_pb2_grpc
 
-if TYPE_CHECKING:
-    from google.protobuf.message import Message
-
-M = TypeVar("M", bound="Message")
+from tests.refusal import read_refusal
 
 CALL_SECONDS = 60.0
 PERSIST_SECONDS = 60.0
@@ -92,7 +87,10 @@ class Pending:
         try:
             answer = self._future.result(CALL_SECONDS)
         except grpc.RpcError as error:
-            return _refused(error)
+            refused = read_refusal(error)
+            what = refused.reason or refused.code.name
+            seconds = refused.retry_seconds
+            return Outcome(what, "", refused.signup, seconds, refused.code)
         state = pb.SignupState.Name(answer.signup.state).removeprefix(STATE_PREFIX)
         return Outcome(state, answer.continuation_token, answer.signup)
 
@@ -147,25 +145,3 @@ class Caller:
                 raise AssertionError(f"does not say when to repeat: {outcome}")
             time.sleep(POLL_SECONDS)
         return outcome
-
-
-def _refused(error: grpc.RpcError) -> Outcome:
-    # What stubs raise is both; its types do not say so.
-    call = cast("grpc.Call", error)
-    status = rpc_status.from_call(call)
-    if status is None:
-        return Outcome(call.code().name, status=call.code())
-    info, retry = error_details_pb2.ErrorInfo(), error_details_pb2.RetryInfo()
-    signup = pb.Signup()
-    seen = {
-        name: any(one.Unpack(empty) for one in status.details)
-        for name, empty in (("info", info), ("retry", retry), ("signup", signup))
-    }
-    return Outcome(
-        info.reason,
-        signup=signup if seen["signup"] else None,
-        retry_seconds=retry.retry_delay.ToMicroseconds() / 1e6
-        if seen["retry"]
-        else None,
-        status=call.code(),
-    )

@@ -118,8 +118,8 @@ class Trip:
         assert outcome.signup == again.signup
         return outcome
 
-    def check(self, signup_id: str) -> None:
-        """One account, one code counted, and every mail that went."""
+    def assert_done_once(self, signup_id: str) -> None:
+        """There is one account, one code was counted, and each mail that went."""
         self.stage.check_completed(self.address, signup_id, PASSWORD)
         sends, codes = self.stage.books.row(signup_id, "sends, code_attempts")
         mails = 2 if self.rpc == "ResendCode" else 1
@@ -159,15 +159,18 @@ class TestLost:
         def ask(request: Request) -> Outcome:
             for call in calls:
                 lose(stage.proxy.cut if sent else stage.proxy.refuse, call)
+            mark = stage.proxy.mark
             outcome = ended(stage, request)
             stage.proxy.clear()
+
+            assert {*calls} <= {*stage.proxy.calls_since(mark)}
             return outcome
 
         trip = Trip(stage, stage.new_address(), rpc, ask)
         with stage.world.watch(trip.address):
             signup_id = trip.take()
 
-        trip.check(signup_id)
+        trip.assert_done_once(signup_id)
 
     @pytest.mark.parametrize("rpc", RPCS)
     @pytest.mark.parametrize("lane", [PUBLIC, ADMIN])
@@ -186,7 +189,7 @@ class TestLost:
         trip = Trip(stage, stage.new_address(), rpc, ask)
         signup_id = trip.take()
 
-        trip.check(signup_id)
+        trip.assert_done_once(signup_id)
 
     def test_wrong_code(self, stage: Stage) -> None:
         """A wrong code whose answer is lost stays wrong, and counts once."""
@@ -306,7 +309,7 @@ class TestDeserted:
         with stage.world.watch(trip.address):
             signup_id = trip.take()
 
-        trip.check(signup_id)
+        trip.assert_done_once(signup_id)
         assert 1 == stage.books.row(signup_id, "password_attempts")[0]
 
     def test_cancel(self, get_stage: GetStage) -> None:

@@ -1,14 +1,17 @@
-"""Samples that tests share: ids, a key ring, rules."""
+"""Samples that the unit tests share: a key ring, rules, a row."""
 
 from __future__ import annotations
 
 import uuid
+from typing import Any
 
+from signupd.ledger.record import Lease, Record, State
 from signupd.policy.rules import SECOND, Limit, Rules
 from signupd.sealing import KeyRing
 
 SIGNUP_ID = uuid.UUID("5f0c2a3e-7b1d-4c52-9d6a-0a1b2c3d4e5f")
 OTHER_ID = uuid.UUID("c0ffee00-1234-4abc-8def-001122334455")
+NOW = 1_750_000_000 * SECOND
 RING = KeyRing([b"k" * 32], b"d" * 32)
 RULES = Rules(
     code_ttl=900 * SECOND,
@@ -24,3 +27,34 @@ RULES = Rules(
     lease=75 * SECOND,
     approval=45 * SECOND,
 )
+
+
+def row(**changes: Any) -> Record:
+    """Make a row that waits for its code, but for the changes."""
+    columns: dict[str, Any] = {
+        "signup_id": SIGNUP_ID,
+        "state": State.CODE_REQUIRED,
+        "lease": Lease.NONE,
+        "epoch": 2,
+        "lease_until": 0,
+        "approved_until": 0,
+        "address_digest": b"a" * 32,
+        "sealed": b"sealed contents",
+        "sealed_mask": b"sealed mask",
+        "code_digest": None,
+        "password_flow_digest": None,
+        "sealed_passwords": None,
+        "identity_id": None,
+        "code_attempts": 0,
+        "code_repeats": 0,
+        "password_attempts": 0,
+        "sends": 1,
+        "create_time": NOW,
+        "send_time": NOW,
+        "expire_time": NOW + RULES.code_ttl,
+        "state_time": NOW,
+        "caller": "",
+        "request_id": None,
+        "request_digest": None,
+    }
+    return Record(**{**columns, **changes})

@@ -7,6 +7,7 @@ import io
 import json
 import logging
 import sys
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -160,3 +161,22 @@ def test_values_show_nobody() -> None:
 
     assert "Contents(...)" == repr(contents)
     assert "ann" not in repr(request).lower()
+
+
+def test_dropped(capsys: pytest.CaptureFixture[str]) -> None:
+    """Lines that cannot wait are dropped and counted; the others are written."""
+    dropped: list[None] = []
+    log = logs.configure(json=True, level="info")
+    (handler,) = logging.getLogger().handlers
+    with (
+        logs.written_by_a_thread(lambda: dropped.append(None), max_lines=2),
+        # The thread can take one line, and then waits for this lock.
+        handler.lock or nullcontext(),
+    ):
+        for number in range(5):
+            log.info("x", number=number)
+    written = [line["number"] for line in lines(capsys)]
+
+    assert written == sorted(written)
+    assert 2 <= len(written) <= 3
+    assert 5 == len(written) + len(dropped)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import uuid
 from typing import Any
 
@@ -12,6 +13,7 @@ from kratos_signup.v1 import signup_service_pb2 as pb
 from signupd.errors import (
     RequestInvalid,
     SignupdError,
+    TokenInvalid,
 )
 from signupd.rpc import requests
 
@@ -105,6 +107,18 @@ def test_refused(field: str, values: list[str]) -> None:
     found = [start_faults(**{field: one}) for one in values]
 
     assert [[field]] * len(values) == found
+
+
+def test_token_length() -> None:
+    """A token of 1 to 1 024 characters is looked at; none and a longer one are not."""
+    tokens = ["", "x", "x" * 1024, "x" * 1025]
+    taken = []
+    for token in tokens:
+        with contextlib.suppress(TokenInvalid):
+            request = pb.GetSignupRequest(continuation_token=token)
+            taken.append(requests.token_of(request))
+
+    assert tokens[1:3] == taken
 
 
 @pytest.mark.parametrize("code", CODES)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import base64
+import json
 
 import pytest
 from signupd.errors import TokenInvalid
 from signupd.sealing import KeyRing, SealBroken, Step
+from signupd.signup.sealed import knows_password, only_attempt, with_password
 
-from tests.unit.samples import OTHER_ID, RING, SIGNUP_ID
+from tests.unit.samples import OTHER_ID, RING, SIGNUP_ID, row
 
 TOKEN = RING.seal_token(SIGNUP_ID, Step.CODE)
 # Sealed by RING when this test was written.
@@ -93,6 +95,16 @@ FORGERIES = {
     "no such step": text(RING.seal(SIGNUP_ID.bytes + b"\x03", b"continuation token")),
     "other ring": KeyRing([b"x" * 32], b"d" * 32).seal_token(SIGNUP_ID, Step.CODE),
 }
+
+
+@pytest.mark.parametrize("step", Step)
+def test_token_opens(step: Step) -> None:
+    """A token gives back its sign-up and its step; it has 67 url-safe characters."""
+    token = RING.seal_token(SIGNUP_ID, step)
+
+    assert (SIGNUP_ID, step) == RING.open_token(token)
+    assert 67 == len(token)
+    assert {*token} <= {*ALPHABET}
 
 
 @pytest.mark.parametrize("forgery", FORGERIES)
@@ -196,3 +208,19 @@ def test_wrong_keys_are_refused(keys: list[bytes], digest_key: bytes) -> None:
     """A ring has at least one key, and each of its keys has 32 bytes."""
     with pytest.raises(ValueError, match="32 bytes"):
         KeyRing(keys, digest_key)
+
+
+def test_equal_passwords_differ() -> None:
+    """Equal passwords of one sign-up have different digests, and both are known."""
+    first = with_password(RING, row(), 2, "plum-violin-harbor-42")
+    tried = row(sealed_passwords=first)
+    both = with_password(RING, tried, 3, "plum-violin-harbor-42")
+    plain = json.loads(RING.open(both, b"signups.passwords" + SIGNUP_ID.bytes))
+
+    digests = [plain[attempt][-64:] for attempt in ("2", "3")]
+    assert digests[0] != digests[1]
+    kept = [only_attempt(RING, row(sealed_passwords=both), n) for n in (2, 3)]
+    assert [True, True] == [
+        knows_password(RING, row(sealed_passwords=one), "plum-violin-harbor-42")
+        for one in kept
+    ]

@@ -377,3 +377,48 @@ def test_secret_file_unreadable(folder: Path, path: str) -> None:
     (line,) = mistakes({}, toml(folder, f'hook_key_file = "{path}"'))
 
     assert line.startswith("SIGNUPD_HOOK_KEY: its file cannot be read (")
+
+
+@pytest.mark.parametrize(
+    ("given", "warned"),
+    [
+        ({"KRATOS_ADMIN_URL": "http://kratos.example:4434"}, ["KRATOS_ADMIN_URL"]),
+        ({"KRATOS_PUBLIC_URL": "http://[2001:db8::1]"}, ["KRATOS_PUBLIC_URL"]),
+        ({"KRATOS_PUBLIC_URL": "http://localhost:4433"}, []),
+        ({"KRATOS_ADMIN_URL": "https://kratos.example"}, []),
+    ],
+)
+def test_plaintext_to_kratos(
+    given: dict[str, str], warned: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Plaintext to Kratos beyond loopback is warned of, by the setting's name."""
+    for name, value in given.items():
+        monkeypatch.setenv(f"SIGNUPD_{name}", value)
+    lines = [*load(None).warnings()]
+
+    assert [f"SIGNUPD_{name}" for name in warned] == [
+        line.partition(":")[0] for line in lines
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "mode", "warned"),
+    [
+        (f"SIGNUPD_HOOK_KEY={HOOK_KEY}", 0o644, True),
+        (f"SIGNUPD_HOOK_KEY={HOOK_KEY}", 0o640, False),
+        ("SIGNUPD_LOG_LEVEL=info", 0o644, False),
+    ],
+)
+def test_secrets_that_others_can_read(
+    text: str,
+    mode: int,
+    warned: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A ``.env`` with secrets that other users can read is warned of."""
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_text(text)
+    Path(".env").chmod(mode)
+
+    assert warned == any(line.startswith(".env:") for line in load(None).warnings())

@@ -35,13 +35,10 @@ from signupd.errors import (
     TraitsInvalid,
     Violation,
 )
-from signupd.ledger.record import State
 from signupd.rpc.statuses import STATUSES, status_of
-from signupd.signup.view import View
 from typer.testing import CliRunner
 
 from tests.doubles.scripted_service import Reply, ScriptedService
-from tests.unit.rows import NOW, SIGNUP_ID
 
 if TYPE_CHECKING:
     from typer.testing import Result
@@ -67,9 +64,10 @@ CANCELLED = ("CancelSignup", Reply(pb.Signup(state=pb.SIGNUP_STATE_CANCELLED)))
 EXAMPLE = Path(__file__).parents[2] / "examples" / "service_config.json"
 
 
-def view(**changed: Any) -> View:
-    """Make a sign-up as it stands, for a refusal."""
-    return View(SIGNUP_ID, State.CODE_REQUIRED, MASK, NOW, **changed)
+def waiting(**fields: Any) -> pb.Signup:
+    """Make a sign-up that waits for its code, for a refusal."""
+    state = pb.SIGNUP_STATE_CODE_REQUIRED
+    return pb.Signup(signup_id="signup-1", state=state, **fields)
 
 
 def run(service: ScriptedService, *typed: str, options: tuple[str, ...] = ()) -> Result:
@@ -157,7 +155,7 @@ AGAIN: list[tuple[str, SignupdError, list[str]]] = [
     ),
     (
         "VerifyCode",
-        CodeIncorrect(signup=view(code_attempts_remaining=4)),
+        CodeIncorrect(signup=waiting(code_attempts_remaining=4)),
         ["Attempts left: 4."],
     ),
     ("VerifyCode", CodeExpired(), ["Press Enter to get a new code."]),
@@ -179,7 +177,7 @@ AGAIN: list[tuple[str, SignupdError, list[str]]] = [
                 Violation("password", "is too short", "TOO_SHORT"),
                 Violation("password", "is known from a data breach", "BREACHED"),
             ),
-            signup=view(password_attempts_remaining=19),
+            signup=waiting(password_attempts_remaining=19),
         ),
         [
             "- password is too short (TOO_SHORT)",
@@ -197,7 +195,7 @@ ENDING: list[tuple[str, SignupdError, list[str]]] = [
     ),
     (
         "VerifyCode",
-        CodeIncorrect(signup=view(code_attempts_remaining=0)),
+        CodeIncorrect(signup=waiting(code_attempts_remaining=0)),
         ["Attempts left: 0.", "Start again."],
     ),
     ("SetPassword", PasswordAlreadySet(), ["Sign in with that password."]),
@@ -315,7 +313,7 @@ def test_retries_are_the_documented_ones() -> None:
 
 def test_nothing_secret_is_shown() -> None:
     """No line shows a code, a password or a token."""
-    refused = ("SetPassword", PasswordRejected(signup=view()))
+    refused = ("SetPassword", PasswordRejected(signup=waiting()))
     service = ScriptedService(STARTED, VERIFIED, refused)
     result = run(service, ANN, "123456", "tiny#7", "tiny#7")
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import inspect
 import re
-from typing import TYPE_CHECKING, Any
 
 import pytest
 from google.rpc import error_details_pb2
@@ -15,14 +14,9 @@ from signupd.errors import (
     SignupdError,
     Violation,
 )
-from signupd.ledger.record import State
 from signupd.rpc.statuses import STATUSES, status_of
-from signupd.signup.view import View
 
-from tests.unit.rows import NOW, SIGNUP_ID
-
-if TYPE_CHECKING:
-    from google.rpc import status_pb2
+from tests.refusal import details_of
 
 # From the contract.
 TABLE = {
@@ -58,22 +52,6 @@ CLASSES = [
     for _, kind in inspect.getmembers(errors, inspect.isclass)
     if issubclass(kind, SignupdError) and kind is not SignupdError
 ]
-
-
-def details(status: status_pb2.Status) -> dict[type[Any], Any]:
-    """Read a status' details, by their type."""
-    kinds = (
-        error_details_pb2.ErrorInfo,
-        error_details_pb2.BadRequest,
-        error_details_pb2.RetryInfo,
-        pb.Signup,
-    )
-    found = {}
-    for detail in status.details:
-        (kind,) = [kind for kind in kinds if detail.Is(kind.DESCRIPTOR)]
-        found[kind] = kind()
-        detail.Unpack(found[kind])
-    return found
 
 
 # What a caller need not tell apart.
@@ -120,7 +98,7 @@ def test_classes_are_all_drawn() -> None:
 def test_nothing_of_an_error_but_its_reason(kind: type[SignupdError]) -> None:
     """An error without more becomes its status, its sentence and ErrorInfo."""
     status = status_of(kind("hunter2: what only the log may know"))
-    found = details(status)
+    found = details_of(status)
     if kind.retry_seconds is not None:
         del found[error_details_pb2.RetryInfo]
 
@@ -143,7 +121,7 @@ def test_sentences() -> None:
 def test_time_to_wait(micros: int) -> None:
     """RetryInfo is exact to the microsecond: one less would be too early."""
     error = errors.SendLimitReached(retry_after_seconds=micros / 1_000_000)
-    delay = details(status_of(error))[error_details_pb2.RetryInfo].retry_delay
+    delay = details_of(status_of(error))[error_details_pb2.RetryInfo].retry_delay
 
     assert micros == delay.ToMicroseconds()
 
@@ -154,11 +132,11 @@ def test_details() -> None:
         Violation("password", "is too short", "TOO_SHORT"),
         Violation("traits.name", "is missing"),
     )
-    view = View(SIGNUP_ID, State.COMPLETED, "a***@example.com", NOW)
+    signup = pb.Signup(signup_id="1", state=pb.SIGNUP_STATE_COMPLETED)
     error = errors.SignupBusy(
-        violations=violations, retry_after_seconds=1.5, signup=view
+        violations=violations, retry_after_seconds=1.5, signup=signup
     )
-    found = details(status_of(error))
+    found = details_of(status_of(error))
 
     assert 4 == len(found)
     assert [
@@ -170,4 +148,4 @@ def test_details() -> None:
     ]
     delay = found[error_details_pb2.RetryInfo].retry_delay
     assert (1, 500_000_000) == (delay.seconds, delay.nanos)
-    assert str(SIGNUP_ID) == found[pb.Signup].signup_id
+    assert signup == found[pb.Signup]

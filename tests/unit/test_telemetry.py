@@ -12,7 +12,7 @@ from aiohttp.test_utils import make_mocked_request
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.ledger import Ledger
 from signupd.probes import COUNT_SECONDS, Probes
-from signupd.signup.events import Event
+from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer
 
 ROOT = Path(__file__).parents[2]
@@ -107,6 +107,7 @@ async def test_sign_ups(scene: Scene) -> None:
         'signupd_signups_total{event="expired"} 0.0',
         'signupd_signups_total{event="cancelled"} 0.0',
         "signupd_wrong_codes_total 1.0",
+        "signupd_log_lines_dropped_total 0.0",
     ] == [line for line in lines if not line.startswith("#")]
     assert "# TYPE signupd_signups_total counter" in lines
     assert "# TYPE signupd_signups gauge" in lines

@@ -6,7 +6,7 @@ import pytest
 from signupd.ledger.record import Lease, State
 from signupd.signup import transitions
 
-from tests.unit.rows import NOW, record
+from tests.unit.samples import NOW, row
 
 # Lease, lease_until, approved_until and expire_time, the last three as seen from NOW;
 # then what holds at NOW: at work, abandoned, expired.
@@ -49,7 +49,7 @@ def test_moments(  # noqa: PLR0913, PLR0917 - the table's columns
     expired: bool,
 ) -> None:
     """At the very moment a lease is over, an approval is over, a step has lapsed."""
-    row = record(
+    record = row(
         state=state,
         lease=lease,
         lease_until=NOW + until,
@@ -57,17 +57,17 @@ def test_moments(  # noqa: PLR0913, PLR0917 - the table's columns
         expire_time=NOW + expire,
     )
 
-    assert at_work is transitions.is_busy(row, NOW)
-    assert abandoned is transitions.needs_recovery(row, NOW)
-    assert expired is transitions.is_expired(row, NOW)
+    assert at_work is transitions.is_busy(record, NOW)
+    assert abandoned is transitions.needs_recovery(record, NOW)
+    assert expired is transitions.is_expired(record, NOW)
     shown = State.EXPIRED if expired and lease is Lease.NONE else state
-    assert shown is transitions.state_shown(row, NOW)
+    assert shown is transitions.state_shown(record, NOW)
 
 
 @pytest.mark.parametrize("state", [state for state in State if state.final])
 def test_final_states_do_not_lapse(state: State) -> None:
     """A final state is shown as it is, long after the deadline too."""
-    row = record(state=state, expire_time=0)
+    record = row(state=state, expire_time=0)
 
-    assert not transitions.is_expired(row, NOW)
-    assert state is transitions.state_shown(row, NOW)
+    assert not transitions.is_expired(record, NOW)
+    assert state is transitions.state_shown(record, NOW)

@@ -17,6 +17,7 @@ from signupd.ledger import schema
 from signupd.ledger.sqlite import alone_on
 from signupd.parts import Parts
 from signupd.service import Service
+from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer
 from signupd.telemetry.switch import TracingUnusableError, tracing_of
 
@@ -28,18 +29,22 @@ def serve(config: Config = None) -> None:
         settings.log_format is None and not sys.stderr.isatty()
     )
     log = logs.configure(json=as_json, level=settings.log_level)
+    for line in settings.warnings():
+        log.warning("unsafe_setting", why=line)
     try:
         tracing = tracing_of(os.environ)
     except TracingUnusableError as error:
         complain([str(error)])
         raise typer.Exit(EXIT_SETTINGS) from None
 
+    observer = Observer(Event, tracing)
+
     async def work() -> None:
         stopping = asyncio.Event()
         for number in (signal.SIGTERM, signal.SIGINT):
             asyncio.get_running_loop().add_signal_handler(number, stopping.set)
         with alone_on(settings.ledger_url):
-            service = Service(settings, log, tracing=tracing)
+            service = Service(settings, log, observer=observer)
             try:
                 await service.start()
                 # Objects that exist now stay; the collector need not visit them.
@@ -49,7 +54,8 @@ def serve(config: Config = None) -> None:
             finally:
                 await service.stop()
 
-    run(work, uvloop.new_event_loop)
+    with logs.written_by_a_thread(observer.log_line_dropped):
+        run(work, uvloop.new_event_loop)
 
 
 def migrate(config: Config = None) -> None:

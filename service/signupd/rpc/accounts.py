@@ -12,9 +12,9 @@ from signupd.accounts.account import batch_get_accounts, get_account
 from signupd.errors import KratosUnavailable
 from signupd.rpc import requests
 from signupd.rpc.deadline import within_deadline
-from signupd.rpc.responses import account_message
 
 if TYPE_CHECKING:
+    from signupd.accounts.account import Account
     from signupd.kratos.admin import AdminApi
     from signupd.rpc.interceptor import Context
     from signupd.work import Work
@@ -39,9 +39,9 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         """Look up one account."""
         job = partial(get_account, self._admin, requests.account_key(request))
         account = await within_deadline(
-            context, partial(self._work.begin, None, job), late=KratosUnavailable
+            context, self._work, job, late=KratosUnavailable
         )
-        return pb.GetAccountResponse(account=account_message(account))
+        return pb.GetAccountResponse(account=_message(account))
 
     async def BatchGetAccounts(
         self, request: pb.BatchGetAccountsRequest, context: Context
@@ -50,6 +50,21 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         ids = requests.identity_ids_of(request)
         job = partial(batch_get_accounts, self._admin, ids)
         accounts = await within_deadline(
-            context, partial(self._work.begin, None, job), late=KratosUnavailable
+            context, self._work, job, late=KratosUnavailable
         )
-        return pb.BatchGetAccountsResponse(accounts=map(account_message, accounts))
+        return pb.BatchGetAccountsResponse(accounts=map(_message, accounts))
+
+
+def _message(account: Account) -> pb.Account:
+    """Convert an account; of an unknown one only its id is set."""
+    message = pb.Account(
+        identity_id=str(account.identity_id),
+        email_verified=account.email_verified,
+        complete=account.complete,
+    )
+    if account.password is not None:
+        name = f"PASSWORD_STATUS_{account.password.name}"
+        message.password_status = pb.PasswordStatus.Value(name)
+    if account.state is not None:
+        message.state = pb.AccountState.Value(f"ACCOUNT_STATE_{account.state.name}")
+    return message

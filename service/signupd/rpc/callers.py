@@ -34,15 +34,12 @@ class Peer:
     """Who is at the other end of a connection.
 
     Args:
-        names: What its certificate is made out to.
-        caller: One text for all of that, at most 255 characters, to know it again by.
+        names: The names in its certificate.
+        caller: One text of at most 255 characters that identifies the caller.
     """
 
-    names: frozenset[str]
-    caller: str
-
-
-ANYBODY: Final = Peer(frozenset(), "")
+    names: frozenset[str] = frozenset()
+    caller: str = ""
 
 
 class Callers:
@@ -64,29 +61,8 @@ class Callers:
         # Each call brings its certificate along, and a caller makes many.
         self.peer_of = functools.lru_cache(MAX_PEERS_KEPT)(self._peer_of)
 
-    def permits(self, method: str, names: frozenset[str]) -> bool:
-        """Decide whether a method may be called by who has these names.
-
-        Args:
-            method: As on the wire: ``/package.Service/Method``.
-            names: Those of the certificate; none where there is no certificate.
-        """
-        if method.startswith(HEALTH):
-            return True
-        if self._grants is None:
-            return self._accounts_open or not method.startswith(_ACCOUNTS)
-        granted = [self._grants[name] for name in names & self._grants.keys()]
-        if not method.startswith(OURS):
-            # Reflection is open to every caller that may call anything.
-            return bool(granted)
-        return any(method.removeprefix(OURS) in methods for methods in granted)
-
     def serves(self, service: str) -> bool:
-        """Return whether some caller may call some method of a service.
-
-        Args:
-            service: Its name with the package.
-        """
+        """Return whether some caller may call some method of ``package.Service``."""
         prefix = f"/{service}/"
         if self._grants is None:
             return self._accounts_open or prefix != _ACCOUNTS
@@ -96,27 +72,9 @@ class Callers:
     def peer(self, context: Context) -> Peer:
         """Return who makes a call."""
         if not self._mutual:
-            return ANYBODY
+            return Peer()
         (certificate,) = context.auth_context()["x509_pem_cert"]
         return self.peer_of(certificate)
-
-    def _peer_of(self, certificate: bytes) -> Peer:
-        """Return whom a certificate stands for.
-
-        A caller is known by those of its names that CALLERS lists, so the others may
-        change; by all its names if CALLERS lists none of them; by the certificate
-        itself if it has no name.
-
-        Args:
-            certificate: In PEM.
-        """
-        names = names_in(certificate)
-        known = names & self._grants.keys() if self._grants else names
-        caller = " ".join(sorted(known or names)) or certificate.decode()
-        if len(caller) > MAX_CALLER_CHARS:
-            # No name begins like that, so no other caller has it.
-            caller = f"#{hashlib.sha256(caller.encode()).hexdigest()}"
-        return Peer(names, caller)
 
     def admit(self, method: str, context: Context) -> None:
         """Let a call in.
@@ -125,9 +83,31 @@ class Callers:
             CallerNotPermitted: Its caller may not make it.
         """
         peer = self.peer(context)
-        if self.permits(method, peer.names):
-            return
-        nameless = "a certificate without a name" if self._mutual else "anybody"
-        raise CallerNotPermitted(
-            f"not open to {peer.caller if peer.names else nameless}"
-        )
+        if not self._permits(method, peer.names):
+            nameless = "a certificate without a name" if self._mutual else "anybody"
+            who = peer.caller if peer.names else nameless
+            raise CallerNotPermitted(f"not open to {who}")
+
+    def _permits(self, method: str, names: frozenset[str]) -> bool:
+        if self._grants is None:
+            return self._accounts_open or not method.startswith(_ACCOUNTS)
+        granted = [self._grants[name] for name in names & self._grants.keys()]
+        if not method.startswith(OURS):
+            # Reflection is open to every caller that may call anything.
+            return bool(granted)
+        return any(method.removeprefix(OURS) in methods for methods in granted)
+
+    def _peer_of(self, certificate: bytes) -> Peer:
+        """Return whom a certificate, in PEM, stands for.
+
+        A caller is known by those of its names that CALLERS lists, so the others may
+        change; by all its names if CALLERS lists none of them; by the certificate
+        itself if it has no name.
+        """
+        names = names_in(certificate)
+        known = names & self._grants.keys() if self._grants else names
+        caller = " ".join(sorted(known or names)) or certificate.decode()
+        if len(caller) > MAX_CALLER_CHARS:
+            # No name begins like that, so no other caller has it.
+            caller = f"#{hashlib.sha256(caller.encode()).hexdigest()}"
+        return Peer(names, caller)

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 
     import structlog
 
-    from signupd.certificates import CertificateFiles, Certificates
+    from signupd.certificates import CertificateFiles
 
-# What tells that a file was written or replaced, whatever times its writer gave it.
+# Differs once a file is written or replaced, whatever times its writer sets.
 _Stamp = tuple[int, int, int] | None
 _OTHERS_MAY_READ = 0o004
 
@@ -26,10 +26,6 @@ class Credentials:
     gRPC asks before each new connection's handshake, from a thread of its own. Open
     connections stay as they are. If changed files cannot be used, that is logged once,
     and the credentials before stay in use.
-
-    Args:
-        files: Where the certificate lies.
-        log: Gets a line for each change, and for each that failed.
     """
 
     def __init__(
@@ -48,7 +44,7 @@ class Credentials:
         if self._files.key.stat().st_mode & _OTHERS_MAY_READ:
             self._log.warning("tls_key_open_to_others", cure="chmod o-r TLS_KEY")
         return grpc.dynamic_ssl_server_credentials(
-            _configuration(read_certificates(self._files)),
+            self._read(),
             self.changed,  # type: ignore[arg-type]  # None: no change
             require_client_authentication=self._files.client_ca is not None,
         )
@@ -61,7 +57,7 @@ class Credentials:
         # Noted before reading: what is written meanwhile is found the next time.
         self._seen = stamps
         try:
-            configuration = _configuration(read_certificates(self._files))
+            configuration = self._read()
         except CertificatesUnusable as error:
             self._log.error("certificate_not_reloaded", why=error.detail)
             return None
@@ -72,6 +68,12 @@ class Credentials:
         files = (self._files.cert, self._files.key, self._files.client_ca)
         return [_stamp(file) for file in files if file is not None]
 
+    def _read(self) -> grpc.ServerCertificateConfiguration:
+        pem = read_certificates(self._files)
+        return grpc.ssl_server_certificate_configuration(
+            [(pem.key, pem.cert)], root_certificates=pem.client_ca
+        )
+
 
 def _stamp(file: Path) -> _Stamp:
     try:
@@ -79,9 +81,3 @@ def _stamp(file: Path) -> _Stamp:
     except OSError:
         return None
     return stat.st_ino, stat.st_size, stat.st_ctime_ns
-
-
-def _configuration(pem: Certificates) -> grpc.ServerCertificateConfiguration:
-    return grpc.ssl_server_certificate_configuration(
-        [(pem.key, pem.cert)], root_certificates=pem.client_ca
-    )

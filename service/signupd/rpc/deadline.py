@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from signupd.errors import DeadlineTooShort, SignupBusy, SignupdError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Coroutine
 
     from signupd.rpc.interceptor import Context
+    from signupd.work import Work
 
 # Stands for no deadline.
 DEFAULT_SECONDS: Final = 60.0
@@ -25,40 +26,25 @@ T = TypeVar("T")
 
 async def within_deadline(
     context: Context,
-    begin: Callable[[], asyncio.Task[T]],
+    work: Work,
+    job: Callable[[], Coroutine[Any, Any, T]],
+    key: bytes | None = None,
     late: type[SignupdError] = SignupBusy,
 ) -> T:
-    """Begin a job, and wait for it until shortly before the caller's deadline.
-
-    Args:
-        context: Of the call.
-        begin: As ``Work.begin`` does: the job goes on when its waiter is gone.
-        late: Raised when the time is up and the job still at work; a repeat may join
-            it.
+    """Do a job by ``Work.begin``, and wait until shortly before the caller's deadline.
 
     Raises:
         DeadlineTooShort: At once; nothing is begun.
+        SignupBusy: Or ``late``, if given: the time is up and the job is still at work.
+            A repeat may join it.
     """
     # None if the caller sets no deadline, whatever the stubs say.
     remaining: float | None = context.time_remaining()
     seconds = DEFAULT_SECONDS if remaining is None else remaining
     if seconds < LEAST_SECONDS:
         raise DeadlineTooShort
-    # asyncio.wait costs several times as much, at each call.
-    loop = asyncio.get_running_loop()
-    waiter: asyncio.Future[None] = loop.create_future()
-    job = begin()
-    job.add_done_callback(lambda _: _wake(waiter))
-    limit = loop.call_later(seconds - KEPT_BACK_SECONDS, _wake, waiter)
-    try:
-        await waiter
-    finally:
-        limit.cancel()
-    if not job.done():
+    run = work.begin(key, job)
+    await asyncio.wait({run}, timeout=seconds - KEPT_BACK_SECONDS)
+    if not run.done():
         raise late("still at work past the caller's deadline")
-    return job.result()
-
-
-def _wake(waiter: asyncio.Future[None]) -> None:
-    if not waiter.done():
-        waiter.set_result(None)
+    return run.result()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 import grpc
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     import structlog
 
     from signupd.rpc.callers import Callers
-    from signupd.telemetry.observer import Observer
+    from signupd.telemetry.observer import Observer, Watch
     from signupd.work import Work
 
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
@@ -52,7 +53,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         log: Gets defects and Kratos' errors; callers get a reason only.
         callers: Decides which caller may call a method.
         work: Goes on when its callers are gone, so it is counted too.
-        most: How many calls, and pieces of work, may be under way at once.
+        limit: How many calls, and pieces of work, may be under way at once.
         observer: Observes every call of our services.
     """
 
@@ -61,13 +62,13 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         log: structlog.typing.FilteringBoundLogger,
         callers: Callers,
         work: Work,
-        most: int,
+        limit: int,
         observer: Observer,
     ) -> None:
         self._log = log
         self._callers = callers
         self._work = work
-        self._most = most
+        self._limit = limit
         self._observer = observer
         self._calls = 0
         self._guarded: dict[str, Handler] = {}
@@ -77,110 +78,94 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable[Handler]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> Handler:
-        """Guard the handlers of our services, and reflection; leave health alone."""
+        """Guard the handlers of our services, of reflection and of health."""
         method: str = handler_call_details.method
         if guarded := self._guarded.get(method):
             return guarded
         handler = await continuation(handler_call_details)
         if handler is None:
             return handler
-        return self._guarded.setdefault(
-            method, self._guarded_by(method)(method, handler)
-        )
+        return self._guarded.setdefault(method, self._guarded_by(method, handler))
 
-    def _guarded_by(self, method: str) -> Callable[[str, Handler], Handler]:
+    def _guarded_by(self, method: str, handler: Handler) -> Handler:
+        make: Any = grpc.unary_unary_rpc_method_handler
+        guard: Any = self._call
         if method.startswith(HEALTH):
-            return self._guard_health
-        return self._guard if method.startswith(OURS) else self._guard_reflection
-
-    def _guard(self, method: str, handler: Handler) -> Handler:
-        async def behaviour(data: bytes, context: Context) -> Any:
-            watch = self._observer.rpc(method, context.invocation_metadata)
-            ended = CALLER_GONE
-            try:
-                self._callers.admit(method, context)
-                with self._admitted():
-                    answer = await handler.unary_unary(_parse(handler, data), context)
-                ended = OK
-            except SignupdError as error:
-                ended = error.reason
-                self._note(method, error)
-                await _abort(context, error)
-            except grpc.aio.BaseError:
-                raise
-            except Exception:  # noqa: BLE001 - the last resort: nothing may leak
-                ended = INTERNAL
-                self._log.exception("defect", method=method)
-                await _abort(context, None)
-            else:
-                return answer
-            finally:
-                watch.end(ended, _NUMBERS[ended])
-
-        return grpc.unary_unary_rpc_method_handler(
-            behaviour,
+            guard = self._check_health
+            if handler.unary_stream:
+                make = grpc.unary_stream_rpc_method_handler
+        elif not method.startswith(OURS):
+            make, guard = grpc.stream_stream_rpc_method_handler, self._reflect
+        return make(
+            partial(guard, method, handler),
             request_deserializer=None,
             response_serializer=handler.response_serializer,
         )
 
-    def _guard_reflection(self, method: str, handler: Handler) -> Handler:
-        async def behaviour(
-            requests: AsyncIterator[bytes], context: Context
-        ) -> AsyncIterator[Any]:
-            async with self._silenced(method, context):
-                self._callers.admit(method, context)
-                parsed = (_parse(handler, data) async for data in requests)
-                async for answer in handler.stream_stream(parsed, context):
-                    yield answer
+    async def _call(
+        self, method: str, handler: Handler, data: bytes, context: Context
+    ) -> Any:
+        """Guard a call of our services."""
+        watch = self._observer.rpc(method, context.invocation_metadata)
+        async with self._errors_as_statuses(method, context, watch):
+            self._callers.admit(method, context)
+            with self._counted():
+                return await handler.unary_unary(_parse(handler, data), context)
 
-        return grpc.stream_stream_rpc_method_handler(
-            behaviour,
-            request_deserializer=None,
-            response_serializer=handler.response_serializer,
-        )
-
-    def _guard_health(self, method: str, handler: Handler) -> Handler:
-        """Guard health checks, which are open to anybody and never shed."""
+    async def _check_health(
+        self, method: str, handler: Handler, data: bytes, context: Context
+    ) -> Any:
+        """Guard a health check, which is open to all callers and never refused."""
         check = handler.unary_unary or handler.unary_stream
+        async with self._errors_as_statuses(method, context):
+            # A watcher gets its answers inside, and none from here.
+            return await check(_parse(handler, data), context)
 
-        async def behaviour(data: bytes, context: Context) -> Any:
-            async with self._silenced(method, context):
-                # Who watches is written to inside, and gets no answer from here.
-                return await check(_parse(handler, data), context)
-
-        made = (
-            grpc.unary_unary_rpc_method_handler
-            if handler.unary_unary
-            else grpc.unary_stream_rpc_method_handler
-        )
-        return made(
-            behaviour,
-            request_deserializer=None,
-            response_serializer=handler.response_serializer,
-        )
+    async def _reflect(
+        self,
+        method: str,
+        handler: Handler,
+        requests: AsyncIterator[bytes],
+        context: Context,
+    ) -> AsyncIterator[Any]:
+        """Guard reflection."""
+        async with self._errors_as_statuses(method, context):
+            self._callers.admit(method, context)
+            parsed = (_parse(handler, data) async for data in requests)
+            async for answer in handler.stream_stream(parsed, context):
+                yield answer
 
     @contextlib.asynccontextmanager
-    async def _silenced(self, method: str, context: Context) -> AsyncIterator[None]:
-        """Turn whatever goes wrong inside into a status."""
+    async def _errors_as_statuses(
+        self, method: str, context: Context, watch: Watch | None = None
+    ) -> AsyncIterator[None]:
+        """Turn whatever goes wrong inside into a status, and record how it ended."""
+        ended = CALLER_GONE
         try:
             yield
+            ended = OK
         except SignupdError as error:
-            self._note(method, error)
+            ended = error.reason
+            self._log_error(method, error)
             await _abort(context, error)
         except grpc.aio.BaseError:
             raise
         except Exception:  # noqa: BLE001 - the last resort: nothing may leak
+            ended = INTERNAL
             self._log.exception("defect", method=method)
             await _abort(context, None)
+        finally:
+            if watch is not None:
+                watch.end(ended, _NUMBERS[ended])
 
     @contextlib.contextmanager
-    def _admitted(self) -> Iterator[None]:
+    def _counted(self) -> Iterator[None]:
         """Count a call while it lasts.
 
         Raises:
             Overloaded: There are enough already.
         """
-        if max(self._calls, self._work.under_way) >= self._most:
+        if max(self._calls, self._work.under_way) >= self._limit:
             raise Overloaded
         self._calls += 1
         try:
@@ -188,13 +173,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         finally:
             self._calls -= 1
 
-    def _note(self, method: str, error: SignupdError) -> None:
+    def _log_error(self, method: str, error: SignupdError) -> None:
+        event = error.reason.lower()
         if error.reason in _LOUD:
-            self._log.error(
-                error.reason.lower(), method=method, why=error.detail or repr(error)
-            )
+            self._log.error(event, method=method, why=error.detail or repr(error))
         elif error.reason in _WORTH_A_LINE:
-            self._log.warning(error.reason.lower(), method=method, why=error.detail)
+            self._log.warning(event, method=method, why=error.detail)
 
 
 def _parse(handler: Handler, data: bytes) -> Any:

@@ -1,4 +1,7 @@
-"""Messages of the contract as values, their form checked field by field."""
+"""Messages of the contract as values, their form checked field by field.
+
+Every function raises ``RequestInvalid``, or the error it names, with the faulty fields.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +29,7 @@ UUID_CHARS: Final = 36
 UUID_VERSION: Final = 4
 # BCP 47's form (RFC 5646, 2.1) loosely, in the length that 4.4.1 asks to allow for.
 _LOCALE: Final = re.compile(r"(?=.{1,35}\Z)[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
-_NO_UUID4: Final = Violation("request_id", "is not a UUID of version 4")
+_NO_UUID4: Final = "is not a UUID of version 4"
 _NO_UUID: Final = "is not a UUID of 36 characters"
 _CODE: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
 
@@ -38,11 +41,9 @@ class HasToken(Protocol):
 
 
 def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
-    """Read a StartSignupRequest.
+    """Read a StartSignupRequest; its address is read by the step.
 
     Raises:
-        RequestInvalid: With every malformed field but the address, which has an error
-            of its own.
         TraitsInvalid: The traits are too large or nest too deeply.
     """
     faults: list[Violation] = []
@@ -52,7 +53,7 @@ def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
         faults.append(Violation("client_ip", "is not an IP address"))
     request_id = _uuid4(message.request_id)
     if message.request_id and request_id is None:
-        faults.append(_NO_UUID4)
+        faults.append(Violation("request_id", _NO_UUID4))
     if faults:
         raise RequestInvalid(violations=tuple(faults))
     return StartRequest(
@@ -66,18 +67,10 @@ def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
 
 
 def request_id_of(message: pb.ResendCodeRequest, caller: str) -> uuid.UUID | None:
-    """Read the request id of a resend; None if there is none.
-
-    Args:
-        message: The request.
-        caller: Whose id it is; another caller's equal id becomes another one.
-
-    Raises:
-        RequestInvalid: It is not a UUID of version 4.
-    """
+    """Read the request id of a resend, made its caller's own; None if there is none."""
     request_id = _uuid4(message.request_id)
     if message.request_id and request_id is None:
-        raise RequestInvalid(violations=(_NO_UUID4,))
+        raise _invalid("request_id", _NO_UUID4)
     return request_id and uuid.uuid5(request_id, caller)
 
 
@@ -93,37 +86,26 @@ def token_of(message: HasToken) -> str:
 
 
 def code_of(message: pb.VerifyCodeRequest) -> str:
-    """Read a code.
-
-    Raises:
-        RequestInvalid: It is not 1 to 16 decimal digits.
-    """
+    """Read a code: 1 to 16 decimal digits."""
     if not _CODE.fullmatch(message.code):
-        fault = Violation("code", "is not a string of 1 to 16 decimal digits")
-        raise RequestInvalid(violations=(fault,))
+        raise _invalid("code", "is not a string of 1 to 16 decimal digits")
     return message.code
 
 
 def password_of(message: pb.SetPasswordRequest) -> str:
-    """Read a password.
-
-    Raises:
-        RequestInvalid: It is empty, or longer than any policy could allow.
-    """
+    """Read a password: not empty, and not longer than any policy could allow."""
     if not 0 < len(message.password.encode()) <= MAX_PASSWORD_BYTES:
-        fault = Violation(
+        raise _invalid(
             "password", f"is empty or longer than {MAX_PASSWORD_BYTES} bytes"
         )
-        raise RequestInvalid(violations=(fault,))
     return message.password
 
 
 def account_key(message: accounts_pb.GetAccountRequest) -> uuid.UUID | Address:
-    """Read what an account is to be looked up by.
+    """Read what an account is to be looked up by: an id or an address.
 
     Raises:
-        RequestInvalid: There is nothing, or an id that is no UUID.
-        EmailInvalid: The address is none.
+        EmailInvalid: It is not an address.
     """
     match message.WhichOneof("key"):
         case "email":
@@ -131,30 +113,28 @@ def account_key(message: accounts_pb.GetAccountRequest) -> uuid.UUID | Address:
         case "identity_id" if identity_id := _uuid(message.identity_id):
             return identity_id
         case "identity_id":
-            fault = Violation("identity_id", _NO_UUID)
+            raise _invalid("identity_id", _NO_UUID)
         case _:
-            fault = Violation("key", "is neither an identity_id nor an email")
-    raise RequestInvalid(violations=(fault,))
+            raise _invalid("key", "is neither an identity_id nor an email")
 
 
 def identity_ids_of(message: accounts_pb.BatchGetAccountsRequest) -> list[uuid.UUID]:
-    """Read the ids of a batch.
-
-    Raises:
-        RequestInvalid: There are none, or too many, or some that are no UUIDs.
-    """
+    """Read the ids of a batch: UUIDs, at least one and not too many."""
     if not 0 < len(message.identity_ids) <= MAX_ACCOUNTS:
-        fault = Violation("identity_ids", f"are none, or more than {MAX_ACCOUNTS}")
-        raise RequestInvalid(violations=(fault,))
+        raise _invalid("identity_ids", f"are none, or more than {MAX_ACCOUNTS}")
     ids = [_uuid(text) for text in message.identity_ids]
-    faults = tuple(
+    faults = [
         Violation(f"identity_ids[{index}]", _NO_UUID)
-        for index, id_ in enumerate(ids)
-        if id_ is None
-    )
+        for index, identity_id in enumerate(ids)
+        if identity_id is None
+    ]
     if faults:
-        raise RequestInvalid(violations=faults)
-    return [id_ for id_ in ids if id_ is not None]
+        raise RequestInvalid(violations=tuple(faults))
+    return [identity_id for identity_id in ids if identity_id is not None]
+
+
+def _invalid(field: str, description: str) -> RequestInvalid:
+    return RequestInvalid(violations=(Violation(field, description),))
 
 
 def _uuid4(text: str) -> uuid.UUID | None:

@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING, Final
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from kratos_signup.v1 import (
-    account_service_pb2_grpc,
-    signup_service_pb2_grpc,
-)
+from kratos_signup.v1 import account_service_pb2_grpc, signup_service_pb2_grpc
 
 if TYPE_CHECKING:
     from signupd.rpc.accounts import AccountServicer
@@ -34,14 +31,9 @@ _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 class Server:
-    """Serves the contract over gRPC.
+    """Serves the contract over gRPC, with health and, if wanted, reflection.
 
-    Args:
-        guard: What every call of our services passes first.
-        signups: SignupService.
-        accounts: AccountService.
-        callers: Tells what is open to anybody.
-        reflect: Whether grpcurl and the like may ask for the contract.
+    Every call passes the guard first.
     """
 
     def __init__(
@@ -64,13 +56,12 @@ class Server:
             accounts, self._server
         )
         if reflect:
-            names = (SIGNUP_SERVICE, ACCOUNT_SERVICE, health.SERVICE_NAME)
-            reflection.enable_server_reflection(
-                (*names, reflection.SERVICE_NAME), self._server
-            )
+            ours = (SIGNUP_SERVICE, ACCOUNT_SERVICE)
+            names = (*ours, health.SERVICE_NAME, reflection.SERVICE_NAME)
+            reflection.enable_server_reflection(names, self._server)
 
     def listen(self, address: str, credentials: Credentials | None) -> int:
-        """Take the address; nothing is served yet.
+        """Bind the address; nothing is served yet.
 
         Args:
             address: ``host:port`` (port 0 takes a free one) or ``unix:path``.
@@ -80,7 +71,7 @@ class Server:
             The port, or 1 for a unix socket.
 
         Raises:
-            OSError: The address cannot be had.
+            OSError: The address is in use.
             CertificatesUnusable: The certificate cannot be used.
         """
         if address.startswith("unix:") and _answers(address.removeprefix("unix:")):

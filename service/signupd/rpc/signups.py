@@ -13,7 +13,6 @@ from signupd.errors import LedgerUnavailable, SignupdError, TokenInvalid
 from signupd.ledger.record import State
 from signupd.rpc import requests
 from signupd.rpc.deadline import within_deadline
-from signupd.rpc.responses import signup_message
 from signupd.sealing import SealBroken
 from signupd.signup.cancel import cancel_signup
 from signupd.signup.get import get_signup
@@ -27,6 +26,8 @@ if TYPE_CHECKING:
 
     from google.protobuf.message import Message
 
+    from signupd.ledger.record import Record
+    from signupd.policy.rules import Rules
     from signupd.rpc.callers import Callers
     from signupd.rpc.interceptor import Context
     from signupd.signup.deps import Dependencies, StepResult
@@ -58,47 +59,47 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
     ) -> pb.StartSignupResponse:
         """Mail a code."""
         wanted = requests.start_request(request, self._caller(context))
-        key = self._key(request, context) if wanted.request_id else None
         job = partial(start_signup, self._deps, wanted)
-        return await self._run(context, key, job, pb.StartSignupResponse)
+        key = self._key(request, context) if wanted.request_id else None
+        return await self._run(context, job, key, pb.StartSignupResponse)
 
     async def ResendCode(
         self, request: pb.ResendCodeRequest, context: Context
     ) -> pb.ResendCodeResponse:
         """Mail another code."""
-        key = self._key(request, context) if request.request_id else None
         async with self._signup_of(request) as token:
             request_id = requests.request_id_of(request, self._caller(context))
             job = partial(resend_code, self._deps, token, request_id)
-            return await self._run(context, key, job, pb.ResendCodeResponse)
+            key = self._key(request, context) if request_id else None
+            return await self._run(context, job, key, pb.ResendCodeResponse)
 
     async def VerifyCode(
         self, request: pb.VerifyCodeRequest, context: Context
     ) -> pb.VerifyCodeResponse:
         """Check the code."""
-        key = self._key(request, context)
         async with self._signup_of(request) as token:
             job = partial(verify_code, self._deps, token, requests.code_of(request))
-            return await self._run(context, key, job, pb.VerifyCodeResponse)
+            key = self._key(request, context)
+            return await self._run(context, job, key, pb.VerifyCodeResponse)
 
     async def SetPassword(
         self, request: pb.SetPasswordRequest, context: Context
     ) -> pb.SetPasswordResponse:
         """Make the account."""
-        key = self._key(request, context)
         async with self._signup_of(request) as token:
             password = requests.password_of(request)
             job = partial(set_password, self._deps, token, password)
-            return await self._run(context, key, job, pb.SetPasswordResponse)
+            key = self._key(request, context)
+            return await self._run(context, job, key, pb.SetPasswordResponse)
 
     async def CancelSignup(
         self, request: pb.CancelSignupRequest, context: Context
     ) -> pb.CancelSignupResponse:
         """End a sign-up that is under way."""
-        key = self._key(request, context)
         async with self._signup_of(request) as token:
             job = partial(cancel_signup, self._deps, token)
-            return await self._run(context, key, job, pb.CancelSignupResponse)
+            key = self._key(request, context)
+            return await self._run(context, job, key, pb.CancelSignupResponse)
 
     async def GetSignup(
         self, request: pb.GetSignupRequest, context: Context
@@ -106,16 +107,15 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         """Show a sign-up."""
         async with self._signup_of(request) as token:
             job = partial(get_signup, self._deps, token)
-            return await self._run(context, None, job, pb.GetSignupResponse)
+            return await self._run(context, job, None, pb.GetSignupResponse)
 
     async def _run(
-        self, context: Context, key: bytes | None, job: Job, response: type[M]
+        self, context: Context, job: Job, key: bytes | None, response: type[M]
     ) -> M:
         """Run a step within the caller's deadline, and pack what it answers."""
-        answer = await within_deadline(context, partial(self._work.begin, key, job))
-        return response(
-            continuation_token=answer.token, signup=signup_message(answer.view)
-        )
+        result = await within_deadline(context, self._work, job, key)
+        signup = _message(result, self._deps.rules)
+        return response(continuation_token=result.token, signup=signup)
 
     def _caller(self, context: Context) -> str:
         return self._callers.peer(context).caller
@@ -138,13 +138,57 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
             self._deps.log.exception("signup_unreadable", signup_id=str(signup_id))
             raise TokenInvalid from error
         except SignupdError as error:
-            await self._show(token, error)
+            error.signup = await self._signup_now(token)
             raise
 
-    async def _show(self, token: str, error: SignupdError) -> None:
-        """Add to an error how its sign-up stands now, if the ledger answers."""
+    async def _signup_now(self, token: str) -> pb.Signup | None:
+        """Return a token's sign-up as it stands, if token and ledger are good."""
+        deps = self._deps
         with contextlib.suppress(TokenInvalid, LedgerUnavailable, SealBroken):
-            signup_id, _ = self._deps.keys.open_token(token)
-            found = await self._deps.ledger.find(signup_id)
+            signup_id, step = deps.keys.open_token(token)
+            found = await deps.ledger.find(signup_id)
             if found is not None and found.record.state is not State.STARTING:
-                error.signup = self._deps.view(found.record, found.now)
+                result = deps.result(found.record, step, found.now)
+                return _message(result, deps.rules)
+        return None
+
+
+def _message(result: StepResult, rules: Rules) -> pb.Signup:
+    """Convert a sign-up as its caller sees it to the contract's Signup."""
+    record = result.record
+    message = pb.Signup(
+        signup_id=str(record.signup_id),
+        state=pb.SignupState.Value(f"SIGNUP_STATE_{result.state.name}"),
+        masked_email=result.masked_email,
+    )
+    message.create_time.FromMicroseconds(record.create_time)
+    match result.state:
+        case State.CODE_REQUIRED:
+            _fill_code_step(message, record, rules)
+            if result.delivery is not None:
+                name = f"CODE_DELIVERY_{result.delivery.name}"
+                message.code_delivery = pb.CodeDelivery.Value(name)
+        case State.PASSWORD_REQUIRED:
+            _fill_password_step(message, record, rules)
+        case State.COMPLETED:
+            message.identity_id = str(record.identity_id)
+    return message
+
+
+def _fill_code_step(message: pb.Signup, record: Record, rules: Rules) -> None:
+    attempts = max(0, rules.code_attempts - record.code_attempts)
+    resends = max(0, rules.sends - record.sends) if attempts else 0
+    message.expire_time.FromMicroseconds(record.expire_time)
+    message.code_attempts_remaining = attempts
+    message.resends_remaining = resends
+    if resends:
+        due = record.send_time + rules.resend_interval
+        message.resend_time.FromMicroseconds(due)
+
+
+def _fill_password_step(message: pb.Signup, record: Record, rules: Rules) -> None:
+    attempts = max(0, rules.password_attempts - record.password_attempts)
+    message.expire_time.FromMicroseconds(record.expire_time)
+    message.password_attempts_remaining = attempts
+    message.password_policy.min_length = rules.password_min_length
+    message.password_policy.max_bytes = rules.password_max_bytes

@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING, Final
 import grpc
 from google.protobuf.duration_pb2 import Duration
 from google.rpc import error_details_pb2, status_pb2
+from kratos_signup.v1 import signup_service_pb2 as pb
 
 from signupd.errors import DOMAIN
-from signupd.rpc.responses import signup_message
-from signupd.signup.view import View
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from google.protobuf.message import Message
 
     from signupd.errors import SignupdError
@@ -35,33 +36,32 @@ class Row:
     message: str
 
 
-_S = grpc.StatusCode
+_S: Final = grpc.StatusCode
+_INVALID: Final = _S.INVALID_ARGUMENT
+_FAILED: Final = _S.FAILED_PRECONDITION
+_EXHAUSTED: Final = _S.RESOURCE_EXHAUSTED
 STATUSES: Final[dict[str, Row]] = {
-    "REQUEST_INVALID": Row(_S.INVALID_ARGUMENT, "A field is missing or malformed."),
-    "EMAIL_INVALID": Row(_S.INVALID_ARGUMENT, "The e-mail address is not valid."),
-    "TRAITS_INVALID": Row(_S.INVALID_ARGUMENT, "The traits are not valid."),
-    "REQUEST_ID_REUSED": Row(
-        _S.INVALID_ARGUMENT, "The request id was used for another request."
-    ),
-    "TOKEN_INVALID": Row(_S.INVALID_ARGUMENT, "The continuation token is not valid."),
-    "STEP_MISMATCH": Row(
-        _S.FAILED_PRECONDITION, "The sign-up is at another step than this call."
-    ),
-    "CODE_INCORRECT": Row(_S.INVALID_ARGUMENT, "The code is not correct."),
-    "CODE_EXPIRED": Row(_S.FAILED_PRECONDITION, "The code has expired."),
+    "REQUEST_INVALID": Row(_INVALID, "A field is missing or malformed."),
+    "EMAIL_INVALID": Row(_INVALID, "The e-mail address is not valid."),
+    "TRAITS_INVALID": Row(_INVALID, "The traits are not valid."),
+    "REQUEST_ID_REUSED": Row(_INVALID, "The request id was used for another request."),
+    "TOKEN_INVALID": Row(_INVALID, "The continuation token is not valid."),
+    "STEP_MISMATCH": Row(_FAILED, "The sign-up is at another step than this call."),
+    "CODE_INCORRECT": Row(_INVALID, "The code is not correct."),
+    "CODE_EXPIRED": Row(_FAILED, "The code has expired."),
     "CODE_ATTEMPTS_EXHAUSTED": Row(
-        _S.RESOURCE_EXHAUSTED, "Too many codes were tried on this sign-up."
+        _EXHAUSTED, "Too many codes were tried on this sign-up."
     ),
-    "RESEND_TOO_SOON": Row(_S.RESOURCE_EXHAUSTED, "It is too early for another mail."),
-    "SEND_LIMIT_REACHED": Row(_S.RESOURCE_EXHAUSTED, "Too many mails were sent."),
-    "SIGNUP_EXPIRED": Row(_S.FAILED_PRECONDITION, "The sign-up has expired."),
-    "SIGNUP_CANCELLED": Row(_S.FAILED_PRECONDITION, "The sign-up was cancelled."),
-    "PASSWORD_REJECTED": Row(_S.INVALID_ARGUMENT, "The password is not acceptable."),
+    "RESEND_TOO_SOON": Row(_EXHAUSTED, "It is too early for another mail."),
+    "SEND_LIMIT_REACHED": Row(_EXHAUSTED, "Too many mails were sent."),
+    "SIGNUP_EXPIRED": Row(_FAILED, "The sign-up has expired."),
+    "SIGNUP_CANCELLED": Row(_FAILED, "The sign-up was cancelled."),
+    "PASSWORD_REJECTED": Row(_INVALID, "The password is not acceptable."),
     "PASSWORD_ATTEMPTS_EXHAUSTED": Row(
-        _S.RESOURCE_EXHAUSTED, "Too many passwords were refused on this sign-up."
+        _EXHAUSTED, "Too many passwords were refused on this sign-up."
     ),
     "PASSWORD_ALREADY_SET": Row(
-        _S.FAILED_PRECONDITION, "The sign-up is complete with another password."
+        _FAILED, "The sign-up is complete with another password."
     ),
     "SIGNUP_BUSY": Row(_S.ABORTED, "Another call on this sign-up is under way."),
     "DEADLINE_TOO_SHORT": Row(
@@ -89,33 +89,27 @@ def status_of(error: SignupdError | None) -> status_pb2.Status:
     """
     reason = INTERNAL if error is None else error.reason
     row = STATUSES[reason]
+    details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)]
+    if error is not None:
+        details += _details(error)
     status = status_pb2.Status(code=row.code.value[0], message=row.message)
-    _add(status, error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN))
-    if error is None:
-        return status
-    if error.violations:
-        _add(status, _bad_request(error))
-    if error.retry_after_seconds is not None:
-        delay = Duration()
-        delay.FromMicroseconds(round(error.retry_after_seconds * 1_000_000))
-        _add(status, error_details_pb2.RetryInfo(retry_delay=delay))
-    if isinstance(error.signup, View):
-        _add(status, signup_message(error.signup))
+    for detail in details:
+        status.details.add().Pack(detail)
     return status
 
 
-def _bad_request(error: SignupdError) -> error_details_pb2.BadRequest:
-    return error_details_pb2.BadRequest(
-        field_violations=[
+def _details(error: SignupdError) -> Iterator[Message]:
+    if error.violations:
+        faults = [
             error_details_pb2.BadRequest.FieldViolation(
-                field=violation.field,
-                description=violation.description,
-                reason=violation.reason,
+                field=one.field, description=one.description, reason=one.reason
             )
-            for violation in error.violations
+            for one in error.violations
         ]
-    )
-
-
-def _add(status: status_pb2.Status, detail: Message) -> None:
-    status.details.add().Pack(detail)
+        yield error_details_pb2.BadRequest(field_violations=faults)
+    if error.retry_after_seconds is not None:
+        delay = Duration()
+        delay.FromMicroseconds(round(error.retry_after_seconds * 1_000_000))
+        yield error_details_pb2.RetryInfo(retry_delay=delay)
+    if isinstance(error.signup, pb.Signup):
+        yield error.signup

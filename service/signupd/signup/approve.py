@@ -22,19 +22,16 @@ class Refusal(enum.Enum):
 async def approve(deps: Dependencies, flow_id: str, address: str) -> Approval | Refusal:
     """Approve an account if a live lease of a sign-up asks for exactly this one.
 
-    Args:
-        deps: What the step works with.
-        flow_id: The Kratos flow that would store the account.
-        address: The address the account would have, in any letter case.
+    The flow is the one by which Kratos would store the account. The address is the
+    account's, in any letter case.
 
     Raises:
         LedgerUnavailable: Then the answer must be no.
     """
     digest = flow_digest(deps.keys, flow_id)
+    address_digested = address_digest(deps.keys, address.lower())
     approval = await deps.ledger.approve(
-        digest,
-        address_digest(deps.keys, address.lower()),
-        span=deps.rules.approval,
+        digest, address_digested, span=deps.rules.approval
     )
     if approval is not None:
         return approval

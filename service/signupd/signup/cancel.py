@@ -7,33 +7,27 @@ from typing import TYPE_CHECKING
 from signupd.errors import StepMismatch
 from signupd.ledger.record import State
 from signupd.signup import transitions
-from signupd.signup.deps import StepResult
-from signupd.signup.events import Event
 from signupd.signup.preconditions import check_open, open_signup
 
 if TYPE_CHECKING:
-    from signupd.signup.deps import Dependencies
+    from signupd.signup.deps import Dependencies, StepResult
 
 
 async def cancel_signup(deps: Dependencies, token: str) -> StepResult:
-    """End a sign-up that is under way.
-
-    Args:
-        deps: What the step works with.
-        token: A token of either step.
+    """End a sign-up that is under way, by a token of either step.
 
     Raises:
         StepMismatch: It is complete, or the address already has an account.
         TokenInvalid, SignupExpired, SignupBusy: As their names say.
     """
-    found, _ = await open_signup(deps, token)
+    found, step = await open_signup(deps, token)
     record, now = found.record, found.now
     if record.state is State.CANCELLED:
-        return StepResult("", deps.view(record, now))
+        return deps.result(record, step, now)
     check_open(found)
     if record.state.final:
         raise StepMismatch
-    changes = transitions.cancelled(now)
-    record = await deps.ledger.change(record, unapproved=True, **changes)
-    deps.events.note(Event.CANCELLED, record.signup_id, record.caller)
-    return StepResult("", deps.view(record))
+    changes = transitions.ended(State.CANCELLED, now)
+    event = transitions.Event.CANCELLED
+    record = await deps.move(record, event, changes, unapproved=True)
+    return deps.result(record, step)

@@ -1,31 +1,53 @@
-"""What every step works with; the composition root makes it once."""
+"""What every step works with, and what it answers."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from signupd.signup.view import View, view_of
+from signupd.signup.sealed import open_mask
+from signupd.signup.transitions import state_shown
 
 if TYPE_CHECKING:
+    import uuid
+
     import structlog
 
-    from signupd.address import Address
     from signupd.kratos.client import Kratos
     from signupd.kratos.hook_proof import HookProof
     from signupd.kratos.outcomes import Delivery
     from signupd.ledger.ledger import Ledger
-    from signupd.ledger.record import Record
+    from signupd.ledger.record import Record, State
     from signupd.policy.identity_schema import SchemaRules
     from signupd.policy.mail_limits import MailLimits
     from signupd.policy.rules import Rules
-    from signupd.sealing import KeyRing
-    from signupd.signup.events import Events
+    from signupd.sealing import KeyRing, Step
+    from signupd.signup.transitions import Changes, Event
+    from signupd.telemetry.observer import Observer
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """A sign-up as its caller sees it.
+
+    Args:
+        token: The token to go on with; empty when the state is final.
+        state: The state that the caller sees.
+        record: The row.
+        masked_email: The address as far as it may be shown.
+        delivery: What the courier says of the last mail, if it was asked.
+    """
+
+    token: str = field(repr=False)
+    state: State
+    record: Record
+    masked_email: str
+    delivery: Delivery | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """Ledger, Kratos, keys and rules, as every step uses them."""
+    """Ledger, Kratos, keys and rules; the composition root makes it once."""
 
     ledger: Ledger
     mails: MailLimits
@@ -34,31 +56,47 @@ class Dependencies:
     rules: Rules
     hook_proof: HookProof
     schema: SchemaRules
-    events: Events
+    observer: Observer
     log: structlog.typing.FilteringBoundLogger
 
-    def view(
+    def result(
         self,
         record: Record,
+        step: Step,
         now: int | None = None,
         delivery: Delivery | None = None,
-        address: Address | None = None,
-    ) -> View:
-        """Return a row as its caller sees it, as of now unless a time is given."""
-        moment = self.ledger.now() if now is None else now
-        return view_of(
-            record,
-            moment,
-            keys=self.keys,
-            rules=self.rules,
-            delivery=delivery,
-            address=address,
-        )
+    ) -> StepResult:
+        """Return a row as its caller sees it, with a token of this step.
 
+        ``now`` is the moment it was read, by the ledger's clock; the present if None.
 
-@dataclass(frozen=True, slots=True)
-class StepResult:
-    """What a step answers: the token to go on with (empty when final), and the view."""
+        Raises:
+            SealBroken: The row's key is gone, or it was tampered with.
+        """
+        state = state_shown(record, self.ledger.now() if now is None else now)
+        token = "" if state.final else self.keys.seal_token(record.signup_id, step)
+        mask = open_mask(self.keys, record.signup_id, record.sealed_mask)
+        return StepResult(token, state, record, mask, delivery)
 
-    token: str = field(repr=False)
-    view: View
+    async def move(
+        self,
+        record: Record,
+        event: Event,
+        changes: Changes,
+        *,
+        unapproved: bool = False,
+    ) -> Record:
+        """Change a row's state by ``Ledger.change``, and note the event."""
+        moved = await self.ledger.change(record, unapproved=unapproved, **changes)
+        self.note(event, record.signup_id, record.caller)
+        return moved
+
+    def note(self, event: Event, signup_id: uuid.UUID, caller: str) -> None:
+        """Count a transition and log it: the audit trail.
+
+        It is noted once it is committed. A process that dies in between leaves the row
+        and no line.
+        """
+        self.observer.event(event)
+        name = f"signup_{event}"
+        self.log.info(name, signup_id=str(signup_id), caller=caller)

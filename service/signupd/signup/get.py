@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Final
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.ledger.record import State
 from signupd.policy.rules import SECOND
-from signupd.signup.deps import StepResult
 from signupd.signup.preconditions import open_signup
 from signupd.signup.sealed import open_contents
 from signupd.signup.transitions import state_shown
@@ -16,21 +15,14 @@ from signupd.signup.transitions import state_shown
 if TYPE_CHECKING:
     from signupd.kratos.outcomes import Delivery
     from signupd.ledger.record import Record
-    from signupd.signup.deps import Dependencies
+    from signupd.signup.deps import Dependencies, StepResult
 
 # The clocks of Kratos' database and of the ledger may differ a little.
 CLOCK_SKEW: Final = timedelta(seconds=5)
 
 
 async def get_signup(deps: Dependencies, token: str) -> StepResult:
-    """Return the state of a sign-up.
-
-    Args:
-        deps: What the step works with.
-        token: A token of either step.
-
-    Returns:
-        A token of the step that the given one is for, empty when the state is final.
+    """Return the state of a sign-up, and a token of the same step as the given one.
 
     Raises:
         TokenInvalid: Not one of our tokens, or its sign-up is no longer kept.
@@ -42,10 +34,7 @@ async def get_signup(deps: Dependencies, token: str) -> StepResult:
     delivery = None
     if state_shown(record, now) is State.CODE_REQUIRED:
         delivery = await _delivery(deps, record)
-    view = deps.view(record, now, delivery)
-    if view.state.final:
-        return StepResult("", view)
-    return StepResult(deps.keys.seal_token(record.signup_id, step), view)
+    return deps.result(record, step, now, delivery)
 
 
 async def _delivery(deps: Dependencies, record: Record) -> Delivery | None:

@@ -2,60 +2,72 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
-from signupd.kratos.outcomes import FlowState
-from signupd.signup import transitions
-from signupd.signup.events import Event
-from signupd.signup.sealed import (
-    Contents,
-    only_attempt,
-    open_contents,
-    seal_contents,
+from signupd.errors import (
+    KratosFlowGone,
+    KratosIncompatible,
+    KratosUnavailable,
+    KratosUnreached,
+    SignupdError,
+    TraitsInvalid,
 )
+from signupd.kratos.outcomes import FlowState
+from signupd.ledger.record import State
+from signupd.signup import transitions
+from signupd.signup.sealed import Contents, only_attempt, open_contents, seal_contents
+from signupd.signup.transitions import Event
 
 if TYPE_CHECKING:
     import uuid
+    from collections.abc import AsyncIterator
 
     from signupd.kratos.identity import Identity
     from signupd.ledger.record import Record
+    from signupd.policy.mail_limits import Counted
     from signupd.signup.deps import Dependencies
 
-
-async def conclude_code(
-    deps: Dependencies, record: Record, account: Identity | None
-) -> Record:
-    """Write down that the mailbox is proved: is there an account at the address?"""
-    now = deps.ledger.now()
-    if account is not None:
-        changes = transitions.already_registered(now)
-        return await _move(deps, record, changes, Event.ALREADY_REGISTERED)
-    changes = transitions.proved(now, deps.rules)
-    return await _move(deps, record, changes, Event.VERIFIED)
+# After these errors of ``send_code`` it is certain that no mail was sent.
+NOT_SENT: Final = (TraitsInvalid, KratosUnreached, KratosFlowGone)
+SCHEMA_CHANGED: Final = (
+    "Kratos refuses traits that it took before: has its schema changed?"
+)
 
 
-async def conclude_password(
-    deps: Dependencies, record: Record, account: Identity
-) -> Record:
-    """Write down whether the account at the address is this sign-up's."""
-    now = deps.ledger.now()
-    if account.mark is None or not made_by(record, account):
-        changes = transitions.already_registered(now)
-        return await _move(deps, record, changes, Event.ALREADY_REGISTERED)
-    kept = only_attempt(deps.keys, record, account.mark.attempt)
-    changes = transitions.completed(now, account.id, kept)
-    return await _move(deps, record, changes, Event.COMPLETED)
+@contextlib.asynccontextmanager
+async def recovery_on_error(deps: Dependencies, record: Record) -> AsyncIterator[None]:
+    """Leave a row to recovery if Kratos or the ledger cannot say what happened."""
+    try:
+        yield
+    except SignupdError:
+        await deps.ledger.change(record, **transitions.undecided())
+        raise
 
 
-async def _move(
-    deps: Dependencies, record: Record, changes: transitions.Changes, event: Event
-) -> Record:
-    """Change a row's state, and note the event once that is committed."""
-    moved = await deps.ledger.change(record, **changes)
-    deps.events.note(event, record.signup_id, record.caller)
-    return moved
+async def mail_code(
+    deps: Dependencies, flow_id: str, contents: Contents, counted: Counted
+) -> None:
+    """Have Kratos mail a code by a flow.
+
+    Raises:
+        TraitsInvalid, KratosUnreached, KratosFlowGone: No mail was sent, and it no
+            longer counts.
+        KratosIncompatible: A mail may have been sent (see ``send_code``).
+        KratosUnavailable: The same, and the flow does not say that one was.
+    """
+    public = deps.kratos.public
+    try:
+        await public.send_code(flow_id, contents.traits, contents.locale)
+    except NOT_SENT:
+        await deps.mails.refund(counted)
+        raise
+    except KratosUnavailable:
+        with contextlib.suppress(KratosUnavailable, KratosIncompatible):
+            if await public.flow_state(flow_id) is FlowState.SENT_EMAIL:
+                return
+        raise
 
 
 async def conclude_resend(
@@ -68,13 +80,30 @@ async def conclude_resend(
     return await deps.ledger.change(record, **changes)
 
 
-async def mail_was_sent(deps: Dependencies, flow_id: str) -> bool:
-    """Ask a flow, after a lost answer, whether its mail was sent."""
-    try:
-        state = await deps.kratos.public.flow_state(flow_id)
-    except (KratosUnavailable, KratosIncompatible):
-        return False
-    return state is FlowState.SENT_EMAIL
+async def conclude_code(deps: Dependencies, record: Record, address: str) -> Record:
+    """Write down that the mailbox is proved: is there an account at the address?
+
+    The address is not looked up before the proof.
+    """
+    account = await deps.kratos.admin.find_identity(address)
+    now = deps.ledger.now()
+    if account is not None:
+        changes = transitions.ended(State.ALREADY_REGISTERED, now)
+        return await deps.move(record, Event.ALREADY_REGISTERED, changes)
+    return await deps.move(record, Event.VERIFIED, transitions.proved(now, deps.rules))
+
+
+async def conclude_password(
+    deps: Dependencies, record: Record, account: Identity
+) -> Record:
+    """Write down whether the account at the address is this sign-up's."""
+    now = deps.ledger.now()
+    if account.mark is None or not made_by(record, account):
+        changes = transitions.ended(State.ALREADY_REGISTERED, now)
+        return await deps.move(record, Event.ALREADY_REGISTERED, changes)
+    kept = only_attempt(deps.keys, record, account.mark.attempt)
+    changes = transitions.completed(now, account.id, kept)
+    return await deps.move(record, Event.COMPLETED, changes)
 
 
 async def delete_unapproved(
@@ -98,14 +127,12 @@ async def note_stored_identity(
     """Note an identity that Kratos stored, and leave the row to recovery."""
     noted = replace(open_contents(deps.keys, record), stored_id=str(identity_id))
     sealed = seal_contents(deps.keys, record.signup_id, noted)
-    changes = {**transitions.undecided(), "sealed": sealed}
-    await deps.ledger.change(record, **changes)
+    await deps.ledger.change(record, **transitions.undecided(), sealed=sealed)
 
 
-def made_by(record: Record, account: Identity | None) -> bool:
+def made_by(record: Record, account: Identity) -> bool:
     """Return whether an account carries this sign-up's mark."""
-    mark = None if account is None else account.mark
-    return mark is not None and mark.signup_id == record.signup_id
+    return account.mark is not None and account.mark.signup_id == record.signup_id
 
 
 def is_whole(record: Record, address: str, account: Identity) -> bool:

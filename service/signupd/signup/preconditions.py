@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from signupd.errors import SignupBusy, SignupCancelled, SignupExpired, TokenInvalid
+from signupd.errors import (
+    SignupBusy,
+    SignupCancelled,
+    SignupExpired,
+    StepMismatch,
+    TokenInvalid,
+)
 from signupd.ledger.record import Record, State
 from signupd.signup import transitions
 from signupd.signup.recovery import settle
@@ -13,6 +20,22 @@ if TYPE_CHECKING:
     from signupd.ledger.ledger import Snapshot
     from signupd.sealing import Step
     from signupd.signup.deps import Dependencies
+    from signupd.signup.sealed import Contents
+
+
+@dataclass(frozen=True, slots=True)
+class Leased:
+    """A row that is reserved for one piece of work on Kratos.
+
+    Args:
+        before: The row as it was found.
+        record: The row under its lease.
+        contents: What its seal holds.
+    """
+
+    before: Record
+    record: Record
+    contents: Contents
 
 
 async def open_signup(deps: Dependencies, token: str) -> tuple[Snapshot, Step]:
@@ -29,6 +52,20 @@ async def open_signup(deps: Dependencies, token: str) -> tuple[Snapshot, Step]:
     if found is None or found.record.state is State.STARTING:
         raise TokenInvalid
     return await settle(deps, found), step
+
+
+async def open_step(deps: Dependencies, token: str, step: Step) -> Snapshot:
+    """Read the sign-up of a token for a step that works on it.
+
+    Raises:
+        StepMismatch: The token is for another step. Besides all that ``open_signup``
+            and ``check_open`` raise.
+    """
+    found, proved = await open_signup(deps, token)
+    if proved is not step:
+        raise StepMismatch
+    check_open(found)
+    return found
 
 
 def check_open(found: Snapshot) -> None:

@@ -24,6 +24,7 @@ from signupd.signup.sealed import open_contents, seal_contents
 
 if TYPE_CHECKING:
     from signupd.signup.deps import Dependencies
+    from signupd.signup.sealed import Contents
 
 
 async def settle(deps: Dependencies, found: Snapshot) -> Snapshot:
@@ -37,9 +38,10 @@ async def settle(deps: Dependencies, found: Snapshot) -> Snapshot:
     if not transitions.needs_recovery(record, now):
         return found
     try:
-        settled = await _delete_noted_identity(deps, record)
+        contents = open_contents(deps.keys, record)
+        settled = await _delete_noted_identity(deps, record, contents)
         if settled is None:
-            settled = await _SETTLERS[record.lease](deps, record)
+            settled = await _SETTLERS[record.lease](deps, record, contents)
     except SignupBusy:
         # The sweeper or another call was faster; its result holds here too.
         moved = await deps.ledger.find(record.signup_id)
@@ -53,9 +55,10 @@ async def settle(deps: Dependencies, found: Snapshot) -> Snapshot:
     return Snapshot(settled, deps.ledger.now())
 
 
-async def _delete_noted_identity(deps: Dependencies, record: Record) -> Record | None:
+async def _delete_noted_identity(
+    deps: Dependencies, record: Record, contents: Contents
+) -> Record | None:
     """Delete the identity that a row notes; None if there is nothing to delete."""
-    contents = open_contents(deps.keys, record)
     if not contents.stored_id:
         return None
     stored = uuid.UUID(contents.stored_id)
@@ -67,21 +70,21 @@ async def _delete_noted_identity(deps: Dependencies, record: Record) -> Record |
     # The flow that made it is used up.
     cleared = replace(contents, stored_id="", flow_id="")
     sealed = seal_contents(deps.keys, record.signup_id, cleared)
-    changes = {**transitions.lease_ended(), "sealed": sealed}
-    return await deps.ledger.change(record, **changes)
+    return await deps.ledger.change(record, **transitions.lease_ended(), sealed=sealed)
 
 
-async def _settle_code(deps: Dependencies, record: Record) -> Record:
-    contents = open_contents(deps.keys, record)
+async def _settle_code(
+    deps: Dependencies, record: Record, contents: Contents
+) -> Record:
     state = await deps.kratos.public.flow_state(contents.flow_id)
     if state is FlowState.PASSED_CHALLENGE:
-        account = await deps.kratos.admin.find_identity(contents.address)
-        return await conclude_code(deps, record, account)
+        return await conclude_code(deps, record, contents.address)
     return await deps.ledger.change(record, **transitions.lease_ended())
 
 
-async def _settle_password(deps: Dependencies, record: Record) -> Record:
-    contents = open_contents(deps.keys, record)
+async def _settle_password(
+    deps: Dependencies, record: Record, contents: Contents
+) -> Record:
     account = await deps.kratos.admin.find_identity(contents.address)
     if account is not None:
         return await conclude_password(deps, record, account)
@@ -91,17 +94,17 @@ async def _settle_password(deps: Dependencies, record: Record) -> Record:
     return await deps.ledger.change(record, unapproved=True, **changes)
 
 
-async def _settle_mail(deps: Dependencies, record: Record) -> Record:
+async def _settle_mail(
+    deps: Dependencies, record: Record, contents: Contents
+) -> Record:
     """Find out whether a resend was sent; StartSignup settles a first mail itself."""
-    contents = open_contents(deps.keys, record)
     state = await deps.kratos.public.flow_state(contents.pending_flow_id)
     if state is FlowState.SENT_EMAIL:
         return await conclude_resend(deps, record, contents)
     # Kratos has not sent it, so a repeat with its request id must send.
     contents = replace(contents, pending_flow_id="", resends=contents.resends[:-1])
     sealed = seal_contents(deps.keys, record.signup_id, contents)
-    changes = {**transitions.lease_ended(), "sealed": sealed}
-    return await deps.ledger.change(record, **changes)
+    return await deps.ledger.change(record, **transitions.lease_ended(), sealed=sealed)
 
 
 _SETTLERS: Final = {

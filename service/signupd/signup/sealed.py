@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Final
 
-from signupd.sealing import DIGEST_BYTES, digests_equal
+from signupd.sealing import digests_equal
 
 if TYPE_CHECKING:
     import uuid
@@ -21,9 +21,7 @@ if TYPE_CHECKING:
     from signupd.ledger.record import Record
     from signupd.sealing import KeyRing
 
-_ATTEMPT_BYTES: Final = 4
 _SALT_BYTES: Final = 16
-_ENTRY_BYTES: Final = _ATTEMPT_BYTES + _SALT_BYTES + DIGEST_BYTES
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,13 +55,9 @@ class Contents:
         return "Contents(...)"
 
 
-_NAMES: Final = tuple(field.name for field in fields(Contents))
-
-
 def seal_contents(keys: KeyRing, signup_id: uuid.UUID, contents: Contents) -> bytes:
     """Seal the contents, bound to their sign-up."""
-    values = {name: getattr(contents, name) for name in _NAMES}
-    plain = json.dumps(values, separators=(",", ":")).encode()
+    plain = json.dumps(asdict(contents), separators=(",", ":")).encode()
     return keys.seal(plain, _bound_to(b"contents", signup_id))
 
 
@@ -118,24 +112,14 @@ def refused_code_digest(keys: KeyRing, record: Record, code: str) -> bytes:
 
 
 def with_password(keys: KeyRing, record: Record, attempt: int, password: str) -> bytes:
-    """Add an attempt's password to those a row knows.
+    """Return ``sealed_passwords`` with the password of one more attempt.
 
-    Args:
-        keys: The key ring.
-        record: The row.
-        attempt: The attempt's number, as in the account's mark.
-        password: Exactly as received.
-
-    Returns:
-        The row's new ``sealed_passwords``.
-
-    Raises:
-        SealBroken: The key is gone, or the row was tampered with.
+    The attempt's number is the one in the account's mark.
     """
     salt = os.urandom(_SALT_BYTES)
-    entry = attempt.to_bytes(_ATTEMPT_BYTES, "big") + salt
-    entry += _password_digest(keys, record.signup_id, salt, password)
-    return _seal(keys, record, b"".join([*_entries(keys, record), entry]))
+    entry = salt + _password_digest(keys, record, salt, password)
+    known = {**_passwords(keys, record), str(attempt): entry.hex()}
+    return _seal_passwords(keys, record, known)
 
 
 def only_attempt(keys: KeyRing, record: Record, attempt: int) -> bytes | None:
@@ -144,44 +128,36 @@ def only_attempt(keys: KeyRing, record: Record, attempt: int) -> bytes | None:
     If that one is not known, all are kept, because it is one of them and a repeat must
     be answered truthfully.
     """
-    entries = _entries(keys, record)
-    kept = [entry for entry in entries if _attempt_of(entry) == attempt] or entries
-    return _seal(keys, record, b"".join(kept)) if kept else None
+    known = _passwords(keys, record)
+    name = str(attempt)
+    kept = {name: known[name]} if name in known else known
+    return _seal_passwords(keys, record, kept) if kept else None
 
 
 def knows_password(keys: KeyRing, record: Record, password: str) -> bool:
     """Return whether a password is the one that a completed row keeps."""
-    for entry in _entries(keys, record):
-        salt = entry[_ATTEMPT_BYTES : _ATTEMPT_BYTES + _SALT_BYTES]
-        digest = _password_digest(keys, record.signup_id, salt, password)
-        if digests_equal(digest, entry[_ATTEMPT_BYTES + _SALT_BYTES :]):
+    for entry in map(bytes.fromhex, _passwords(keys, record).values()):
+        salt, digest = entry[:_SALT_BYTES], entry[_SALT_BYTES:]
+        if digests_equal(digest, _password_digest(keys, record, salt, password)):
             return True
     return False
 
 
 def _password_digest(
-    keys: KeyRing, signup_id: uuid.UUID, salt: bytes, password: str
+    keys: KeyRing, record: Record, salt: bytes, password: str
 ) -> bytes:
-    return keys.digest(b"password", signup_id.bytes, salt, password.encode())
+    return keys.digest(b"password", record.signup_id.bytes, salt, password.encode())
 
 
-def _entries(keys: KeyRing, record: Record) -> list[bytes]:
+def _passwords(keys: KeyRing, record: Record) -> dict[str, str]:
+    """Open what a row knows of its passwords: salt and digest in hex, by attempt."""
     if record.sealed_passwords is None:
-        return []
-    plain = keys.open(record.sealed_passwords, _context(record))
-    return [
-        plain[start : start + _ENTRY_BYTES]
-        for start in range(0, len(plain), _ENTRY_BYTES)
-    ]
+        return {}
+    context = _bound_to(b"passwords", record.signup_id)
+    passwords: dict[str, str] = json.loads(keys.open(record.sealed_passwords, context))
+    return passwords
 
 
-def _attempt_of(entry: bytes) -> int:
-    return int.from_bytes(entry[:_ATTEMPT_BYTES], "big")
-
-
-def _seal(keys: KeyRing, record: Record, plain: bytes) -> bytes:
-    return keys.seal(plain, _context(record))
-
-
-def _context(record: Record) -> bytes:
-    return b"signups.passwords" + record.signup_id.bytes
+def _seal_passwords(keys: KeyRing, record: Record, passwords: dict[str, str]) -> bytes:
+    context = _bound_to(b"passwords", record.signup_id)
+    return keys.seal(json.dumps(passwords).encode(), context)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from signupd.address import Address
@@ -17,23 +16,23 @@ from signupd.errors import (
     StepMismatch,
 )
 from signupd.kratos.hook_proof import FAULTS
+from signupd.kratos.identity import Mark
 from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
-from signupd.ledger.record import Record, State
+from signupd.ledger.record import State
 from signupd.policy.password import check_password, violations
 from signupd.policy.rules import PASSWORDS_KEPT
 from signupd.sealing import Step
 from signupd.signup import transitions
-from signupd.signup.deps import StepResult
 from signupd.signup.outcomes import (
+    SCHEMA_CHANGED,
     conclude_password,
     delete_unapproved,
-    is_whole,
     made_by,
     note_stored_identity,
+    recovery_on_error,
 )
-from signupd.signup.preconditions import check_not_expired, check_open, open_signup
+from signupd.signup.preconditions import Leased, check_not_expired, open_step
 from signupd.signup.sealed import (
-    Contents,
     flow_digest,
     knows_password,
     open_contents,
@@ -41,42 +40,24 @@ from signupd.signup.sealed import (
 )
 
 if TYPE_CHECKING:
-    import uuid
-
     from signupd.kratos.identity import Identity
     from signupd.ledger.ledger import Snapshot
-    from signupd.signup.deps import Dependencies
+    from signupd.ledger.record import Record
+    from signupd.signup.deps import Dependencies, StepResult
+    from signupd.signup.sealed import Contents
 
 FOREIGN_HOOK: Final = (
     "Kratos asked another server about a password: do all servers behind the hook's "
     "URL share this one's ledger?"
 )
-_FAULTS: Final = FAULTS | {
-    PasswordAnswer.TRAITS_REFUSED: (
-        "Kratos refuses traits that it took before: has its schema changed?"
-    ),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """A password on its way: the row before and under its lease, and its contents."""
-
-    before: Record
-    record: Record
-    contents: Contents
+_FAULTS: Final = FAULTS | {PasswordAnswer.TRAITS_REFUSED: SCHEMA_CHANGED}
 
 
 async def set_password(deps: Dependencies, token: str, password: str) -> StepResult:
-    """Make the account with this password.
+    """Make the account with this password, exactly as received, by a PASSWORD token.
 
-    Args:
-        deps: What the step works with.
-        token: A PASSWORD token.
-        password: Exactly as received.
-
-    Returns:
-        COMPLETED, or ALREADY_REGISTERED where the address was taken meanwhile.
+    This leads to COMPLETED, or ALREADY_REGISTERED where the address was taken
+    meanwhile.
 
     Raises:
         PasswordRejected: With one violation per rule. What is refused here costs no
@@ -85,39 +66,36 @@ async def set_password(deps: Dependencies, token: str, password: str) -> StepRes
         PasswordAlreadySet, PasswordAttemptsExhausted, KratosUnavailable,
         KratosIncompatible: As their names say.
     """
-    found, step = await open_signup(deps, token)
-    if step is not Step.PASSWORD:
-        raise StepMismatch
-    check_open(found)
+    found = await open_step(deps, token, Step.PASSWORD)
     record = found.record
     if record.state is not State.PASSWORD_REQUIRED:
-        return _repeat(deps, found, password)
+        _check_repeat(deps, found, password)
+        return deps.result(record, Step.PASSWORD, found.now)
     if record.password_attempts >= deps.rules.password_attempts:
         raise PasswordAttemptsExhausted
     contents = open_contents(deps.keys, record)
     check_password(password, Address(contents.address), deps.rules)
     flow_id = await deps.kratos.public.open_registration()
-    leased = await _grant(deps, record, flow_id, password)
-    attempt = Attempt(record, leased, contents)
-    return await _submit(deps, attempt, flow_id, password)
+    leased = await _grant(deps, record, contents, flow_id, password)
+    record = await _submit(deps, leased, flow_id, password)
+    return deps.result(record, Step.PASSWORD)
 
 
-def _repeat(deps: Dependencies, found: Snapshot, password: str) -> StepResult:
-    """Answer a repeat: did this password make the account?"""
-    record, view = found.record, deps.view(found.record, found.now)
+def _check_repeat(deps: Dependencies, found: Snapshot, password: str) -> None:
+    """Refuse a password that did not make the account."""
+    record = found.record
     if record.state is State.ALREADY_REGISTERED:
-        return StepResult("", view)
+        return
     old = found.now - record.state_time >= PASSWORDS_KEPT
     if record.state is not State.COMPLETED or old or record.sealed_passwords is None:
         raise StepMismatch
     if not knows_password(deps.keys, record, password):
         raise PasswordAlreadySet
-    return StepResult("", view)
 
 
 async def _grant(
-    deps: Dependencies, record: Record, flow_id: str, password: str
-) -> Record:
+    deps: Dependencies, record: Record, contents: Contents, flow_id: str, password: str
+) -> Leased:
     # The attempt's number is the epoch that the grant makes: never used twice.
     attempt = record.epoch + 1
     changes = transitions.setting(
@@ -127,121 +105,104 @@ async def _grant(
         flow_digest(deps.keys, flow_id),
         with_password(deps.keys, record, attempt, password),
     )
-    return await deps.ledger.change(record, unapproved=True, **changes)
+    leased = await deps.ledger.change(record, unapproved=True, **changes)
+    return Leased(record, leased, contents)
 
 
 async def _submit(
-    deps: Dependencies, attempt: Attempt, flow_id: str, password: str
-) -> StepResult:
+    deps: Dependencies, leased: Leased, flow_id: str, password: str
+) -> Record:
     """Post the password under the row's lease, and write down what came of it."""
-    traits = attempt.contents.traits
+    traits = leased.contents.traits
     try:
         result = await deps.kratos.public.submit_password(flow_id, traits, password)
     except KratosUnreached:
-        await _give_back(deps, attempt)
+        await _give_back(deps, leased)
         raise
     except SignupdError as error:
-        return await _look(deps, attempt, error)
+        return await _look_up(deps, leased, error)
     match result.answer:
         case PasswordAnswer.CREATED:
-            return await _created(deps, attempt, result)
+            return await _created(deps, leased, result)
         case PasswordAnswer.REFUSED:
-            changes = transitions.password_refused(attempt.before)
-            await deps.ledger.change(attempt.record, **changes)
+            changes = transitions.password_refused(leased.before)
+            await deps.ledger.change(leased.record, **changes)
             broken = [rule.value for rule in result.rules]
             raise PasswordRejected(violations=violations(broken))
         case PasswordAnswer.HOOK_NOT_NOW:
-            await _give_back(deps, attempt)
+            await _give_back(deps, leased)
             raise SignupBusy
         case PasswordAnswer.HOOK_UNKNOWN_FLOW:
-            await _give_back(deps, attempt)
+            await _give_back(deps, leased)
             raise KratosIncompatible(FOREIGN_HOOK)
         case _:
             # Only the refusals above say for certain that nothing is stored.
             fault = KratosIncompatible(_FAULTS[result.answer])
-            return await _look(deps, attempt, fault)
+            return await _look_up(deps, leased, fault)
 
 
-async def _give_back(deps: Dependencies, attempt: Attempt) -> None:
+async def _give_back(deps: Dependencies, leased: Leased) -> None:
     """End a lease under which Kratos stored nothing; the attempt is not counted."""
-    changes = transitions.password_uncounted(attempt.before)
-    await deps.ledger.change(attempt.record, **changes)
+    changes = transitions.password_uncounted(leased.before)
+    await deps.ledger.change(leased.record, **changes)
 
 
 async def _created(
-    deps: Dependencies, attempt: Attempt, result: PasswordResult
-) -> StepResult:
+    deps: Dependencies, leased: Leased, result: PasswordResult
+) -> Record:
     """Finish if the stored account is the one we approved, else delete it."""
-    stored = result.identity_id
+    stored, address = result.identity_id, leased.contents.address
     if stored is None:
         raise AssertionError("an account is stored, and it has an id")
     try:
-        account = await deps.kratos.admin.find_identity(attempt.contents.address)
+        account = await deps.kratos.admin.find_identity(address)
     except SignupdError:
-        await note_stored_identity(deps, attempt.record, stored)
+        await note_stored_identity(deps, leased.record, stored)
         raise
-    if account is not None and account.id == stored and _complete(attempt, account):
-        return await _finish(deps, attempt.record, account)
+    ours = account is not None and account.id == stored and _made_now(leased, account)
+    if account is not None and ours and address in account.verified:
+        return await _finish(deps, leased, account)
     deps.hook_proof.revoke()
-    await delete_unapproved(deps, attempt.record, stored)
-    await _give_back(deps, attempt)
+    await delete_unapproved(deps, leased.record, stored)
+    await _give_back(deps, leased)
     raise KratosIncompatible(FAULTS[result.answer])
 
 
-def _complete(attempt: Attempt, account: Identity) -> bool:
-    """Return whether this attempt made the account, and made it whole."""
-    whole = is_whole(attempt.record, attempt.contents.address, account)
-    return whole and _made_now(attempt, account)
-
-
-def _made_now(attempt: Attempt, account: Identity) -> bool:
-    """Return whether this attempt made the account, not an earlier one."""
-    mark = account.mark
-    ours = mark is not None and made_by(attempt.record, account)
-    return ours and mark is not None and mark.attempt == attempt.record.epoch
-
-
-async def _look(
-    deps: Dependencies, attempt: Attempt, trouble: SignupdError
-) -> StepResult:
+async def _look_up(deps: Dependencies, leased: Leased, trouble: SignupdError) -> Record:
     """Look the address up, because it is not known what Kratos did.
 
     If there is no account and our hook approved nothing under this lease, Kratos cannot
     store one later. If the hook did approve, it may still be about to.
     """
-    account = await _look_up(deps, attempt)
+    record = leased.record
+    async with recovery_on_error(deps, record):
+        account = await deps.kratos.admin.find_identity(leased.contents.address)
     if account is not None:
-        answer = await _finish(deps, attempt.record, account)
-        if made_by(attempt.record, account) and not _made_now(attempt, account):
+        finished = await _finish(deps, leased, account)
+        if made_by(record, account) and not _made_now(leased, account):
             raise PasswordAlreadySet  # by an attempt before, with its password
-        return answer
+        return finished
     try:
-        changes = transitions.password_uncounted(attempt.before)
-        await deps.ledger.change(attempt.record, unapproved=True, **changes)
+        changes = transitions.password_uncounted(leased.before)
+        await deps.ledger.change(record, unapproved=True, **changes)
     except SignupBusy:
-        await deps.ledger.change(attempt.record, **transitions.undecided())
+        await deps.ledger.change(record, **transitions.undecided())
     raise trouble
 
 
-async def _look_up(deps: Dependencies, attempt: Attempt) -> Identity | None:
-    """Look the address up; leave the row to recovery if Kratos cannot say."""
-    try:
-        return await deps.kratos.admin.find_identity(attempt.contents.address)
-    except SignupdError:
-        await deps.ledger.change(attempt.record, **transitions.undecided())
-        raise
+def _made_now(leased: Leased, account: Identity) -> bool:
+    """Return whether this attempt made the account, not an earlier one."""
+    return account.mark == Mark(leased.record.signup_id, leased.record.epoch)
 
 
-async def _finish(deps: Dependencies, record: Record, account: Identity) -> StepResult:
-    record = await conclude_password(deps, record, account)
+async def _finish(deps: Dependencies, leased: Leased, account: Identity) -> Record:
+    """Write down whose account it is, and end the session that came with ours."""
+    record = await conclude_password(deps, leased.record, account)
     if record.state is State.COMPLETED:
-        await _end_sessions(deps, account.id)
-    return StepResult("", deps.view(record))
-
-
-async def _end_sessions(deps: Dependencies, identity_id: uuid.UUID) -> None:
-    """End the session that Kratos stores with the account; its token is unused."""
-    try:
-        await deps.kratos.admin.end_sessions(identity_id)
-    except SignupdError as error:
-        deps.log.warning("session_left", identity_id=str(identity_id), why=error.detail)
+        try:
+            await deps.kratos.admin.end_sessions(account.id)
+        except SignupdError as error:  # the session's token is unused
+            deps.log.warning(
+                "session_left", identity_id=str(account.id), why=error.detail
+            )
+    return record

@@ -9,25 +9,20 @@ from typing import TYPE_CHECKING, Any, Final
 
 from signupd.address import Address, parse_address
 from signupd.errors import (
-    KratosFlowGone,
     KratosIncompatible,
     KratosUnavailable,
-    KratosUnreached,
     RequestIdReused,
     SendLimitReached,
     SignupBusy,
-    TraitsInvalid,
 )
 from signupd.kratos.outcomes import FlowState
 from signupd.ledger.record import Lease, Record, State
-from signupd.policy.mail_limits import Counted, client_of
+from signupd.policy.mail_limits import client_of
 from signupd.policy.rules import SECOND
 from signupd.policy.traits import identity_traits
 from signupd.sealing import SealBroken, Step, digests_equal
 from signupd.signup import transitions
-from signupd.signup.deps import StepResult
-from signupd.signup.events import Event
-from signupd.signup.outcomes import mail_was_sent
+from signupd.signup.outcomes import NOT_SENT, mail_code
 from signupd.signup.recovery import settle
 from signupd.signup.sealed import (
     Contents,
@@ -41,8 +36,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from signupd.ledger.ledger import Snapshot
-    from signupd.signup.deps import Dependencies
-
+    from signupd.policy.mail_limits import Counted
+    from signupd.signup.deps import Dependencies, StepResult
 
 # One more if a crash left open whether the first one was sent.
 MAX_FIRST_MAILS: Final = 2
@@ -86,9 +81,9 @@ async def start_signup(deps: Dependencies, request: StartRequest) -> StepResult:
     """
     address = parse_address(request.email)
     traits = identity_traits(address.text, request.traits)
-    known = await _known(deps, request, address)
-    if known is not None:
-        return known
+    repeated = await _repeat(deps, request, address)
+    if repeated is not None:
+        return repeated
     await deps.schema.permit(request.traits)
     return await _begin(deps, request, address, traits)
 
@@ -110,7 +105,7 @@ async def _begin(
     return await _send(deps, record, contents, counted)
 
 
-async def _known(
+async def _repeat(
     deps: Dependencies, request: StartRequest, address: Address
 ) -> StepResult | None:
     """Answer a repeat by the result of the first call; None if it is not a repeat."""
@@ -135,7 +130,7 @@ async def _outcome(deps: Dependencies, found: Snapshot) -> StepResult | None:
     record = found.record
     if record.state is not State.STARTING:
         found = await settle(deps, found)
-        return _answer(deps, found.record, found.now)
+        return deps.result(found.record, Step.CODE, found.now)
     if transitions.is_busy(record, found.now):
         raise SignupBusy
     if transitions.is_expired(record, found.now):
@@ -148,7 +143,7 @@ async def _resume(deps: Dependencies, found: Snapshot) -> StepResult:
     """Carry on after a call that died, or lost Kratos' answer to the mail."""
     record, contents = found.record, open_contents(deps.keys, found.record)
     if await deps.kratos.public.flow_state(contents.flow_id) is FlowState.SENT_EMAIL:
-        return await _sent(deps, record, contents)
+        return await _sent(deps, record)
     if record.sends >= min(MAX_FIRST_MAILS, deps.rules.sends):
         # No token was ever returned: after expiry the request may begin anew.
         wait = record.expire_time - found.now
@@ -158,10 +153,8 @@ async def _resume(deps: Dependencies, found: Snapshot) -> StepResult:
         flow_id = await deps.kratos.public.open_registration()
         contents = replace(contents, flow_id=flow_id)
         sealed = seal_contents(deps.keys, record.signup_id, contents)
-        sends = record.sends + 1
-        record = await deps.ledger.change(
-            record, **transitions.sending(found.now, deps.rules, sealed, sends)
-        )
+        changes = transitions.sending(record, found.now, deps.rules, sealed)
+        record = await deps.ledger.change(record, **changes)
     return await _send(deps, record, contents, counted)
 
 
@@ -170,22 +163,17 @@ async def _send(
 ) -> StepResult:
     """Send the mail under the row's lease, and write down what came of it."""
     try:
-        await deps.kratos.public.send_code(
-            contents.flow_id, contents.traits, contents.locale
-        )
-    except (TraitsInvalid, KratosUnreached, KratosFlowGone):
-        await deps.mails.refund(counted)  # no mail was sent
+        await mail_code(deps, contents.flow_id, contents, counted)
+    except NOT_SENT:
         await _take_back(deps, record, record.sends - 1)
         raise
     except KratosIncompatible:
-        # A mail may have been sent, and stays counted (see ``send_code``).
-        await _take_back(deps, record, record.sends)
+        await _take_back(deps, record, record.sends)  # the mail stays counted
         raise
     except KratosUnavailable:
-        if not await mail_was_sent(deps, contents.flow_id):
-            await deps.ledger.change(record, **transitions.undecided())
-            raise
-    return await _sent(deps, record, contents)
+        await deps.ledger.change(record, **transitions.undecided())
+        raise
+    return await _sent(deps, record)
 
 
 async def _take_back(deps: Dependencies, record: Record, sends: int) -> None:
@@ -193,24 +181,14 @@ async def _take_back(deps: Dependencies, record: Record, sends: int) -> None:
     if record.sends == 1:
         await deps.ledger.remove(record)
         return
-    changes = {**transitions.undecided(), "sends": sends}
-    await deps.ledger.change(record, **changes)
+    await deps.ledger.change(record, **transitions.undecided(), sends=sends)
 
 
-async def _sent(deps: Dependencies, record: Record, contents: Contents) -> StepResult:
+async def _sent(deps: Dependencies, record: Record) -> StepResult:
     now = deps.ledger.now()
     changes = transitions.code_sent(now, deps.rules)
-    record = await deps.ledger.change(record, **changes)
-    deps.events.note(Event.STARTED, record.signup_id, record.caller)
-    return _answer(deps, record, now, Address(contents.address))
-
-
-def _answer(
-    deps: Dependencies, record: Record, now: int, address: Address | None = None
-) -> StepResult:
-    view = deps.view(record, now, address=address)
-    token = "" if view.state.final else deps.keys.seal_token(view.signup_id, Step.CODE)
-    return StepResult(token, view)
+    record = await deps.move(record, transitions.Event.STARTED, changes)
+    return deps.result(record, Step.CODE, now)
 
 
 def _new_record(

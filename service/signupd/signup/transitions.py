@@ -17,6 +17,7 @@ means that its holder died, and that Kratos has to be asked what happened.
 
 from __future__ import annotations
 
+import enum
 from typing import TYPE_CHECKING, Any
 
 from signupd.ledger.record import Lease, State
@@ -27,21 +28,26 @@ if TYPE_CHECKING:
     from signupd.ledger.record import Record
     from signupd.policy.rules import Rules
 
-
 Changes = dict[str, Any]
 
 _FREE: Changes = {"lease": Lease.NONE, "lease_until": 0, "approved_until": 0}
-_FORGOTTEN: Changes = {"sealed": None, "password_flow_digest": None}
+
+
+class Event(enum.StrEnum):
+    """What happened to a sign-up, as the metrics and the log name it."""
+
+    STARTED = "started"
+    VERIFIED = "verified"
+    COMPLETED = "completed"
+    ALREADY_REGISTERED = "already_registered"
+    EXPIRED = "expired"
+    CANCELLED = "cancelled"
 
 
 def is_busy(record: Record, now: int) -> bool:
     """Return whether a live holder is at work, or an account may still be stored."""
-    return record.lease is not Lease.NONE and now < busy_until(record)
-
-
-def busy_until(record: Record) -> int:
-    """Return until when the row's lease, or the approval under it, stands."""
-    return max(record.lease_until, record.approved_until)
+    until = max(record.lease_until, record.approved_until)
+    return record.lease is not Lease.NONE and now < until
 
 
 def needs_recovery(record: Record, now: int) -> bool:
@@ -70,27 +76,11 @@ def state_shown(record: Record, now: int) -> State:
 
 def code_sent(now: int, rules: Rules) -> Changes:
     """STARTING -> CODE_REQUIRED: a code was mailed."""
-    return {
-        **_FREE,
-        "state": State.CODE_REQUIRED,
-        "state_time": now,
-        "expire_time": now + rules.code_ttl,
-    }
+    return _moved(State.CODE_REQUIRED, now) | {"expire_time": now + rules.code_ttl}
 
 
-def sending(now: int, rules: Rules, sealed: bytes, sends: int) -> Changes:
-    """STARTING, its holder dead: send by another flow."""
-    return {
-        "lease": Lease.SENDING,
-        "lease_until": now + rules.lease,
-        "sealed": sealed,
-        "sends": sends,
-        "send_time": now,
-    }
-
-
-def resending(record: Record, now: int, rules: Rules, sealed: bytes) -> Changes:
-    """Grant a SENDING lease in CODE_REQUIRED, the mail counted before it goes."""
+def sending(record: Record, now: int, rules: Rules, sealed: bytes) -> Changes:
+    """Grant a SENDING lease, the mail counted before it goes."""
     return {
         "lease": Lease.SENDING,
         "lease_until": now + rules.lease,
@@ -102,12 +92,7 @@ def resending(record: Record, now: int, rules: Rules, sealed: bytes) -> Changes:
 
 def resend_uncounted(before: Record) -> Changes:
     """CODE_REQUIRED stays as it was: no mail was sent."""
-    return {
-        **_FREE,
-        "sealed": before.sealed,
-        "sends": before.sends,
-        "send_time": before.send_time,
-    }
+    return _FREE | _restored(before, "sealed", "sends", "send_time")
 
 
 def code_sent_again(now: int, rules: Rules, sealed: bytes) -> Changes:
@@ -146,11 +131,7 @@ def code_refused(refused_digest: bytes) -> Changes:
 
 def code_uncounted(before: Record) -> Changes:
     """CODE_REQUIRED stays, as it was before: Kratos was never reached."""
-    return {
-        **_FREE,
-        "code_digest": before.code_digest,
-        "code_attempts": before.code_attempts,
-    }
+    return _FREE | _restored(before, "code_digest", "code_attempts")
 
 
 def flow_spent(sealed: bytes) -> Changes:
@@ -160,12 +141,8 @@ def flow_spent(sealed: bytes) -> Changes:
 
 def proved(now: int, rules: Rules) -> Changes:
     """CODE_REQUIRED -> PASSWORD_REQUIRED: the mailbox is proved, no account there."""
-    return {
-        **_FREE,
-        "state": State.PASSWORD_REQUIRED,
-        "state_time": now,
-        "expire_time": now + rules.password_ttl,
-    }
+    expire_time = now + rules.password_ttl
+    return _moved(State.PASSWORD_REQUIRED, now) | {"expire_time": expire_time}
 
 
 def setting(
@@ -184,50 +161,24 @@ def setting(
 
 def password_refused(before: Record) -> Changes:
     """PASSWORD_REQUIRED stays: Kratos refused the password, so it made no account."""
-    return {
-        **_FREE,
-        "password_flow_digest": None,
-        "sealed_passwords": before.sealed_passwords,
-    }
+    return lease_ended() | _restored(before, "sealed_passwords")
 
 
 def password_uncounted(before: Record) -> Changes:
     """PASSWORD_REQUIRED stays, as it was before: the password was not judged."""
-    return {**password_refused(before), "password_attempts": before.password_attempts}
+    return password_refused(before) | _restored(before, "password_attempts")
 
 
 def completed(now: int, identity_id: uuid.UUID, passwords: bytes | None) -> Changes:
     """PASSWORD_REQUIRED -> COMPLETED: Kratos made the account."""
-    return {
-        **_FREE,
-        **_FORGOTTEN,
-        "state": State.COMPLETED,
-        "identity_id": identity_id,
-        "sealed_passwords": passwords,
-        "state_time": now,
-    }
+    kept = {"identity_id": identity_id, "sealed_passwords": passwords}
+    return ended(State.COMPLETED, now) | kept
 
 
-def already_registered(now: int) -> Changes:
-    """-> ALREADY_REGISTERED: the mailbox is proved, and an account is there."""
-    return {
-        **_FREE,
-        **_FORGOTTEN,
-        "state": State.ALREADY_REGISTERED,
-        "sealed_passwords": None,
-        "state_time": now,
-    }
-
-
-def cancelled(now: int) -> Changes:
-    """-> CANCELLED: the person does not go on."""
-    return {
-        **_FREE,
-        **_FORGOTTEN,
-        "state": State.CANCELLED,
-        "sealed_passwords": None,
-        "state_time": now,
-    }
+def ended(state: State, now: int) -> Changes:
+    """Move to a final state, which keeps nothing of what was sealed but the mask."""
+    forgotten = dict.fromkeys(("sealed", "sealed_passwords", "password_flow_digest"))
+    return _moved(state, now) | forgotten
 
 
 def undecided() -> Changes:
@@ -238,3 +189,11 @@ def undecided() -> Changes:
 def lease_ended() -> Changes:
     """End a dead lease of whose work Kratos knows nothing; the attempt is kept."""
     return {**_FREE, "password_flow_digest": None}
+
+
+def _moved(state: State, now: int) -> Changes:
+    return {**_FREE, "state": state, "state_time": now}
+
+
+def _restored(before: Record, *columns: str) -> Changes:
+    return {column: getattr(before, column) for column in columns}

@@ -76,6 +76,11 @@ class Observer:
             "Wrong codes tried, over all sign-ups, at this process.",
             registry=self.registry,
         )
+        self._dropped_lines = Counter(
+            "signupd_log_lines_dropped",
+            "Lines of the log that were dropped because standard error was not read.",
+            registry=self.registry,
+        )
         for event in events:
             self._events.labels(event)
 
@@ -91,6 +96,15 @@ class Observer:
     def wrong_code(self) -> None:
         """Count a wrong code."""
         self._wrong_codes.inc()
+
+    def close(self) -> None:
+        """Send the spans that are left, if calls are traced."""
+        if self._tracing is not None:
+            self._tracing.close()
+
+    def log_line_dropped(self) -> None:
+        """Count a line of the log that was dropped."""
+        self._dropped_lines.inc()
 
     def rpc(self, method: str, metadata: Callable[[], Any]) -> Watch:
         """Begin to observe an RPC.
