@@ -11,7 +11,6 @@ from signupd.kratos.client import Kratos
 from signupd.kratos.hook_proof import HookProof
 from signupd.kratos.http import HttpClient
 from signupd.kratos.public import PublicApi
-from signupd.ledger.backlog import Backlog
 from signupd.ledger.buckets import Buckets
 from signupd.ledger.database import make_database, steady_clock
 from signupd.ledger.ledger import Ledger
@@ -50,7 +49,6 @@ class Parts:
     kratos: Kratos
     database: Database
     deps: Dependencies
-    backlog: Backlog
     sweeper: Sweeper
 
     @classmethod
@@ -76,14 +74,13 @@ class Parts:
             observer=observer,
             log=log,
         )
-        backlog = Backlog(database, settings.sweep_batch)
         sweeper = Sweeper(
             deps,
-            backlog,
+            batch=settings.sweep_batch,
             retention=micros(settings.retention),
             interval_seconds=settings.sweep_interval,
         )
-        return cls(settings, kratos, database, deps, backlog, sweeper)
+        return cls(settings, kratos, database, deps, sweeper)
 
     async def open_ledger(self, *, only_server: bool) -> None:
         """Migrate a SQLite ledger; check that a shared one is up to date.
@@ -101,7 +98,7 @@ class Parts:
         elif not await is_up_to_date(self.database):
             await migrate(self.settings.ledger_url)
         if only_server and not self.database.shared:
-            await self.backlog.end_all_leases()
+            await self.deps.ledger.end_all_leases()
         await self.database.read_clock()
 
     async def close(self) -> None:

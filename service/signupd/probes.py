@@ -18,7 +18,7 @@ from signupd.ledger.record import WAITING
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from signupd.ledger.backlog import Backlog
+    from signupd.ledger.ledger import Ledger
 
 # A count reads an index entry for each sign-up under way, so scrapes within this time
 # share one.
@@ -29,19 +29,19 @@ class Probes:
     """Answers scrapes and probes.
 
     Args:
-        backlog: Of the ledger, which all replicas share.
+        ledger: All replicas share it.
         registry: The metrics of this process.
         clock: Monotonic seconds.
     """
 
     def __init__(
         self,
-        backlog: Backlog,
+        ledger: Ledger,
         registry: CollectorRegistry,
         clock: Callable[[], float],
     ) -> None:
         self.ready = False
-        self._backlog = backlog
+        self._ledger = ledger
         self._registry = registry
         self._clock = clock
         self._next_count = clock()
@@ -80,7 +80,7 @@ class Probes:
         if not self.ready:
             return web.Response(status=503, text="not serving\n")
         try:
-            await self._backlog.ping()
+            await self._ledger.ping()
         except LedgerUnavailable:
             return web.Response(status=503, text="no ledger\n")
         return web.Response(text="ready\n")
@@ -95,7 +95,7 @@ class Probes:
     async def _count(self) -> None:
         """Count sign-ups under way; without the ledger the metric has no values."""
         try:
-            counts = await self._backlog.under_way()
+            counts = await self._ledger.under_way()
         except LedgerUnavailable:
             self._ledger_up.set(0)
             self._under_way.clear()

@@ -56,7 +56,7 @@ class Service:
         self._log = log
         self._observer = observer = observer or Observer(Event)
         self._parts = Parts.of(settings, log, observer, clock)
-        self.deps, self.backlog = self._parts.deps, self._parts.backlog
+        self.deps = self._parts.deps
         self.sweeper = self._parts.sweeper
         self._work = Work()
         # Separate from the callers' work, which MAX_CONCURRENT_RPCS limits.
@@ -64,7 +64,7 @@ class Service:
         hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
         self._hooks = runner_of(hooks.app(), log, "hook port")
         self._server = server_of(settings, self.deps, self._work, observer)
-        self._probes = Probes(self.backlog, observer.registry, time.monotonic)
+        self._probes = Probes(self.deps.ledger, observer.registry, time.monotonic)
         self._metrics = runner_of(self._probes.app(), log, "metrics port")
         self._loops: list[asyncio.Task[None]] = []
         self.port = 0
@@ -117,7 +117,7 @@ class Service:
 
     async def _log_unreadable(self) -> None:
         """Log the sign-ups that cannot go on because their key is gone."""
-        left = await self.backlog.unopened(self.deps.keys.heads, _LISTED_AT_START)
+        left = await self.deps.ledger.unopened(self.deps.keys.heads, _LISTED_AT_START)
         if left:
             self._log.error(
                 "key_forgotten",

@@ -1,4 +1,4 @@
-"""The sweeper: writes down what has expired, and settles what dead calls left."""
+"""The sweeper: expires sign-ups, settles dead leases, deletes what is past its time."""
 
 from __future__ import annotations
 
@@ -18,11 +18,10 @@ from signupd.work import Work
 if TYPE_CHECKING:
     import uuid
 
-    from signupd.ledger.backlog import Backlog
     from signupd.signup.deps import Dependencies
 
 
-# So many failures in a row are Kratos' own, and not the rows'.
+# After this many failures in a row Kratos is the cause, not the rows.
 _GIVE_UP_AFTER: Final = 3
 
 
@@ -31,10 +30,10 @@ class Swept:
     """What one round did, in rows.
 
     Args:
-        settled: Dead leases moved on by what Kratos says.
-        failed: Dead leases that could not be; the next round tries again.
+        settled: Dead leases that were settled by what Kratos says.
+        failed: Dead leases that could not be settled; a later round tries again.
         expired: Sign-ups whose step had lapsed.
-        forgotten: Rows, password digests and buckets past their time.
+        forgotten: Sign-ups, password digests and buckets past their time.
         more: Whether a batch was full, so that another round should follow at once.
     """
 
@@ -46,11 +45,11 @@ class Swept:
 
 
 class Sweeper:
-    """Sweeps, one round after the other.
+    """Sweeps the ledger, one round after the other.
 
     Args:
         deps: What the steps of a sign-up work with.
-        backlog: What is due, and how many rows a batch has.
+        batch: How many rows of each kind one round takes at most.
         retention: How long final rows are kept, in microseconds.
         interval_seconds: From one round to the next.
     """
@@ -58,13 +57,13 @@ class Sweeper:
     def __init__(
         self,
         deps: Dependencies,
-        backlog: Backlog,
         *,
+        batch: int,
         retention: int,
         interval_seconds: float,
     ) -> None:
         self._deps = deps
-        self._backlog = backlog
+        self._batch = batch
         self._retention = retention
         self._interval = interval_seconds
         self._work = Work()
@@ -97,18 +96,18 @@ class Sweeper:
 
     async def _sweep(self) -> Swept:
         """Do one round: at most one batch of each kind."""
-        deps, backlog = self._deps, self._backlog
-        await backlog.read_clock()
+        deps, ledger = self._deps, self._deps.ledger
+        await ledger.read_clock()
         settled, failed = await self._settle_dead()
-        expired = await backlog.expire()
-        for one in expired:
-            deps.note(transitions.Event.EXPIRED, one.signup_id, one.caller)
-        now = deps.ledger.now()
-        forgotten = [
-            await backlog.forget_passwords(now - PASSWORDS_KEPT),
-            await backlog.forget_signups(now - self._retention),
-            await backlog.forget_buckets(),
-        ]
+        expired = await ledger.expire(self._batch)
+        for signup_id, caller in expired:
+            deps.note(transitions.Event.EXPIRED, signup_id, caller)
+        now = ledger.now()
+        forgotten = await ledger.forget(
+            self._batch,
+            passwords_before=now - PASSWORDS_KEPT,
+            signups_before=now - self._retention,
+        )
         if settled or failed or expired:
             deps.log.info("swept", settled=settled, failed=failed, expired=len(expired))
         return Swept(
@@ -116,13 +115,13 @@ class Sweeper:
             failed,
             len(expired),
             sum(forgotten),
-            more=max(settled, len(expired), *forgotten) >= backlog.batch,
+            more=max(settled, len(expired), *forgotten) >= self._batch,
         )
 
     async def _settle_dead(self) -> tuple[int, int]:
         """Settle one batch; rows that cannot be settled do not hold up the others."""
         settled = failed = in_a_row = 0
-        for signup_id in await self._backlog.dead_leases():
+        for signup_id in await self._deps.ledger.dead_leases(self._batch):
             try:
                 settled += await self._settle_one(signup_id)
                 in_a_row = 0
@@ -146,8 +145,8 @@ class Sweeper:
             await settle(deps, found)
             return True
         if not transitions.is_expired(found.record, found.now):
-            return False  # a repeat of its StartSignup may still carry it on
-        # Its caller never got a token.
+            return False  # its caller may still repeat StartSignup
+        # Its caller never got a continuation token.
         await deps.ledger.remove(found.record)
         return True
 
@@ -155,8 +154,8 @@ class Sweeper:
 def pause(swept: Swept, seconds: float, interval: float) -> float:
     """Return how long to pause after a round, in seconds.
 
-    If more is due, as long as the round took: callers keep half of the database's time,
-    however much is due and however slow it is.
+    If more is due, the pause is as long as the round, so that callers keep half of the
+    database's time.
 
     Args:
         swept: What the round did.

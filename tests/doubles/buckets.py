@@ -1,7 +1,7 @@
-"""Buckets of mails in memory, as water that runs off.
+"""Buckets of mails in memory, by another rule than the ledger's.
 
-The ledger keeps the moment at which a bucket is full again. Here it is what is owed and
-when that was last looked at, so that each can be held against the other.
+The ledger keeps the moment at which a bucket is full again. This model keeps what is
+owed and when that was last computed, so that a test can compare the two.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MICROSECONDS = 1_000_000
 
 @dataclass(slots=True)
 class Owed:
-    """What one bucket is short of, in microseconds, and as of when."""
+    """How far a bucket is from full, in microseconds, at a moment."""
 
     micros: int
     at: int

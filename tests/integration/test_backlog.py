@@ -1,4 +1,4 @@
-"""What is due, and what calls read: by an index, on both databases."""
+"""What the sweeper finds, and that each statement uses an index."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 import pytest
 from signupd.ledger import statements
-from signupd.ledger.backlog import Backlog
 from signupd.ledger.database import sqlite_file
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import Lease, State
+from signupd.ledger.statements import POSTGRESQL, SQLITE
 
 from tests.integration.rows import AT_ONCE, add_signups, record
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from tests.doubles.clock import ClockDouble
 
 BATCH = 25
-# Enough that PostgreSQL prefers an index where there is one.
+# Enough that PostgreSQL prefers an index to reading the table.
 MANY = 10_000
 DAY = 86_400_000_000
 # How plans name an index, PostgreSQL's and SQLite's.
@@ -75,7 +75,7 @@ DUE = {
 
 
 def made(n: int) -> Record:
-    """Make one of many rows: most are completed, a tenth waits, a tenth has a lease."""
+    """Make one of many rows: a tenth waits, a tenth has a lease, most are completed."""
     if n % 10 == 0:
         return record(state=State.CODE_REQUIRED, expire_time=2**52 + n)
     if n % 10 == 1:
@@ -85,7 +85,7 @@ def made(n: int) -> Record:
 
 @pytest.fixture
 async def full(database: Database, url: str) -> Database:
-    """Give a ledger with many rows, of which the database has statistics."""
+    """Make a ledger with many rows, with the database's statistics of them."""
     await add_signups(database, *map(made, range(MANY)))
     for n in range(0, MANY, AT_ONCE):
         async with database.transaction() as connection:
@@ -100,8 +100,8 @@ async def full(database: Database, url: str) -> Database:
 
 
 def plan_of(database: Database, url: str, statement: str) -> str:
-    """Return how the database is going to run a statement."""
-    text: Any = database.rendered(statement)
+    """Return the database's plan for a statement."""
+    text: Any = (POSTGRESQL if database.shared else SQLITE).render(statement)
     file = sqlite_file(url)
     if file is None:
         with psycopg.connect(url) as connection:
@@ -113,7 +113,7 @@ def plan_of(database: Database, url: str, statement: str) -> str:
 
 
 async def test_no_statement_reads_a_whole_table(full: Database, url: str) -> None:
-    """A call finds its row by a key, the sweeper what is due by an index of its own."""
+    """A call finds its row by a key; the sweeper finds rows by an index of its own."""
     for name, statement in BY_KEY.items():
         plan = plan_of(full, url, statement)
 
@@ -128,18 +128,18 @@ async def test_no_statement_reads_a_whole_table(full: Database, url: str) -> Non
 
 
 async def test_under_way(database: Database) -> None:
-    """Sign-ups that wait are counted by state; others are not."""
+    """Sign-ups that wait for a code or a password are counted by state."""
     states = [State.STARTING, State.CODE_REQUIRED, State.CODE_REQUIRED]
     states += [State.PASSWORD_REQUIRED, State.EXPIRED, State.COMPLETED]
     await add_signups(database, *(record(state=state) for state in states))
 
-    assert {"code_required": 2, "password_required": 1} == await Backlog(
-        database, BATCH
+    assert {"code_required": 2, "password_required": 1} == await Ledger(
+        database
     ).under_way()
 
 
 async def test_expire(database: Database, clock: ClockDouble) -> None:
-    """A batch expires what is due, names it, and leaves the rest alone."""
+    """A batch of lapsed sign-ups expires and is returned; others stay as they are."""
     due = [
         record(state=state, expire_time=clock() - DAY, caller=state)
         for state in (State.CODE_REQUIRED, State.PASSWORD_REQUIRED)
@@ -151,13 +151,12 @@ async def test_expire(database: Database, clock: ClockDouble) -> None:
         record(expire_time=clock() - DAY, state=State.CANCELLED),
     ]
     await add_signups(database, *due, *others)
-    backlog = Backlog(database, 1)
-    rounds = [await backlog.expire() for _ in range(3)]
+    rounds = [await Ledger(database).expire(1) for _ in range(3)]
     kept = [await Ledger(database).find(one.signup_id) for one in others]
 
     assert [1, 1, 0] == [*map(len, rounds)]
     assert {(one.signup_id, one.caller) for one in due} == {
-        (one.signup_id, one.caller) for expired in rounds for one in expired
+        one for expired in rounds for one in expired
     }
     assert others == [found and found.record for found in kept]
     gone = await Ledger(database).find(due[0].signup_id)
@@ -170,7 +169,7 @@ async def test_expire(database: Database, clock: ClockDouble) -> None:
 
 
 async def test_dead_leases(database: Database, clock: ClockDouble) -> None:
-    """Each round continues behind the last one, and begins anew at the end."""
+    """Each call continues behind the last one and starts again at the end."""
     dead = {"lease": Lease.SETTING, "approved_until": 0}
     rows = [record(**dead, lease_until=n // 2) for n in range(5)]
     alive = [
@@ -181,8 +180,8 @@ async def test_dead_leases(database: Database, clock: ClockDouble) -> None:
     # Its caller may still carry it on.
     alive.append(record(**start, lease_until=0, expire_time=clock() + DAY))
     await add_signups(database, *rows, *alive)
-    backlog = Backlog(database, 2)
-    rounds = [await backlog.dead_leases() for _ in range(4)]
+    ledger = Ledger(database)
+    rounds = [await ledger.dead_leases(2) for _ in range(4)]
 
     order = sorted(rows, key=lambda one: (one.lease_until, one.signup_id))
     ids = [one.signup_id for one in order]

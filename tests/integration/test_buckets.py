@@ -1,4 +1,4 @@
-"""Buckets on a real database: never more than they hold, whoever debits on them."""
+"""Buckets on a real database: no more mails than they hold."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from signupd.errors import SendLimitReached
-from signupd.ledger.backlog import Backlog
 from signupd.ledger.buckets import Buckets, Debit, Debited
 from signupd.ledger.database import make_database
+from signupd.ledger.ledger import Ledger
 from signupd.ledger.schema import migrate
 from signupd.policy.rules import Limit
 
@@ -21,7 +21,7 @@ from tests.doubles.buckets import MemoryBuckets
 from tests.doubles.clock import ClockDouble
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Iterator
+    from collections.abc import Awaitable, Iterator
     from pathlib import Path
 
     from signupd.ledger.database import Database
@@ -32,7 +32,6 @@ SECOND = 1_000_000
 MINUTE = 60 * SECOND
 LIMIT = Limit(5, 30 * MINUTE)
 OTHER_LIMIT = Limit(60, MINUTE)
-CALLS = 50
 # Each has a connection; a server has ten.
 WAITING = 8
 BATCH = 3
@@ -41,21 +40,9 @@ SLACK_SECONDS = 60.0
 
 
 @pytest.fixture
-async def databases(url: str, clock: ClockDouble) -> AsyncIterator[list[Database]]:
-    """Open one ledger twice, as two servers do."""
-    await migrate(url)
-    opened = [make_database(url, clock) for _ in range(2)]
-    for database in opened:
-        await database.open()
-    yield opened
-    for database in opened:
-        await database.close()
-
-
-@pytest.fixture
-def buckets(databases: list[Database]) -> Buckets:
-    """Give the buckets of the first server."""
-    return Buckets(databases[0])
+def buckets(database: Database) -> Buckets:
+    """Make the buckets of a ledger."""
+    return Buckets(database)
 
 
 def on(digest: bytes, limit: Limit = LIMIT, *, refusable: bool = True) -> Debit:
@@ -83,36 +70,11 @@ async def rows(database: Database) -> dict[bytes, int]:
     return dict(await database.fetch_all("SELECT digest, full_time FROM send_buckets"))
 
 
-async def test_take_both(databases: list[Database], buckets: Buckets) -> None:
-    """Where the one has no room the other is left as it was, in either order."""
-    for _ in range(5):
-        await taken(buckets, on(b"empty"))
-    before = await rows(databases[0])
-    waits = [
-        await taken(buckets, on(b"empty"), on(b"full", OTHER_LIMIT)),
-        await taken(buckets, on(b"full", OTHER_LIMIT), on(b"empty")),
-    ]
-
-    assert [pytest.approx(30 * 60, abs=SLACK_SECONDS)] * 2 == waits
-    assert before == await rows(databases[0])
-
-
-async def test_take_both_raced(databases: list[Database]) -> None:
-    """Nor do they wear out the bucket that is not the matter."""
-    servers = [Buckets(database) for database in databases]
-    debits = [on(b"wide", OTHER_LIMIT), on(b"narrow")]
-    outcomes = await asyncio.gather(
-        *[taken(servers[n % 2], *debits) for n in range(CALLS)]
-    )
-    kept = await rows(databases[0])
-    apart = kept[b"narrow"] - kept[b"wide"]
-
-    assert 5 == outcomes.count(None)
-    assert apart == pytest.approx(5 * 29 * MINUTE, abs=SLACK_SECONDS * SECOND)
-
-
 async def test_take_at_one_moment(postgres: Postgres, clock: ClockDouble) -> None:
-    """Of several that see the last mail at the same moment one gets it."""
+    """Of several debits that see the last mail at the same moment one is made.
+
+    The others leave the second bucket as it was.
+    """
     url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
     await migrate(url)
     database = make_database(url, clock)
@@ -154,7 +116,7 @@ def _waiting(url: str) -> int:
 
 
 async def test_draw(buckets: Buckets) -> None:
-    """What cannot be refused goes on counting, down to one bucket of debt."""
+    """A debit that cannot be refused counts down to one bucket of debt."""
     for _ in range(5):
         await taken(buckets, on(b"a"))
     debited = [await buckets.debit_each([on(b"a", refusable=False)]) for _ in range(7)]
@@ -164,51 +126,31 @@ async def test_draw(buckets: Buckets) -> None:
     assert wait == pytest.approx(6 * 30 * 60, abs=SLACK_SECONDS)
 
 
-async def test_give_back(databases: list[Database], buckets: Buckets) -> None:
-    """What is given back can be had again at once, by one; nobody gains by it."""
+async def test_give_back(database: Database, buckets: Buckets) -> None:
+    """A refund allows one more mail at once, and no more than one."""
     for _ in range(4):
         await taken(buckets, on(b"a"))
     debited = await buckets.debit_all([on(b"a"), on(b"b", OTHER_LIMIT)])
     await buckets.refund(debited)
     outcomes = [await taken(buckets, on(b"a")) for _ in range(2)]
-    kept = await rows(databases[0])
+    kept = await rows(database)
 
     assert [True, False] == [one is None for one in outcomes]
     assert kept[b"a"] - kept[b"b"] == pytest.approx(5 * 30 * MINUTE, abs=MINUTE)
 
 
-async def test_sweep(
-    databases: list[Database], buckets: Buckets, clock: ClockDouble
-) -> None:
-    """Buckets that are full again are forgotten, a batch at a time, and no others."""
-    backlog = Backlog(databases[0], BATCH)
+async def test_sweep(database: Database, buckets: Buckets, clock: ClockDouble) -> None:
+    """Buckets that are full again are deleted, a batch at a time, and no others."""
+    ledger = Ledger(database)
     for n in range(5):
         await taken(buckets, on(b"full %d" % n, Limit(1, 1)))
     await taken(buckets, on(b"not yet", Limit(1, MINUTE)))
     clock.micros += 1
-    forgotten = [await backlog.forget_buckets() for _ in range(3)]
+    before = {"passwords_before": 0, "signups_before": 0}
+    forgotten = [(await ledger.forget(BATCH, **before))[-1] for _ in range(3)]
 
     assert [3, 2, 0] == forgotten
-    assert {b"not yet"} == (await rows(databases[0])).keys()
-
-
-async def test_clock_of_the_server(postgres: Postgres) -> None:
-    """With PostgreSQL a machine whose clock is ahead has no more than others."""
-    url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
-    await migrate(url)
-    clock = ClockDouble()
-    database = make_database(url, clock)
-    await database.open()
-    buckets = Buckets(database)
-    before = [await taken(buckets, on(b"a")) for _ in range(6)]
-    clock.move(86400)
-    after = await taken(buckets, on(b"a"))
-    swept = await Backlog(database, BATCH).forget_buckets()
-    await database.close()
-
-    assert [None] * 5 == before[:5]
-    assert after == pytest.approx(30 * 60, abs=SLACK_SECONDS)
-    assert 0 == swept
+    assert {b"not yet"} == (await rows(database)).keys()
 
 
 class Exact:

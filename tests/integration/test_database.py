@@ -1,4 +1,4 @@
-"""The ledger's database, PostgreSQL or SQLite: statements, transactions, troubles."""
+"""The ledger's database, PostgreSQL or SQLite: transactions, locks, outages."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ async def fill(connection: Any, digest: bytes = b"a") -> None:
 
 
 async def test_cancelled_transaction(database: Database) -> None:
-    """So does a caller that goes away."""
+    """A cancelled transaction is rolled back and does not block the next one."""
     inside = asyncio.Event()
 
     async def wait() -> None:
@@ -90,14 +90,14 @@ async def test_durable(tmp_path: Path) -> None:
 
 
 async def test_read_only(tmp_path: Path, clock: ClockDouble) -> None:
-    """A SQLite ledger that is only looked at is neither changed nor made."""
+    """A read-only SQLite ledger is neither changed nor created."""
     url = f"sqlite:///{tmp_path}/ledger.db"
     database = make_database(url, clock, read_only=True)
     with pytest.raises(LedgerUnavailable):
         await database.open()
     await database.close()
 
-    assert [] == os.listdir(tmp_path)  # noqa: PTH208 - no path is waited for here
+    assert [] == os.listdir(tmp_path)  # noqa: PTH208 - no path is awaited here
     await migrate(url)
     database = make_database(url, clock, read_only=True)
     with pytest.raises(LedgerUnavailable):
@@ -107,7 +107,7 @@ async def test_read_only(tmp_path: Path, clock: ClockDouble) -> None:
 
 
 async def test_locked_by_another_process(tmp_path: Path, clock: ClockDouble) -> None:
-    """While another process holds SQLite's lock changes wait, and reads do not."""
+    """While another process holds SQLite's lock, changes wait and reads do not."""
     url = f"sqlite:///{tmp_path}/ledger.db"
     await migrate(url)
     database = make_database(url, clock)
@@ -132,9 +132,9 @@ COUNT = "import sqlite3, sys; print(*sqlite3.connect(sys.argv[1]).execute(sys.ar
 
 
 async def test_read_by_other_processes(tmp_path: Path, clock: ClockDouble) -> None:
-    """Another process sees each change, also after one before it has come and gone.
+    """Another process sees each change, also after an earlier process has exited.
 
-    It would delete the write-ahead log if the server had lost its locks.
+    That one would delete the write-ahead log if the server had lost its locks.
     """
     url = f"sqlite:///{tmp_path}/ledger.db"
     await migrate(url)
@@ -157,7 +157,7 @@ async def test_read_by_other_processes(tmp_path: Path, clock: ClockDouble) -> No
 
 @pytest.fixture
 async def server(postgres: Postgres, clock: ClockDouble) -> AsyncIterator[Database]:
-    """Give a database on PostgreSQL."""
+    """Make a database on PostgreSQL."""
     url = postgres.create_database(f"server_{uuid.uuid4().hex}")
     database = make_database(url, clock)
     await database.open()
@@ -166,14 +166,14 @@ async def server(postgres: Postgres, clock: ClockDouble) -> AsyncIterator[Databa
 
 
 async def who(database: Database, statement: str = WHO) -> int:
-    """Ask which of the server's processes answers."""
+    """Return the number of the server's process that answers."""
     row = await database.fetch_one(statement)
     assert row is not None
     return int(row[0])
 
 
 async def test_connections_cut(postgres: Postgres, server: Database) -> None:
-    """When the server has ended all connections one statement fails at the most."""
+    """When the server has ended all connections, at most one statement fails."""
     await asyncio.gather(*(who(server, WHO_SLOWLY) for _ in range(CONNECTIONS)))
     (name,) = await server.fetch_one("SELECT current_database()") or ("",)
     with psycopg.connect(f"{postgres.url}/postgres", autocommit=True) as other:
@@ -186,7 +186,7 @@ async def test_connections_cut(postgres: Postgres, server: Database) -> None:
 
 
 async def test_stopped_processes(postgres: Postgres, clock: ClockDouble) -> None:
-    """A server's process that hangs is given up; a later statement has another."""
+    """A hanging process of the server is given up; later statements use another."""
     name = f"hangs_{uuid.uuid4().hex}"
     url = postgres.create_database(name)
     database = PostgresDatabase(url, clock, call_seconds=SHORT_SECONDS)
@@ -212,7 +212,7 @@ async def test_stopped_processes(postgres: Postgres, clock: ClockDouble) -> None
 
 
 async def test_silent_server(clock: ClockDouble) -> None:
-    """A server that takes connections and says nothing is not waited for long."""
+    """The wait for a server that accepts connections and says nothing is bounded."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         address = f"127.0.0.1:{silent.getsockname()[1]}"
         url = f"postgresql://u@{address}/x?connect_timeout=2"

@@ -53,13 +53,6 @@ def ledger(database: Database) -> Ledger:
     return Ledger(database)
 
 
-async def test_migrations(url: str) -> None:
-    """Migrations bring an empty database up to date, and leave one that is so."""
-    first, second = await migrate(url), await migrate(url)
-
-    assert ((None, REVISION), (REVISION, REVISION)) == (first, second)
-
-
 @pytest.mark.parametrize(
     ("revision", "said"),
     [("0000", "run `signupd migrate`"), ("0999", "Going back in docs/operations.md")],
@@ -67,7 +60,7 @@ async def test_migrations(url: str) -> None:
 async def test_other_revisions(
     database: Database, url: str, revision: str, said: str
 ) -> None:
-    """A ledger of an older version is to be migrated; a newer one is refused."""
+    """An older ledger has to be migrated first; a newer one is refused."""
     async with database.transaction() as connection:
         await connection.execute(
             "UPDATE alembic_version SET version_num = :revision", revision=revision
@@ -99,7 +92,7 @@ def _optional(name: str) -> bool:
 
 
 async def test_request_ids(ledger: Ledger) -> None:
-    """A request id is its caller's own, and serves once."""
+    """A request id belongs to its caller and is used once."""
     first = record()
     same = record(request_id=first.request_id)
     other = record(request_id=first.request_id, caller="somebody else")
@@ -117,7 +110,7 @@ async def test_request_ids(ledger: Ledger) -> None:
 
 
 async def test_change(ledger: Ledger) -> None:
-    """A change counts the epoch on, and says what the row is now."""
+    """A change raises the epoch and returns the row as it is now."""
     added = record()
     await ledger.add(added)
     changed = await ledger.change(added, sends=9, sealed=None)
@@ -129,7 +122,7 @@ async def test_change(ledger: Ledger) -> None:
 
 
 async def test_change_of_a_moved_row(ledger: Ledger) -> None:
-    """Who read the row before somebody changed it changes nothing, nor removes it."""
+    """A row that has changed since it was read is neither changed nor removed."""
     added = record()
     await ledger.add(added)
     changed = await ledger.change(added, sends=9)
@@ -233,25 +226,8 @@ async def test_lease_that_runs_out_now(ledger: Ledger, clock: ClockDouble) -> No
     assert None is await ledger.approve(FLOW, ADDRESS, span=SPAN)
 
 
-async def test_approval_by_the_servers_clock(
-    postgres: Postgres, clock: ClockDouble
-) -> None:
-    """A machine whose clock was set back does not bring a dead lease to life."""
-    url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
-    await migrate(url)
-    async with opened(url, clock) as database:
-        dead = {"lease": Lease.SETTING, "lease_until": clock() - 5_000_000}
-        await Ledger(database).add(record(**dead, password_flow_digest=FLOW))
-        clock.move(-60)
-        approval = await Ledger(database).approve(FLOW, ADDRESS, span=SPAN)
-
-    assert None is approval
-
-
-async def test_approval_stops_who_read_before(
-    ledger: Ledger, clock: ClockDouble
-) -> None:
-    """Who demands that nothing was agreed to since changes nothing after a yes."""
+async def test_change_after_an_approval(ledger: Ledger, clock: ClockDouble) -> None:
+    """A change that demands no approval since the reading fails after one."""
     added = record(
         lease=Lease.SETTING,
         lease_until=clock() + MINUTE,
@@ -266,31 +242,6 @@ async def test_approval_stops_who_read_before(
     assert Lease.NONE is (await ledger.change(added, lease=Lease.NONE)).lease
 
 
-async def test_no_database(tmp_path: Path, clock: ClockDouble) -> None:
-    """A folder that is not there is a ledger that is away."""
-    database = make_database(f"sqlite:///{tmp_path}/none/ledger.db", clock)
-    with pytest.raises(LedgerUnavailable, match="cannot be opened"):
-        await database.open()
-    with pytest.raises(LedgerUnavailable) as caught:
-        await Ledger(database).find(uuid.uuid4())
-    await database.close()
-
-    assert caught.value.retry_after_seconds
-
-
-async def test_postgresql_away(postgres: Postgres, clock: ClockDouble) -> None:
-    """So is a server that nobody answers at, and a database that is not there."""
-    for url in ("postgresql://u@127.0.0.1:1/none", f"{postgres.url}/none"):
-        database = make_database(url, clock)
-        with pytest.raises(LedgerUnavailable, match="cannot be opened"):
-            await database.open()
-        with pytest.raises(LedgerUnavailable):
-            await Ledger(database).find(uuid.uuid4())
-        with pytest.raises(LedgerUnavailable):
-            await migrate(url)
-        await database.close()
-
-
 async def test_clock_of_the_server(postgres: Postgres) -> None:
     """With PostgreSQL deadlines go by its clock, however wrong this machine's is."""
     url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
@@ -298,20 +249,52 @@ async def test_clock_of_the_server(postgres: Postgres) -> None:
     clock = ClockDouble()
     clock.move(-86400)
     async with opened(url, clock) as database:
-        told = database.now()
+        read = database.now()
+        dead = {"lease": Lease.SETTING, "lease_until": read - 5_000_000}
+        await Ledger(database).add(record(**dead, password_flow_digest=FLOW))
+        clock.move(-60)
+        approval = await Ledger(database).approve(FLOW, ADDRESS, span=SPAN)
 
-    assert abs(told - ClockDouble()()) < MINUTE
+    assert abs(read - ClockDouble()()) < MINUTE
+    assert None is approval
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:///{folder}/none/ledger.db",
+        "sqlite:///{folder}/spoiled.db",
+        "postgresql://u@127.0.0.1:1/none",
+        "{postgres}/none",
+    ],
+)
+async def test_away(
+    postgres: Postgres, tmp_path: Path, clock: ClockDouble, url: str
+) -> None:
+    """Without its folder, file, server or database the ledger is unavailable."""
+    (tmp_path / "spoiled.db").write_bytes(b"spoiled " * 1000)
+    url = url.format(folder=tmp_path, postgres=postgres.url)
+    database = make_database(url, clock)
+    with pytest.raises(LedgerUnavailable, match="cannot be opened"):
+        await database.open()
+    with pytest.raises(LedgerUnavailable) as caught:
+        await Ledger(database).find(uuid.uuid4())
+    with pytest.raises(LedgerUnavailable):
+        await migrate(url)
+    await database.close()
+
+    assert caught.value.retry_after_seconds
 
 
 async def test_migrations_at_once(url: str) -> None:
-    """Two migrations at once wait for each other."""
+    """Of two migrations at once one waits for the other and finds nothing to do."""
     outcomes = await asyncio.gather(migrate(url), migrate(url))
 
     assert {(None, REVISION), (REVISION, REVISION)} == set(outcomes)
 
 
 async def test_migration_does_not_queue(postgres: Postgres) -> None:
-    """A migration gives up on a table that is in use: all others would wait for it."""
+    """A migration gives up on a table in use, for later statements would wait too."""
     url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
     await migrate(url)
     with psycopg.connect(url) as connection:
@@ -320,15 +303,6 @@ async def test_migration_does_not_queue(postgres: Postgres) -> None:
             await migrate(url, table_seconds=0.1)
 
     assert (REVISION, REVISION) == await migrate(url)
-
-
-async def test_spoiled_database(tmp_path: Path, clock: ClockDouble) -> None:
-    """So is a file that is no database."""
-    (tmp_path / "ledger.db").write_bytes(b"spoiled " * 1000)
-    database = make_database(f"sqlite:///{tmp_path}/ledger.db", clock)
-    with pytest.raises(LedgerUnavailable):
-        await Ledger(database).find(uuid.uuid4())
-    await database.close()
 
 
 def test_sqlite_file(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Fifty calls at once, on two servers of one ledger: no limit can be raced past."""
+"""Fifty calls at once, on two servers of one ledger, exceed no limit."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ KEYS = {
     name: base64.b64encode(bytes([n]) * 32).decode()
     for n, name in enumerate(("token_keys", "digest_key"))
 }
-# What a call is to be repeated for.
+# The reasons for which a call is repeated.
 AGAIN = {"SIGNUP_BUSY", "RESEND_TOO_SOON"}
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 async def pair(request: pytest.FixtureRequest, world: World) -> list[Caller]:
-    """Give callers of two servers on one ledger of either kind."""
+    """Make callers of two servers on one ledger of either kind."""
     settings: dict[str, Any] = {"resend_interval": "1ms"}
     if request.param == "postgresql":
         postgres: Postgres = request.getfixturevalue("postgres")
@@ -45,7 +45,7 @@ async def pair(request: pytest.FixtureRequest, world: World) -> list[Caller]:
 
 
 async def outcome(call: Awaitable[Any]) -> str:
-    """Name the state that a call comes to, or the reason that it is refused for."""
+    """Return the state that a call answers, or the reason of its refusal."""
     try:
         return state_of(await call)
     except grpc.aio.AioRpcError as error:
@@ -55,14 +55,14 @@ async def outcome(call: Awaitable[Any]) -> str:
 async def at_once(
     pair: list[Caller], call: Callable[[Caller, int], Awaitable[Any]]
 ) -> Counter[str]:
-    """Make fifty calls in turn to the two, each repeated where it says so.
+    """Make fifty calls to the two in turn, each repeated for some reasons.
 
     Args:
         pair: The callers.
         call: Makes one, given the caller and its number.
 
     Returns:
-        What they came to.
+        How many calls had which outcome.
     """
 
     async def persist(number: int) -> str:
@@ -83,7 +83,7 @@ async def test_starts(world: World, pair: list[Caller]) -> None:
 
 
 async def test_codes(world: World, pair: list[Caller]) -> None:
-    """Of fifty wrong codes five are tried, and then even the right one is not."""
+    """Of fifty wrong codes five are tried; after that the right one is refused too."""
     token, code = await to_code(world, pair[0], ADDRESS)
     seen = await at_once(
         pair, lambda caller, number: caller.verify(token, another(code, number + 1))
@@ -96,7 +96,7 @@ async def test_codes(world: World, pair: list[Caller]) -> None:
 
 
 async def test_resends(world: World, pair: list[Caller]) -> None:
-    """Of fifty ResendCode four send a mail, the sign-up's whole share."""
+    """Of fifty ResendCode four send a mail, which is the sign-up's limit."""
     token, _ = await to_code(world, pair[0], ADDRESS)
     ticking = asyncio.create_task(_tick(world))
     seen = await at_once(pair, lambda caller, _: caller.resend(token))
@@ -107,7 +107,7 @@ async def test_resends(world: World, pair: list[Caller]) -> None:
 
 
 async def _tick(world: World) -> None:
-    """Have the ledger's clock go on, where it is not the database's own."""
+    """Advance the ledger's clock, which is the world's with SQLite."""
     while True:
         world.clock.move(0.001)
         await asyncio.sleep(0)

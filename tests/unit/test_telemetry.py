@@ -10,7 +10,7 @@ import yaml
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from signupd.errors import LedgerUnavailable
-from signupd.ledger.backlog import Backlog
+from signupd.ledger.ledger import Ledger
 from signupd.probes import COUNT_SECONDS, Probes
 from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer
@@ -22,8 +22,8 @@ RPCS = "signupd_rpc_duration_seconds"
 CALLS = "signupd_kratos_call_duration_seconds"
 
 
-class AnsweringBacklog(Backlog):
-    """A backlog that answers, or not, and counts how often it is counted."""
+class AnsweringLedger(Ledger):
+    """A ledger that answers, or not, and counts how often it is counted."""
 
     def __init__(self) -> None:
         self.away = False
@@ -46,9 +46,9 @@ class Scene:
 
     def __init__(self) -> None:
         self.now = 1000.0
-        self.backlog = AnsweringBacklog()
+        self.ledger = AnsweringLedger()
         self.observer = Observer(Event, clock=self.clock)
-        self.probes = Probes(self.backlog, self.observer.registry, self.clock)
+        self.probes = Probes(self.ledger, self.observer.registry, self.clock)
 
     def clock(self) -> float:
         """Tell the time."""
@@ -163,7 +163,7 @@ async def test_scrapes_share_a_count(scene: Scene) -> None:
     for seconds, expected in ((0, 1), (COUNT_SECONDS - 0.5, 1), (0.5, 2)):
         scene.now += seconds
         await scene.scrape()
-        assert expected == scene.backlog.counted
+        assert expected == scene.ledger.counted
 
 
 async def test_metrics_without_ledger(scene: Scene) -> None:
@@ -171,7 +171,7 @@ async def test_metrics_without_ledger(scene: Scene) -> None:
     scene.call(0.25, "400")
     await scene.scrape()
     for away in (True, False, True):
-        scene.backlog.away = away
+        scene.ledger.away = away
         scene.now += COUNT_SECONDS
         lines = await scene.scrape()
 
@@ -195,7 +195,7 @@ async def test_probes(
 ) -> None:
     """Ready is a server that serves and reaches its ledger; alive is a process."""
     assert not scene.probes.ready
-    scene.probes.ready, scene.backlog.away = ready, away
+    scene.probes.ready, scene.ledger.away = ready, away
 
     assert expected == await scene.get(path)
 

@@ -66,7 +66,7 @@ def test_moments(  # noqa: PLR0913, PLR0917 - the table's columns
 
 @pytest.mark.parametrize("state", [state for state in State if state.final])
 def test_final_states_do_not_lapse(state: State) -> None:
-    """What is final is shown as it is, long after the deadline too."""
+    """A final state is shown as it is, long after the deadline too."""
     record = row(state=state, expire_time=0)
 
     assert not transitions.is_expired(record, NOW)

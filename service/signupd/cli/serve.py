@@ -14,7 +14,7 @@ import uvloop
 from signupd import logs
 from signupd.cli.common import EXIT_SETTINGS, Config, complain, run, settings_of
 from signupd.ledger import schema
-from signupd.ledger.lock import alone_on
+from signupd.ledger.sqlite import alone_on
 from signupd.parts import Parts
 from signupd.service import Service
 from signupd.signup.transitions import Event

@@ -1,9 +1,10 @@
-"""Looking at sign-ups in the ledger, as operators may: nothing is changed."""
+"""Sign-ups as operators may see them. Nothing here changes the ledger."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import uuid
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
@@ -14,22 +15,21 @@ from signupd.ledger.record import Lease, State
 from signupd.ledger.schema import demand_usable
 
 if TYPE_CHECKING:
-    import uuid
     from collections.abc import AsyncIterator
 
     from signupd.ledger.database import Database, Row
 
-# Each page reads the table once, because no index is kept for operators alone; a page
-# of entries takes about 1 MB.
+# Each page reads the whole table, because no index serves operators alone. A page of
+# entries takes about 1 MB.
 PAGE_ROWS: Final = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What may be looked at of a row; nothing that opens to more than a masked address.
+    """The columns of a row that operators may see; the address is only there masked.
 
-    The fields are ``Record``'s, but ``state`` is EXPIRED from the deadline on, as
-    callers see it, whether or not that is written down yet.
+    The fields are those of ``Record``, except that ``state`` is the one that callers
+    see: EXPIRED from the deadline on.
     """
 
     signup_id: uuid.UUID
@@ -50,6 +50,8 @@ class Entry:
     caller: str
 
 
+# The newest possible row.
+_AFTER_ALL: Final = (2**63 - 1, uuid.UUID(int=2**128 - 1))
 _COLUMNS: Final = tuple(field.name for field in dataclasses.fields(Entry))
 
 
@@ -67,22 +69,22 @@ class Wanted:
 
 
 class Browser:
-    """Reads sign-ups for people to look at.
+    """Reads sign-ups for operators.
 
     Every method raises ``LedgerUnavailable`` if the database does not answer.
 
     Args:
         database: Of the ledger.
         page_rows: How many rows are read, and held, at a time.
+
+    Attributes:
+        now: Returns the time that deadlines go by, in microseconds.
     """
 
     def __init__(self, database: Database, page_rows: int = PAGE_ROWS) -> None:
         self._database = database
+        self.now = database.now
         self._page_rows = page_rows
-
-    def now(self) -> int:
-        """Return the time that deadlines go by, in microseconds."""
-        return self._database.now()
 
     async def pages(self, wanted: Wanted, limit: int) -> AsyncIterator[list[Entry]]:
         """Read sign-ups a page at a time, the newest first.
@@ -91,50 +93,45 @@ class Browser:
             wanted: Which of them.
             limit: How many in all.
         """
+        states = wanted.states or tuple(State)
+        query = statements.browse(_COLUMNS, len(states))
         values: dict[str, Any] = {
             "moment": self.now(),
-            **{f"state_{n}": state for n, state in enumerate(wanted.states)},
+            "address_digest": wanted.address_digest,
+            "any_address": int(wanted.address_digest is None),
+            **{f"state_{n}": state for n, state in enumerate(states)},
         }
-        if wanted.address_digest is not None:
-            values["address_digest"] = wanted.address_digest
-        after = False
+        before = _AFTER_ALL
         while limit > 0:
             size = min(limit, self._page_rows)
-            query = statements.browse(
-                _COLUMNS,
-                states=len(wanted.states),
-                by_address=wanted.address_digest is not None,
-                after=after,
+            rows = await self._database.fetch_all(
+                query, **values, before_time=before[0], before_id=before[1], most=size
             )
-            rows = await self._database.fetch_all(query, **values, most=size)
             page = [_entry(row) for row in rows]
             if page:
                 yield page
-                last = page[-1]
-                values |= {"after_time": last.create_time, "after_id": last.signup_id}
-                after = True
+                before = page[-1].create_time, page[-1].signup_id
             if len(page) < size:
                 return
             limit -= size
 
     async def find(self, signup_id: uuid.UUID) -> Entry | None:
         """Read one sign-up."""
-        query = statements.browse(_COLUMNS, by_id=True)
         row = await self._database.fetch_one(
-            query, signup_id=signup_id, moment=self.now(), most=1
+            statements.show(_COLUMNS), signup_id=signup_id, moment=self.now()
         )
         return None if row is None else _entry(row)
 
 
 @contextlib.asynccontextmanager
 async def browsing(url: str) -> AsyncIterator[Browser]:
-    """Open a ledger to be looked at and nothing else; servers may be at work on it.
+    """Open a ledger for reading only; servers may be using it.
 
     Args:
         url: The ledger's database, as in the LEDGER_URL setting.
 
     Raises:
-        LedgerUnavailable: There is none, and as ``demand_usable``.
+        LedgerUnavailable: The file does not exist, or as for ``demand_usable``.
     """
     file = sqlite_file(url)
     if file is not None and not file.exists():
@@ -150,5 +147,5 @@ async def browsing(url: str) -> AsyncIterator[Browser]:
 
 
 def _entry(row: Row) -> Entry:
-    read = Entry(*row)
-    return dataclasses.replace(read, state=State(read.state), lease=Lease(read.lease))
+    signup_id, state, lease, *rest = row
+    return Entry(signup_id, State(state), Lease(lease), *rest)

@@ -1,8 +1,8 @@
-"""Buckets of mails: what an address, or a client, may still have sent.
+"""Buckets of mails: how many mails an address or a client may still ask for.
 
-A bucket is one number, the moment at which it is full again; each mail puts that off by
-the time one mail takes to come back (the generic cell rate algorithm of ITU-T I.371).
-So nothing has to be refilled, and a bucket that is full needs no row.
+The row of a bucket holds one number, the moment at which the bucket is full again. Each
+mail puts it off by the time that one mail takes to come back (the generic cell rate
+algorithm of ITU-T I.371). So no job refills buckets, and a full bucket needs no row.
 """
 
 from __future__ import annotations
@@ -40,12 +40,7 @@ class Debit:
 
 @dataclass(frozen=True, slots=True)
 class Debited:
-    """A debit that was made.
-
-    Args:
-        debit: As it was asked for.
-        time: When it was made, by the ledger's clock.
-    """
+    """A debit that was made, and when, by the ledger's clock."""
 
     debit: Debit
     time: int
@@ -74,10 +69,10 @@ class Buckets:
         """
         # Always in the same order, so that two transactions do not wait for each other.
         ordered = sorted(debits, key=lambda debit: debit.digest)
-        async with self._atomically(debits) as connection:
-            debited = [
-                made for one in ordered for made in await _debit(connection, one)
-            ]
+        alone = contextlib.nullcontext(self._database)
+        transaction = self._database.transaction() if len(debits) > 1 else alone
+        async with transaction as connection:
+            debited = await _debit(connection, ordered)
             if len(debited) < len(debits):
                 waits = [await _wait(connection, one) for one in ordered]
                 raise SendLimitReached(retry_after_seconds=max(waits) / _MICROS)
@@ -85,12 +80,12 @@ class Buckets:
 
     async def debit_each(self, debits: Sequence[Debit]) -> list[Debited]:
         """Count a mail in those of the buckets that have room."""
-        return [made for one in debits for made in await _debit(self._database, one)]
+        return await _debit(self._database, debits)
 
     async def refund(self, debited: Sequence[Debited]) -> None:
-        """Undo debits, less what has come back by itself since.
+        """Undo debits, less what the bucket has regained by itself since.
 
-        Otherwise calls that fail one after the other for hours save up for a burst.
+        Without that, hours of failing calls would add up to a burst of mails.
         """
         for one in debited:
             await self._database.execute(
@@ -100,20 +95,17 @@ class Buckets:
                 time=one.time,
             )
 
-    def _atomically(
-        self, debits: Sequence[Debit]
-    ) -> contextlib.AbstractAsyncContextManager[Connection]:
-        """Begin a transaction, unless there is only one debit."""
-        if len(debits) > 1:
-            return self._database.transaction()
-        return contextlib.nullcontext(self._database)
 
-
-async def _debit(connection: Connection, debit: Debit) -> list[Debited]:
-    row = await connection.fetch_one(
-        statements.DEBIT, digest=debit.digest, refill=debit.refill, room=debit.room
-    )
-    return [] if row is None else [Debited(debit, row[0])]
+async def _debit(connection: Connection, debits: Sequence[Debit]) -> list[Debited]:
+    """Make those of the debits that have room."""
+    made = []
+    for one in debits:
+        row = await connection.fetch_one(
+            statements.DEBIT, digest=one.digest, refill=one.refill, room=one.room
+        )
+        if row is not None:
+            made.append(Debited(one, row[0]))
+    return made
 
 
 async def _wait(connection: Connection, debit: Debit) -> int:

@@ -1,8 +1,7 @@
-"""The ledger's database: one small interface, whichever database it is."""
+"""The ledger's database: one small interface to SQLite and PostgreSQL."""
 
 from __future__ import annotations
 
-import functools
 import re
 import time
 from abc import ABC, abstractmethod
@@ -17,15 +16,18 @@ if TYPE_CHECKING:
     from contextlib import AbstractAsyncContextManager
 
 Row = tuple[Any, ...]
+Values = dict[str, Any]
+# The rows that a statement returns, and the number of rows that it changed.
+Result = tuple[list[Row], int]
 
 # A statement waits this long for a connection, a lock or another writer, and may run
 # this long.
 WAIT_SECONDS: Final = 5
-# All of a call to the database together, whatever has become of it.
+# The limit for a whole call to the database, whatever holds it up.
 CALL_SECONDS: Final = 2 * WAIT_SECONDS
 
-# A host with its port. libpq repeats in its error what is not a port, and that may be a
-# password.
+# A host with its port. libpq repeats an invalid port in its error, and what stands in
+# that place may be a password.
 _HOST: Final = re.compile(r"(\[[^]]*\]|[^][:]*)(:\d+)?")
 
 
@@ -41,17 +43,21 @@ class Connection(ABC):
     """
 
     @abstractmethod
-    async def fetch_all(self, statement: str, /, **values: Any) -> list[Row]:
-        """Run a statement and return its rows."""
-
-    @abstractmethod
-    async def execute(self, statement: str, /, **values: Any) -> int:
-        """Run a statement and return the number of rows that it changed."""
+    async def run(self, statement: str, values: Values) -> Result:
+        """Run a statement with its parameters."""
 
     async def fetch_one(self, statement: str, /, **values: Any) -> Row | None:
         """Run a statement and return its first row, or None if there is none."""
-        rows = await self.fetch_all(statement, **values)
+        rows, _ = await self.run(statement, values)
         return rows[0] if rows else None
+
+    async def fetch_all(self, statement: str, /, **values: Any) -> list[Row]:
+        """Run a statement and return its rows."""
+        return (await self.run(statement, values))[0]
+
+    async def execute(self, statement: str, /, **values: Any) -> int:
+        """Run a statement and return the number of rows that it changed."""
+        return (await self.run(statement, values))[1]
 
 
 class Database(Connection):
@@ -66,16 +72,13 @@ class Database(Connection):
 
     Attributes:
         shared: Whether several servers may use it at once.
-        spelling: How this database spells what differs between the two.
     """
 
     shared: ClassVar[bool]
-    spelling: ClassVar[statements.Spelling]
 
     def __init__(self, clock: Callable[[], int]) -> None:
         self._clock = clock
         self._ahead = 0
-        self.rendered = functools.cache(self.spelling.render)
 
     @abstractmethod
     async def open(self) -> None:
@@ -107,6 +110,11 @@ class Database(Connection):
         row = await self.fetch_one(statements.CLOCK)
         if row is not None:
             self.synchronize(row[0])
+
+
+def unavailable(error: Exception) -> LedgerUnavailable:
+    """Translate a driver's error without its text, which may hold parameters."""
+    return LedgerUnavailable(f"the ledger's database: {type(error).__name__}")
 
 
 def unopened(error: Exception) -> LedgerUnavailable:

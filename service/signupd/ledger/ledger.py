@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from signupd.errors import SignupBusy
 from signupd.ledger import statements
@@ -11,9 +12,11 @@ from signupd.ledger.database import DuplicateKey
 from signupd.ledger.record import Lease, Record, State
 
 if TYPE_CHECKING:
-    import uuid
+    from collections.abc import Collection
 
     from signupd.ledger.database import Database, Row
+
+_BEFORE_ALL: Final = (-1, uuid.UUID(int=0))
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,27 +29,33 @@ class Snapshot:
 
 @dataclass(frozen=True, slots=True)
 class Approval:
-    """What the password hook agreed to: this sign-up's lease, by its epoch."""
+    """The lease that the password hook approved: a sign-up's, by its epoch."""
 
     signup_id: uuid.UUID
     epoch: int
 
 
 class Ledger:
-    """Reads and changes sign-ups.
+    """Reads and changes sign-ups: one by its key, or a batch of those that are due.
+
+    Replicas sweep at the same time without waiting for each other: one statement picks,
+    locks and changes its batch, and PostgreSQL skips rows that another replica holds.
 
     Every method raises ``LedgerUnavailable`` if the database does not answer.
 
     Args:
         database: Where they are kept.
+
+    Attributes:
+        now: Returns the time that deadlines go by, in microseconds.
+        read_clock: Continues from the database's time.
     """
 
     def __init__(self, database: Database) -> None:
         self._database = database
-
-    def now(self) -> int:
-        """Return the time that deadlines go by, in microseconds."""
-        return self._database.now()
+        self._after = _BEFORE_ALL
+        self.now = database.now
+        self.read_clock = database.read_clock
 
     async def add(self, record: Record) -> None:
         """Insert a new row.
@@ -61,16 +70,15 @@ class Ledger:
 
     async def find(self, signup_id: uuid.UUID) -> Snapshot | None:
         """Read a row by its id."""
-        return self._found(
-            await self._database.fetch_one(statements.FIND, signup_id=signup_id)
-        )
+        row = await self._database.fetch_one(statements.FIND, signup_id=signup_id)
+        return self._snapshot(row)
 
     async def find_request(self, caller: str, request_id: uuid.UUID) -> Snapshot | None:
         """Read a row by the request id of the StartSignup that made it."""
         row = await self._database.fetch_one(
             statements.FIND_REQUEST, caller=caller, request_id=request_id
         )
-        return self._found(row)
+        return self._snapshot(row)
 
     async def change(
         self, record: Record, *, unapproved: bool = False, **values: Any
@@ -79,7 +87,7 @@ class Ledger:
 
         Args:
             record: The row as read.
-            unapproved: Demand too that the password hook agreed to nothing since.
+            unapproved: Change nothing either if the password hook has approved since.
             values: The columns to change, by name.
 
         Returns:
@@ -90,9 +98,8 @@ class Ledger:
         """
         values["epoch"] = record.epoch + 1
         statement = statements.change(frozenset(values), unapproved=unapproved)
-        await self._change_one(
-            statement, record, {f"to_{name}": value for name, value in values.items()}
-        )
+        new = {f"to_{name}": value for name, value in values.items()}
+        await self._change_one(statement, record, new)
         return record._replace(**values)
 
     async def remove(self, record: Record) -> None:
@@ -106,15 +113,15 @@ class Ledger:
     async def approve(
         self, flow_digest: bytes, address_digest: bytes, *, span: int
     ) -> Approval | None:
-        """Agree to the account that a live SETTING lease asks for, by one statement.
+        """Approve the account that a live SETTING lease asks for, by one statement.
 
         Args:
             flow_digest: Of the Kratos flow that asks.
             address_digest: Of the address the account would have.
-            span: How long the agreement stands, in microseconds.
+            span: How long the approval stands, in microseconds.
 
         Returns:
-            The lease agreed to, or None if no lease asks for this account.
+            The lease approved, or None if no lease asks for this account.
         """
         row = await self._database.fetch_one(
             statements.APPROVE,
@@ -131,6 +138,83 @@ class Ledger:
         )
         return row is not None
 
+    async def end_all_leases(self) -> int:
+        """End every lease. Only for a ledger that no other server uses."""
+        return await self._database.execute(statements.END_ALL_LEASES)
+
+    async def dead_leases(self, batch: int) -> list[uuid.UUID]:
+        """List a batch of sign-ups whose lease ran out.
+
+        Each call continues behind the last one and starts again at the end, so rows
+        that cannot be settled do not hold up the others.
+        """
+        after_until, after_id = self._after
+        rows = await self._database.fetch_all(
+            statements.DEAD_LEASES,
+            after_until=after_until,
+            after_id=after_id,
+            batch=batch,
+        )
+        self._after = (rows[-1][1], rows[-1][0]) if len(rows) == batch else _BEFORE_ALL
+        return [row[0] for row in rows]
+
+    async def expire(self, batch: int) -> list[tuple[uuid.UUID, str]]:
+        """Set a batch of lapsed sign-ups without a lease to EXPIRED.
+
+        Returns:
+            The id and the caller of each.
+        """
+        rows = await self._database.fetch_all(statements.EXPIRE, batch=batch)
+        return [(signup_id, caller) for signup_id, caller in rows]
+
+    async def forget(
+        self, batch: int, *, passwords_before: int, signups_before: int
+    ) -> list[int]:
+        """Erase a batch of each kind that is past its time.
+
+        Args:
+            batch: How many rows of each kind at most.
+            passwords_before: Sign-ups completed before this moment lose the digests of
+                their passwords.
+            signups_before: Sign-ups that were final before this moment are deleted.
+
+        Returns:
+            The rows erased: of these two kinds, and of buckets that are full again. A
+            bucket without a row is full.
+        """
+        run = self._database.execute
+        return [
+            await run(
+                statements.FORGET_PASSWORDS, before=passwords_before, batch=batch
+            ),
+            await run(statements.FORGET_SIGNUPS, before=signups_before, batch=batch),
+            await run(statements.FORGET_BUCKETS, batch=batch),
+        ]
+
+    async def ping(self) -> None:
+        """Run a query that reads nothing."""
+        await self._database.fetch_one(statements.PING)
+
+    async def under_way(self) -> dict[str, int]:
+        """Count the sign-ups that wait for a code or a password, by state."""
+        return dict(await self._database.fetch_all(statements.UNDER_WAY))
+
+    async def unopened(self, heads: Collection[bytes], most: int) -> list[uuid.UUID]:
+        """List sign-ups under way that are sealed under none of the keys.
+
+        Args:
+            heads: How the seals of each key begin, all of one length.
+            most: How many to list at most.
+        """
+        known = sorted(heads)
+        rows = await self._database.fetch_all(
+            statements.sealed_otherwise(len(known)),
+            length=len(known[0]),
+            most=most,
+            **{f"head_{n}": head for n, head in enumerate(known)},
+        )
+        return [row[0] for row in rows]
+
     async def _change_one(
         self, statement: str, record: Record, values: dict[str, Any]
     ) -> None:
@@ -144,12 +228,9 @@ class Ledger:
         if changed != 1:
             raise SignupBusy("the row has moved")
 
-    def _found(self, row: Row | None) -> Snapshot | None:
+    def _snapshot(self, row: Row | None) -> Snapshot | None:
         if row is None:
             return None
-        *columns, now = row
+        signup_id, state, lease, *rest, now = row
         self._database.synchronize(now)
-        read = Record(*columns)
-        return Snapshot(
-            read._replace(state=State(read.state), lease=Lease(read.lease)), now
-        )
+        return Snapshot(Record(signup_id, State(state), Lease(lease), *rest), now)

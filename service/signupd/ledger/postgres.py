@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 from typing import TYPE_CHECKING, Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
-from signupd.errors import LedgerUnavailable
 from signupd.ledger.database import (
     CALL_SECONDS,
     WAIT_SECONDS,
     Connection,
     Database,
     DuplicateKey,
+    unavailable,
     unopened,
 )
 from signupd.ledger.statements import POSTGRESQL
@@ -24,11 +25,11 @@ from signupd.ledger.statements import POSTGRESQL
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
-    from signupd.ledger.database import Row
+    from signupd.ledger.database import Result, Row, Values
 
-# Each statement is short; this many replicas times this fits PostgreSQL's default 100.
+# Each statement is short. Ten replicas fit PostgreSQL's default of 100 connections.
 CONNECTIONS: Final = 10
-# libpq's own limits, for a server that has vanished and cannot enforce its own.
+# libpq's limits, for a server that has vanished and cannot enforce its own.
 _SOCKET: Final = {
     "connect_timeout": WAIT_SECONDS,
     "keepalives_idle": WAIT_SECONDS,
@@ -36,11 +37,12 @@ _SOCKET: Final = {
     "keepalives_count": WAIT_SECONDS,
     "tcp_user_timeout": WAIT_SECONDS * 1000,
 }
+rendered = functools.cache(POSTGRESQL.render)
 _TROUBLES: Final = psycopg.Error, PoolTimeout, PoolClosed, OSError
 
 
 def connection_parameters(url: str, *, read_only: bool = False) -> dict[str, Any]:
-    """Return what libpq is given to connect; parameters in the URL win.
+    """Return libpq's parameters; those in the URL take precedence.
 
     Args:
         url: ``postgresql://USER@HOST/DATABASE``.
@@ -55,28 +57,23 @@ def connection_parameters(url: str, *, read_only: bool = False) -> dict[str, Any
     return {**_SOCKET, **given, "options": " ".join(filter(None, options))}
 
 
+def connect(url: str) -> psycopg.Connection:
+    """Connect for a migration, which is not asynchronous."""
+    return psycopg.connect(**connection_parameters(url))
+
+
 class _Session(Connection):
     """One connection of the pool."""
 
-    def __init__(
-        self, database: Database, connection: psycopg.AsyncConnection[Row]
-    ) -> None:
-        self._database = database
+    def __init__(self, connection: psycopg.AsyncConnection[Row]) -> None:
         self._connection = connection
 
-    async def fetch_all(self, statement: str, /, **values: Any) -> list[Row]:
-        """Run a statement and return its rows."""
-        return await (await self._run(statement, values)).fetchall()
-
-    async def execute(self, statement: str, /, **values: Any) -> int:
-        """Run a statement and return the number of rows that it changed."""
-        return (await self._run(statement, values)).rowcount
-
-    async def _run(
-        self, statement: str, values: dict[str, Any]
-    ) -> psycopg.AsyncCursor[Row]:
-        text: Any = self._database.rendered(statement)
-        return await self._connection.execute(text, values)
+    async def run(self, statement: str, values: Values) -> Result:
+        """Run a statement with its parameters."""
+        text: Any = rendered(statement)
+        cursor = await self._connection.execute(text, values)
+        rows = await cursor.fetchall() if cursor.description else []
+        return rows, cursor.rowcount
 
 
 class PostgresDatabase(Database):
@@ -91,7 +88,6 @@ class PostgresDatabase(Database):
     """
 
     shared = True
-    spelling = POSTGRESQL
 
     def __init__(
         self,
@@ -109,8 +105,8 @@ class PostgresDatabase(Database):
             min_size=1,
             max_size=CONNECTIONS,
             timeout=WAIT_SECONDS,
-            # Longer attempts back off for minutes, which outlast the outage. After this
-            # the next statement makes a new attempt.
+            # The pool's pauses between attempts grow to minutes and would outlast the
+            # outage. It gives up after this time; the next statement begins anew.
             reconnect_timeout=WAIT_SECONDS,
             open=False,
             name="ledger",
@@ -132,21 +128,16 @@ class PostgresDatabase(Database):
         """Close the pool."""
         await self._pool.close(timeout=WAIT_SECONDS)
 
-    async def fetch_all(self, statement: str, /, **values: Any) -> list[Row]:
-        """Run a statement and return its rows."""
+    async def run(self, statement: str, values: Values) -> Result:
+        """Run a statement with its parameters."""
         async with self._connection() as connection:
-            return await _Session(self, connection).fetch_all(statement, **values)
-
-    async def execute(self, statement: str, /, **values: Any) -> int:
-        """Run a statement and return the number of rows that it changed."""
-        async with self._connection() as connection:
-            return await _Session(self, connection).execute(statement, **values)
+            return await _Session(connection).run(statement, values)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
         """Run several statements as one; an exception rolls all of them back."""
         async with self._connection() as connection, connection.transaction():
-            yield _Session(self, connection)
+            yield _Session(connection)
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
@@ -162,9 +153,7 @@ class PostgresDatabase(Database):
         except _TROUBLES as error:
             if isinstance(error, psycopg.OperationalError):
                 await self._discard_broken()
-            raise LedgerUnavailable(
-                f"the ledger's database: {type(error).__name__}"
-            ) from error
+            raise unavailable(error) from error
 
     async def _discard_broken(self) -> None:
         """Replace the other connections that the server has ended too."""

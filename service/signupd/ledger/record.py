@@ -22,7 +22,7 @@ class State(enum.StrEnum):
 
     @property
     def final(self) -> bool:
-        """Whether nothing can come after it."""
+        """Whether the state never changes again."""
         return self in _FINAL
 
 
@@ -43,61 +43,37 @@ class Lease(enum.StrEnum):
 
 
 class Record(NamedTuple):
-    """One row, its fields in the order of the table's columns.
+    """One row of the table: a named tuple of its columns, in their order.
 
-    A tuple, since each step makes some, and a data class takes five times as long.
-    Times are microseconds since the Unix epoch, by the ledger's clock.
-
-    Args:
-        signup_id: A random UUID (version 4); public.
-        state: Where the sign-up stands.
-        lease: The work it is reserved for.
-        epoch: Counts the row's changes; every change names the epoch it builds on.
-        lease_until: When the lease runs out. A lease found run out means that its
-            holder died.
-        approved_until: Until when Kratos may still store what the password hook
-            approved; 0 if it approved nothing.
-        address_digest: Keyed digest of the canonical address.
-        sealed: Address, traits, locale and Kratos flow ids, sealed; none when final.
-        sealed_mask: The masked address, sealed; kept.
-        code_digest: Keyed digest of the code submitted last.
-        password_flow_digest: Keyed digest of the flow a SETTING lease is for.
-        sealed_passwords: Salted, keyed digests of the passwords tried, sealed.
-        identity_id: The account's id in Kratos, once completed.
-        code_attempts: Codes tried.
-        code_repeats: Wrong codes tried after the proof.
-        password_attempts: Passwords that Kratos refused or took.
-        sends: Mails asked for; the first counts.
-        create_time: When StartSignup came.
-        send_time: When the last mail was asked for.
-        expire_time: When the present step lapses.
-        state_time: When the state changed last.
-        caller: Whom ``request_id`` belongs to; empty without client certificates.
-        request_id: StartSignup's, or none.
-        request_digest: Keyed digest of what came with ``request_id``.
+    Each step of a sign-up makes some, and a frozen data class of this many fields takes
+    ten times as long. Times are microseconds since the Unix epoch, by the ledger's
+    clock. Digests are keyed.
     """
 
-    signup_id: uuid.UUID
+    signup_id: uuid.UUID  # random (version 4); public
     state: State
     lease: Lease
+    # Counts the row's changes; every change names the epoch it builds on.
     epoch: int
-    lease_until: int
+    lease_until: int  # a stale lease means that its holder died
+    # Until when Kratos may still store the account that the password hook approved; 0
+    # if it approved none.
     approved_until: int
-    address_digest: bytes
-    sealed: bytes | None
-    sealed_mask: bytes
-    code_digest: bytes | None
-    password_flow_digest: bytes | None
-    sealed_passwords: bytes | None
-    identity_id: uuid.UUID | None
+    address_digest: bytes  # of the canonical address
+    sealed: bytes | None  # address, traits, locale, Kratos flow ids; None when final
+    sealed_mask: bytes  # the masked address; kept
+    code_digest: bytes | None  # of the code submitted last
+    password_flow_digest: bytes | None  # of the flow that a SETTING lease is for
+    sealed_passwords: bytes | None  # salted digests of the passwords tried
+    identity_id: uuid.UUID | None  # the account's in Kratos, once completed
     code_attempts: int
-    code_repeats: int
-    password_attempts: int
-    sends: int
-    create_time: int
-    send_time: int
-    expire_time: int
-    state_time: int
-    caller: str
-    request_id: uuid.UUID | None
-    request_digest: bytes | None
+    code_repeats: int  # wrong codes tried after the proof
+    password_attempts: int  # passwords that Kratos refused or accepted
+    sends: int  # mails asked for, including the first
+    create_time: int  # when StartSignup was called
+    send_time: int  # when the last mail was asked for
+    expire_time: int  # when the current step lapses
+    state_time: int  # when the state changed last
+    caller: str  # the client that request_id belongs to; empty without certificates
+    request_id: uuid.UUID | None  # that of StartSignup
+    request_digest: bytes | None  # of what came with request_id

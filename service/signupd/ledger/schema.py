@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from signupd.errors import LedgerUnavailable
 from signupd.ledger import statements
-from signupd.ledger.database import (
-    WAIT_SECONDS,
-    sqlite_file,
-    unopened,
-)
+from signupd.ledger.database import WAIT_SECONDS, sqlite_file, unopened
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
-    from alembic.config import Config
 
     from signupd.ledger.database import Database
 
@@ -36,12 +31,10 @@ async def demand_usable(database: Database) -> None:
         LedgerUnavailable: It cannot be opened, its schema is older or newer than this
             version's, or its statements have no time limit.
     """
-    found = await _revision(database)
-    _refuse_newer(found)
-    if found != REVISION:
+    if not await is_up_to_date(database):
         raise LedgerUnavailable(
-            f"the ledger's schema is {_named(found)}, and this version of signupd "
-            f"needs {_named(REVISION)}: run `signupd migrate`"
+            "the ledger has no schema or an older one, and this version of signupd "
+            f"needs revision {REVISION}: run `signupd migrate`"
         )
     limit = await database.fetch_one(statements.TIME_LIMIT)
     if limit is None or limit[0] == "0":
@@ -50,6 +43,19 @@ async def demand_usable(database: Database) -> None:
             "LEDGER_URL says so, or a pooler in between drops the one asked for; "
             "see Behind PgBouncer in docs/operations.md"
         )
+
+
+async def is_up_to_date(database: Database) -> bool:
+    """Return whether the schema is this version's; an empty database is not.
+
+    Raises:
+        LedgerUnavailable: The database does not answer, or its schema is newer.
+    """
+    tables = await database.fetch_one(statements.HAS_VERSIONS)
+    row = await database.fetch_one(statements.VERSION) if tables == (1,) else None
+    found = None if row is None else str(row[0])
+    _refuse_newer(found)
+    return found == REVISION
 
 
 async def migrate(
@@ -71,37 +77,13 @@ async def migrate(
     return await asyncio.to_thread(_upgrade, url, table_seconds), REVISION
 
 
-async def is_up_to_date(database: Database) -> bool:
-    """Return whether the schema is this version's; an empty database is not.
-
-    Raises:
-        LedgerUnavailable: The database does not answer, or its schema is newer.
-    """
-    found = await _revision(database)
-    _refuse_newer(found)
-    return found == REVISION
-
-
-async def _revision(database: Database) -> str | None:
-    """Read the schema's revision; None for a database without a ledger."""
-    tables = await database.fetch_one(statements.HAS_VERSIONS)
-    if tables is None or not tables[0]:
-        return None
-    row = await database.fetch_one(statements.VERSION)
-    return None if row is None else str(row[0])
-
-
 def _refuse_newer(found: str | None) -> None:
     if found is not None and found > REVISION:
         raise LedgerUnavailable(
-            f"the ledger's schema is {_named(found)}, and this version of signupd "
-            f"knows {_named(REVISION)} at the newest: run the version that wrote it, "
+            f"the ledger's schema is revision {found}, and this version of signupd "
+            f"knows revision {REVISION} at the newest: run the version that wrote it, "
             "or restore a backup; see Going back in docs/operations.md"
         )
-
-
-def _named(revision: str | None) -> str:
-    return "empty" if revision is None else f"revision {revision}"
 
 
 def _upgrade(url: str, table_seconds: float) -> str | None:
@@ -109,8 +91,11 @@ def _upgrade(url: str, table_seconds: float) -> str | None:
     # ledger is up to date does without them.
     import sqlalchemy as sa  # noqa: PLC0415
     from alembic import command  # noqa: PLC0415
+    from alembic.config import Config  # noqa: PLC0415
     from alembic.runtime.migration import MigrationContext  # noqa: PLC0415
 
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     engine = _engine(url)
     try:
         with engine.begin() as connection:
@@ -118,7 +103,8 @@ def _upgrade(url: str, table_seconds: float) -> str | None:
                 _limit(connection, table_seconds)
             before = MigrationContext.configure(connection).get_current_revision()
             _refuse_newer(before)
-            command.upgrade(_config(connection), "head")
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
             return before
     except (sa.exc.DBAPIError, OSError) as error:
         raise unopened(error) from error
@@ -139,33 +125,21 @@ def _engine(url: str) -> sa.Engine:
 
     file = sqlite_file(url)
     if file is None:
-        import psycopg  # noqa: PLC0415
+        from signupd.ledger import postgres  # noqa: PLC0415
 
-        from signupd.ledger.postgres import connection_parameters  # noqa: PLC0415
-
-        given = connection_parameters(url)
         return sa.create_engine(
             "postgresql+psycopg://",
-            creator=lambda: psycopg.connect(**given),
+            creator=lambda: postgres.connect(url),
             poolclass=sa.NullPool,
         )
-    from signupd.ledger.sqlite import connect  # noqa: PLC0415
+    from signupd.ledger import sqlite  # noqa: PLC0415
 
     engine = sa.create_engine(
-        "sqlite://", creator=lambda: connect(file), poolclass=sa.NullPool
+        "sqlite://", creator=lambda: sqlite.connect(file), poolclass=sa.NullPool
     )
 
+    @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
         connection.exec_driver_sql("BEGIN IMMEDIATE")
 
-    sa.event.listen(engine, "begin", begin)
     return engine
-
-
-def _config(connection: Any = None) -> Config:
-    from alembic.config import Config  # noqa: PLC0415
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
-    config.attributes["connection"] = connection
-    return config

@@ -1,19 +1,20 @@
-"""SQLite: one thread for reads and one for changes, a connection each.
+"""SQLite: one thread for reads and one for changes, with a connection each.
 
-A second process that holds SQLite's lock delays changes, and must not delay reads.
+Another process that holds SQLite's lock delays changes, but not reads.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import functools
 import os
 import sqlite3
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 from urllib.parse import quote
 
 from signupd.errors import LedgerUnavailable
@@ -23,19 +24,23 @@ from signupd.ledger.database import (
     Connection,
     Database,
     DuplicateKey,
+    sqlite_file,
+    unavailable,
     unopened,
 )
 from signupd.ledger.statements import SQLITE
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
+    from collections.abc import AsyncIterator, Callable, Iterator
     from pathlib import Path
 
-    from signupd.ledger.database import Row
+    from signupd.ledger.database import Result, Values
 
 _RETRY_SECONDS: Final = 0.01
 # Extended result codes have the primary one in their last byte.
 _PRIMARY: Final = 0xFF
+
+rendered = functools.cache(SQLITE.render)
 
 # A UUID column is CHAR(32) here; nothing else in the schema is CHAR.
 sqlite3.register_adapter(uuid.UUID, lambda value: value.hex)
@@ -43,7 +48,7 @@ sqlite3.register_converter("CHAR", lambda value: uuid.UUID(value.decode()))
 
 
 def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Connect to a SQLite file, and create it with mode 0600 if it is not there.
+    """Connect to a SQLite file; create it with mode 0600 if it does not exist.
 
     Args:
         file: The database.
@@ -53,8 +58,8 @@ def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
         sqlite3.Error, OSError: The file cannot be opened.
     """
     if not read_only:
-        # O_EXCL: SQLite's locks end when this process closes any descriptor of the file
-        # (https://sqlite.org/howtocorrupt.html, 2.2), so one that exists is not opened.
+        # O_EXCL does not open an existing file: when a process closes any descriptor of
+        # it, SQLite's locks end (https://sqlite.org/howtocorrupt.html, 2.2).
         with contextlib.suppress(FileExistsError):
             os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
     # https://sqlite.org/uri.html
@@ -79,23 +84,33 @@ def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 class _Worker(Connection):
-    """One connection, and the thread that runs its statements."""
+    """One connection, and the thread that runs its statements.
+
+    Args:
+        connect: Makes the connection, at the first statement and after an error.
+        now: The ledger's time, for statements that need it.
+    """
 
     def __init__(
-        self, database: Database, connect: Callable[[], sqlite3.Connection]
+        self, connect: Callable[[], sqlite3.Connection], now: Callable[[], int]
     ) -> None:
-        self._database = database
         self._connect = connect
+        self._now = now
         self._connection: sqlite3.Connection | None = None
         self._executor = ThreadPoolExecutor(1, "ledger")
 
-    async def fetch_all(self, statement: str, /, **values: Any) -> list[Row]:
-        """Run a statement and return its rows."""
-        return (await self._call(statement, values))[0]
-
-    async def execute(self, statement: str, /, **values: Any) -> int:
-        """Run a statement and return the number of rows that it changed."""
-        return (await self._call(statement, values))[1]
+    async def run(self, statement: str, values: Values) -> Result:
+        """Run a statement with its parameters."""
+        values["now"] = self._now()
+        try:
+            async with asyncio.timeout(CALL_SECONDS):
+                return await asyncio.get_running_loop().run_in_executor(
+                    self._executor, self._run, rendered(statement), values
+                )
+        except sqlite3.IntegrityError as error:
+            raise DuplicateKey from error
+        except (sqlite3.Error, OSError, RuntimeError) as error:
+            raise unavailable(error) from error
 
     async def close(self) -> None:
         """Let statements that have begun end, then close the connection."""
@@ -103,35 +118,16 @@ class _Worker(Connection):
             await asyncio.get_running_loop().run_in_executor(self._executor, self._drop)
         self._executor.shutdown(wait=False)
 
-    async def _call(
-        self, statement: str, values: dict[str, Any]
-    ) -> tuple[list[Row], int]:
-        text = self._database.rendered(statement)
-        given = {**values, "now": self._database.now()}
-        try:
-            async with asyncio.timeout(CALL_SECONDS):
-                return await asyncio.get_running_loop().run_in_executor(
-                    self._executor, self._run, text, given
-                )
-        except sqlite3.IntegrityError as error:
-            raise DuplicateKey from error
-        except (sqlite3.Error, OSError, RuntimeError) as error:
-            raise LedgerUnavailable(
-                f"the ledger's database: {type(error).__name__}"
-            ) from error
-
-    def _run(self, text: str, values: dict[str, Any]) -> tuple[list[Row], int]:
+    def _run(self, text: str, values: Values) -> Result:
         try:
             if self._connection is None:
                 self._connection = self._connect()
             cursor = self._connection.execute(text, values)
-            rows = cursor.fetchall()
-        except sqlite3.IntegrityError:
+            return cursor.fetchall(), cursor.rowcount
+        except sqlite3.Error as error:
+            if not isinstance(error, sqlite3.IntegrityError):
+                self._drop()  # the next statement connects anew
             raise
-        except sqlite3.Error:
-            self._drop()  # the next statement connects anew
-            raise
-        return rows, cursor.rowcount
 
     def _drop(self) -> None:
         connection, self._connection = self._connection, None
@@ -149,7 +145,6 @@ class SqliteDatabase(Database):
     """
 
     shared = False
-    spelling = SQLITE
 
     def __init__(
         self, file: Path, clock: Callable[[], int], *, read_only: bool = False
@@ -157,8 +152,8 @@ class SqliteDatabase(Database):
         super().__init__(clock)
 
         self._connect = functools.partial(connect, file, read_only=read_only)
-        self._reader = _Worker(self, self._connect)
-        self._writer = _Worker(self, self._connect)
+        self._reader = _Worker(self._connect, self.now)
+        self._writer = _Worker(self._connect, self.now)
         self._writing = asyncio.Lock()
 
     async def open(self) -> None:
@@ -173,17 +168,12 @@ class SqliteDatabase(Database):
         await self._reader.close()
         await self._writer.close()
 
-    async def fetch_all(self, statement: str, /, **values: Any) -> list[Row]:
-        """Run a statement and return its rows."""
-        if self.rendered(statement).lstrip().startswith("SELECT"):
-            return await self._reader.fetch_all(statement, **values)
+    async def run(self, statement: str, values: Values) -> Result:
+        """Run a statement with its parameters."""
+        if rendered(statement).startswith("SELECT"):
+            return await self._reader.run(statement, values)
         async with self._writing:
-            return await self._writer.fetch_all(statement, **values)
-
-    async def execute(self, statement: str, /, **values: Any) -> int:
-        """Run a statement and return the number of rows that it changed."""
-        async with self._writing:
-            return await self._writer.execute(statement, **values)
+            return await self._writer.run(statement, values)
 
     @contextlib.asynccontextmanager
     async def transaction(self) -> AsyncIterator[Connection]:
@@ -217,3 +207,29 @@ def _use_wal(connection: sqlite3.Connection) -> None:
             time.sleep(_RETRY_SECONDS)
         else:
             return
+
+
+@contextlib.contextmanager
+def alone_on(url: str) -> Iterator[None]:
+    """Lock a SQLite ledger against a second server that is started by mistake.
+
+    A server on SQLite ends all leases that it finds. The lock is on a file of its own:
+    SQLite's locks on the ledger end when any descriptor of it is closed.
+
+    Args:
+        url: Of the ledger; one that servers share needs no lock.
+
+    Raises:
+        LedgerUnavailable: Another server has it.
+        OSError: The file cannot be made.
+    """
+    ledger = sqlite_file(url)
+    if ledger is None:
+        yield
+        return
+    with ledger.with_name(f"{ledger.name}.lock").open("ab") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise LedgerUnavailable(f"another server has {ledger} open") from error
+        yield

@@ -1,13 +1,13 @@
 """Every SQL statement of the ledger, once.
 
-Parameters are written ``:name``. ``{columns}`` are those of ``Record``, in its order,
-and ``{values}`` their parameters. What differs between SQLite and PostgreSQL stands in
-braces here, and side by side in ``SQLITE`` and ``POSTGRESQL``. Times are microseconds
-since the Unix epoch.
+Parameters are written ``:name``. ``{columns}`` are the columns of ``Record``, in its
+order, and ``{values}`` their parameters. The other names in braces are what the two
+databases spell differently (``Spelling``). Times are microseconds since the Unix epoch.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import re
 from dataclasses import dataclass
@@ -19,40 +19,27 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 _PARAMETER: Final = re.compile(r"(?<![:\w]):(\w+)")
+_COLUMNS: Final = {
+    "columns": ", ".join(Record._fields),
+    "values": ", ".join(f":{name}" for name in Record._fields),
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Spelling:
-    """What one database spells differently.
+    """What one database spells differently."""
 
-    Args:
-        parameter: A parameter, as a replacement for ``:name``.
-        now: The time when the statement began.
-        clock: The time when the expression is evaluated, after any wait for a lock.
-        skip_locked: Locks the rows of a subquery and leaves out those that others hold.
-        has_versions: Whether the table of alembic exists.
-        time_limit: The session's statement timeout; ``0`` if there is none.
-    """
-
-    parameter: str
-    now: str
-    clock: str
-    skip_locked: str
-    has_versions: str
-    time_limit: str
+    parameter: str  # a replacement for ``:name``
+    now: str  # the time when the statement began
+    clock: str  # the time when the expression is evaluated, after any wait for a lock
+    skip_locked: str  # locks the rows of a subquery, except those that others hold
+    has_versions: str  # the query that counts the tables of alembic
+    time_limit: str  # the query for the session's statement timeout; "0" is none
 
     def render(self, statement: str) -> str:
         """Write a statement of this module for one database."""
-        text = statement.format(
-            columns=_COLUMNS,
-            values=_VALUES,
-            now=self.now,
-            clock=self.clock,
-            skip_locked=self.skip_locked,
-            has_versions=self.has_versions,
-            time_limit=self.time_limit,
-        )
-        return _PARAMETER.sub(self.parameter, text)
+        text = statement.format(**_COLUMNS, **dataclasses.asdict(self))
+        return _PARAMETER.sub(self.parameter, text).strip()
 
 
 # SQLite has one writer at a time, so nothing waits for a lock inside a statement, and
@@ -74,9 +61,6 @@ POSTGRESQL: Final = Spelling(
     " AND schemaname = ANY (current_schemas(false))",
     time_limit="SHOW statement_timeout",
 )
-
-_COLUMNS: Final = ", ".join(Record._fields)
-_VALUES: Final = ", ".join(f":{name}" for name in Record._fields)
 
 # The database itself
 
@@ -101,7 +85,7 @@ FIND_REQUEST: Final = """
     WHERE caller = :caller AND request_id = :request_id
 """
 
-# Each change has an epoch of its own, which tells the state too.
+# Each change raises the epoch, so a row of the same epoch has the same state.
 _SAME: Final = "signup_id = :is_signup_id AND epoch = :is_epoch"
 
 REMOVE: Final = f"""
@@ -115,7 +99,7 @@ def change(names: frozenset[str], *, unapproved: bool) -> str:
 
     Args:
         names: The columns; their new values are the parameters ``to_NAME``.
-        unapproved: Whether to demand that the password hook agreed to nothing since.
+        unapproved: Whether ``approved_until`` has to be ``is_approved_until`` still.
     """
     assignments = ", ".join(f"{name} = :to_{name}" for name in sorted(names))
     also = " AND approved_until = :is_approved_until" if unapproved else ""
@@ -124,7 +108,7 @@ def change(names: frozenset[str], *, unapproved: bool) -> str:
 """
 
 
-# A lease that runs out while this waits for the row is over.
+# The clock is read after any wait for the row, so a lease that ran out is not approved.
 APPROVE: Final = """
     UPDATE signups SET approved_until = {clock} + :span
     WHERE password_flow_digest = :flow_digest
@@ -138,8 +122,8 @@ KNOWS_FLOW: Final = """
     SELECT 1 FROM signups WHERE password_flow_digest = :flow_digest
 """
 
-# Sign-ups that are due. The order is that of an index which holds no other rows, so the
-# database reads no more than a batch (migrations/versions/0001_first_schema.py).
+# Sign-ups that are due. Each query reads them in the order of an index that holds no
+# other rows (migrations/versions/0001_first_schema.py), so it reads one batch.
 
 END_ALL_LEASES: Final = """
     UPDATE signups SET lease_until = 0 WHERE lease <> 'none'
@@ -206,62 +190,56 @@ def sealed_otherwise(heads: int) -> str:
     """Return the query for sign-ups under way that are sealed under another key.
 
     Args:
-        heads: How many keys there are; the beginnings of what they seal, ``length``
-            bytes each, are the parameters ``head_0`` and so on.
+        heads: How many keys there are. The first ``length`` bytes of what each key
+            seals are the parameters ``head_0`` and so on.
     """
-    known = ", ".join(f":head_{n}" for n in range(heads))
     return f"""
     SELECT signup_id FROM signups
     WHERE state IN ('starting', 'code_required', 'password_required')
-        AND substr(sealed, 1, :length) NOT IN ({known})
+        AND substr(sealed, 1, :length) NOT IN ({_numbered("head", heads)})
     LIMIT :most
 """
 
 
-# Sign-ups to look at
-
-# From its deadline on a sign-up has expired, whether or not that is written down.
+# Sign-ups to show to an operator. A sign-up is shown as expired from its deadline on,
+# whether or not the sweeper has written that down.
 _STATE_SHOWN: Final = """CASE
         WHEN state IN ('starting', 'code_required', 'password_required')
             AND lease = 'none' AND expire_time <= :moment
         THEN 'expired' ELSE state END"""
 
 
-def browse(
-    columns: Sequence[str],
-    *,
-    states: int = 0,
-    by_id: bool = False,
-    by_address: bool = False,
-    after: bool = False,
-) -> str:
-    """Return the query for sign-ups to be shown, the newest first.
+def browse(columns: Sequence[str], states: int) -> str:
+    """Return the query for a page of sign-ups, the newest first.
 
     Args:
         columns: Those to select; ``state`` is the one shown to callers at ``moment``.
-        states: How many states to choose from: ``state_0`` and so on; 0 for all.
-        by_id: Whether to choose the row ``signup_id``.
-        by_address: Whether to choose the rows of ``address_digest``.
-        after: Whether to continue behind the row ``after_time``, ``after_id``.
+        states: How many states to choose from: ``state_0`` and so on.
     """
-    selected = [_STATE_SHOWN if name == "state" else name for name in columns]
-    wanted = ", ".join(f":state_{n}" for n in range(states))
-    conditions = [
-        f"{_STATE_SHOWN} IN ({wanted})" if states else "",
-        "signup_id = :signup_id" if by_id else "",
-        "address_digest = :address_digest" if by_address else "",
-        "(create_time, signup_id) < (:after_time, :after_id)" if after else "",
-    ]
-    where = " AND ".join(filter(None, conditions))
     return f"""
-    SELECT {", ".join(selected)} FROM signups
-    {f"WHERE {where}" if where else ""}
+    SELECT {_shown(columns)} FROM signups
+    WHERE {_STATE_SHOWN} IN ({_numbered("state", states)})
+        AND (address_digest = :address_digest OR :any_address = 1)
+        AND (create_time, signup_id) < (:before_time, :before_id)
     ORDER BY create_time DESC, signup_id DESC
     LIMIT :most
 """
 
 
-# Buckets of mails (limits.py)
+def show(columns: Sequence[str]) -> str:
+    """Return the query for the sign-up ``signup_id``, with columns as in ``browse``."""
+    return f"SELECT {_shown(columns)} FROM signups WHERE signup_id = :signup_id"
+
+
+def _shown(columns: Sequence[str]) -> str:
+    return ", ".join(_STATE_SHOWN if name == "state" else name for name in columns)
+
+
+def _numbered(name: str, count: int) -> str:
+    return ", ".join(f":{name}_{n}" for n in range(count))
+
+
+# Buckets of mails (buckets.py)
 
 # A bucket without a row is full.
 DEBIT: Final = """
@@ -278,7 +256,7 @@ FULL_TIME: Final = """
     SELECT full_time, {now} FROM send_buckets WHERE digest = :digest
 """
 
-# What has come back by itself since is not given again.
+# Gives back only what the bucket has not regained by itself since ``time``.
 REFUND: Final = """
     UPDATE send_buckets
     SET full_time = full_time - :refill

@@ -1,1 +1,1 @@
-"""What callers may send, and how often: the rules, apart from the steps."""
+"""The rules of what callers may send, and how often."""

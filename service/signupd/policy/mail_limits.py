@@ -1,7 +1,7 @@
-"""Mails counted over all sign-ups, by address and by client.
+"""Mail limits over all sign-ups, by address and by client.
 
-A first mail is refused if a bucket is empty. A further mail of a sign-up is only
-counted: a stranger who uses up the mails of an address must not stop a sign-up.
+The first mail of a sign-up is refused if a bucket is empty. A further one is only
+counted, so that a stranger who uses up the mails of an address cannot stop a sign-up.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
     from signupd.policy.rules import Rules
     from signupd.sealing import KeyRing
 
-# One subscriber has all the addresses of such a network, as a rule (RFC 6177, 2).
+# One subscriber usually has all addresses of a network of this size (RFC 6177, 2).
 _IPV6_PREFIX: Final = 64
 
-# A mail as it is counted; it may turn out not to have gone.
+# A mail in each of its buckets, as long as it may have to be given back.
 Counted = list[Debited]
 
 
@@ -46,7 +46,7 @@ def client_of(keys: KeyRing, client_ip: str) -> str:
 class MailLimits:
     """Counts mails in the buckets of addresses and clients.
 
-    Every method raises ``LedgerUnavailable`` if the ledger does not answer.
+    Counting raises ``LedgerUnavailable`` if the ledger does not answer.
 
     Args:
         buckets: Where mails are counted.
@@ -61,7 +61,7 @@ class MailLimits:
     async def first_mail(
         self, address_digest: bytes, client: str
     ) -> AsyncIterator[Counted]:
-        """Count a mail of StartSignup; an error before it is sent gives it back.
+        """Count a mail of StartSignup; give it back on an error before it is sent.
 
         Args:
             address_digest: Keyed digest of the canonical address.
@@ -86,7 +86,7 @@ class MailLimits:
     async def refund(self, counted: Counted) -> None:
         """Give back a mail that was certainly not sent.
 
-        Without the ledger the mail stays counted, which is the safe side.
+        If the ledger does not answer the mail stays counted, which is safe.
         """
         with contextlib.suppress(LedgerUnavailable):
             await self._buckets.refund(counted)

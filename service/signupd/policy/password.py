@@ -1,4 +1,4 @@
-"""The password rules that need no Kratos; a refusal here costs no attempt."""
+"""The password rules checked before Kratos is asked; a refusal costs no attempt."""
 
 from __future__ import annotations
 
@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from signupd.address import Address
     from signupd.policy.rules import Rules
 
-# Fewer guesses than this and a password falls to a throttled online attack; NIST SP
-# 800-63B, 3.1.1.2, wants such passwords refused by comparison with a list of common
-# ones, which zxcvbn carries.
+# A password of fewer guesses falls to a throttled online attack. NIST SP 800-63B,
+# 3.1.1.2, has such passwords refused by a list of common ones, which zxcvbn contains.
 MIN_GUESSES: Final = 10**4
 # Unicode's category Cc. bcrypt ends at a NUL.
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -33,12 +32,12 @@ _SENTENCES: Final = {
 
 
 def check_password(password: str, address: Address, rules: Rules) -> None:
-    """Hold a password against the local rules.
+    """Check a password against the local rules.
 
     Args:
         password: Exactly as received; it is neither trimmed nor normalised.
         address: Passwords built from it are easy to guess.
-        rules: With the length's bounds.
+        rules: With the bounds of the length.
 
     Raises:
         PasswordRejected: With one violation per broken rule.
@@ -61,7 +60,7 @@ def _broken(password: str, address: Address, rules: Rules) -> list[str]:
     }
     if any(plain.values()):
         return [rule for rule, broken in plain.items() if broken]
-    # Only of one that could do otherwise: each short password is easy to guess.
+    # Estimated last: every short password is easy to guess, so TOO_SHORT says enough.
     local, _, domain = address.text.partition("@")
     hints = [address.text, local, domain]
     guesses = zxcvbn(password[:_EXAMINED_CHARS], hints).guesses

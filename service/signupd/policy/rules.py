@@ -7,13 +7,13 @@ from typing import Final
 
 SECOND: Final = 1_000_000  # the ledger counts microseconds
 HOUR_SECONDS: Final = 3600.0
-# For so long a repeated SetPassword learns whether its password made the account.
+# How long a repeated SetPassword is told whether its password made the account.
 PASSWORDS_KEPT: Final = 24 * 3600 * SECOND
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """A bucket of mails: so many at once, then one each time that one has come back.
+    """The size of a bucket of mails, and how fast it fills.
 
     Args:
         sends: How many a full bucket holds; at least one.
@@ -25,50 +25,35 @@ class Limit:
 
     @property
     def room(self) -> int:
-        """How far off being full a bucket may be that still holds a mail."""
+        """How far from full a bucket may be that still holds a mail."""
         return (self.sends - 1) * self.refill
 
     @property
     def room_in_debt(self) -> int:
-        """How far off it may be for a mail that cannot be refused, only counted.
+        """How far from full it may be for a mail that is counted but not refused.
 
-        Debt ends at one whole bucket, so an empty bucket always fills again.
+        The debt is at most one whole bucket, so that the bucket fills again.
         """
         return self.room + self.sends * self.refill
 
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Spans are in microseconds. The defaults and reasons are the settings' own.
+    """The rules of a sign-up, with spans in microseconds. The settings give reasons."""
 
-    Args:
-        code_ttl: How long a sign-up waits for the code.
-        password_ttl: How long it then waits for the password.
-        code_attempts: Codes that may be tried, over all resends.
-        password_attempts: Passwords that Kratos may be asked about.
-        resend_interval: Between two mails of one sign-up.
-        sends: Mails of one sign-up, the first among them.
-        per_address: Mails to one address, over all sign-ups.
-        per_client: Mails that one client has asked for, over all sign-ups.
-        password_min_length: In code points.
-        password_max_bytes: In bytes of UTF-8.
-        lease: Longer than all the calls to Kratos that one lease covers.
-        approval: How long after our hook's yes Kratos may still store the account. A
-            Kratos that stalls for longer between our answer and its commit is the one
-            thing the ledger cannot fence off.
-    """
-
-    code_ttl: int
-    password_ttl: int
-    code_attempts: int
-    password_attempts: int
-    resend_interval: int
-    sends: int
-    per_address: Limit
-    per_client: Limit
-    password_min_length: int
-    password_max_bytes: int
-    lease: int
+    code_ttl: int  # how long a sign-up waits for the code
+    password_ttl: int  # how long it then waits for the password
+    code_attempts: int  # codes that may be tried, over all resends
+    password_attempts: int  # passwords that are sent to Kratos at most
+    resend_interval: int  # between two mails of one sign-up
+    sends: int  # mails of one sign-up, including the first
+    per_address: Limit  # mails to one address, over all sign-ups
+    per_client: Limit  # mails that one client has asked for, over all sign-ups
+    password_min_length: int  # in code points
+    password_max_bytes: int  # in bytes of UTF-8
+    lease: int  # longer than all the calls to Kratos that one lease covers
+    # How long after the hook's approval Kratos may still store the account. If Kratos
+    # stalls for longer before its commit, the ledger cannot prevent it.
     approval: int
 
 

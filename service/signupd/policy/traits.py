@@ -17,7 +17,7 @@ _MAX_EXACT: Final = 2.0**53
 
 
 def identity_traits(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Join the address with a caller's further traits.
+    """Add the address to the other traits of a caller.
 
     Args:
         address: The canonical address.
@@ -26,7 +26,7 @@ def identity_traits(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
             integer.
 
     Returns:
-        What Kratos gets, the same at every step: it compares them.
+        The traits for Kratos, the same at every step, because it compares them.
 
     Raises:
         TraitsInvalid: The address is among them.

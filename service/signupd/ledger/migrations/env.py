@@ -1,11 +1,8 @@
-"""How alembic reaches the ledger: over the connection that ``migrate`` hands it."""
+"""How alembic reaches the ledger: over the connection that ``migrate`` gives it."""
 
 from __future__ import annotations
 
 from alembic import context
 
-connection = context.config.attributes["connection"]
-if connection is None:
-    raise SystemExit("run 'signupd migrate': it knows the ledger's URL")
-context.configure(connection=connection)
+context.configure(connection=context.config.attributes["connection"])
 context.run_migrations()
