@@ -1,15 +1,11 @@
 """What a caller reads from an error, by google.rpc's error model."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import grpc
 from google.rpc import error_details_pb2, status_pb2
 from kratos_signup.v1 import signup_service_pb2 as pb
-
-if TYPE_CHECKING:
-    import grpc
 
 DETAILS_KEY = "grpc-status-details-bin"
 KINDS = (

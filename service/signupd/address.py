@@ -1,7 +1,5 @@
 """E-mail addresses: which ones are taken, in one canonical form, and how they show."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass, field
 from typing import Final
 

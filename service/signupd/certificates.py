@@ -1,19 +1,15 @@
 """X.509: the server's certificate files, and the names in callers' certificates."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from signupd.errors import SignupdError
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # A bundle of all public authorities is a quarter of that.
 MAX_FILE_BYTES: Final = 1024 * 1024

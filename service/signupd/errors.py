@@ -35,8 +35,6 @@ reads is a constant sentence chosen by reason (``signupd.rpc.statuses``); ``deta
 for the log alone.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import ClassVar, Final
 

@@ -1,15 +1,10 @@
 """CALLERS: which certificate names may call which methods."""
 
-from __future__ import annotations
-
 import json
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
 
 from signupd.certificates import is_name
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "SignupService": (

@@ -5,13 +5,13 @@ lets Kratos store one account: that of a sign-up which is setting a password now
 flow that asks. A foreign request learns and changes nothing.
 """
 
-from __future__ import annotations
-
 import hmac
 import json
+from collections.abc import Awaitable, Callable
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+import structlog
 from aiohttp import web
 
 from signupd.errors import LedgerUnavailable
@@ -21,17 +21,11 @@ from signupd.kratos.outcomes import (
     PROVED_ID,
     UNKNOWN_FLOW_ID,
 )
+from signupd.ledger.ledger import Approval
 from signupd.signup.approve import Refusal
 
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    import structlog
-
-    from signupd.ledger.ledger import Approval
-
-    # Called with a flow's id and an address: may Kratos store this account?
-    Approve = Callable[[str, str], Awaitable[Approval | Refusal]]
+# Called with a flow's id and an address: may Kratos store this account?
+Approve = Callable[[str, str], Awaitable[Approval | Refusal]]
 
 CODE_PATH: Final = "/kratos/code"
 PASSWORD_PATH: Final = "/kratos/password"  # noqa: S105 - a path

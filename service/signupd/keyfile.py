@@ -1,22 +1,17 @@
 """The key ring: from the settings, or from the key file beside a SQLite ledger."""
 
-from __future__ import annotations
-
 import base64
 import contextlib
 import json
 import os
 import tempfile
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 from signupd.errors import SignupdError
 from signupd.ledger.database import sqlite_file
 from signupd.sealing import KEY_BYTES, KeyRing
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from signupd.settings import Settings
+from signupd.settings import Settings
 
 NAME: Final = "signupd.keys"
 

@@ -1,20 +1,16 @@
 """The log: structlog on standard error, JSON for machines or coloured for people."""
 
-from __future__ import annotations
-
 import logging
 import os
 import queue
 import sys
 import time
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import contextmanager
 from logging.handlers import QueueHandler, QueueListener
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import structlog
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, MutableMapping
 
 # About 3 MiB of lines, some seconds of a busy server.
 MAX_LINES: Final = 10_000

@@ -3,8 +3,6 @@
 No error repeats the value: it may be a secret in the wrong setting.
 """
 
-from __future__ import annotations
-
 import base64
 import functools
 import ipaddress

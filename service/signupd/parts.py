@@ -1,9 +1,11 @@
 """The parts that the server and the commands share, made from the settings."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Self
+from typing import Final, Self
+
+import structlog
+from pydantic import SecretStr
 
 from signupd.keyfile import key_ring
 from signupd.kratos.admin import AdminApi
@@ -12,24 +14,16 @@ from signupd.kratos.hook_proof import HookProof
 from signupd.kratos.http import HttpClient
 from signupd.kratos.public import PublicApi
 from signupd.ledger.buckets import Buckets
-from signupd.ledger.database import make_database, steady_clock
+from signupd.ledger.database import Database, make_database, steady_clock
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.schema import demand_usable, is_up_to_date, migrate
 from signupd.policy.identity_schema import SchemaRules
 from signupd.policy.mail_limits import MailLimits
 from signupd.policy.rules import HOUR_SECONDS, Limit, Rules, micros
+from signupd.settings import Settings
 from signupd.signup.deps import Dependencies
 from signupd.sweeper import Sweeper
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import structlog
-    from pydantic import SecretStr
-
-    from signupd.ledger.database import Database
-    from signupd.settings import Settings
-    from signupd.telemetry.observer import Observer
+from signupd.telemetry.observer import Observer
 
 # For calls in which Kratos calls a hook: a dead hook costs it 3 s, a slow one more.
 _HOOKED_TIMEOUT_SECONDS: Final = 30.0

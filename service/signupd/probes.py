@@ -1,8 +1,7 @@
 """The metrics port: metrics for Prometheus, and probes of liveness and readiness."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from aiohttp import web
 from prometheus_client import (
@@ -13,12 +12,8 @@ from prometheus_client import (
 )
 
 from signupd.errors import LedgerUnavailable
+from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import WAITING
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from signupd.ledger.ledger import Ledger
 
 # A count reads an index entry for each sign-up under way, so scrapes within this time
 # share one.

@@ -6,15 +6,14 @@ derived with HKDF (RFC 5869) from the ring's keys, and every sealed text is boun
 context that it must be opened in.
 """
 
-from __future__ import annotations
-
 import base64
 import binascii
 import enum
 import hmac
 import os
 import uuid
-from typing import TYPE_CHECKING, Final
+from collections.abc import Sequence
+from typing import Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -22,9 +21,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCMSIV
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from signupd.errors import TokenInvalid
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 KEY_BYTES: Final = 32
 _VERSION: Final = b"\x01"

@@ -1,11 +1,12 @@
 """The composition root: settings in, a running service out."""
 
-from __future__ import annotations
-
 import asyncio
 import time
+from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import structlog
 
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.hooks import Hooks
@@ -18,19 +19,13 @@ from signupd.rpc.credentials import Credentials
 from signupd.rpc.interceptor import ErrorInterceptor
 from signupd.rpc.server import Server
 from signupd.rpc.signups import SignupServicer
+from signupd.settings import Settings
 from signupd.signup.approve import approve
+from signupd.signup.deps import Dependencies
 from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer
 from signupd.web import listen, runner_of
 from signupd.work import Work
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    import structlog
-
-    from signupd.settings import Settings
-    from signupd.signup.deps import Dependencies
 
 _LISTED_AT_START: Final = 20
 

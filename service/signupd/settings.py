@@ -1,10 +1,9 @@
 """The settings: names, defaults, limits, and what does not go together."""
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final, Literal
+from typing import Annotated, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -15,6 +14,7 @@ from pydantic import (
     ValidationError,
     field_validator,
 )
+from pydantic_core import ErrorDetails
 
 from signupd import notation
 from signupd.certificates import (
@@ -24,11 +24,6 @@ from signupd.certificates import (
 )
 from signupd.ledger.database import sqlite_file
 from signupd.sources import PREFIX, SECRETS, read, secrets_in_readable_dotenv
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from pydantic_core import ErrorDetails
 
 # A key has 44 bytes in base64.
 MAX_SECRET_BYTES: Final = 64 * 1024

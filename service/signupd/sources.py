@@ -1,12 +1,11 @@
 """Where settings come from: the environment, ``.env`` and a TOML file."""
 
-from __future__ import annotations
-
 import re
 import stat
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pydantic_settings import (
     BaseSettings,
@@ -14,9 +13,6 @@ from pydantic_settings import (
     EnvSettingsSource,
     SettingsConfigDict,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 PREFIX: Final = "SIGNUPD_"
 DOTENV: Final = ".env"

@@ -1,25 +1,19 @@
 """The sweeper: expires sign-ups, settles dead leases, deletes what is past its time."""
 
-from __future__ import annotations
-
 import asyncio
 import time
+import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NoReturn
+from typing import Final, NoReturn
 
 from signupd.errors import KratosUnavailable, LedgerUnavailable, SignupdError
 from signupd.ledger.record import State
 from signupd.policy.rules import PASSWORDS_KEPT
 from signupd.sealing import SealBroken
 from signupd.signup import transitions
+from signupd.signup.deps import Dependencies
 from signupd.signup.recovery import settle
 from signupd.work import Work
-
-if TYPE_CHECKING:
-    import uuid
-
-    from signupd.signup.deps import Dependencies
-
 
 # After this many failures in a row Kratos is the cause, not the rows.
 _GIVE_UP_AFTER: Final = 3

@@ -1,22 +1,17 @@
 """The HTTP ports: each serves a small web application within limits."""
 
-from __future__ import annotations
-
 import asyncio
+import logging
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+import structlog
 from aiohttp import hdrs, http_exceptions, web
 from aiohttp.log import server_logger
+from aiohttp.typedefs import Handler, Middleware
 
 from signupd.notation import endpoint
-
-if TYPE_CHECKING:
-    import logging
-
-    import structlog
-    from aiohttp.typedefs import Handler, Middleware
 
 # How long the rest of a refused body is read and dropped. Closing a connection with
 # unread data resets it, and the client would lose the refusal.

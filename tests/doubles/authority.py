@@ -1,11 +1,10 @@
 """A certificate authority, and the certificates it makes."""
 
-from __future__ import annotations
-
 import datetime as dt
 import ipaddress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import grpc
 from cryptography import x509
@@ -14,16 +13,11 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
+    KeySerializationEncryption,
     NoEncryption,
     PrivateFormat,
 )
 from signupd.certificates import CertificateFiles
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-    from pathlib import Path
-
-    from cryptography.hazmat.primitives.serialization import KeySerializationEncryption
 
 DAY = dt.timedelta(days=1)
 LOOPBACK = (

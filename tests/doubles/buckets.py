@@ -4,18 +4,11 @@ The ledger keeps the moment at which a bucket is full again. This model keeps wh
 owed and when that was last computed, so that a test can compare the two.
 """
 
-from __future__ import annotations
-
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from signupd.errors import SendLimitReached
-from signupd.ledger.buckets import Debited
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from signupd.ledger.buckets import Debit
+from signupd.ledger.buckets import Debit, Debited
 
 MICROSECONDS = 1_000_000
 

@@ -1,17 +1,12 @@
 """A certificate to trust instead of the system's hundreds, which take long to read."""
 
-from __future__ import annotations
-
 import datetime as dt
 import functools
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def certificate_file(directory: Path) -> Path:

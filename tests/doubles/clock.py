@@ -1,7 +1,5 @@
 """A clock that stands until it is moved."""
 
-from __future__ import annotations
-
 import time
 
 MICROSECONDS = 1_000_000

@@ -1,12 +1,8 @@
 """Counters that are read back."""
 
-from __future__ import annotations
-
 from collections import Counter
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from signupd.signup.transitions import Event
+from signupd.signup.transitions import Event
 
 
 class CountersDouble:

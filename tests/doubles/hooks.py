@@ -1,15 +1,11 @@
 """A double of our hook port: it answers as told and remembers who asked."""
 
-from __future__ import annotations
-
 import json
+import uuid
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from aiohttp import web
-
-if TYPE_CHECKING:
-    import uuid
 
 Json = dict[str, Any]
 

@@ -1,7 +1,5 @@
 """Identities as the adapter reads them, complete but for what a test changes."""
 
-from __future__ import annotations
-
 import uuid
 from datetime import UTC, datetime
 from typing import Any, Final

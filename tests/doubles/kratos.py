@@ -4,28 +4,20 @@ It speaks HTTP on a loopback port and really calls the hooks. What it answers is
 against a real Kratos by tests/integration/test_kratos_agreement.py.
 """
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from tests.doubles.kratos_admin import AdminApi
-from tests.doubles.kratos_books import Books, Identity
-from tests.doubles.kratos_flow import CHOOSE_METHOD
+from tests.doubles.kratos_books import Books, Identity, Mail, Setup
+from tests.doubles.kratos_flow import CHOOSE_METHOD, Flow
 from tests.doubles.kratos_public import PublicApi
 from tests.doubles.trouble import Cut, Failing, Held, Last, Lost, Trouble
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
-
-    from aiohttp.typedefs import Handler
-
-    from tests.doubles.kratos_books import Mail, Setup
-    from tests.doubles.kratos_flow import Flow
 
 # By the route's end. A submission's name depends on what is submitted.
 NAMES = {

@@ -1,16 +1,11 @@
 """The admin API of the double of Kratos: accounts, sessions and the courier's books."""
 
-from __future__ import annotations
-
 import uuid
-from typing import TYPE_CHECKING
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
-if TYPE_CHECKING:
-    from aiohttp.typedefs import Handler
-
-    from tests.doubles.kratos_books import Books
+from tests.doubles.kratos_books import Books
 
 PAGE_SIZE = 250
 

@@ -3,21 +3,16 @@
 tests/e2e/test_orphans.py compares its identities and sessions with real ones.
 """
 
-from __future__ import annotations
-
 import bisect
 import json
 import uuid
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import Any, Final, Self
 
 from aiohttp import web
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Mapping
-
-    from aiohttp.typedefs import Handler
+from aiohttp.typedefs import Handler
 
 Json = dict[str, Any]
 

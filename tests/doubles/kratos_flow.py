@@ -4,15 +4,12 @@ Ids, texts and order are those of Kratos 1.3.1; tests/integration/test_kratos_ag
 holds them against the real one.
 """
 
-from __future__ import annotations
-
 import secrets
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from tests.doubles.kratos_books import Identity, Setup
+from tests.doubles.kratos_books import Identity, Setup
 
 Json = dict[str, Any]
 

@@ -1,14 +1,12 @@
 """The public API of the double of Kratos: registration flows and their hooks."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 from aiohttp import web
 
-from tests.doubles.kratos_books import Identity, Mail
+from tests.doubles.kratos_books import Books, Identity, Mail
 from tests.doubles.kratos_flow import (
     CHOOSE_METHOD,
     PASSED_CHALLENGE,
@@ -19,9 +17,6 @@ from tests.doubles.kratos_flow import (
     password_fault,
     trait_faults,
 )
-
-if TYPE_CHECKING:
-    from tests.doubles.kratos_books import Books
 
 Json = dict[str, Any]
 

@@ -1,15 +1,11 @@
 """A log with memory."""
 
-from __future__ import annotations
-
 import asyncio
+from collections.abc import Callable, MutableMapping
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import structlog
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, MutableMapping
 
 
 class LogDouble:

@@ -4,11 +4,12 @@ For tests of the steps in any order, under any trouble. What the Kratos does is 
 double's flow; what may befall its calls is told call by call.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import enum
-from typing import TYPE_CHECKING, Any, TypeVar
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from datetime import datetime
+from typing import Any, TypeVar
 
 from signupd.errors import KratosUnavailable, KratosUnreached, SignupBusy
 from signupd.kratos.identity import Identity, Mark
@@ -23,16 +24,10 @@ from signupd.kratos.outcomes import (
 from signupd.ledger.ledger import Approval, Snapshot
 from signupd.ledger.record import Lease, Record
 from signupd.signup.approve import approve
+from signupd.signup.deps import Dependencies
 
 from tests.doubles.identities import an_identity
 from tests.doubles.kratos_flow import PASSED_CHALLENGE, SENT_EMAIL, Flow, Message
-
-if TYPE_CHECKING:
-    import uuid
-    from collections.abc import Awaitable, Callable, Mapping
-    from datetime import datetime
-
-    from signupd.signup.deps import Dependencies
 
 T = TypeVar("T")
 

@@ -5,15 +5,10 @@ that it keeps track of. All else is passed on, each session on a connection of i
 requests to cancel are not understood.
 """
 
-from __future__ import annotations
-
+import asyncio
 import struct
-from typing import TYPE_CHECKING
 
 from tests.doubles.forwarder import Forwarder
-
-if TYPE_CHECKING:
-    import asyncio
 
 # https://www.postgresql.org/docs/current/protocol-message-formats.html
 HEAD = struct.Struct("!ii")

@@ -4,17 +4,16 @@ Calls go by the names of `NAMES`. Those of signupd's own start-up probe are name
 `probe`, so that they are never mistaken for a sign-up's.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import json
 import re
 import threading
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import aiohttp
 from aiohttp import web
@@ -22,9 +21,6 @@ from yarl import URL
 
 from devstack.ports import LOOPBACK, free_ports
 from devstack.waiting import WAIT_SECONDS, wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterator
 
 # Longer than anybody here waits for an answer.
 FORWARD_SECONDS = 100.0

@@ -1,7 +1,5 @@
 """What may happen to a call on its way to a double and back."""
 
-from __future__ import annotations
-
 import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field

@@ -1,8 +1,8 @@
 """A caller of the service over gRPC."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Self
+import uuid
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Self
 
 import grpc
 from google.protobuf import struct_pb2
@@ -12,10 +12,6 @@ from kratos_signup.v1 import account_service_pb2_grpc, signup_service_pb2_grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from tests.refusal import Refusal, read_refusal
-
-if TYPE_CHECKING:
-    import uuid
-    from collections.abc import Awaitable, Callable, Iterable
 
 DEADLINE_SECONDS = 60.0
 # More often in a row no machine stands still at the wrong moment.

@@ -1,25 +1,17 @@
 """Fixtures of the integration tests."""
 
-from __future__ import annotations
-
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
-from signupd.ledger.database import make_database
+from signupd.ledger.database import Database, make_database
 from signupd.ledger.schema import migrate
 
 from devstack.postgres import Postgres
 from tests.doubles.clock import ClockDouble
+from tests.integration.caller import Caller
 from tests.integration.world import World
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Iterator
-    from pathlib import Path
-
-    from signupd.ledger.database import Database
-
-    from tests.integration.caller import Caller
 
 
 @pytest.fixture(scope="session")

@@ -1,16 +1,16 @@
 """A Kratos to hold the adapter against: the double, or a real one, set up alike."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json
 import sqlite3
 import uuid
+from collections.abc import Callable
 from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 from signupd.kratos.admin import AdminApi
 from signupd.kratos.http import HttpClient
@@ -22,15 +22,10 @@ from devstack.config import KratosConfig
 from devstack.kratos import Kratos as Process
 from devstack.mailbox import Mailbox
 from devstack.ports import free_ports
+from tests.doubles.hooks import HookDouble
+from tests.doubles.kratos import KratosDouble
 from tests.doubles.kratos_books import Setup
 from tests.doubles.kratos_flow import SENT_EMAIL
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from tests.doubles.hooks import HookDouble
-    from tests.doubles.kratos import KratosDouble
 
 SECONDS, HOOKED_SECONDS = 10.0, 30.0
 SQLITE = "kratos.sqlite"

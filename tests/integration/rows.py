@@ -1,15 +1,11 @@
 """Rows of the ledger, made up."""
 
-from __future__ import annotations
-
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from signupd.ledger import statements
+from signupd.ledger.database import Database
 from signupd.ledger.record import Lease, Record, State
-
-if TYPE_CHECKING:
-    from signupd.ledger.database import Database
 
 ADDRESS = b"a" * 32
 AT_ONCE = 500

@@ -1,10 +1,8 @@
 """AccountService over gRPC: accounts in Kratos as the contract says, in one call."""
 
-from __future__ import annotations
-
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
@@ -12,13 +10,9 @@ from google.protobuf.json_format import MessageToJson
 from kratos_signup.v1 import account_service_pb2 as pb
 
 from tests.doubles.kratos_books import HASH
-from tests.integration.caller import TRIES, refusal, refusal_in_time
-from tests.integration.world import PASSWORD, to_password
-
-if TYPE_CHECKING:
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
-    from tests.refusal import Refusal
+from tests.integration.caller import TRIES, Caller, refusal, refusal_in_time
+from tests.integration.world import PASSWORD, World, to_password
+from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"
 CODE = grpc.StatusCode

@@ -1,15 +1,8 @@
 """The audit trail: each transition of a sign-up is one line in the log, and counted."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import aiohttp
 
-from tests.integration.world import PASSWORD, to_code, to_password
-
-if TYPE_CHECKING:
-    from tests.integration.world import World
+from tests.integration.world import PASSWORD, World, to_code, to_password
 
 DAY_SECONDS = 86_400
 

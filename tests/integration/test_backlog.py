@@ -1,28 +1,21 @@
 """What the sweeper finds, and that each statement uses an index."""
 
-from __future__ import annotations
-
 import re
 import sqlite3
 import uuid
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import psycopg
 import pytest
 from signupd.ledger import statements
-from signupd.ledger.database import sqlite_file
+from signupd.ledger.database import Database, sqlite_file
 from signupd.ledger.ledger import Ledger
-from signupd.ledger.record import Lease, State
+from signupd.ledger.record import Lease, Record, State
 from signupd.ledger.statements import POSTGRESQL, SQLITE
 
+from tests.doubles.clock import ClockDouble
 from tests.integration.rows import AT_ONCE, add_signups, record
-
-if TYPE_CHECKING:
-    from signupd.ledger.database import Database
-    from signupd.ledger.record import Record
-
-    from tests.doubles.clock import ClockDouble
 
 BATCH = 25
 # Enough that PostgreSQL prefers an index to reading the table.

@@ -1,31 +1,24 @@
 """Reading sign-ups for operators from a real ledger, on both databases."""
 
-from __future__ import annotations
-
 import dataclasses
 import itertools
 import shutil
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
 
 import pytest
 from signupd.ledger import statements
 from signupd.ledger.browse import Browser, Entry, Wanted
-from signupd.ledger.database import make_database
+from signupd.ledger.database import Database, make_database
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import Lease, Record, State
 from signupd.ledger.schema import migrate
 from signupd.signup.transitions import state_shown
 
+from tests.doubles.clock import ClockDouble
 from tests.unit import samples
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from signupd.ledger.database import Database
-
-    from tests.doubles.clock import ClockDouble
 
 ALL = 1000
 

@@ -1,10 +1,9 @@
 """Buckets on a real database: no more mails than they hold."""
 
-from __future__ import annotations
-
 import asyncio
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Iterator
+from pathlib import Path
 
 import psycopg
 import pytest
@@ -12,21 +11,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from signupd.errors import SendLimitReached
 from signupd.ledger.buckets import Buckets, Debit, Debited
-from signupd.ledger.database import make_database
+from signupd.ledger.database import Database, make_database
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.schema import migrate
 from signupd.policy.rules import Limit
 
+from devstack.postgres import Postgres
 from tests.doubles.buckets import MemoryBuckets
 from tests.doubles.clock import ClockDouble
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Iterator
-    from pathlib import Path
-
-    from signupd.ledger.database import Database
-
-    from devstack.postgres import Postgres
 
 SECOND = 1_000_000
 MINUTE = 60 * SECOND

@@ -1,11 +1,10 @@
 """Who may call what, with real certificates; and whose a request id is."""
 
-from __future__ import annotations
-
 import asyncio
 import ipaddress
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -19,12 +18,8 @@ from signupd.work import Work
 
 from tests.doubles.authority import Authority, Issued, dns, raw_sans, uri
 from tests.integration.caller import Caller, reflected, refusal
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from tests.integration.world import Replica, World
-    from tests.refusal import Refusal
+from tests.integration.world import Replica, World
+from tests.refusal import Refusal
 
 AUTHORITY = Authority()
 SPIFFE = "spiffe://example.org/web"

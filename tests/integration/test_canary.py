@@ -1,29 +1,21 @@
 """The canary through a running server: where it fails, and what is left: nothing."""
 
-from __future__ import annotations
-
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any, cast
 
 import grpc
 import pytest
 from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 from signupd.address import Address
 from signupd.check.canary import CALL_TRIES, CODE_TRIES, MAIL_SECONDS, Canary
+from signupd.check.findings import Finding
 from signupd.client.channel import open_channel
 from signupd.parts import kratos_of
 
 from devstack.ports import free_ports
-from tests.integration.world import another
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from signupd.check.findings import Finding
-
-    from tests.doubles.kratos_books import Identity
-    from tests.integration.world import World
+from tests.doubles.kratos_books import Identity
+from tests.integration.world import World, another
 
 ADDRESS = Address("canary@example.com")
 NOTHING_STORED = "the canary's sign-up is over, nothing was stored"

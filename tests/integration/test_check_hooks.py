@@ -1,9 +1,7 @@
 """The check of the password hook: who answers for us, and does Kratos call it."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from signupd.check.findings import Finding, Subject
@@ -14,9 +12,7 @@ from signupd.settings import Settings
 
 from devstack.ports import free_ports
 from tests.doubles.hooks import HookDouble
-
-if TYPE_CHECKING:
-    from tests.integration.world import World
+from tests.integration.world import World
 
 KEY = "a-key-of-many-characters"
 ERRORS = {PasswordAnswer.CREATED, PasswordAnswer.METHOD_OFF}

@@ -1,9 +1,7 @@
 """``signupd signup`` and the channel of clients over TLS, to the service itself."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import grpc
 import pytest
@@ -14,11 +12,7 @@ from signupd.client.channel import Tls, open_channel
 from typer.testing import CliRunner
 
 from tests.doubles.authority import Authority, uri
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from tests.integration.world import World
+from tests.integration.world import World
 
 ANN = "ann@example.com"
 AUTHORITY = Authority()

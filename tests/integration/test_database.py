@@ -1,7 +1,5 @@
 """The ledger's database, PostgreSQL or SQLite: transactions, locks, outages."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import os
@@ -11,25 +9,21 @@ import sqlite3
 import stat
 import sys
 import uuid
+from collections.abc import AsyncIterator
 from contextlib import closing
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from signupd.errors import LedgerUnavailable
-from signupd.ledger.database import make_database
+from signupd.ledger.database import Database, make_database
 from signupd.ledger.postgres import CONNECTIONS, PostgresDatabase
 from signupd.ledger.schema import migrate
 from signupd.ledger.sqlite import connect
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from signupd.ledger.database import Database
-
-    from devstack.postgres import Postgres
-    from tests.doubles.clock import ClockDouble
+from devstack.postgres import Postgres
+from tests.doubles.clock import ClockDouble
 
 WHO = "SELECT pg_backend_pid()"
 WHO_SLOWLY = "SELECT pg_backend_pid() FROM pg_sleep(0.05)"

@@ -1,21 +1,22 @@
 """Expiry, by moving the clock: from the deadline on every answer says so."""
 
-from __future__ import annotations
-
 import asyncio
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
 
-from tests.integration.caller import refusal
-from tests.integration.world import PASSWORD, another, state_of, to_code, to_password
-
-if TYPE_CHECKING:
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
-    from tests.refusal import Refusal
+from tests.integration.caller import Caller, refusal
+from tests.integration.world import (
+    PASSWORD,
+    World,
+    another,
+    state_of,
+    to_code,
+    to_password,
+)
+from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"
 CODE_TTL = 15 * 60

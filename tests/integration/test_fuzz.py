@@ -3,14 +3,12 @@
 Messages are made from the descriptors, so that a new field or RPC is tried as well.
 """
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
-from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
 from google.protobuf.struct_pb2 import Struct
 from hypothesis import HealthCheck, given, settings
@@ -18,13 +16,8 @@ from hypothesis import strategies as st
 from kratos_signup.v1 import account_service_pb2, signup_service_pb2
 from signupd.rpc.statuses import STATUSES
 
-from tests.integration.world import PASSWORD, to_code, to_password
-
-if TYPE_CHECKING:
-    from google.protobuf.descriptor import Descriptor, MethodDescriptor
-
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
+from tests.integration.caller import Caller
+from tests.integration.world import PASSWORD, World, to_code, to_password
 
 METHODS: dict[str, MethodDescriptor] = {
     f"/{service.full_name}/{method.name}": method

@@ -1,21 +1,16 @@
 """The hook port: who is agreed with, who is not, and what strangers get to see."""
 
-from __future__ import annotations
-
 import asyncio
 import json
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 from signupd.hooks import MAX_BODY_BYTES
 
-from tests.integration.world import PASSWORD, state_of, to_password
-
-if TYPE_CHECKING:
-    from tests.doubles.trouble import Held
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
+from tests.doubles.trouble import Held
+from tests.integration.caller import Caller
+from tests.integration.world import PASSWORD, World, state_of, to_password
 
 ADDRESS = "ann@example.com"
 LEASE_SECONDS = 75

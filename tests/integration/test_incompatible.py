@@ -3,21 +3,15 @@
 What is deleted is only ever what an answer to our own request named.
 """
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
 
-from tests.integration.caller import refusal
-from tests.integration.world import PASSWORD, state_of, to_code, to_password
-
-if TYPE_CHECKING:
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
-    from tests.refusal import Refusal
+from tests.integration.caller import Caller, refusal
+from tests.integration.world import PASSWORD, World, state_of, to_code, to_password
+from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"
 # A deletion is tried more than once.

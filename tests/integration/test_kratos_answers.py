@@ -3,14 +3,14 @@
 The ids of messages that a real Kratos sends are pinned by test_kratos_agreement.
 """
 
-from __future__ import annotations
-
 import asyncio
 import itertools
 import traceback
 import uuid
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import pytest
 from aiohttp import web
@@ -36,10 +36,6 @@ from signupd.kratos.outcomes import (
 from signupd.kratos.public import PublicApi
 
 from tests.doubles.certificate import certificate_file
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
 
 Json = dict[str, Any]
 

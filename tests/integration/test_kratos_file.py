@@ -1,15 +1,10 @@
 """Reading Kratos' configuration files."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from signupd.check.kratos_file import MAX_FILE_BYTES, FileUnreadableError, read_files
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 
 def test_merged(tmp_path: Path) -> None:

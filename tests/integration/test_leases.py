@@ -1,20 +1,20 @@
 """Leases: two servers on one ledger exclude each other, and clear up after the dead."""
 
-from __future__ import annotations
-
 import asyncio
 import uuid
-from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 
-from tests.integration.caller import refusal
-from tests.integration.world import PASSWORD, another, state_of, to_code, to_password
-
-if TYPE_CHECKING:
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
+from tests.integration.caller import Caller, refusal
+from tests.integration.world import (
+    PASSWORD,
+    World,
+    another,
+    state_of,
+    to_code,
+    to_password,
+)
 
 ADDRESS = "ann@example.com"
 LEASE_SECONDS = 75

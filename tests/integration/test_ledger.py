@@ -1,36 +1,28 @@
 """The ledger on a real database: schema, compare-and-set, the fence, its keys."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import json
 import stat
 import uuid
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
 from signupd.errors import LedgerUnavailable, SignupBusy
-from signupd.ledger.database import make_database, sqlite_file
+from signupd.ledger.database import Database, make_database, sqlite_file
 from signupd.ledger.ledger import Approval, Ledger
 from signupd.ledger.record import Lease, Record
 from signupd.ledger.schema import REVISION, demand_usable, migrate
 
+from devstack.postgres import Postgres
 from tests.doubles.clock import ClockDouble
+from tests.integration.caller import Caller
 from tests.integration.rows import ADDRESS, record
-from tests.integration.world import PASSWORD, to_code, to_password
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from signupd.ledger.database import Database
-
-    from devstack.postgres import Postgres
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
+from tests.integration.world import PASSWORD, World, to_code, to_password
 
 SPAN = 45_000_000
 MINUTE = 60_000_000

@@ -1,25 +1,17 @@
 """The limits of mails over all sign-ups, whatever callers do and whatever fails."""
 
-from __future__ import annotations
-
 import asyncio
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
 import aiohttp
 import grpc
 import pytest
 
-from tests.integration.caller import refusal
-from tests.integration.world import another, state_of, to_code
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.doubles.kratos import KratosDouble
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
-    from tests.refusal import Refusal
+from tests.doubles.kratos import KratosDouble
+from tests.integration.caller import Caller, refusal
+from tests.integration.world import World, another, state_of, to_code
+from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"
 BYSTANDER = "bob@example.com"

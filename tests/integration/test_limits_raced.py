@@ -1,26 +1,20 @@
 """Fifty calls at once, on two servers of one ledger, exceed no limit."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import uuid
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from collections.abc import Awaitable, Callable
+from typing import Any
 
 import grpc
 import pytest
 from signupd.ledger.schema import migrate
 
-from tests.integration.world import another, state_of, to_code
+from devstack.postgres import Postgres
+from tests.integration.caller import Caller
+from tests.integration.world import World, another, state_of, to_code
 from tests.refusal import read_refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
-
-    from devstack.postgres import Postgres
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
 
 ADDRESS = "ann@example.com"
 CALLS = 50

@@ -3,24 +3,18 @@
 Answers that are simply lost are limbo/test_lost_answers.py's, with a real Kratos.
 """
 
-from __future__ import annotations
-
 import uuid
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.caller import refusal
+from tests.integration.caller import Caller, refusal
 from tests.integration.world import (
     PASSWORD,
+    World,
     state_of,
     to_code,
     to_password,
 )
-
-if TYPE_CHECKING:
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
 
 ADDRESS = "ann@example.com"
 # A client of Kratos may try a GET again by itself.

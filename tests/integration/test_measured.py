@@ -1,10 +1,8 @@
 """What a scrape shows of calls that were really made."""
 
-from __future__ import annotations
-
 import re
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 import pytest
@@ -13,10 +11,7 @@ from signupd.rpc.statuses import STATUSES
 from signupd.telemetry.observer import CALLER_GONE, OK
 
 from tests.integration.caller import refusal
-from tests.integration.world import another, to_code, to_password
-
-if TYPE_CHECKING:
-    from tests.integration.world import Replica, World
+from tests.integration.world import Replica, World, another, to_code, to_password
 
 COUNT = re.compile(
     r"^signupd_(\w+)_duration_seconds_count\{(.*)\} (\S+)$", re.MULTILINE

@@ -1,7 +1,5 @@
 """``signupd orphans``: what it lists, what it removes, what it never touches."""
 
-from __future__ import annotations
-
 import asyncio
 import importlib
 import json
@@ -9,22 +7,18 @@ import signal
 import subprocess
 import sys
 import uuid
+from collections.abc import AsyncIterator
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from signupd.cli import app
 from signupd.kratos.admin import MAX_SESSIONS, PAGE_IDENTITIES
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tests.doubles.certificate import certificate_file
 from tests.doubles.kratos_crowd import APART, NOW, Crowd, person, session
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-    from pathlib import Path
-
-    from typer.testing import Result
 
 Json = dict[str, Any]
 

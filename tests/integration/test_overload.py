@@ -1,24 +1,18 @@
 """Too much to do, and a Kratos that does not answer: refused at once, and healed."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from signupd.kratos.breaker import FAILURES, PROBE_SECONDS
 
-from tests.integration.caller import refusal
-from tests.integration.world import PASSWORD, state_of, to_code, to_password
-
-if TYPE_CHECKING:
-    from tests.doubles.trouble import Held
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
+from tests.doubles.trouble import Held
+from tests.integration.caller import Caller, refusal
+from tests.integration.world import PASSWORD, World, state_of, to_code, to_password
 
 MOST = 3
 MANY = 50

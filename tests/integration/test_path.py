@@ -1,16 +1,9 @@
 """The whole way of a sign-up, over gRPC, as callers see it."""
 
-from __future__ import annotations
-
 import uuid
-from typing import TYPE_CHECKING
 
-from tests.integration.caller import refusal
-from tests.integration.world import PASSWORD, state_of, to_code, to_password
-
-if TYPE_CHECKING:
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
+from tests.integration.caller import Caller, refusal
+from tests.integration.world import PASSWORD, World, state_of, to_code, to_password
 
 ADDRESS = "ann@example.com"
 

@@ -1,9 +1,7 @@
 """The ledger behind a pooler (PgBouncer's way) that drops a session's options."""
 
-from __future__ import annotations
-
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 from urllib.parse import quote
 
 import psycopg
@@ -12,12 +10,8 @@ from signupd.errors import LedgerUnavailable
 from signupd.ledger.database import make_database, steady_clock
 from signupd.ledger.schema import demand_usable, migrate
 
+from devstack.postgres import Postgres
 from tests.doubles.pooler import Pooler
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from devstack.postgres import Postgres
 
 # A trigger that notes the limits of each statement that makes or changes a table.
 NOTE_LIMITS = """

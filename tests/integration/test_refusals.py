@@ -1,26 +1,21 @@
 """Every error reason that this version can give, as a caller reads it."""
 
-from __future__ import annotations
-
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
 
-from tests.integration.caller import refusal
+from tests.integration.caller import Caller, refusal
 from tests.integration.world import (
     PASSWORD,
+    World,
     another,
     state_of,
     to_code,
     to_password,
 )
-
-if TYPE_CHECKING:
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
-    from tests.refusal import Refusal
+from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"
 CODE = grpc.StatusCode

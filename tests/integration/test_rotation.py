@@ -1,20 +1,13 @@
 """Keys come and go while sign-ups are under way."""
 
-from __future__ import annotations
-
 import base64
 import secrets
 import uuid
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.integration.caller import refusal
-from tests.integration.world import PASSWORD, state_of, to_code, to_password
-
-if TYPE_CHECKING:
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
+from tests.integration.caller import Caller, refusal
+from tests.integration.world import PASSWORD, World, state_of, to_code, to_password
 
 ADDRESS = "ann@example.com"
 

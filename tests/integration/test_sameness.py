@@ -4,25 +4,19 @@ The same calls are made for both. What differs from one sign-up to the next anyh
 id and its tokens, is left out of the comparison; the clock stands still.
 """
 
-from __future__ import annotations
-
 import re
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from tests.integration.world import PASSWORD, another
-
-if TYPE_CHECKING:
-    from google.protobuf.message import Message
-
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
+from tests.integration.caller import Caller
+from tests.integration.world import PASSWORD, World, another
 
 TAKEN, FREE = "ann@example.com", "amy@example.com"
 HOUR_SECONDS, RESEND_SECONDS = 3600, 60

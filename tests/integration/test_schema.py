@@ -1,15 +1,9 @@
 """The identity schema over gRPC: which one, is it fit, which traits may callers set."""
 
-from __future__ import annotations
-
 from copy import deepcopy
-from typing import TYPE_CHECKING
 
 from tests.integration.caller import refusal
-from tests.integration.world import state_of
-
-if TYPE_CHECKING:
-    from tests.integration.world import World
+from tests.integration.world import World, state_of
 
 ADDRESS = "ann@example.com"
 IDENTIFIER = {"credentials": {"password": {"identifier": True}}}

@@ -1,11 +1,9 @@
 """The service as a process sees it: start, ports, health, reflection, the proof."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 import grpc
@@ -16,12 +14,8 @@ from grpc_reflection.v1alpha import reflection_pb2
 from signupd.service import Service
 from signupd.web import MAX_LINE_BYTES
 
-from tests.integration.caller import reflected, refusal
-from tests.integration.world import to_code
-
-if TYPE_CHECKING:
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
+from tests.integration.caller import Caller, reflected, refusal
+from tests.integration.world import World, to_code
 
 NAMES = ("", "kratos_signup.v1.SignupService", "kratos_signup.v1.AccountService")
 

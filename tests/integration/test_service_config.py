@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceAsyncStub
-    from signupd.rpc.interceptor import Context
+    from signupd.rpc.callers import Context
 
     from tests.integration.world import Replica, World
 

@@ -1,7 +1,5 @@
 """``signupd signups list`` and ``show``, on both databases."""
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import dataclasses
@@ -12,24 +10,20 @@ import sys
 import uuid
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from signupd.cli import app
 from signupd.ledger.database import make_database, sqlite_file
 from signupd.ledger.ledger import Ledger
-from signupd.ledger.record import Lease, State
+from signupd.ledger.record import Lease, Record, State
 from signupd.ledger.schema import migrate
 from signupd.sealing import KeyRing
 from signupd.signup.sealed import address_digest, seal_mask
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tests.doubles.clock import ClockDouble
 from tests.unit import samples
-
-if TYPE_CHECKING:
-    from signupd.ledger.record import Record
-    from typer.testing import Result
 
 KEY, DIGEST_KEY, LOST_KEY = (bytes([n]) * 32 for n in (1, 2, 3))
 RING, LOST_RING = KeyRing([KEY], DIGEST_KEY), KeyRing([LOST_KEY], DIGEST_KEY)

@@ -1,20 +1,13 @@
 """Work outlives its caller, and the server outlives its neighbours."""
 
-from __future__ import annotations
-
 import asyncio
 import sqlite3
 from contextlib import closing
-from typing import TYPE_CHECKING
 
 import grpc
 
-from tests.integration.caller import refusal
-from tests.integration.world import PASSWORD, state_of, to_code, to_password
-
-if TYPE_CHECKING:
-    from tests.integration.caller import Caller
-    from tests.integration.world import World
+from tests.integration.caller import Caller, refusal
+from tests.integration.world import PASSWORD, World, state_of, to_code, to_password
 
 ADDRESS = "ann@example.com"
 # How gRPC tells a caller that the server is going, by where it finds the call.

@@ -1,14 +1,7 @@
 """The sweeper and rows that Kratos answers badly."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from tests.integration.caller import refusal
-from tests.integration.world import PASSWORD, to_code, to_password
-
-if TYPE_CHECKING:
-    from tests.integration.world import World
+from tests.integration.world import PASSWORD, World, to_code, to_password
 
 DAY = 24 * 3600
 ADDRESSES = [f"{name}@example.com" for name in ("ann", "bob", "cid", "dot")]

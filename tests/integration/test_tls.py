@@ -1,28 +1,21 @@
 """TLS with real certificates: who gets in, and files that change under a server."""
 
-from __future__ import annotations
-
 import asyncio
 import datetime as dt
 import ssl
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
 
 import grpc
 import pytest
 from cryptography import x509
-from signupd.certificates import CertificatesUnusable
+from signupd.certificates import CertificateFiles, CertificatesUnusable
 from signupd.service import Service
 
 from tests.doubles.authority import LOOPBACK, Authority, Issued, uri
 from tests.integration.caller import Caller, refusal
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
-
-    from signupd.certificates import CertificateFiles
-
-    from tests.integration.world import Replica, World
+from tests.integration.world import Replica, World
 
 AUTHORITY, OTHER = Authority(), Authority()
 SPIFFE = "spiffe://example.org/web"

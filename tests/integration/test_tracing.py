@@ -1,26 +1,20 @@
 """Spans of calls that were really made: whose they are, and what they tell."""
 
-from __future__ import annotations
-
 import asyncio
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from kratos_signup.v1 import signup_service_pb2 as pb
+from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 from signupd.telemetry.tracing import Tracing
 
 from tests.integration.caller import DEADLINE_SECONDS, refusal
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from opentelemetry.sdk.trace import ReadableSpan
-
-    from tests.integration.world import Replica, World
+from tests.integration.world import Replica, World
 
 SERVICE = "kratos_signup.v1.SignupService"
 ADDRESS = "ann@example.com"

@@ -1,12 +1,11 @@
 """The service with its neighbours, in this process: the double of Kratos, a clock."""
 
-from __future__ import annotations
-
 import json
 import sqlite3
 from contextlib import AsyncExitStack, closing
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from pathlib import Path
+from typing import Any, Self
 
 import aiohttp
 from kratos_signup.v1 import signup_service_pb2 as pb
@@ -14,17 +13,13 @@ from signupd.service import Service
 from signupd.settings import Settings
 from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer
+from signupd.telemetry.tracing import Tracing
 
 from tests.doubles.certificate import certificate_file
 from tests.doubles.clock import ClockDouble
 from tests.doubles.kratos import KratosDouble
 from tests.doubles.log import LogDouble
 from tests.integration.caller import Caller
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from signupd.telemetry.tracing import Tracing
 
 PASSWORD = "plum-violin-harbor-42"
 STATES = {

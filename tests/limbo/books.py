@@ -1,19 +1,15 @@
 """The ledger as SQL sees it, past the service."""
 
-from __future__ import annotations
-
 import contextlib
 import sqlite3
 import uuid
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import psycopg
 from signupd.ledger.database import sqlite_file
 
 from devstack.waiting import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
 
 BUSY_SECONDS = 10.0
 UNDER_WAY = ("starting", "code_required", "password_required")

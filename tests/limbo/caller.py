@@ -1,7 +1,5 @@
 """A caller that takes every answer, a refusal too, as a value."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any, Self
 

@@ -1,11 +1,9 @@
 """One world for all: PostgreSQL, mailbox, proxy, Kratos. A ledger for each file."""
 
-from __future__ import annotations
-
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from signupd.ledger.schema import migrate
@@ -31,10 +29,6 @@ from tests.limbo.stage import (
     wait_proved,
 )
 from tests.limbo.warm import WarmSignupd
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-    from pathlib import Path
 
 GetStage = Callable[[str], Stage]
 # Kratos' default pool reconnects all the time.

@@ -1,22 +1,17 @@
 """A service in this process, whose clock a test moves."""
 
-from __future__ import annotations
-
 import asyncio
 import threading
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from collections.abc import Coroutine, Mapping
+from typing import Any, Self, TypeVar
 
 import structlog
 from signupd.ledger.database import steady_clock
 from signupd.service import Service
 from signupd.settings import Settings
+from signupd.sweeper import Swept
 
 from devstack.ports import LOOPBACK
-
-if TYPE_CHECKING:
-    from collections.abc import Coroutine, Mapping
-
-    from signupd.sweeper import Swept
 
 T = TypeVar("T")
 

@@ -1,28 +1,24 @@
 """A real Kratos behind a proxy, and servers on a ledger, to be ill-treated."""
 
-from __future__ import annotations
-
 import base64
 import secrets
 import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from kratos_signup.v1 import signup_service_pb2 as pb
 
+from devstack.admin import Admin
+from devstack.kratos import Kratos
+from devstack.mailbox import Mailbox
+from devstack.postgres import Postgres
+from devstack.server import Signupd
+from devstack.visitor import Visitor
 from devstack.waiting import wait_until
+from tests.doubles.proxy import Proxy
+from tests.limbo.books import Books
+from tests.limbo.caller import Caller, Outcome
 from tests.limbo.watch import Watch, complete
-
-if TYPE_CHECKING:
-    from devstack.admin import Admin
-    from devstack.kratos import Kratos
-    from devstack.mailbox import Mailbox
-    from devstack.postgres import Postgres
-    from devstack.server import Signupd
-    from devstack.visitor import Visitor
-    from tests.doubles.proxy import Proxy
-    from tests.limbo.books import Books
-    from tests.limbo.caller import Caller, Outcome
 
 PASSWORD = "seven tall ladders"
 OTHER_PASSWORD = "nine small umbrellas"

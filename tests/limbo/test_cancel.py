@@ -1,13 +1,10 @@
 """CancelSignup: nothing in Kratos to undo, and the address is free."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import pytest
 
 from tests.limbo.stage import (
     PASSWORD,
+    Stage,
     cancel_request,
     get_request,
     new_request_id,
@@ -16,9 +13,6 @@ from tests.limbo.stage import (
     start_request,
     verify_request,
 )
-
-if TYPE_CHECKING:
-    from tests.limbo.stage import Stage
 
 
 @pytest.mark.parametrize("step", ["code", "password"])

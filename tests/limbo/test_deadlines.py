@@ -1,13 +1,11 @@
 """A caller's deadline bounds its wait, never the work."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 import grpc
 import pytest
 
+from tests.limbo.caller import Request
 from tests.limbo.stage import (
+    Stage,
     get_request,
     new_request_id,
     password_request,
@@ -15,10 +13,6 @@ from tests.limbo.stage import (
     start_request,
     verify_request,
 )
-
-if TYPE_CHECKING:
-    from tests.limbo.caller import Request
-    from tests.limbo.stage import Stage
 
 DEADLINE_SECONDS = 1.0
 # RPC, the call that is held during it, and the right answer.

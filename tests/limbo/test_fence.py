@@ -4,34 +4,27 @@ The service runs in this process, so that its ledger's clock can be moved. The s
 the service's own: a lease of 75 s, and 45 s for what the hook agreed to.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pytest
 
+from tests.doubles.proxy import Step
 from tests.limbo.books import Books
-from tests.limbo.caller import Caller
+from tests.limbo.caller import Caller, Outcome, Pending
 from tests.limbo.inside import Inside
 from tests.limbo.stage import (
     OTHER_PASSWORD,
     PASSWORD,
     Scene,
+    World,
     cancel_request,
     get_request,
     new_keys,
     password_request,
     verify_request,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from tests.doubles.proxy import Step
-    from tests.limbo.caller import Outcome, Pending
-    from tests.limbo.stage import World
 
 PAST_LEASE = 76.0
 APPROVAL = 45.0

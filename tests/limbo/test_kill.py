@@ -1,31 +1,25 @@
 """A server that is killed at any step leaves nothing in limbo."""
 
-from __future__ import annotations
-
 import enum
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pytest
 
 from devstack.waiting import wait_until
-from tests.limbo.caller import UNAVAILABLE
+from tests.limbo.caller import UNAVAILABLE, Outcome, Request
+from tests.limbo.conftest import GetStage
 from tests.limbo.stage import (
     PASSWORD,
     POSTGRESQL,
     SQLITE,
+    Stage,
     new_request_id,
     password_request,
     resend_request,
     start_request,
     verify_request,
 )
-
-if TYPE_CHECKING:
-    from tests.limbo.caller import Outcome, Request
-    from tests.limbo.conftest import GetStage
-    from tests.limbo.stage import Stage
 
 
 class When(enum.Enum):

@@ -1,19 +1,19 @@
 """Answers that get lost on the way: the call or its repeat ends right."""
 
-from __future__ import annotations
-
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.doubles.proxy import ADMIN, PUBLIC
-from tests.limbo.caller import REPEATABLE
+from tests.limbo.caller import REPEATABLE, Outcome, Request
+from tests.limbo.conftest import GetStage
 from tests.limbo.stage import (
     OTHER_PASSWORD,
     PASSWORD,
     POSTGRESQL,
     SQLITE,
+    Stage,
     cancel_request,
     new_request_id,
     password_request,
@@ -22,13 +22,6 @@ from tests.limbo.stage import (
     verify_request,
     wrong_code,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from tests.limbo.caller import Outcome, Request
-    from tests.limbo.conftest import GetStage
-    from tests.limbo.stage import Stage
 
 RPCS = ["StartSignup", "ResendCode", "VerifyCode", "SetPassword"]
 # What aiohttp by itself asks again when the connection breaks: it is safe to repeat.

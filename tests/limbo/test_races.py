@@ -3,19 +3,18 @@
 Two servers on one PostgreSQL, which Kratos' hooks reach in turn.
 """
 
-from __future__ import annotations
-
 import random
 import time
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.limbo.books import FINAL
-from tests.limbo.caller import Caller
+from tests.limbo.caller import Caller, Outcome, Request
+from tests.limbo.conftest import GetStage
 from tests.limbo.stage import (
     OTHER_PASSWORD,
     PASSWORD,
@@ -27,12 +26,6 @@ from tests.limbo.stage import (
     wait_proved,
 )
 from tests.limbo.warm import WarmSignupd
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-
-    from tests.limbo.caller import Outcome, Request
-    from tests.limbo.conftest import GetStage
 
 ROUNDS = 16
 # So many where an outcome has not been seen yet; a busy machine shifts the moments.

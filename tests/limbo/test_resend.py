@@ -1,13 +1,13 @@
 """ResendCode: another mail, by the same sign-up, within its limits."""
 
-from __future__ import annotations
-
 import time
-from typing import TYPE_CHECKING
 
 import pytest
+from kratos_signup.v1 import signup_service_pb2 as pb
 
+from tests.limbo.caller import Outcome
 from tests.limbo.stage import (
+    Stage,
     get_request,
     new_request_id,
     password_request,
@@ -15,12 +15,6 @@ from tests.limbo.stage import (
     verify_request,
     wrong_code,
 )
-
-if TYPE_CHECKING:
-    from kratos_signup.v1 import signup_service_pb2 as pb
-
-    from tests.limbo.caller import Outcome
-    from tests.limbo.stage import Stage
 
 # What a busy machine may be late by.
 SLACK_SECONDS = 60.0

@@ -1,31 +1,25 @@
 """The sweeper: what time has done is written down, what the dead left is settled."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys
-from typing import TYPE_CHECKING
 
 import pytest
 
 from devstack.config import INHERITED
 from devstack.waiting import wait_until
 from tests.doubles.proxy import ADMIN, PUBLIC
-from tests.limbo.caller import UNAVAILABLE
+from tests.limbo.caller import UNAVAILABLE, Outcome
 from tests.limbo.stage import (
     OTHER_PASSWORD,
     PASSWORD,
+    Stage,
     cancel_request,
     get_request,
     password_request,
     start_request,
     verify_request,
 )
-
-if TYPE_CHECKING:
-    from tests.limbo.caller import Outcome
-    from tests.limbo.stage import Stage
 
 COMMAND_SECONDS = 120.0
 HOUR = 3600 * 1_000_000

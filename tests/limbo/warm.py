@@ -4,24 +4,20 @@ Most of a start is Python's imports. So they are made once, in a process that is
 for each server (the standard library's fork server).
 """
 
-from __future__ import annotations
-
 import ctypes
 import multiprocessing
 import os
 import signal
 import subprocess
 import sys
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
 
 from signupd import cli
 
 from devstack.server import Signupd
 from devstack.tether import PR_SET_PDEATHSIG
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-    from pathlib import Path
 
 FORKS = multiprocessing.get_context("forkserver")
 FORKS.set_forkserver_preload([__name__, "pytest"])

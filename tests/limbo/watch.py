@@ -1,14 +1,9 @@
 """A watch on what Kratos holds for an address, all the while."""
 
-from __future__ import annotations
-
 import threading
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
-from devstack.admin import Admin
-
-if TYPE_CHECKING:
-    from devstack.admin import Identity
+from devstack.admin import Admin, Identity
 
 PAUSE_SECONDS = 0.02
 

@@ -1,9 +1,7 @@
 """One sign-up in a world without I/O, and what must hold in it at every moment."""
 
-from __future__ import annotations
-
 import uuid
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 from signupd.errors import SignupdError
 from signupd.ledger.record import State
@@ -21,12 +19,10 @@ from signupd.signup.verify import verify_code
 from tests.doubles.buckets import MemoryBuckets
 from tests.doubles.clock import ClockDouble
 from tests.doubles.counters import CountersDouble
+from tests.doubles.kratos_flow import Flow
 from tests.doubles.log import LogDouble
 from tests.doubles.memory import Died, MemoryKratos, MemoryLedger, Trouble
 from tests.unit.samples import RING, RULES
-
-if TYPE_CHECKING:
-    from tests.doubles.kratos_flow import Flow
 
 ADDRESS = "ann@example.com"
 PASSWORDS = ("plum-violin-harbor-42", "tractor-igloo-spoon-8")

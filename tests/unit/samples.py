@@ -1,7 +1,5 @@
 """Samples that the unit tests share: a key ring, rules, a row."""
 
-from __future__ import annotations
-
 import uuid
 from typing import Any
 

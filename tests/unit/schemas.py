@@ -1,7 +1,5 @@
 """Identity schemas, made from the reference schema."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

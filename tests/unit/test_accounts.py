@@ -1,7 +1,5 @@
 """When an account is complete, and whose address it is that counts."""
 
-from __future__ import annotations
-
 import uuid
 
 import pytest

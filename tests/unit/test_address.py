@@ -1,7 +1,5 @@
 """Addresses: which are taken, in which form, and how they show."""
 
-from __future__ import annotations
-
 import pytest
 from signupd.address import parse_address
 from signupd.errors import EmailInvalid, Violation

@@ -1,7 +1,5 @@
 """The breaker: how often Kratos may fail, and when one call tries again."""
 
-from __future__ import annotations
-
 import pytest
 from signupd.errors import KratosUnreached
 from signupd.kratos.breaker import FAILURES, PROBE_SECONDS, Breaker

@@ -1,7 +1,5 @@
 """Who may call what: the contract's rules as a table; and who is the same caller."""
 
-from __future__ import annotations
-
 from signupd.grants import read_grants
 from signupd.rpc.callers import MAX_CALLER_CHARS, Callers
 

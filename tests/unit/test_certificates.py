@@ -1,8 +1,7 @@
 """Certificates: the names in them, and the files they come from."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from signupd.certificates import (
@@ -15,10 +14,6 @@ from signupd.certificates import (
 )
 
 from tests.doubles.authority import Authority, dns, raw_sans
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 AUTHORITY = Authority()
 SPIFFE = "spiffe://example.org/ns/web"

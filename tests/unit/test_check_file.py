@@ -1,10 +1,8 @@
 """What is found in Kratos' configuration file, and that its cures cure."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
@@ -14,6 +12,7 @@ from signupd.check.kratos_file import KratosFile
 from signupd.settings import Settings
 
 from devstack.binary import KRATOS_DIRECTORY
+from devstack.config import Mutation
 from tests.e2e.broken import (
     AFTER,
     hook_after,
@@ -23,9 +22,6 @@ from tests.e2e.broken import (
     unparsed_hook,
     without_hook,
 )
-
-if TYPE_CHECKING:
-    from devstack.config import Mutation
 
 Json = dict[str, Any]
 

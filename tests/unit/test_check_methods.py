@@ -1,9 +1,7 @@
 """The check of the ways to register that Kratos offers."""
 
-from __future__ import annotations
-
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 import pytest
 import yaml
@@ -11,13 +9,11 @@ from signupd.check.findings import Finding, Severity, Subject
 from signupd.check.kratos_file import KratosFile
 from signupd.check.methods import registration
 from signupd.errors import KratosIncompatible
+from signupd.kratos.client import Kratos
 from signupd.kratos.offer import FlowKind, Offer
 from signupd.settings import Settings
 
 from tests.doubles.log import LogDouble
-
-if TYPE_CHECKING:
-    from signupd.kratos.client import Kratos
 
 OURS = frozenset({"code", "password"})
 WHOLE = Offer(OURS, whole=True)

@@ -1,7 +1,5 @@
 """How findings are shown."""
 
-from __future__ import annotations
-
 import io
 import json
 

@@ -1,23 +1,19 @@
 """The check of identity schemas and versions."""
 
-from __future__ import annotations
-
 from copy import deepcopy
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import pytest
 from signupd.check.findings import Finding, Severity, Subject
 from signupd.check.kratos_file import KratosFile
 from signupd.check.preflight import version_finding
 from signupd.check.schema import identity_schema
+from signupd.kratos.client import Kratos
 from signupd.kratos.schema import IdentitySchema, read_schema
 from signupd.settings import Settings
 
 from tests.unit.schemas import PHONE, USER_NAME, marked, reference, with_traits
-
-if TYPE_CHECKING:
-    from signupd.kratos.client import Kratos
 
 Json = dict[str, Any]
 

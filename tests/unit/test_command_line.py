@@ -1,7 +1,5 @@
 """The command line as a whole: its version, and the help of each command."""
 
-from __future__ import annotations
-
 import pytest
 from signupd.cli import app
 from typer.testing import CliRunner

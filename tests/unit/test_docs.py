@@ -1,7 +1,5 @@
 """The documents say what the code does."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from textwrap import dedent

@@ -1,29 +1,24 @@
 """The gate in front of StartSignup, with a Kratos that has a memory and no wire."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Any, cast
+import uuid
+from collections.abc import Mapping
+from typing import Any, cast
 
 import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
+from signupd.kratos.client import Kratos
 from signupd.kratos.hook_proof import (
     AWAY_SECONDS,
     FAULTS,
     PROOF_INTERVAL_SECONDS,
     HookProof,
 )
+from signupd.kratos.identity import Identity
 from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
 
 from tests.doubles.identities import an_identity
 from tests.doubles.log import LogDouble
-
-if TYPE_CHECKING:
-    import uuid
-    from collections.abc import Mapping
-
-    from signupd.kratos.client import Kratos
-    from signupd.kratos.identity import Identity
 
 FAULTY = [PasswordAnswer.CREATED, PasswordAnswer.UNCLEAR, PasswordAnswer.METHOD_OFF]
 PASSING = [

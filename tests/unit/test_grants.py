@@ -1,7 +1,5 @@
 """CALLERS: what it may contain, and what it means."""
 
-from __future__ import annotations
-
 import json
 from typing import Any
 

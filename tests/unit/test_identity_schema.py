@@ -1,11 +1,11 @@
 """What the identity schema means for sign-ups: is it fit, and which traits may come."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import Any, cast
 
 import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, TraitsInvalid
+from signupd.kratos.public import PublicApi
 from signupd.kratos.schema import IdentitySchema, read_schema
 from signupd.policy.identity_schema import FAULTY_SECONDS, FRESH_SECONDS, SchemaRules
 
@@ -19,11 +19,6 @@ from tests.unit.schemas import (
     reference,
     with_traits,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from signupd.kratos.public import PublicApi
 
 Json = dict[str, Any]
 

@@ -1,21 +1,16 @@
 """The key file beside a SQLite ledger."""
 
-from __future__ import annotations
-
 import base64
 import json
 import threading
 import uuid
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 from signupd.keyfile import KeyFileError, ring_beside
 from signupd.sealing import KeyRing, Step
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 SIGNUP_ID = uuid.UUID("11111111-1111-4111-8111-111111111111")
 KEY = base64.b64encode(b"k" * 32).decode()

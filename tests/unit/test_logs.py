@@ -1,14 +1,13 @@
 """The log: what it hides, and that libraries' lines are written alike."""
 
-from __future__ import annotations
-
 import errno
 import io
 import json
 import logging
 import sys
+from collections.abc import Iterator
 from contextlib import nullcontext
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import structlog
@@ -19,9 +18,6 @@ from signupd.logs import SECRET_NAMES
 from signupd.signup.sealed import Contents
 from signupd.signup.start import StartRequest
 from signupd.sources import SECRETS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 PASSWORD = "plum-violin-harbor-42"
 LIBRARIES = (

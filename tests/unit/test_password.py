@@ -1,7 +1,5 @@
 """The password rules that need no Kratos."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 
 import pytest

@@ -1,7 +1,5 @@
 """The form of requests, field by field."""
 
-from __future__ import annotations
-
 import contextlib
 import uuid
 from typing import Any

@@ -1,7 +1,5 @@
 """The key ring: tokens and their forgeries, columns, rotation, digests."""
 
-from __future__ import annotations
-
 import base64
 import json
 

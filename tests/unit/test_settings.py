@@ -1,12 +1,11 @@
 """The settings: defaults, notations, mistakes, and which source takes precedence."""
 
-from __future__ import annotations
-
 import base64
 import os
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 from signupd.notation import is_loopback
@@ -14,9 +13,6 @@ from signupd.settings import Settings, SettingsInvalidError, load
 from signupd.sources import SECRETS
 
 from tests.doubles.authority import Authority
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 KEY, OTHER_KEY = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 AUTHORITY = Authority()

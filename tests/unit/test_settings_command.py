@@ -1,24 +1,18 @@
 """``signupd settings`` (all values, and no secrets) and ``signupd keys new``."""
 
-from __future__ import annotations
-
 import base64
 import json
 import os
 import stat
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from signupd.cli import app
 from signupd.settings import Settings, load
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tests.doubles.authority import Authority
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    from typer.testing import Result
 
 KEY, OTHER_KEY = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
 SECRET = "hunter2-hunter2-hunter2"

@@ -1,11 +1,9 @@
 """``signupd signup``: what it asks, calls and says, against a scripted service."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 import pytest
@@ -36,12 +34,9 @@ from signupd.errors import (
     Violation,
 )
 from signupd.rpc.statuses import STATUSES, status_of
-from typer.testing import CliRunner
+from typer.testing import CliRunner, Result
 
 from tests.doubles.scripted_service import Reply, ScriptedService
-
-if TYPE_CHECKING:
-    from typer.testing import Result
 
 ANN, MASK = "ann@example.com", "a***@example.com"
 CA, CERT, KEY = Path("ca.pem"), Path("cert.pem"), Path("key.pem")

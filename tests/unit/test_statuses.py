@@ -1,7 +1,5 @@
 """Errors as statuses: class, reason, enum, status and sentence, all in one table."""
 
-from __future__ import annotations
-
 import inspect
 import re
 

@@ -5,8 +5,6 @@ changes, nothing is stored for a sign-up that is over, and every answer is true.
 ``one_signup.World`` asserts that after each step.
 """
 
-from __future__ import annotations
-
 import asyncio
 import uuid
 from typing import Any

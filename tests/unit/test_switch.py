@@ -1,7 +1,5 @@
 """Whether there are traces, by OpenTelemetry's own variables."""
 
-from __future__ import annotations
-
 import pytest
 from signupd.telemetry.switch import exporters_named, tracing_of
 

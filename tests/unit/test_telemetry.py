@@ -1,7 +1,5 @@
 """What operators' machines read: metrics and probes."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 

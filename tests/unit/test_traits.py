@@ -1,7 +1,5 @@
 """The traits that go to Kratos."""
 
-from __future__ import annotations
-
 import pytest
 from signupd.policy.traits import identity_traits
 

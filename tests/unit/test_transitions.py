@@ -1,7 +1,5 @@
 """The moments that the state machine's rules turn on."""
 
-from __future__ import annotations
-
 import pytest
 from signupd.ledger.record import Lease, State
 from signupd.signup import transitions

@@ -3,21 +3,15 @@
 A sign-up under way is not stored in Kratos, so it is not an account.
 """
 
-from __future__ import annotations
-
+import uuid
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from signupd.address import Address
 from signupd.errors import AccountNotFound
-from signupd.kratos.identity import AccountState, PasswordStatus
-
-if TYPE_CHECKING:
-    import uuid
-    from collections.abc import Sequence
-
-    from signupd.kratos.admin import AdminApi
-    from signupd.kratos.identity import Identity
+from signupd.kratos.admin import AdminApi
+from signupd.kratos.identity import AccountState, Identity, PasswordStatus
 
 # One URL of 4 KiB, half of what servers and proxies commonly take.
 MAX_ACCOUNTS: Final = 100

@@ -6,23 +6,16 @@ person who signs in by code alone on purpose has the same identity. So the rule 
 only what is certainly unfinished, and asks how long ago its owner was active.
 """
 
-from __future__ import annotations
-
 import enum
+import uuid
+from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from signupd.address import Address
-from signupd.kratos.admin import MAX_SESSIONS
-from signupd.kratos.identity import AccountState
-
-if TYPE_CHECKING:
-    import uuid
-    from collections.abc import AsyncIterator, Callable, Sequence
-
-    from signupd.kratos.admin import AdminApi
-    from signupd.kratos.identity import Identity, Session
+from signupd.kratos.admin import MAX_SESSIONS, AdminApi
+from signupd.kratos.identity import AccountState, Identity, Session
 
 # A registration by code stores the identity, its proof and its session in one request,
 # a few milliseconds apart, unless an operator's hooks take long in between.

@@ -4,35 +4,29 @@ It deletes no account but the one that its own sign-up made, which Kratos keeps 
 with the sign-up's id.
 """
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 import time
 import uuid
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
+from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 
 from signupd.accounts.account import account_of
+from signupd.address import Address
 from signupd.check import canary_faults as faults
 from signupd.check.canary_faults import CanaryFailedError
 from signupd.check.findings import Check, Finding, error, ok
 from signupd.client.refusal import refusal_of
 from signupd.errors import SignupdError
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Mapping
-
-    from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
-
-    from signupd.address import Address
-    from signupd.kratos.client import Kratos
-    from signupd.kratos.identity import Identity
-    from signupd.settings import Settings
+from signupd.kratos.client import Kratos
+from signupd.kratos.identity import Identity
+from signupd.settings import Settings
 
 # The courier waits for 1 s by default, and retries a failed mail a while later.
 MAIL_SECONDS: Final = 20.0

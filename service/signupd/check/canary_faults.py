@@ -1,18 +1,14 @@
 """Why a canary fails, and what to do about it."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
+from signupd.accounts.account import Account
 from signupd.check.cures import hook_lines
 from signupd.check.findings import Check, Finding, error, warning
+from signupd.client.refusal import Refusal
 from signupd.kratos.identity import AccountState, PasswordStatus
-
-if TYPE_CHECKING:
-    from signupd.accounts.account import Account
-    from signupd.client.refusal import Refusal
-    from signupd.settings import Settings
+from signupd.settings import Settings
 
 STEPS: Final = {
     "StartSignup": Check.CANARY_START,

@@ -1,16 +1,12 @@
 """Lines to put into kratos.yml."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import yaml
 
 from signupd.hooks import CODE_PATH, KEY_HEADER, PASSWORD_PATH
 from signupd.notation import dialled
-
-if TYPE_CHECKING:
-    from signupd.settings import Settings
+from signupd.settings import Settings
 
 AFTER: Final = "selfservice.flows.registration.after"
 PATHS: Final = {"code": CODE_PATH, "password": PASSWORD_PATH}

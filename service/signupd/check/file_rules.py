@@ -1,19 +1,14 @@
 """The rules for Kratos' configuration file, as a table."""
 
-from __future__ import annotations
-
 import math
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable
+from typing import Final, NamedTuple
 from urllib.parse import urlsplit
 
 from signupd.check.cures import AFTER, PATHS, hook_lines, lines
 from signupd.check.findings import Check, Finding, Severity, ok
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from signupd.check.kratos_file import Hook, KratosFile
-    from signupd.settings import Settings
+from signupd.check.kratos_file import Hook, KratosFile
+from signupd.settings import Settings
 
 BCRYPT_BYTES: Final = 72  # Kratos refuses longer passwords
 # By default Kratos' courier sends 10 mails, then waits for a second.

@@ -1,19 +1,15 @@
 """What is checked, and what a check finds."""
 
-from __future__ import annotations
-
 import enum
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
+import structlog
 
-    import structlog
-
-    from signupd.check.kratos_file import KratosFile
-    from signupd.kratos.client import Kratos
-    from signupd.settings import Settings
+from signupd.check.kratos_file import KratosFile
+from signupd.kratos.client import Kratos
+from signupd.settings import Settings
 
 
 class Severity(enum.StrEnum):

@@ -4,19 +4,15 @@ The defaults are those of ``embedx/config.schema.json`` in Kratos 1.3.1. What Kr
 process gets from its environment is not seen.
 """
 
-from __future__ import annotations
-
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import yaml
 
 from signupd.check.cures import AFTER
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
 
 MAX_FILE_BYTES: Final = 1024 * 1024
 _DEFAULTS: Final[dict[str, Any]] = {

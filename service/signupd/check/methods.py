@@ -1,19 +1,13 @@
 """The ways to register that Kratos offers: the two that signupd needs, and others."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from signupd.check.cures import hook_lines, lines
-from signupd.check.findings import Check, Finding, error, ok, warning
+from signupd.check.findings import Check, Finding, Subject, error, ok, warning
 from signupd.errors import SignupdError
 from signupd.kratos.hook_proof import probe_address
 from signupd.kratos.identity import ADDRESS_TRAIT
-from signupd.kratos.offer import FlowKind
-
-if TYPE_CHECKING:
-    from signupd.check.findings import Subject
-    from signupd.kratos.offer import Offer
+from signupd.kratos.offer import FlowKind, Offer
 
 _METHODS: Final = "selfservice.methods"
 # The methods that signupd needs: their settings, and what each is for.

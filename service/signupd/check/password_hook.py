@@ -1,23 +1,18 @@
 """The password hook: does Kratos call it before it stores an account, and reach us?"""
 
-from __future__ import annotations
-
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from signupd.check.cures import AFTER, hook_lines
-from signupd.check.findings import Check, Finding, error, ok, warning
+from signupd.check.findings import Check, Finding, Subject, error, ok, warning
 from signupd.check.methods import method_off
 from signupd.errors import KratosUnreached, SignupdError
 from signupd.hooks import KEY_HEADER, PASSWORD_PATH
 from signupd.kratos.hook_proof import REFUSED_BY_US, probe
+from signupd.kratos.http import HttpClient
 from signupd.kratos.outcomes import NOT_NOW_ID, UNKNOWN_FLOW_ID, PasswordAnswer
 from signupd.notation import dialled
-
-if TYPE_CHECKING:
-    from signupd.check.findings import Subject
-    from signupd.kratos.http import HttpClient
-    from signupd.settings import Settings
+from signupd.settings import Settings
 
 CHECK: Final = Check.PASSWORD_HOOK
 PORT_SECONDS: Final = 5.0

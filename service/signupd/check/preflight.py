@@ -1,9 +1,8 @@
 """The preflight: a table of probes, each of which looks at one side of Kratos."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
 
 from signupd.check.file_rules import file_findings
 from signupd.check.findings import (
@@ -20,9 +19,6 @@ from signupd.check.password_hook import password_hook
 from signupd.check.schema import identity_schema
 from signupd.errors import SignupdError
 from signupd.kratos.hook_proof import probe_address
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
 
 # The versions that signupd was tried on.
 KNOWN_GOOD: Final = re.compile(r"v?(1\.3\.1|26\.2\.[0-9]+)")

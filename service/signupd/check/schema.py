@@ -1,17 +1,12 @@
 """The identity schema that registration uses, judged by the server's own rule."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from signupd.check.cures import lines
-from signupd.check.findings import Check, Finding, Severity, error, ok
+from signupd.check.findings import Check, Finding, Severity, Subject, error, ok
 from signupd.errors import KratosIncompatible
 from signupd.kratos.identity import ADDRESS_TRAIT
 from signupd.policy.identity_schema import registration_schema, schema_faults
-
-if TYPE_CHECKING:
-    from signupd.check.findings import Subject
 
 _WELL: Final = {
     Check.ADDRESS_TRAIT: f"the trait {ADDRESS_TRAIT} is identifier and verifiable",

@@ -1,7 +1,5 @@
 """The command line: the commands of this room's modules, joined."""
 
-from __future__ import annotations
-
 from importlib import metadata
 from typing import Annotated
 

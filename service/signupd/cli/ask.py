@@ -1,17 +1,14 @@
 """Asks a person, or a program at standard input, for the code in the canary's mail."""
 
-from __future__ import annotations
-
 import asyncio
 import os
 import sys
 from contextlib import suppress
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import typer
 
-if TYPE_CHECKING:
-    from signupd.address import Address
+from signupd.address import Address
 
 MAX_LINE_BYTES: Final = 256
 

@@ -1,22 +1,22 @@
 """``signupd check``."""
 
-from __future__ import annotations
-
 import dataclasses
 import json
 from collections import Counter
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
+from rich.console import Console
 from rich.text import Text
 
 from signupd import logs
 from signupd.address import Address, parse_address
 from signupd.check.canary import Canary
-from signupd.check.findings import Severity, Subject
+from signupd.check.findings import Finding, Severity, Subject
 from signupd.check.kratos_file import FileUnreadableError, KratosFile, read_files
 from signupd.check.preflight import preflight
 from signupd.cli.ask import ask_for_code
@@ -37,13 +37,6 @@ from signupd.client.channel import Tls, open_channel
 from signupd.errors import EmailInvalid
 from signupd.notation import dialled
 from signupd.parts import kratos_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.console import Console
-
-    from signupd.check.findings import Finding
 
 _STYLES: Final = {
     Severity.OK: "green",

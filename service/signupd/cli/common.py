@@ -1,20 +1,16 @@
 """What the commands share: options, reading the settings, running and ending."""
 
-from __future__ import annotations
-
 import asyncio
 import json
+from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 
 from signupd.errors import SignupdError
 from signupd.settings import Settings, SettingsInvalidError, load
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine, Iterable
 
 EXIT_TROUBLE: Final = 1
 EXIT_SETTINGS: Final = 2

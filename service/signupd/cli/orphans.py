@@ -1,11 +1,10 @@
 """``signupd orphans``: list the identities that a hand-built flow left behind."""
 
-from __future__ import annotations
-
 import json
 from collections import Counter
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -22,9 +21,6 @@ from signupd.cli.common import (
 from signupd.cli.page import age, columns, console, printable, rfc3339
 from signupd.notation import Seconds
 from signupd.parts import kratos_of
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 
 def orphans(  # noqa: PLR0913 - one for each option

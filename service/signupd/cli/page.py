@@ -1,7 +1,5 @@
 """What the commands write: tables for people, times and ages."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Final
 

@@ -1,7 +1,5 @@
 """``signupd serve``, and ``migrate`` and ``sweep``, the upkeep of its ledger."""
 
-from __future__ import annotations
-
 import asyncio
 import gc
 import os

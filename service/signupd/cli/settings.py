@@ -1,9 +1,7 @@
 """``signupd settings``, and ``signupd keys new``, which makes keys for them."""
 
-from __future__ import annotations
-
 import json
-from pathlib import Path  # noqa: TC003 - typer reads it
+from pathlib import Path
 from typing import Annotated, Final
 
 import typer

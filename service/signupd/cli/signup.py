@@ -1,7 +1,5 @@
 """``signupd signup``: one sign-up from the terminal, as a client."""
 
-from __future__ import annotations
-
 from typing import Annotated
 
 import typer

@@ -1,29 +1,22 @@
 """``signupd signups``: look at sign-ups in the ledger."""
 
-from __future__ import annotations
-
 import json
 import sys
-import uuid  # noqa: TC003 - typer reads it
-from typing import TYPE_CHECKING, Annotated, Any, Final
+import uuid
+from typing import Annotated, Any, Final
 
 import typer
 from rich.text import Text
 
-from signupd.address import parse_address
+from signupd.address import Address, parse_address
 from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, settings_of
 from signupd.cli.page import age, columns, console, moment, printable, rfc3339
 from signupd.errors import EmailInvalid
 from signupd.keyfile import key_ring
-from signupd.ledger.browse import Wanted, browsing
+from signupd.ledger.browse import Entry, Wanted, browsing
 from signupd.ledger.record import Lease, State
-from signupd.sealing import SealBroken
+from signupd.sealing import KeyRing, SealBroken
 from signupd.signup.sealed import address_digest, open_mask
-
-if TYPE_CHECKING:
-    from signupd.address import Address
-    from signupd.ledger.browse import Entry
-    from signupd.sealing import KeyRing
 
 # What a person looks through. A script may ask for more; all are held in memory, and
 # each thousand reads the table once.

@@ -1,15 +1,11 @@
 """The channel to a server: plaintext or TLS, with or without a certificate."""
 
-from __future__ import annotations
-
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 
 import grpc
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # As docs/integration.md tells callers; every RPC of the service may be repeated.
 _RETRY_POLICY: Final = {

@@ -1,26 +1,19 @@
 """One sign-up at a terminal: address, code, password, over the generated stub."""
 
-from __future__ import annotations
-
 import getpass
 import math
 import sys
 import uuid
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
+from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 
-from signupd.client.refusal import refusal_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
-
-    from signupd.client.refusal import Refusal
+from signupd.client.refusal import Refusal, refusal_of
 
 # For a call and its retries; SetPassword may take Kratos 30 s and a look-up.
 DEADLINE_SECONDS: Final = 60.0

@@ -1,20 +1,16 @@
 """Why a call failed, as google.rpc's details say (google/rpc/error_details.proto)."""
 
-from __future__ import annotations
-
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
+import grpc
 from google.protobuf.message import DecodeError
 from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
 from grpc_status import rpc_status
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from signupd.errors import DOMAIN
-
-if TYPE_CHECKING:
-    import grpc
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,26 +1,25 @@
 """Kratos' admin API: identities, sessions and the courier, one method a call."""
 
-from __future__ import annotations
-
 import re
+import uuid
+from collections.abc import AsyncIterator, Collection, Sequence
+from datetime import datetime
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from signupd.errors import KratosIncompatible, KratosUnavailable
-from signupd.kratos.http import Call
-from signupd.kratos.identity import Identity, read_identity, read_session, read_time
+from signupd.kratos.http import Call, HttpClient, Response
+from signupd.kratos.identity import (
+    Identity,
+    Session,
+    read_identity,
+    read_session,
+    read_time,
+)
 from signupd.kratos.outcomes import Delivery
 
-if TYPE_CHECKING:
-    import uuid
-    from collections.abc import AsyncIterator, Collection, Sequence
-    from datetime import datetime
-
-    from signupd.kratos.http import HttpClient, Response
-    from signupd.kratos.identity import Session
-
-    Query = Sequence[tuple[str, str]]
+Query = Sequence[tuple[str, str]]
 
 # Kratos' own default. A page takes it 50 ms, with SQLite, and is 400 KB of JSON.
 PAGE_IDENTITIES: Final = 250

@@ -4,15 +4,11 @@ Without it every call would wait out its timeout, holding a connection and a lea
 a Kratos that comes back would meet all of them at once.
 """
 
-from __future__ import annotations
-
 from collections import defaultdict
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import Final
 
 from signupd.errors import KratosUnreached
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
 
 # In a row, with no answer in between: more than chance, and soon reached under load.
 FAILURES: Final = 10

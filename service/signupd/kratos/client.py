@@ -1,14 +1,10 @@
 """Kratos as this service sees it: two APIs over one HTTP client."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from signupd.kratos.admin import AdminApi
-    from signupd.kratos.http import HttpClient
-    from signupd.kratos.public import PublicApi
+from signupd.kratos.admin import AdminApi
+from signupd.kratos.http import HttpClient
+from signupd.kratos.public import PublicApi
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,24 +7,19 @@ StartSignup sends no mail before. The probe is for a random address under
 and costs Kratos one password hash.
 """
 
-from __future__ import annotations
-
 import asyncio
 import secrets
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
+
+import structlog
 
 from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
+from signupd.kratos.client import Kratos
 from signupd.kratos.identity import ADDRESS_TRAIT
 from signupd.kratos.outcomes import PasswordAnswer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-    import structlog
-
-    from signupd.kratos.client import Kratos
 
 # A failed proof is not tried again sooner: each costs Kratos a password hash.
 PROOF_INTERVAL_SECONDS: Final = 5.0

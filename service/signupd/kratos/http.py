@@ -3,8 +3,6 @@
 httpx is the interface and aiohttp carries it. Both are known here alone.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import enum
@@ -12,9 +10,11 @@ import json
 import ssl
 import time
 from collections import defaultdict
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from pathlib import Path
+from typing import Any, Final
 
 import aiohttp
 import httpx
@@ -28,11 +28,6 @@ from signupd.errors import (
 )
 from signupd.kratos.breaker import Breaker
 from signupd.telemetry.observer import LOST, UNREACHED, Observer
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-    from pathlib import Path
-
 
 # More would only queue up inside Kratos, whose pool to its database is smaller.
 MAX_CONNECTIONS: Final = 128

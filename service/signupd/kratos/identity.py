@@ -1,18 +1,14 @@
 """Identities and sessions, read from Kratos' JSON. No hash leaves this module."""
 
-from __future__ import annotations
-
 import enum
 import uuid
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from signupd.errors import KratosIncompatible
 from signupd.kratos.outcomes import MARK
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterator
 
 # The trait that holds an identity's address.
 ADDRESS_TRAIT: Final = "email"

@@ -1,15 +1,11 @@
 """The ways to register that a flow offers, for a preflight."""
 
-from __future__ import annotations
-
 import enum
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from signupd.errors import KratosIncompatible
-
-if TYPE_CHECKING:
-    from signupd.kratos.http import Response
+from signupd.kratos.http import Response
 
 # Groups of a flow's fields that are not methods: the traits, and the steps between.
 _NO_METHODS: Final = frozenset({"default", "profile", "identifier_first", "captcha"})

@@ -5,8 +5,6 @@ tried on running servers, versions 1.3.1 and 26.2.0. None of Kratos' own texts l
 this package.
 """
 
-from __future__ import annotations
-
 import enum
 import uuid
 from dataclasses import dataclass

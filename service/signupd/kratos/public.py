@@ -1,12 +1,11 @@
 """Kratos' public API: registration flows and identity schemas, one method a call."""
 
-from __future__ import annotations
-
+from collections.abc import Mapping
 from http import HTTPStatus
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from signupd.errors import KratosFlowGone, KratosIncompatible, TraitsInvalid
-from signupd.kratos.http import Call
+from signupd.kratos.http import Call, HttpClient
 from signupd.kratos.offer import FlowKind, Offer, read_step
 from signupd.kratos.outcomes import (
     CODE_SENT_ID,
@@ -21,13 +20,7 @@ from signupd.kratos.outcomes import (
     read_flow,
     trait_violations,
 )
-from signupd.kratos.schema import read_schema
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from signupd.kratos.http import HttpClient
-    from signupd.kratos.schema import IdentitySchema
+from signupd.kratos.schema import IdentitySchema, read_schema
 
 
 class PublicApi:

@@ -5,18 +5,14 @@ Kratos marks traits with an extension keyword of JSON Schema (its own
 the trait: in nested objects, arrays and conditions, and behind ``$ref``.
 """
 
-from __future__ import annotations
-
 import re
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from signupd.errors import KratosIncompatible
 from signupd.kratos.identity import ADDRESS_TRAIT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
 _EXTENSION: Final = "ory.sh/kratos"
 ROOT: Final = "traits"

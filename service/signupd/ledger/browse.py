@@ -1,23 +1,23 @@
 """Sign-ups as operators may see them. Nothing here changes the ledger."""
 
-from __future__ import annotations
-
 import contextlib
 import dataclasses
 import uuid
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from signupd.errors import LedgerUnavailable
 from signupd.ledger import statements
-from signupd.ledger.database import make_database, sqlite_file, steady_clock
+from signupd.ledger.database import (
+    Database,
+    Row,
+    make_database,
+    sqlite_file,
+    steady_clock,
+)
 from signupd.ledger.record import Lease, State
 from signupd.ledger.schema import demand_usable
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from signupd.ledger.database import Database, Row
 
 # Each page reads the whole table, because no index serves operators alone. A page of
 # entries takes about 1 MB.

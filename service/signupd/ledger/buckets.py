@@ -5,19 +5,14 @@ mail puts it off by the time that one mail takes to come back (the generic cell 
 algorithm of ITU-T I.371). So no job refills buckets, and a full bucket needs no row.
 """
 
-from __future__ import annotations
-
 import contextlib
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from signupd.errors import SendLimitReached
 from signupd.ledger import statements
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from signupd.ledger.database import Connection, Database
+from signupd.ledger.database import Connection, Database
 
 _MICROS: Final = 1_000_000
 

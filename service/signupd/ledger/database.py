@@ -1,19 +1,15 @@
 """The ledger's database: one small interface to SQLite and PostgreSQL."""
 
-from __future__ import annotations
-
 import re
 import time
 from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 from signupd.errors import LedgerUnavailable
 from signupd.ledger import statements
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from contextlib import AbstractAsyncContextManager
 
 Row = tuple[Any, ...]
 Values = dict[str, Any]

@@ -1,20 +1,14 @@
 """Sign-ups in the ledger. Every change is one compare-and-set on the row's epoch."""
 
-from __future__ import annotations
-
 import uuid
+from collections.abc import Collection
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from signupd.errors import SignupBusy
 from signupd.ledger import statements
-from signupd.ledger.database import DuplicateKey
+from signupd.ledger.database import Database, DuplicateKey, Row
 from signupd.ledger.record import Lease, Record, State
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from signupd.ledger.database import Database, Row
 
 _BEFORE_ALL: Final = (-1, uuid.UUID(int=0))
 

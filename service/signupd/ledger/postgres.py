@@ -1,11 +1,10 @@
 """PostgreSQL: psycopg and its connection pool."""
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import functools
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Final
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -17,15 +16,13 @@ from signupd.ledger.database import (
     Connection,
     Database,
     DuplicateKey,
+    Result,
+    Row,
+    Values,
     unavailable,
     unopened,
 )
 from signupd.ledger.statements import POSTGRESQL
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable
-
-    from signupd.ledger.database import Result, Row, Values
 
 # Each statement is short. Ten replicas fit PostgreSQL's default of 100 connections.
 CONNECTIONS: Final = 10

@@ -1,12 +1,8 @@
 """One sign-up as the ledger keeps it: a row, its states and its lease."""
 
-from __future__ import annotations
-
 import enum
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    import uuid
+import uuid
+from typing import NamedTuple
 
 
 class State(enum.StrEnum):

@@ -8,12 +8,10 @@ from typing import TYPE_CHECKING, Final
 
 from signupd.errors import LedgerUnavailable
 from signupd.ledger import statements
-from signupd.ledger.database import WAIT_SECONDS, sqlite_file, unopened
+from signupd.ledger.database import WAIT_SECONDS, Database, sqlite_file, unopened
 
 if TYPE_CHECKING:
     import sqlalchemy as sa
-
-    from signupd.ledger.database import Database
 
 # The newest revision in migrations/versions. Their names ascend.
 REVISION: Final = "0001"

@@ -3,8 +3,6 @@
 Another process that holds SQLite's lock delays changes, but not reads.
 """
 
-from __future__ import annotations
-
 import asyncio
 import contextlib
 import fcntl
@@ -13,8 +11,10 @@ import os
 import sqlite3
 import time
 import uuid
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Final
+from pathlib import Path
+from typing import Final
 from urllib.parse import quote
 
 from signupd.errors import LedgerUnavailable
@@ -24,17 +24,13 @@ from signupd.ledger.database import (
     Connection,
     Database,
     DuplicateKey,
+    Result,
+    Values,
     sqlite_file,
     unavailable,
     unopened,
 )
 from signupd.ledger.statements import SQLITE
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Iterator
-    from pathlib import Path
-
-    from signupd.ledger.database import Result, Values
 
 _RETRY_SECONDS: Final = 0.01
 # Extended result codes have the primary one in their last byte.

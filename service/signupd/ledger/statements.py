@@ -5,18 +5,14 @@ order, and ``{values}`` their parameters. The other names in braces are what the
 databases spell differently (``Spelling``). Times are microseconds since the Unix epoch.
 """
 
-from __future__ import annotations
-
 import dataclasses
 import functools
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from signupd.ledger.record import Record
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
 
 _PARAMETER: Final = re.compile(r"(?<![:\w]):(\w+)")
 _COLUMNS: Final = {

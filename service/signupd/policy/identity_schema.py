@@ -1,23 +1,17 @@
 """The identity schema: are sign-ups with it safe, and which traits does it reserve."""
 
-from __future__ import annotations
-
 import asyncio
 import time
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
+
+import structlog
 
 from signupd.errors import KratosIncompatible, TraitsInvalid, Violation
 from signupd.kratos.identity import ADDRESS_TRAIT
-from signupd.kratos.schema import ADDRESS, ROOT
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    import structlog
-
-    from signupd.kratos.public import PublicApi
-    from signupd.kratos.schema import IdentitySchema
+from signupd.kratos.public import PublicApi
+from signupd.kratos.schema import ADDRESS, ROOT, IdentitySchema
 
 # What the address trait has to be used for, in the words of IdentitySchema.uses.
 _NEEDED: Final = frozenset(

@@ -4,21 +4,15 @@ The first mail of a sign-up is refused if a bucket is empty. A further one is on
 counted, so that a stranger who uses up the mails of an address cannot stop a sign-up.
 """
 
-from __future__ import annotations
-
 import contextlib
 import ipaddress
-from typing import TYPE_CHECKING, Final
+from collections.abc import AsyncIterator
+from typing import Final
 
 from signupd.errors import LedgerUnavailable, SignupdError
-from signupd.ledger.buckets import Debit, Debited
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from signupd.ledger.buckets import Buckets
-    from signupd.policy.rules import Rules
-    from signupd.sealing import KeyRing
+from signupd.ledger.buckets import Buckets, Debit, Debited
+from signupd.policy.rules import Rules
+from signupd.sealing import KeyRing
 
 # One subscriber usually has all addresses of a network of this size (RFC 6177, 2).
 _IPV6_PREFIX: Final = 64

@@ -1,17 +1,13 @@
 """The password rules checked before Kratos is asked; a refusal costs no attempt."""
 
-from __future__ import annotations
-
 import re
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from zxcvbn_rs_py import zxcvbn
 
+from signupd.address import Address
 from signupd.errors import PasswordRejected, Violation
-
-if TYPE_CHECKING:
-    from signupd.address import Address
-    from signupd.policy.rules import Rules
+from signupd.policy.rules import Rules
 
 # A password of fewer guesses falls to a throttled online attack. NIST SP 800-63B,
 # 3.1.1.2, has such passwords refused by a list of common ones, which zxcvbn contains.

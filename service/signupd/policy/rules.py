@@ -1,7 +1,5 @@
 """The limits and time spans of a sign-up."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Final
 

@@ -1,14 +1,10 @@
 """The traits a caller may give besides the address."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Mapping
+from typing import Any, Final
 
 from signupd.errors import TraitsInvalid, Violation
 from signupd.kratos.identity import ADDRESS_TRAIT
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 MAX_DEPTH: Final = 8  # Kratos' forms are flat; a schema nests two or three levels
 MAX_BYTES: Final = 8 * 1024  # encoded; they are kept sealed with the sign-up

@@ -1,23 +1,17 @@
 """AccountService: unpack, look up, pack. The interceptor has admitted the caller."""
 
-from __future__ import annotations
-
 from functools import partial
-from typing import TYPE_CHECKING
 
 from kratos_signup.v1 import account_service_pb2 as pb
 from kratos_signup.v1 import account_service_pb2_grpc
 
-from signupd.accounts.account import batch_get_accounts, get_account
+from signupd.accounts.account import Account, batch_get_accounts, get_account
 from signupd.errors import KratosUnavailable
+from signupd.kratos.admin import AdminApi
 from signupd.rpc import requests
+from signupd.rpc.callers import Context
 from signupd.rpc.deadline import within_deadline
-
-if TYPE_CHECKING:
-    from signupd.accounts.account import Account
-    from signupd.kratos.admin import AdminApi
-    from signupd.rpc.interceptor import Context
-    from signupd.work import Work
+from signupd.work import Work
 
 
 class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):

@@ -5,21 +5,18 @@ SignupService is open to every certificate and AccountService to none, on loopba
 Without mutual TLS AccountService answers only on loopback and unix sockets.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Any, Final
+
+import grpc
 
 from signupd.certificates import names_in
 from signupd.errors import CallerNotPermitted
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from signupd.rpc.interceptor import Context
-
+Context = grpc.aio.ServicerContext[Any, Any]
 OURS: Final = "/kratos_signup.v1."
 # Clients and probes ask it before they know whether they may ask anything else.
 HEALTH: Final = "/grpc.health.v1.Health/"

@@ -1,19 +1,15 @@
 """The server's TLS credentials: read anew, without a restart, when the files change."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import grpc
+import structlog
 
-from signupd.certificates import CertificatesUnusable, read_certificates
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
-    import structlog
-
-    from signupd.certificates import CertificateFiles
+from signupd.certificates import (
+    CertificateFiles,
+    CertificatesUnusable,
+    read_certificates,
+)
 
 # Differs once a file is written or replaced, whatever times its writer sets.
 _Stamp = tuple[int, int, int] | None

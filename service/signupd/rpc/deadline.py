@@ -1,17 +1,12 @@
 """The caller's deadline: it bounds the wait, not the work."""
 
-from __future__ import annotations
-
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Final, TypeVar
 
 from signupd.errors import DeadlineTooShort, SignupBusy, SignupdError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Coroutine
-
-    from signupd.rpc.interceptor import Context
-    from signupd.work import Work
+from signupd.rpc.callers import Context
+from signupd.work import Work
 
 # Stands for no deadline.
 DEFAULT_SECONDS: Final = 60.0

@@ -1,27 +1,19 @@
 """Errors become statuses here, and nowhere else. Unreadable bytes end here."""
 
-from __future__ import annotations
-
 import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import grpc
+import structlog
 from google.protobuf.message import DecodeError
 
 from signupd.errors import Overloaded, RequestInvalid, SignupdError
-from signupd.rpc.callers import HEALTH, OURS
+from signupd.rpc.callers import HEALTH, OURS, Callers, Context
 from signupd.rpc.statuses import DETAILS_KEY, INTERNAL, STATUSES, status_of
-from signupd.telemetry.observer import CALLER_GONE, OK
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-
-    import structlog
-
-    from signupd.rpc.callers import Callers
-    from signupd.telemetry.observer import Observer, Watch
-    from signupd.work import Work
+from signupd.telemetry.observer import CALLER_GONE, OK, Observer, Watch
+from signupd.work import Work
 
 _CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 # gRPC's number of the status, by the reason that a call ended with; for observers.
@@ -36,7 +28,6 @@ _WORTH_A_LINE: Final = frozenset(
     {"CALLER_NOT_PERMITTED", "KRATOS_UNAVAILABLE", "LEDGER_UNAVAILABLE"}
 )
 
-Context = grpc.aio.ServicerContext[Any, Any]
 Handler = Any  # grpc.RpcMethodHandler, whose stubs lack the behaviour's attributes
 
 

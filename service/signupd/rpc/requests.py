@@ -3,25 +3,21 @@
 Every function raises ``RequestInvalid``, or the error it names, with the faulty fields.
 """
 
-from __future__ import annotations
-
 import ipaddress
 import re
 import uuid
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 from google.protobuf import json_format
+from google.protobuf.struct_pb2 import Struct, Value
+from kratos_signup.v1 import account_service_pb2 as accounts_pb
+from kratos_signup.v1 import signup_service_pb2 as pb
 
 from signupd.accounts.account import MAX_ACCOUNTS
 from signupd.address import Address, parse_address
 from signupd.errors import RequestInvalid, TokenInvalid, TraitsInvalid, Violation
 from signupd.policy.traits import MAX_BYTES, MAX_DEPTH
 from signupd.signup.start import StartRequest
-
-if TYPE_CHECKING:
-    from google.protobuf.struct_pb2 import Struct, Value
-    from kratos_signup.v1 import account_service_pb2 as accounts_pb
-    from kratos_signup.v1 import signup_service_pb2 as pb
 
 MAX_TOKEN_CHARS: Final = 1024
 MAX_PASSWORD_BYTES: Final = 1024

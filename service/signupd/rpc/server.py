@@ -1,21 +1,18 @@
 """The gRPC server: our services, health and reflection."""
 
-from __future__ import annotations
-
 import socket
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from kratos_signup.v1 import account_service_pb2_grpc, signup_service_pb2_grpc
 
-if TYPE_CHECKING:
-    from signupd.rpc.accounts import AccountServicer
-    from signupd.rpc.callers import Callers
-    from signupd.rpc.credentials import Credentials
-    from signupd.rpc.interceptor import ErrorInterceptor
-    from signupd.rpc.signups import SignupServicer
+from signupd.rpc.accounts import AccountServicer
+from signupd.rpc.callers import Callers
+from signupd.rpc.credentials import Credentials
+from signupd.rpc.interceptor import ErrorInterceptor
+from signupd.rpc.signups import SignupServicer
 
 # The largest request is a StartSignup with 8 KiB of traits.
 MAX_REQUEST_BYTES: Final = 64 * 1024

@@ -1,39 +1,31 @@
 """SignupService: unpack, call the step, pack."""
 
-from __future__ import annotations
-
 import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
+from google.protobuf.message import Message
 from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1 import signup_service_pb2_grpc
 
 from signupd.errors import LedgerUnavailable, SignupdError, TokenInvalid
-from signupd.ledger.record import State
+from signupd.ledger.record import Record, State
+from signupd.policy.rules import Rules
 from signupd.rpc import requests
+from signupd.rpc.callers import Callers, Context
 from signupd.rpc.deadline import within_deadline
 from signupd.sealing import SealBroken
 from signupd.signup.cancel import cancel_signup
+from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.get import get_signup
 from signupd.signup.resend import resend_code
 from signupd.signup.set_password import set_password
 from signupd.signup.start import start_signup
 from signupd.signup.verify import verify_code
+from signupd.work import Work
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Callable, Coroutine
-
-    from google.protobuf.message import Message
-
-    from signupd.ledger.record import Record
-    from signupd.policy.rules import Rules
-    from signupd.rpc.callers import Callers
-    from signupd.rpc.interceptor import Context
-    from signupd.signup.deps import Dependencies, StepResult
-    from signupd.work import Work
-
-    Job = Callable[[], Coroutine[Any, Any, StepResult]]
+Job = Callable[[], Coroutine[Any, Any, StepResult]]
 
 M = TypeVar("M", bound="Message")
 

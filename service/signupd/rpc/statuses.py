@@ -5,24 +5,17 @@ always, BadRequest for field faults, RetryInfo where waiting helps, and the sign
 it stands where the caller's token was good.
 """
 
-from __future__ import annotations
-
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
+from google.protobuf.message import Message
 from google.rpc import error_details_pb2, status_pb2
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from signupd.errors import DOMAIN
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from google.protobuf.message import Message
-
-    from signupd.errors import SignupdError
+from signupd.errors import DOMAIN, SignupdError
 
 DETAILS_KEY: Final = "grpc-status-details-bin"
 INTERNAL: Final = "INTERNAL"

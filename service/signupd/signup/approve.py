@@ -1,15 +1,10 @@
 """The approval of an account: what the password hook may say yes to."""
 
-from __future__ import annotations
-
 import enum
-from typing import TYPE_CHECKING
 
+from signupd.ledger.ledger import Approval
+from signupd.signup.deps import Dependencies
 from signupd.signup.sealed import address_digest, flow_digest
-
-if TYPE_CHECKING:
-    from signupd.ledger.ledger import Approval
-    from signupd.signup.deps import Dependencies
 
 
 class Refusal(enum.Enum):

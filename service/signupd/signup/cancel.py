@@ -1,16 +1,10 @@
 """CancelSignup: the sign-up ends. There is nothing in Kratos to undo."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
 from signupd.errors import StepMismatch
 from signupd.ledger.record import State
 from signupd.signup import transitions
+from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.preconditions import check_open, open_signup
-
-if TYPE_CHECKING:
-    from signupd.signup.deps import Dependencies, StepResult
 
 
 async def cancel_signup(deps: Dependencies, token: str) -> StepResult:

@@ -1,29 +1,22 @@
 """What every step works with, and what it answers."""
 
-from __future__ import annotations
-
+import uuid
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
+import structlog
+
+from signupd.kratos.client import Kratos
+from signupd.kratos.hook_proof import HookProof
+from signupd.kratos.outcomes import Delivery
+from signupd.ledger.ledger import Ledger
+from signupd.ledger.record import Record, State
+from signupd.policy.identity_schema import SchemaRules
+from signupd.policy.mail_limits import MailLimits
+from signupd.policy.rules import Rules
+from signupd.sealing import KeyRing, Step
 from signupd.signup.sealed import open_mask
-from signupd.signup.transitions import state_shown
-
-if TYPE_CHECKING:
-    import uuid
-
-    import structlog
-
-    from signupd.kratos.client import Kratos
-    from signupd.kratos.hook_proof import HookProof
-    from signupd.kratos.outcomes import Delivery
-    from signupd.ledger.ledger import Ledger
-    from signupd.ledger.record import Record, State
-    from signupd.policy.identity_schema import SchemaRules
-    from signupd.policy.mail_limits import MailLimits
-    from signupd.policy.rules import Rules
-    from signupd.sealing import KeyRing, Step
-    from signupd.signup.transitions import Changes, Event
-    from signupd.telemetry.observer import Observer
+from signupd.signup.transitions import Changes, Event, state_shown
+from signupd.telemetry.observer import Observer
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,21 +1,16 @@
 """GetSignup: the state of a sign-up. It changes only what a dead call has left."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from signupd.errors import KratosIncompatible, KratosUnavailable
-from signupd.ledger.record import State
+from signupd.kratos.outcomes import Delivery
+from signupd.ledger.record import Record, State
 from signupd.policy.rules import SECOND
+from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.preconditions import open_signup
 from signupd.signup.sealed import open_contents
 from signupd.signup.transitions import state_shown
-
-if TYPE_CHECKING:
-    from signupd.kratos.outcomes import Delivery
-    from signupd.ledger.record import Record
-    from signupd.signup.deps import Dependencies, StepResult
 
 # The clocks of Kratos' database and of the ledger may differ a little.
 CLOCK_SKEW: Final = timedelta(seconds=5)

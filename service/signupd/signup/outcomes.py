@@ -1,10 +1,10 @@
 """What a call to Kratos came to, written down."""
 
-from __future__ import annotations
-
 import contextlib
+import uuid
+from collections.abc import AsyncIterator
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from signupd.errors import (
     KratosFlowGone,
@@ -14,20 +14,14 @@ from signupd.errors import (
     SignupdError,
     TraitsInvalid,
 )
+from signupd.kratos.identity import Identity
 from signupd.kratos.outcomes import FlowState
-from signupd.ledger.record import State
+from signupd.ledger.record import Record, State
+from signupd.policy.mail_limits import Counted
 from signupd.signup import transitions
+from signupd.signup.deps import Dependencies
 from signupd.signup.sealed import Contents, only_attempt, open_contents, seal_contents
 from signupd.signup.transitions import Event
-
-if TYPE_CHECKING:
-    import uuid
-    from collections.abc import AsyncIterator
-
-    from signupd.kratos.identity import Identity
-    from signupd.ledger.record import Record
-    from signupd.policy.mail_limits import Counted
-    from signupd.signup.deps import Dependencies
 
 # After these errors of ``send_code`` it is certain that no mail was sent.
 NOT_SENT: Final = (TraitsInvalid, KratosUnreached, KratosFlowGone)

@@ -1,9 +1,6 @@
 """What must hold before a step begins: a good token, a live sign-up, no other work."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 from signupd.errors import (
     SignupBusy,
@@ -12,15 +9,13 @@ from signupd.errors import (
     StepMismatch,
     TokenInvalid,
 )
+from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Record, State
+from signupd.sealing import Step
 from signupd.signup import transitions
+from signupd.signup.deps import Dependencies
 from signupd.signup.recovery import settle
-
-if TYPE_CHECKING:
-    from signupd.ledger.ledger import Snapshot
-    from signupd.sealing import Step
-    from signupd.signup.deps import Dependencies
-    from signupd.signup.sealed import Contents
+from signupd.signup.sealed import Contents
 
 
 @dataclass(frozen=True, slots=True)

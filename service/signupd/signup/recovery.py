@@ -3,28 +3,23 @@
 Kratos is asked, and the row moves on by what it says.
 """
 
-from __future__ import annotations
-
 import uuid
 from dataclasses import replace
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from signupd.errors import SignupBusy
 from signupd.kratos.outcomes import FlowState
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record
 from signupd.signup import transitions
+from signupd.signup.deps import Dependencies
 from signupd.signup.outcomes import (
     conclude_code,
     conclude_password,
     conclude_resend,
     is_whole,
 )
-from signupd.signup.sealed import open_contents, seal_contents
-
-if TYPE_CHECKING:
-    from signupd.signup.deps import Dependencies
-    from signupd.signup.sealed import Contents
+from signupd.signup.sealed import Contents, open_contents, seal_contents
 
 
 async def settle(deps: Dependencies, found: Snapshot) -> Snapshot:

@@ -1,9 +1,7 @@
 """ResendCode: another mail, by another Kratos flow. Attempts are not given back."""
 
-from __future__ import annotations
-
+import uuid
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
 from signupd.errors import (
     CodeAttemptsExhausted,
@@ -14,20 +12,15 @@ from signupd.errors import (
     StepMismatch,
     TraitsInvalid,
 )
-from signupd.ledger.record import State
+from signupd.ledger.ledger import Snapshot
+from signupd.ledger.record import Record, State
 from signupd.policy.rules import SECOND
 from signupd.sealing import Step
 from signupd.signup import transitions
+from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.outcomes import NOT_SENT, SCHEMA_CHANGED, conclude_resend, mail_code
 from signupd.signup.preconditions import Leased, check_not_expired, open_step
 from signupd.signup.sealed import Contents, open_contents, seal_contents
-
-if TYPE_CHECKING:
-    import uuid
-
-    from signupd.ledger.ledger import Snapshot
-    from signupd.ledger.record import Record
-    from signupd.signup.deps import Dependencies, StepResult
 
 
 async def resend_code(

@@ -6,20 +6,14 @@ passwords: all but the finished attempt's go when the sign-up is final, and that
 after a day.
 """
 
-from __future__ import annotations
-
 import json
 import os
+import uuid
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from signupd.sealing import digests_equal
-
-if TYPE_CHECKING:
-    import uuid
-
-    from signupd.ledger.record import Record
-    from signupd.sealing import KeyRing
+from signupd.ledger.record import Record
+from signupd.sealing import KeyRing, digests_equal
 
 _SALT_BYTES: Final = 16
 

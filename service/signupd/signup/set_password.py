@@ -1,8 +1,6 @@
 """SetPassword: Kratos makes the whole account in one call that asks us first."""
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from signupd.address import Address
 from signupd.errors import (
@@ -16,13 +14,15 @@ from signupd.errors import (
     StepMismatch,
 )
 from signupd.kratos.hook_proof import FAULTS
-from signupd.kratos.identity import Mark
+from signupd.kratos.identity import Identity, Mark
 from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
-from signupd.ledger.record import State
+from signupd.ledger.ledger import Snapshot
+from signupd.ledger.record import Record, State
 from signupd.policy.password import check_password, violations
 from signupd.policy.rules import PASSWORDS_KEPT
 from signupd.sealing import Step
 from signupd.signup import transitions
+from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.outcomes import (
     SCHEMA_CHANGED,
     conclude_password,
@@ -33,18 +33,12 @@ from signupd.signup.outcomes import (
 )
 from signupd.signup.preconditions import Leased, check_not_expired, open_step
 from signupd.signup.sealed import (
+    Contents,
     flow_digest,
     knows_password,
     open_contents,
     with_password,
 )
-
-if TYPE_CHECKING:
-    from signupd.kratos.identity import Identity
-    from signupd.ledger.ledger import Snapshot
-    from signupd.ledger.record import Record
-    from signupd.signup.deps import Dependencies, StepResult
-    from signupd.signup.sealed import Contents
 
 FOREIGN_HOOK: Final = (
     "Kratos asked another server about a password: do all servers behind the hook's "

@@ -1,11 +1,10 @@
 """StartSignup: mail a code, by one path for free and taken addresses."""
 
-from __future__ import annotations
-
 import json
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from signupd.address import Address, parse_address
 from signupd.errors import (
@@ -16,12 +15,14 @@ from signupd.errors import (
     SignupBusy,
 )
 from signupd.kratos.outcomes import FlowState
+from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record, State
-from signupd.policy.mail_limits import client_of
+from signupd.policy.mail_limits import Counted, client_of
 from signupd.policy.rules import SECOND
 from signupd.policy.traits import identity_traits
 from signupd.sealing import SealBroken, Step, digests_equal
 from signupd.signup import transitions
+from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.outcomes import NOT_SENT, mail_code
 from signupd.signup.recovery import settle
 from signupd.signup.sealed import (
@@ -31,13 +32,6 @@ from signupd.signup.sealed import (
     seal_contents,
     seal_mask,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from signupd.ledger.ledger import Snapshot
-    from signupd.policy.mail_limits import Counted
-    from signupd.signup.deps import Dependencies, StepResult
 
 # One more if a crash left open whether the first one was sent.
 MAX_FIRST_MAILS: Final = 2

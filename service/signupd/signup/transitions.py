@@ -15,18 +15,12 @@ on the epoch. A lease reserves the row for one piece of work on Kratos. One that
 means that its holder died, and that Kratos has to be asked what happened.
 """
 
-from __future__ import annotations
-
 import enum
-from typing import TYPE_CHECKING, Any
+import uuid
+from typing import Any
 
-from signupd.ledger.record import Lease, State
-
-if TYPE_CHECKING:
-    import uuid
-
-    from signupd.ledger.record import Record
-    from signupd.policy.rules import Rules
+from signupd.ledger.record import Lease, Record, State
+from signupd.policy.rules import Rules
 
 Changes = dict[str, Any]
 

@@ -1,9 +1,7 @@
 """VerifyCode: Kratos checks the code. This proves the mailbox and stores nothing."""
 
-from __future__ import annotations
-
 from dataclasses import replace
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
 from signupd.errors import (
     CodeAttemptsExhausted,
@@ -15,22 +13,19 @@ from signupd.errors import (
     SignupdError,
 )
 from signupd.kratos.outcomes import CodeAnswer, CodeResult, FlowState
-from signupd.ledger.record import State
+from signupd.ledger.record import Record, State
 from signupd.sealing import Step, digests_equal
 from signupd.signup import transitions
+from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.outcomes import conclude_code, delete_unapproved, recovery_on_error
 from signupd.signup.preconditions import Leased, check_not_expired, open_step
 from signupd.signup.sealed import (
+    Contents,
     code_digest,
     open_contents,
     refused_code_digest,
     seal_contents,
 )
-
-if TYPE_CHECKING:
-    from signupd.ledger.record import Record
-    from signupd.signup.deps import Dependencies, StepResult
-    from signupd.signup.sealed import Contents
 
 MISSING_HOOK = (
     "Kratos stored an account at the code without asking: "

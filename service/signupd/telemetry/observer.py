@@ -7,6 +7,7 @@ anything else.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import (
@@ -17,8 +18,6 @@ from prometheus_client import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
     from signupd.telemetry.tracing import CallSpan, RpcSpan, Tracing
 
 # Outcomes that are neither a reason nor an HTTP status.

@@ -6,12 +6,11 @@ Its import takes a third of a second, so it happens only if it is needed.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from importlib.metadata import entry_points
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from opentelemetry.sdk.trace.export import SpanExporter
 
     from signupd.telemetry.tracing import Tracing

@@ -4,22 +4,15 @@ A span has names, an outcome and times: no field of a request, no URL, no text o
 exception. Only ``switch`` imports this module, since it imports OpenTelemetry.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, Final
 
 from opentelemetry import context
 from opentelemetry.sdk.resources import SERVICE_NAME, Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
-from opentelemetry.trace import SpanKind, StatusCode, set_span_in_context
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from opentelemetry.sdk.trace.export import SpanExporter
-    from opentelemetry.trace import Span
 
 # The SDK's name for a service that has none.
 _UNNAMED: Final = "unknown_service"
@@ -28,6 +21,45 @@ _W3C: Final = TraceContextTextMapPropagator()
 # DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
 _FAULTS: Final = frozenset({2, 4, 12, 13, 14, 15})
 _TOO_MANY, _SERVER_ERROR = 429, 500
+
+
+class RpcSpan:
+    """The span of an RPC, and the parent of what its task begins."""
+
+    headers: Final[Mapping[str, str]] = {}
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self._token = context.attach(set_span_in_context(span))
+
+    def end(self, outcome: str, status: int | None) -> None:
+        """End it, in the task that began it."""
+        if status is not None:
+            self._span.set_attribute("rpc.grpc.status_code", status)
+        self._span.set_attribute("signupd.reason", outcome)
+        if status in _FAULTS:
+            self._span.set_status(StatusCode.ERROR)
+        self._span.end()
+        context.detach(self._token)
+
+
+class CallSpan:
+    """The span of a call to Kratos."""
+
+    def __init__(self, span: Span) -> None:
+        self._span = span
+        self.headers: dict[str, str] = {}
+        _W3C.inject(self.headers, set_span_in_context(span))
+
+    def end(self, outcome: str, _status: int | None) -> None:
+        """End it. A 400 is not an error: Kratos answers with the flow's next page."""
+        status = int(outcome) if outcome.isdecimal() else None
+        if status is not None:
+            self._span.set_attribute("http.response.status_code", status)
+        if status is None or status >= _SERVER_ERROR or status == _TOO_MANY:
+            self._span.set_attribute("error.type", outcome)
+            self._span.set_status(StatusCode.ERROR)
+        self._span.end()
 
 
 class Tracing:
@@ -75,45 +107,6 @@ class Tracing:
     def close(self) -> None:
         """Export the remaining spans; the SDK gives up after 30 s. Called last."""
         self._provider.shutdown()
-
-
-class RpcSpan:
-    """The span of an RPC, and the parent of what its task begins."""
-
-    headers: Final[Mapping[str, str]] = {}
-
-    def __init__(self, span: Span) -> None:
-        self._span = span
-        self._token = context.attach(set_span_in_context(span))
-
-    def end(self, outcome: str, status: int | None) -> None:
-        """End it, in the task that began it."""
-        if status is not None:
-            self._span.set_attribute("rpc.grpc.status_code", status)
-        self._span.set_attribute("signupd.reason", outcome)
-        if status in _FAULTS:
-            self._span.set_status(StatusCode.ERROR)
-        self._span.end()
-        context.detach(self._token)
-
-
-class CallSpan:
-    """The span of a call to Kratos."""
-
-    def __init__(self, span: Span) -> None:
-        self._span = span
-        self.headers: dict[str, str] = {}
-        _W3C.inject(self.headers, set_span_in_context(span))
-
-    def end(self, outcome: str, _status: int | None) -> None:
-        """End it. A 400 is not an error: Kratos answers with the flow's next page."""
-        status = int(outcome) if outcome.isdecimal() else None
-        if status is not None:
-            self._span.set_attribute("http.response.status_code", status)
-        if status is None or status >= _SERVER_ERROR or status == _TOO_MANY:
-            self._span.set_attribute("error.type", outcome)
-            self._span.set_status(StatusCode.ERROR)
-        self._span.end()
 
 
 def _resource() -> Resource:

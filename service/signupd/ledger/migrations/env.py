@@ -1,7 +1,5 @@
 """How alembic reaches the ledger: over the connection that ``migrate`` gives it."""
 
-from __future__ import annotations
-
 from alembic import context
 
 context.configure(connection=context.config.attributes["connection"])

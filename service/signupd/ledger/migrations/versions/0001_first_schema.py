@@ -1,7 +1,5 @@
 """The first schema: sign-ups, and the buckets that mails are counted in."""
 
-from __future__ import annotations
-
 import sqlalchemy as sa
 from alembic import op
 
