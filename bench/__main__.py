@@ -1,21 +1,15 @@
 """The command: `python -m bench [NAME...]` measures, and writes docs/performance.md."""
 
-from __future__ import annotations
-
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import Annotated, Final
 
 import typer
 
 from bench import byhand, cost, growth, sameness, upkeep
 from bench.site import Site
-from bench.table import fill, machine
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from bench.table import Table
+from bench.table import Table, fill, machine
 
 PYTHON: Final = (
     "Measure another version beside this one, in turns: the interpreter of an "

@@ -5,29 +5,20 @@ are set up alike, with bcrypt at cost 12, and take turns. All share the cores an
 PostgreSQL, so what signupd uses is taken from Kratos.
 """
 
-from __future__ import annotations
-
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import AbstractAsyncContextManager, ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
 from itertools import chain, cycle, islice, permutations, product
 from statistics import median
-from typing import TYPE_CHECKING
 
 from bench.load import Step, addresses
 from bench.meter import cpu_seconds, median_ratio
-from bench.site import DATABASES, NOW, StandIn, port_of
+from bench.site import DATABASES, NOW, Site, StandIn, port_of
 from bench.table import Table
-from bench.ways import by_hand, through_signupd, walk
+from bench.ways import Way, by_hand, through_signupd, walk
 from devstack.mailbox import Mailbox
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
-    from contextlib import AbstractAsyncContextManager
-
-    from bench.site import Site
-    from bench.ways import Way
-    from devstack.process import Process
+from devstack.process import Process
 
 DIRECT = "direct"
 MS = 1000

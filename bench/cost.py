@@ -1,29 +1,23 @@
 """What each RPC costs the processor, where Kratos answers at once."""
 
-from __future__ import annotations
-
 from collections import defaultdict
-from contextlib import ExitStack
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import ExitStack, closing
 from statistics import median
-from typing import TYPE_CHECKING
 
-from bench.load import Step, sign_up
-from bench.meter import median_ratio
-from bench.site import BEFORE, DATABASES, NOW
+from bench.echo import Echo
+from bench.load import Cost, Step, following, send, sign_up
+from bench.meter import MICROS, cpu_seconds, median_ratio, on_cores
+from bench.site import BEFORE, DATABASES, NOW, Site
 from bench.table import Table
+from devstack.server import Signupd
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
-
-    from bench.load import Cost
-    from bench.site import Site
-    from devstack.server import Signupd
-
-    # By the server's name and the step: a cost for each round.
-    Costs = defaultdict[tuple[str, Step], list[Cost]]
+# By the server's name and the step: a cost for each round.
+Costs = defaultdict[tuple[str, Step], list[Cost]]
 
 # The lines of the table: the RPCs that each adds up.
 WHOLE = "whole sign-up"
+ECHO = "an RPC that does nothing"
 LINES: dict[str, Sequence[Step]] = {step: (step,) for step in Step}
 LINES[WHOLE] = (Step.START, Step.VERIFY, Step.SET_PASSWORD)
 MOST_TIMES = 1.5
@@ -50,7 +44,22 @@ def measure(site: Site, *, smoke: bool) -> list[Table]:
         for line in LINES:
             cells = _cells(costs, line, versions)
             table.rows.append([f"{line}, {database}", *cells])
+    row = dict.fromkeys(header, "") | {f"CPU µs {NOW}": f"{_echo(site, calls):.0f}"}
+    table.rows.append([ECHO, *[*row.values()][1:]])
     return [table]
+
+
+def _echo(site: Site, calls: int) -> float:
+    """Measure the least that an RPC costs, in microseconds."""
+    with on_cores(site.measured):
+        server = Echo()
+        server.start()
+    with closing(server):
+        requests = following(Step.VERIFY, ["x"] * calls)
+        send(server.target, Step.GET, requests)  # warms up
+        before = cpu_seconds(server)
+        send(server.target, Step.GET, requests)
+        return (cpu_seconds(server) - before) / calls * MICROS
 
 
 def in_turns(

@@ -1,20 +1,14 @@
 """What an RPC costs when the ledger has grown."""
 
-from __future__ import annotations
-
 from contextlib import ExitStack, closing
 from statistics import median
-from typing import TYPE_CHECKING
 
 from bench.cost import in_turns
 from bench.load import Step, sign_up
 from bench.meter import median_ratio
 from bench.rows import Rows
-from bench.site import DATABASES
+from bench.site import DATABASES, Site
 from bench.table import Table
-
-if TYPE_CHECKING:
-    from bench.site import Site
 
 SIZES = (1_000, 1_000_000)
 SMOKE_SIZES = (100, 200)

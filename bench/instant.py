@@ -11,8 +11,6 @@ the least that is needed to sign up at a real Kratos by hand.
 Run as a script: `instant.py PORT HOOK_URL SCHEMA_FILE`.
 """
 
-from __future__ import annotations
-
 import json
 import sys
 import uuid

@@ -4,30 +4,23 @@ Tools such as ghz send requests that are known beforehand, and count the answers
 each request needs the token of the answer before it.
 """
 
-from __future__ import annotations
-
 import asyncio
 import enum
 import secrets
 import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 import grpc
 import uvloop
+from google.protobuf.message import Message
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from bench.meter import MICROS, cpu_seconds
-from devstack.server import NO_PROXY
-
-if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable, Iterable, Sequence
-
-    from google.protobuf.message import Message
-
-    from devstack.postgres import Postgres
-    from devstack.server import Signupd
+from devstack.postgres import Postgres
+from devstack.server import NO_PROXY, Signupd
 
 CONCURRENCY = 16
 CHANNELS = 4
@@ -101,18 +94,18 @@ def following(step: Step, tokens: Iterable[str]) -> list[Message]:
 
 
 def send(
-    server: Signupd, step: Step, requests: Sequence[Message], rate: float = 0.0
+    target: str, step: Step, requests: Sequence[Message], rate: float = 0.0
 ) -> Sent:
     """Send each request once, 16 calls at a time over 4 connections.
 
     Args:
-        server: To which.
+        target: The server's host and port.
         step: The RPC.
         requests: Of that RPC.
         rate: Calls a second; 0 sends as fast as answers come. The latency of a call
             counts from the moment it is due.
     """
-    return uvloop.run(_send(server.target, step, requests, rate))
+    return uvloop.run(_send(target, step, requests, rate))
 
 
 def sign_up(server: Signupd, postgres: Postgres, count: int) -> dict[Step, Cost]:
@@ -121,7 +114,7 @@ def sign_up(server: Signupd, postgres: Postgres, count: int) -> dict[Step, Cost]
     requests = starts(count)
     for step in Step:
         before = cpu_seconds(server), cpu_seconds(postgres)
-        sent = send(server, step, requests)
+        sent = send(server.target, step, requests)
         after = cpu_seconds(server), cpu_seconds(postgres)
         micros = (
             (end - start) / count * MICROS

@@ -1,19 +1,14 @@
 """What processes cost the machine, where they may run, and how figures are compared."""
 
-from __future__ import annotations
-
 import math
 import os
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from devstack.process import Process
+from devstack.process import Process
 
 MICROS = 1_000_000
 MEBIBYTE = 1024 * 1024

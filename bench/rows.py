@@ -1,7 +1,5 @@
 """Rows of a ledger that has long been in use: copies of one that is there."""
 
-from __future__ import annotations
-
 import sqlite3
 from typing import Any, Final
 

@@ -1,22 +1,16 @@
 """Free and taken addresses: whether their times tell them apart, on a real Kratos."""
 
-from __future__ import annotations
-
 from statistics import median
-from typing import TYPE_CHECKING
 
 import grpc
 
 from bench.load import addresses
-from bench.site import POSTGRESQL
+from bench.site import POSTGRESQL, Site
 from bench.strangers import SETTINGS, chance, deviation, timed
 from bench.table import Table
 from devstack.admin import Admin
 from devstack.mailbox import Mailbox
 from devstack.server import NO_PROXY
-
-if TYPE_CHECKING:
-    from bench.site import Site
 
 PAIRS = 1500
 # Where the kinds do not differ, chance alone exceeds this once in 10 000 times: it is

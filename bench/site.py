@@ -1,13 +1,12 @@
 """Where benchmarks take place: the servers, and the cores they run on."""
 
-from __future__ import annotations
-
 import base64
 import secrets
 import sys
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Self
+from typing import Self
 
 from bench import instant
 from bench.meter import cores, on_cores
@@ -19,9 +18,6 @@ from devstack.postgres import Postgres
 from devstack.process import Process
 from devstack.server import Signupd
 from devstack.waiting import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
 
 SQLITE, POSTGRESQL = "SQLite", "PostgreSQL"
 DATABASES = (SQLITE, POSTGRESQL)

@@ -4,22 +4,18 @@ Free and taken ones take turns, in an order that is tossed for each pair, so tha
 whatever else the machine does meets both alike. Each address is used once.
 """
 
-from __future__ import annotations
-
 import random
 import secrets
 import time
 from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import sqrt
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 CALL_SECONDS = 30.0
 # What nobody is mailed but once in a million times.

@@ -3,18 +3,14 @@
 A table stands between two marks. Whatever is between them is replaced.
 """
 
-from __future__ import annotations
-
 import os
 import platform
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
+from typing import Final
 
 CPU_INFO: Final = Path("/proc/cpuinfo")
 LIBRARIES: Final = ("grpcio", "httpx", "aiohttp", "psycopg")

@@ -1,14 +1,11 @@
 """What a server needs besides its calls: start-up, memory, and the sweeper's work."""
 
-from __future__ import annotations
-
 import json
 import time
 from contextlib import ExitStack, closing
 from datetime import datetime
 from itertools import pairwise
 from statistics import median
-from typing import TYPE_CHECKING
 
 from bench.load import Step, send, starts
 from bench.meter import (
@@ -19,12 +16,9 @@ from bench.meter import (
     resident_mebibytes,
 )
 from bench.rows import Rows
-from bench.site import DATABASES, NOW
+from bench.site import DATABASES, NOW, Site
 from bench.table import Table
-
-if TYPE_CHECKING:
-    from bench.site import Site
-    from devstack.server import Signupd
+from devstack.server import Signupd
 
 STARTS = 10
 MOST_SECONDS_TO_START = 1.0
@@ -127,7 +121,7 @@ def _abandon(server: Signupd, counts: tuple[int, ...]) -> list[float]:
     """Start sign-ups and leave them; give the memory after each count."""
     held = [resident_mebibytes(server)]
     for before, count in pairwise(counts):
-        send(server, Step.START, starts(count - before))
+        send(server.target, Step.START, starts(count - before))
         held.append(resident_mebibytes(server))
     return held
 
@@ -162,4 +156,4 @@ def _sweep(server: Signupd, *, smoke: bool) -> list[str]:
 def _slice(server: Signupd, seconds: float) -> list[int]:
     """Give the latencies, in microseconds."""
     requests = starts(int(RATE * seconds))
-    return send(server, Step.START, requests, RATE).micros
+    return send(server.target, Step.START, requests, RATE).micros

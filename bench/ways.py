@@ -4,14 +4,13 @@ A way is a function that signs one person up. It asks for the code of the mail, 
 gives the seconds that the person waited at each step.
 """
 
-from __future__ import annotations
-
 import asyncio
 import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import aiohttp
 import grpc
@@ -20,16 +19,11 @@ from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 
 from bench.load import CALL_SECONDS, OPTIONS, PASSWORD, Step, each
+from devstack.mailbox import Mailbox
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-    from contextlib import AbstractAsyncContextManager
-
-    from devstack.mailbox import Mailbox
-
-    Waits = dict[Step, float]
-    Code = Callable[[], Awaitable[str]]
-    Way = Callable[[str, Code], Awaitable[Waits]]
+Waits = dict[Step, float]
+Code = Callable[[], Awaitable[str]]
+Way = Callable[[str, Code], Awaitable[Waits]]
 
 # The last mail comes when the machine gets round to it.
 MAIL_SECONDS = 60.0

@@ -1,7 +1,5 @@
 """A PostgreSQL of our own, from the machine's packages."""
 
-from __future__ import annotations
-
 import getpass
 import os
 import pwd

@@ -1,7 +1,5 @@
 """A server process: its directory, its log, its start and its end."""
 
-from __future__ import annotations
-
 import atexit
 import contextlib
 import os
@@ -10,14 +8,12 @@ import subprocess
 import sys
 import tempfile
 import threading
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, ClassVar, Self
+from typing import ClassVar, Self
 
 from devstack.waiting import wait_until
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
 
 # Generous: a loaded machine must not fail a test. A server that ends is noticed
 # at once.

@@ -1,9 +1,8 @@
 """A signupd process, as an operator would run it."""
 
-from __future__ import annotations
-
 import sys
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -11,10 +10,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from devstack.config import inherited
 from devstack.ports import LOOPBACK, free_ports
 from devstack.process import Process
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-    from pathlib import Path
 
 # Of a single health check; it looks at the ledger.
 CHECK_SECONDS = 10.0
