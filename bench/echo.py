@@ -5,6 +5,7 @@ it is given.
 """
 
 import sys
+from pathlib import Path
 
 import grpc
 import uvloop
@@ -14,6 +15,7 @@ from devstack.config import inherited
 from devstack.ports import LOOPBACK, free_ports, is_served
 from devstack.process import Process
 
+ROOT = Path(__file__).parents[1]
 ANSWER = pb.GetSignupResponse(continuation_token="x" * 197).SerializeToString()
 
 
@@ -27,8 +29,9 @@ class Echo(Process):
 
     def start(self) -> None:
         """Start it and wait until it takes connections."""
-        command = [sys.executable, __file__, str(self._port)]
-        self._serve(command, inherited(), lambda: is_served(self._port))
+        command = [sys.executable, "-m", "bench.echo", str(self._port)]
+        environment = {**inherited(), "PYTHONPATH": str(ROOT)}
+        self._serve(command, environment, lambda: is_served(self._port))
 
 
 class _Handler(grpc.GenericRpcHandler):
