@@ -18,14 +18,12 @@ _DNS: Final = re.compile(r"[A-Za-z0-9_*][A-Za-z0-9_*.-]{0,252}")
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]{1,2048}")
 
 
-class CertificatesUnusable(SignupdError):
+class CertificatesUnusable(SignupdError, reason="INTERNAL"):
     """The certificate's files cannot be used.
 
     Args:
         faults: Each begins with its setting; none repeats anything of a file.
     """
-
-    reason = "INTERNAL"
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("; ".join(faults))

@@ -16,10 +16,8 @@ from signupd.settings import Settings
 NAME: Final = "signupd.keys"
 
 
-class KeyFileError(SignupdError):
+class KeyFileError(SignupdError, reason="INTERNAL"):
     """The key file cannot be used. The message names the file, and no key."""
-
-    reason = "INTERNAL"
 
 
 def new_key() -> str:
