@@ -9,8 +9,7 @@ from typing import Any
 
 import pytest
 from signupd.notation import is_loopback
-from signupd.settings import Settings, SettingsInvalidError, load
-from signupd.sources import SECRETS
+from signupd.settings import SECRETS, Settings, SettingsInvalidError, load
 
 from tests.doubles.authority import Authority
 

@@ -13,7 +13,7 @@ import grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 
-from signupd.client.refusal import Refusal, refusal_of
+from signupd.client.channel import Refusal, refusal_of
 
 # For a call and its retries; SetPassword may take Kratos 30 s and a look-up.
 DEADLINE_SECONDS: Final = 60.0
