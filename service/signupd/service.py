@@ -33,11 +33,7 @@ _LISTED_AT_START: Final = 20
 class Service:
     """A whole service in this process: hook port, gRPC server, sweeper, hook proof.
 
-    Args:
-        settings: From ``signupd.settings``.
-        log: The log of the process.
-        clock: The ledger's clock, in microseconds since the Unix epoch.
-        observer: Observes what the service does; a new one if not given.
+    The clock is the ledger's, in microseconds since the Unix epoch.
     """
 
     def __init__(
