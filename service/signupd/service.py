@@ -55,7 +55,12 @@ class Service:
         hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
         self._hooks = runner_of(hooks.app(), log, "hook port")
         self._server = server_of(settings, self.deps, self._work, observer)
-        self._probes = Probes(self.deps.ledger, observer.registry, time.monotonic)
+        self._probes = Probes(
+            self.deps.ledger,
+            observer.registry,
+            time.monotonic,
+            lambda: self.deps.hook_proof.proved,
+        )
         self._metrics = runner_of(self._probes.app(), log, "metrics port")
         self._loops: list[asyncio.Task[None]] = []
         self.port = 0
