@@ -16,11 +16,9 @@ MAX_CHARS: Final = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """A mailbox's address in canonical form.
+    """A mailbox's address in canonical form: lower-case ASCII, domain in punycode.
 
-    Args:
-        text: ASCII, all lower-case, the domain in punycode. Kratos compares addresses
-            so, and drops the mark of verification from one that is not.
+    Kratos compares addresses so, and drops the mark of verification from others.
     """
 
     text: str = field(repr=False)
@@ -33,10 +31,7 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """Read the address a caller gave.
-
-    Args:
-        text: As the person typed it, without surrounding spaces.
+    """Read an address as a person typed it, without surrounding spaces.
 
     Raises:
         EmailInvalid: RFC 5321 has no such mailbox, or Kratos' schema format ``email``

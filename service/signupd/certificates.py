@@ -18,14 +18,8 @@ _DNS: Final = re.compile(r"[A-Za-z0-9_*][A-Za-z0-9_*.-]{0,252}")
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]{1,2048}")
 
 
-class CertificatesUnusable(SignupdError):
-    """The certificate's files cannot be used.
-
-    Args:
-        faults: Each begins with its setting; none repeats anything of a file.
-    """
-
-    reason = "INTERNAL"
+class CertificatesUnusable(SignupdError, reason="INTERNAL"):
+    """The certificate's files cannot be used; the faults repeat nothing of a file."""
 
     def __init__(self, faults: list[str]) -> None:
         super().__init__("; ".join(faults))
@@ -34,17 +28,11 @@ class CertificatesUnusable(SignupdError):
 
 @dataclass(frozen=True, slots=True)
 class CertificateFiles:
-    """The server's certificate files.
+    """The server's certificate files."""
 
-    Args:
-        cert: The certificate and its chain.
-        key: The certificate's private key, without a password.
-        client_ca: The authorities of callers' certificates; None if callers need none.
-    """
-
-    cert: Path
-    key: Path
-    client_ca: Path | None
+    cert: Path  # and its chain
+    key: Path  # without a password
+    client_ca: Path | None  # the authorities of callers; None if they need none
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,9 +69,6 @@ def names_in(certificate: bytes) -> frozenset[str]:
 
     The subject and addresses do not count. Malformed names do not count either, so that
     a name of one kind cannot pass for one of the other.
-
-    Args:
-        certificate: In PEM; already trusted.
     """
     try:
         (parsed,) = x509.load_pem_x509_certificates(certificate)

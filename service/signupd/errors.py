@@ -30,11 +30,12 @@
     └── KratosIncompatible
         └── KratosFlowGone
 
-Each class carries the ``reason`` that the contract promises to callers. What a caller
-reads is a constant sentence chosen by reason (``signupd.rpc.statuses``); ``detail`` is
-for the log alone.
+The name of a class, in capitals, is the ``reason`` that the contract promises to
+callers: ``CODE_EXPIRED`` for ``CodeExpired``. What a caller reads is a constant
+sentence chosen by reason (``signupd.rpc.statuses``); ``detail`` is for the log alone.
 """
 
+import re
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
@@ -71,6 +72,10 @@ class SignupdError(Exception):
     reason: ClassVar[str]
     retry_seconds: ClassVar[float | None] = None
 
+    def __init_subclass__(cls, *, reason: str | None = None) -> None:
+        """Take the reason from the class' name, unless it is given."""
+        cls.reason = reason or re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).upper()
+
     def __init__(
         self,
         detail: str = "",
@@ -91,154 +96,110 @@ class SignupdError(Exception):
 class RequestInvalid(SignupdError):
     """A field is missing or malformed."""
 
-    reason = "REQUEST_INVALID"
-
 
 class EmailInvalid(RequestInvalid):
     """No mail can be sent to the address."""
-
-    reason = "EMAIL_INVALID"
 
 
 class TraitsInvalid(RequestInvalid):
     """The traits do not fit the identity schema, or a caller may not set them."""
 
-    reason = "TRAITS_INVALID"
-
 
 class PasswordRejected(RequestInvalid):
     """The password breaks a rule of this service or of Kratos."""
-
-    reason = "PASSWORD_REJECTED"
 
 
 class RequestIdReused(SignupdError):
     """A request id came back with another body."""
 
-    reason = "REQUEST_ID_REUSED"
-
 
 class TokenInvalid(SignupdError):
     """The continuation token was not issued here, or its sign-up is gone."""
-
-    reason = "TOKEN_INVALID"
 
 
 class StepMismatch(SignupdError):
     """The token, or the sign-up's state, is for another step."""
 
-    reason = "STEP_MISMATCH"
-
 
 class CodeIncorrect(SignupdError):
     """The code is not the one that was mailed last."""
-
-    reason = "CODE_INCORRECT"
 
 
 class CodeExpired(SignupdError):
     """The code has lapsed in Kratos; a new one can be sent."""
 
-    reason = "CODE_EXPIRED"
-
 
 class CodeAttemptsExhausted(SignupdError):
     """Too many codes were tried on this sign-up."""
-
-    reason = "CODE_ATTEMPTS_EXHAUSTED"
 
 
 class ResendTooSoon(SignupdError):
     """It is too early for another mail."""
 
-    reason = "RESEND_TOO_SOON"
-
 
 class SendLimitReached(SignupdError):
     """No further mail may be sent."""
-
-    reason = "SEND_LIMIT_REACHED"
 
 
 class SignupExpired(SignupdError):
     """The sign-up's present step has lapsed."""
 
-    reason = "SIGNUP_EXPIRED"
-
 
 class SignupCancelled(SignupdError):
     """The sign-up was cancelled."""
-
-    reason = "SIGNUP_CANCELLED"
 
 
 class PasswordAttemptsExhausted(SignupdError):
     """Kratos refused too many passwords on this sign-up."""
 
-    reason = "PASSWORD_ATTEMPTS_EXHAUSTED"
-
 
 class PasswordAlreadySet(SignupdError):
     """The sign-up is complete, with another password."""
-
-    reason = "PASSWORD_ALREADY_SET"
 
 
 class SignupBusy(SignupdError):
     """Another call is at work on this sign-up."""
 
-    reason = "SIGNUP_BUSY"
     retry_seconds = 1.0  # most work on a sign-up takes well below that
 
 
 class DeadlineTooShort(SignupdError):
     """The caller's deadline leaves too little time to begin."""
 
-    reason = "DEADLINE_TOO_SHORT"
-
 
 class AccountNotFound(SignupdError):
     """Kratos has no such account."""
-
-    reason = "ACCOUNT_NOT_FOUND"
 
 
 class CallerNotPermitted(SignupdError):
     """The caller's certificate or address does not permit this call."""
 
-    reason = "CALLER_NOT_PERMITTED"
-
 
 class Overloaded(SignupdError):
     """MAX_CONCURRENT_RPCS calls are at work already."""
 
-    reason = "OVERLOADED"
     retry_seconds = 1.0
 
 
 class KratosUnavailable(SignupdError):
     """Kratos did not answer, so what it did is not known."""
 
-    reason = "KRATOS_UNAVAILABLE"
     retry_seconds = 2.0
 
 
-class KratosUnreached(KratosUnavailable):
+class KratosUnreached(KratosUnavailable, reason="KRATOS_UNAVAILABLE"):
     """No connection to Kratos could be made, so it did nothing."""
 
 
 class LedgerUnavailable(SignupdError):
     """The ledger's database did not answer."""
 
-    reason = "LEDGER_UNAVAILABLE"
     retry_seconds = 2.0
 
 
 class KratosIncompatible(SignupdError):
     """Kratos is set up, or answers, in a way that cannot work."""
 
-    reason = "KRATOS_INCOMPATIBLE"
 
-
-class KratosFlowGone(KratosIncompatible):
+class KratosFlowGone(KratosIncompatible, reason="KRATOS_INCOMPATIBLE"):
     """Kratos has no such flow, or no such method for it, so it did nothing."""

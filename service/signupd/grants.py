@@ -25,10 +25,7 @@ _NOT_AN_OBJECT: Final = (
 
 
 def read_grants(value: object) -> dict[str, frozenset[str]]:
-    """Read the methods that each name may call, as ``Service/Method``.
-
-    Args:
-        value: JSON text, or a table of a TOML file.
+    """Read, from JSON text or a TOML table, the ``Service/Method``s of each name.
 
     Raises:
         ValueError: With every mistake; it repeats nothing of the value.

@@ -16,10 +16,8 @@ from signupd.settings import Settings
 NAME: Final = "signupd.keys"
 
 
-class KeyFileError(SignupdError):
+class KeyFileError(SignupdError, reason="INTERNAL"):
     """The key file cannot be used. The message names the file, and no key."""
-
-    reason = "INTERNAL"
 
 
 def new_key() -> str:
@@ -28,15 +26,7 @@ def new_key() -> str:
 
 
 def key_ring(settings: Settings, *, make: bool = True) -> KeyRing:
-    """Make the key ring from the settings, or from the key file beside the ledger.
-
-    Args:
-        settings: They hold the keys or the ledger's URL.
-        make: Whether to create a missing key file.
-
-    Raises:
-        KeyFileError: The file cannot be used.
-    """
+    """Make the key ring from the settings, or as ``ring_beside`` the ledger."""
     if settings.digest_key is not None:
         keys = [key.get_secret_value() for key in settings.token_keys]
         return KeyRing(keys, settings.digest_key.get_secret_value())
@@ -47,11 +37,7 @@ def key_ring(settings: Settings, *, make: bool = True) -> KeyRing:
 
 
 def ring_beside(ledger: Path, *, make: bool = True) -> KeyRing:
-    """Read the key ring from the key file beside a ledger.
-
-    Args:
-        ledger: The SQLite file; its folder must exist.
-        make: Whether to create a missing key file.
+    """Read the key ring from the key file beside a ledger; make a missing one.
 
     Raises:
         KeyFileError: The file cannot be read or written, others can read it, or it

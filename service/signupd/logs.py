@@ -49,12 +49,8 @@ def _hide_values(record: logging.LogRecord) -> bool:
 def configure(*, json: bool, level: str) -> structlog.typing.FilteringBoundLogger:
     """Send all logging of the process, the libraries' too, to standard error.
 
-    Args:
-        json: One JSON object a line; else lines for a terminal.
-        level: The lowest level that is written, such as ``info``.
-
-    Returns:
-        The logger that the composition root passes on.
+    It writes one JSON object a line, or else lines for a terminal. The composition root
+    passes on the logger that this returns.
     """
     shared: list[structlog.typing.Processor] = [
         structlog.processors.add_log_level,
@@ -62,13 +58,10 @@ def configure(*, json: bool, level: str) -> structlog.typing.FilteringBoundLogge
         redact,
     ]
     handler = logging.StreamHandler(sys.stderr)
+    unwrap = structlog.stdlib.ProcessorFormatter.remove_processors_meta
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
-            foreign_pre_chain=shared,
-            processors=[
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                *_rendering(json=json),
-            ],
+            foreign_pre_chain=shared, processors=[unwrap, *_rendering(json=json)]
         )
     )
     # A line that cannot be written is dropped: sign-ups go on with a full disk.
@@ -109,12 +102,9 @@ def written_by_a_thread(
 ) -> Iterator[None]:
     """Write the log from a thread, so that nothing waits for standard error.
 
-    At the end the lines that wait are written. If nobody reads them within
-    FLUSH_SECONDS the process exits without them.
-
-    Args:
-        dropped: Called for each line that is dropped because ``max_lines`` wait.
-        max_lines: How many lines may wait.
+    ``dropped`` is called for each line that is dropped because ``max_lines`` wait. At
+    the end the lines that wait are written. If nobody reads them within FLUSH_SECONDS
+    the process exits without them.
     """
     root = logging.getLogger()
     (direct,) = root.handlers
@@ -141,14 +131,10 @@ def written_by_a_thread(
 
 
 def _rendering(*, json: bool) -> list[structlog.typing.Processor]:
+    processors = structlog.processors
     if json:
-        return [
-            structlog.processors.format_exc_info,
-            structlog.processors.JSONRenderer(),
-        ]
-    console = structlog.dev.ConsoleRenderer(
-        colors=sys.stderr.isatty(),
-        # The default shows the values of variables.
-        exception_formatter=structlog.dev.plain_traceback,
-    )
-    return [console]
+        return [processors.format_exc_info, processors.JSONRenderer()]
+    # The default formatter shows the values of variables.
+    plain = structlog.dev.plain_traceback
+    colors = sys.stderr.isatty()
+    return [structlog.dev.ConsoleRenderer(colors=colors, exception_formatter=plain)]

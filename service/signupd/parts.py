@@ -79,12 +79,7 @@ class Parts:
     async def open_ledger(self, *, only_server: bool) -> None:
         """Migrate a SQLite ledger; check that a shared one is up to date.
 
-        Args:
-            only_server: Whether this is the one server of a SQLite ledger. Then every
-                lease in it is stale, and ends.
-
-        Raises:
-            LedgerUnavailable: As ``demand_usable``.
+        The only server of a SQLite ledger ends its leases, all of which are stale.
         """
         await self.database.open()
         if self.database.shared:

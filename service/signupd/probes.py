@@ -1,6 +1,7 @@
 """The metrics port: metrics for Prometheus, and probes of liveness and readiness."""
 
 from collections.abc import Callable
+from importlib.metadata import version
 from typing import Final
 
 from aiohttp import web
@@ -8,6 +9,7 @@ from prometheus_client import (
     CONTENT_TYPE_LATEST,
     CollectorRegistry,
     Gauge,
+    Info,
     generate_latest,
 )
 
@@ -23,10 +25,8 @@ COUNT_SECONDS: Final = 15.0
 class Probes:
     """Answers scrapes and probes.
 
-    Args:
-        ledger: All replicas share it.
-        registry: The metrics of this process.
-        clock: Monotonic seconds.
+    The registry has the metrics of this process; the clock counts monotonic seconds.
+    ``proved`` tells whether Kratos was seen to ask the password hook.
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Probes:
         ledger: Ledger,
         registry: CollectorRegistry,
         clock: Callable[[], float],
+        proved: Callable[[], bool],
     ) -> None:
         self.ready = False
         self._ledger = ledger
@@ -53,6 +54,13 @@ class Probes:
             ("state",),
             registry=self._counts,
         )
+        Gauge(
+            "signupd_password_hook_proved",
+            "Whether Kratos was seen to ask the password hook.",
+            registry=self._counts,
+        ).set_function(proved)
+        build = Info("signupd_build", "The version.", registry=self._counts)
+        build.info({"version": version("signupd")})
 
     def app(self) -> web.Application:
         """Make the web application."""

@@ -75,11 +75,7 @@ class KeyRing:
         return f"KeyRing({len(self._ciphers)} keys)"
 
     def seal(self, plaintext: bytes, context: bytes) -> bytes:
-        """Encrypt and authenticate, bound to ``context``.
-
-        Args:
-            plaintext: At most a few KiB.
-            context: What the text belongs to; must be given again to open it.
+        """Encrypt and authenticate, bound to a context that opening must give again.
 
         Returns:
             Version, key id, nonce and ciphertext: 33 bytes longer than the plaintext.
@@ -105,20 +101,12 @@ class KeyRing:
             raise SealBroken from error
 
     def seal_token(self, signup_id: uuid.UUID, step: Step) -> str:
-        """Make a continuation token.
-
-        Returns:
-            67 characters of unpadded base64url (RFC 4648, section 5).
-        """
+        """Make a token: 67 characters of unpadded base64url (RFC 4648, section 5)."""
         sealed = self.seal(signup_id.bytes + bytes([step]), b"continuation token")
         return base64.urlsafe_b64encode(sealed).rstrip(b"=").decode()
 
     def open_token(self, token: str) -> tuple[uuid.UUID, Step]:
-        """Read a continuation token.
-
-        Raises:
-            TokenInvalid: For any reason; the error is always the same.
-        """
+        """Read a token, or raise TokenInvalid: for any reason, always the same."""
         try:
             plain = self.open(_decode(token), b"continuation token")
             return uuid.UUID(bytes=plain[:16]), Step(plain[16])
@@ -126,11 +114,9 @@ class KeyRing:
             raise TokenInvalid from error
 
     def digest(self, purpose: bytes, *parts: bytes) -> bytes:
-        """Make a keyed digest (HMAC-SHA-256) of the parts, for one purpose.
+        """Make a keyed digest (HMAC-SHA-256, 32 bytes) of the parts, for one purpose.
 
-        Returns:
-            32 bytes. Lengths are part of the digest, so that no two lists of parts
-            run together.
+        Lengths are part of the digest, so that no two lists of parts run together.
         """
         mac = self._mac.copy()
         for part in (purpose, *parts):

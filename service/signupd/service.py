@@ -35,11 +35,7 @@ _RELEASE_SECONDS: Final = 5.0
 class Service:
     """A whole service in this process: hook port, gRPC server, sweeper, hook proof.
 
-    Args:
-        settings: From ``signupd.settings``.
-        log: The log of the process.
-        clock: The ledger's clock, in microseconds since the Unix epoch.
-        observer: Observes what the service does; a new one if not given.
+    The clock is the ledger's, in microseconds since the Unix epoch.
     """
 
     def __init__(
@@ -61,7 +57,12 @@ class Service:
         hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
         self._hooks = runner_of(hooks.app(), log, "hook port")
         self._server = server_of(settings, self.deps, self._work, observer)
-        self._probes = Probes(self.deps.ledger, observer.registry, time.monotonic)
+        self._probes = Probes(
+            self.deps.ledger,
+            observer.registry,
+            time.monotonic,
+            lambda: self.deps.hook_proof.proved,
+        )
         self._metrics = runner_of(self._probes.app(), log, "metrics port")
         self._loops: list[asyncio.Task[None]] = []
         self.port = 0

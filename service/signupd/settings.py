@@ -1,9 +1,11 @@
-"""The settings: names, defaults, limits, and what does not go together."""
+"""The settings: where they come from, their defaults and limits, what conflicts."""
 
 import re
-from collections.abc import Iterator
+import stat
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Annotated, Final, Literal
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import (
@@ -15,6 +17,12 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import ErrorDetails
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    SettingsConfigDict,
+)
 
 from signupd import notation
 from signupd.certificates import (
@@ -23,8 +31,15 @@ from signupd.certificates import (
     read_certificates,
 )
 from signupd.ledger.database import sqlite_file
-from signupd.sources import PREFIX, SECRETS, read, secrets_in_readable_dotenv
 
+PREFIX: Final = "SIGNUPD_"
+# NAME_FILE may name a file that holds one of these.
+SECRETS: Final = ("hook_key", "kratos_admin_token", "token_keys", "digest_key")
+# Kubernetes sets these for each service of a namespace; here without the prefix. A
+# service named signupd-hooks puts more in front.
+_OF_KUBERNETES: Final = re.compile(
+    r"(\w+_)?(service_host|service_port(_\w+)?|port(_[0-9]+_(tcp|udp|sctp)(_\w+)?)?)"
+)
 # A key has 44 bytes in base64.
 MAX_SECRET_BYTES: Final = 64 * 1024
 
@@ -136,7 +151,7 @@ class Settings(BaseModel):
                     f"{PREFIX}{name.upper()}: sends codes, passwords and tokens in "
                     "plaintext beyond loopback; use https"
                 )
-        if secrets_in_readable_dotenv():
+        if _secrets_in_readable_dotenv():
             yield ".env: other users can read the secrets in it; chmod 600 .env"
 
     @property
@@ -160,14 +175,13 @@ class Settings(BaseModel):
 def load(config: Path | None) -> Settings:
     """Read the settings from the environment, ``.env`` and a TOML file.
 
-    Args:
-        config: The TOML file, if there is one.
+    The names in a TOML file may lack the prefix.
 
     Raises:
         SettingsInvalidError: With every mistake.
     """
     mistakes: list[str] = []
-    given = read(config, mistakes)
+    given = _read(config, mistakes)
     faults: list[ErrorDetails] = []
     try:
         settings = Settings.model_validate(given)
@@ -198,3 +212,66 @@ def _describe(fault: ErrorDetails) -> str:
         if name.removesuffix("_file") in SECRETS:
             message = "is set together with the value itself"
     return f"{PREFIX}{name.upper()}: {message}"
+
+
+def _read(config: Path | None, mistakes: list[str]) -> dict[str, Any]:
+    """Read all sources, from the lowest precedence to the highest, by bare names.
+
+    A path stands for the content of its file. Sources that cannot be read become
+    ``mistakes``.
+    """
+    sources: dict[str, Callable[[], dict[str, Any]]] = {
+        "--config": lambda: tomllib.loads(config.read_text()) if config else {},
+        ".env": _dotenv,
+        "environment": _environment,
+    }
+    given: dict[str, Any] = {}
+    for source, values in sources.items():
+        try:
+            given |= _layer(values())
+        except (OSError, ValueError) as error:
+            mistakes.append(f"{source}: cannot be read ({type(error).__name__})")
+    return given
+
+
+class _Names(BaseSettings):
+    """Tells pydantic-settings the prefix; it has no fields, so all names are read."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, dotenv_filtering="match_prefix"
+    )
+
+
+def _dotenv() -> dict[str, Any]:
+    return DotEnvSettingsSource(_Names, ".env")()
+
+
+def _secrets_in_readable_dotenv() -> bool:
+    """Return whether every user of the machine can read secrets in ``.env``."""
+    try:
+        open_to_others = Path(".env").stat().st_mode & stat.S_IROTH
+    except OSError:
+        return False
+    return bool(open_to_others and {*SECRETS} & {*map(_bare, _dotenv())})
+
+
+def _environment() -> dict[str, Any]:
+    return {
+        name: value
+        for name, value in EnvSettingsSource(_Names).env_vars.items()
+        if name.startswith(PREFIX.lower()) and not _OF_KUBERNETES.fullmatch(_bare(name))
+    }
+
+
+def _layer(values: dict[str, Any]) -> dict[str, Any]:
+    """Turn NAME_FILE into NAME, so that either overrides both of a lower source."""
+    layer = {_bare(name): value for name, value in values.items() if value is not None}
+    for name in SECRETS:
+        file = f"{name}_file"
+        if file in layer and name not in layer:
+            layer[name] = Path(str(layer.pop(file)))
+    return layer
+
+
+def _bare(name: str) -> str:
+    return name.lower().removeprefix(PREFIX.lower())

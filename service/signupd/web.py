@@ -51,17 +51,10 @@ def runner_of(
     port: str,
     limits: Limits = Limits(),
 ) -> web.AppRunner:
-    """Prepare to serve a web application.
+    """Prepare to serve a web application, from ``listen`` until the runner's cleanup.
 
-    Args:
-        app: The application, not started yet.
-        log: Defects and timeouts are written there.
-        port: What the log calls this port.
-        limits: How much clients can take of it.
-
-    Returns:
-        A runner, which serves from ``listen`` until its ``cleanup``. Work on a request
-        goes on even if its client goes away.
+    Work on a request goes on even if its client goes away. The log has defects and
+    timeouts, with the name of the port.
     """
     app.middlewares.insert(0, _limited(log, port, limits))
     app.on_response_prepare.append(_hide_software)
@@ -81,14 +74,7 @@ def runner_of(
 
 
 async def listen(runner: web.AppRunner, address: str) -> int:
-    """Serve a web application until its runner is cleaned up.
-
-    Args:
-        runner: By ``runner_of``.
-        address: ``host:port``; port 0 takes a free one.
-
-    Returns:
-        The port.
+    """Serve at ``host:port``, and return the port: port 0 takes a free one.
 
     Raises:
         OSError: The address cannot be used.

@@ -27,14 +27,9 @@ class Work:
     def begin(
         self, key: bytes | None, job: Callable[[], Coroutine[Any, Any, T]]
     ) -> asyncio.Task[T]:
-        """Begin a job, or join a run of it.
+        """Begin a job, or join the run that a call with the same key has begun.
 
-        Args:
-            key: Calls with one key share one run of the job; None never shares.
-            job: Makes the coroutine; not called when there is a run to join.
-
-        Returns:
-            The run. Others may wait for it too, so do not cancel it.
+        Others may wait for the run too, so do not cancel it. None joins no other.
         """
         task: asyncio.Task[T] | None = None if key is None else self._joinable.get(key)
         if task is None:
@@ -49,15 +44,7 @@ class Work:
     async def run(
         self, key: bytes | None, job: Callable[[], Coroutine[Any, Any, T]]
     ) -> T:
-        """Do a job to its end, even if the caller is cancelled.
-
-        Args:
-            key: As in ``begin``.
-            job: Likewise.
-
-        Returns:
-            What the job returns. It raises what the job raises.
-        """
+        """Begin or join a job; if this call is cancelled the job goes on."""
         return await asyncio.shield(self.begin(key, job))
 
     async def drain(self, seconds: float | None = None) -> None:

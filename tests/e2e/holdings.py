@@ -64,26 +64,6 @@ def import_account(kratos: Kratos, address: str, **fields: Any) -> str:
     return str(answer.json()["id"])
 
 
-def import_accounts(kratos: Kratos, addresses: list[str]) -> list[str]:
-    """Import many at once, with nothing but an address each.
-
-    Returns:
-        The identities' ids.
-    """
-    bodies = [{"schema_id": "user", "traits": {"email": one}} for one in addresses]
-    batch = {"identities": [{"create": body} for body in bodies]}
-    url = f"{kratos.admin_url}/admin/identities"
-    answer = httpx.patch(url, json=batch, trust_env=False).raise_for_status()
-    return [str(one["identity"]) for one in answer.json()["identities"]]
-
-
-def identity_calls(kratos: Kratos) -> int:
-    """Count the requests about identities that have come to it, by its log."""
-    lines = kratos.log_path.read_text(encoding="utf-8").splitlines()
-    asked = [line for line in lines if "started handling request" in line]
-    return sum('"path":"/admin/identities' in line for line in asked)
-
-
 def _column(kratos: Kratos, query: str) -> set[str]:
     uri = f"file:{kratos.directory / DATABASE}?mode=ro"
     with closing(sqlite3.connect(uri, uri=True, timeout=BUSY_SECONDS)) as connection:

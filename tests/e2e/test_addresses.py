@@ -14,70 +14,22 @@ ATEXT = "!#$%&'*+-/=?^_`{|}~"
 LOCALS = [
     *[f"a{char}b" for char in ATEXT],
     *ATEXT,
-    "a",
-    "1",
-    "-a-",
-    "a.b.c.d.e",
     "A.Name.In.CAPITALS",
     "first.last+tag+tag",
-    "a--b__c",
-    "0123456789",
-    "null",
-    "undefined",
     "a%40b",
-    "select*from",
     "x" * 64,
     ".".join("abcdefghijklmnopqrstuvwxyz"),
-    ATEXT,
 ]
 DOMAINS = [
-    "example.com",
-    "EXAMPLE.com",
-    "a.co",
-    "sub.sub.sub.example.com",
-    "a-b.example",
-    "a--b.example",
-    "1.example",
-    "123.example",
-    "1-2-3.example",
-    "corp.internal",
-    "shop.test",
-    "printer.local",
-    "gone.invalid",
-    "hidden.onion",
-    "app.localhost",
-    "home.arpa",
-    "museum.museum",
-    "x.photography",
-    "xn--bcher-kva.example",
-    "bücher.example",
-    "BÜCHER.example",
-    "straße.example",
-    "пример.example",
-    "例え.テスト",
-    "παράδειγμα.δοκιμή",
-    "उदाहरण.परीक्षा",
-    "مثال.إختبار",
-    "דוגמה.טעסט",
-    "실례.테스트",
-    "ขั้ว.example",
-    "faß.example",
+    *("EXAMPLE.com", "a.co", "a--b.example", "123.example", "1-2-3.example"),
+    *("corp.internal", "app.localhost", "hidden.onion", "gone.invalid"),
+    *("bücher.example", "straße.example", "пример.example", "例え.テスト"),
+    *("उदाहरण.परीक्षा", "مثال.إختبار", "실례.테스트", "ขั้ว.example"),
     "ma\u0301\u00f1ana.example",  # the accent apart from its letter
     "\uff26\uff35\uff2c\uff2c.example",
     "a\u3002example",  # the ideographic full stop separates labels
     f"{'l' * 63}.example",
-    ".".join(["d" * 63, "e" * 63, "f" * 63, "com"]),
     ".".join("abcdefghijklmnopqrstuvwxyz") + ".com",
-    "example.xn--p1ai",
-    "3com.example",
-    "a.bc.de.fg",
-    "q.b12.example",
-    "x0.y1.z2.example",
-    "long-label-with-many-hyphens-in-it.example",
-    "ünïcödé.ünïcödé.example",
-    "iø.example",
-    "\u00e7al\u0131\u015fkan.example",
-    "ŁÓDŹ.example",
 ]
 ACCEPTED = [
     *[f"{local}@example.com" for local in LOCALS],
@@ -100,12 +52,6 @@ def post(site: Site) -> Iterator[Stack]:
     with site.stack() as made:
         made.wait_for_proof()
         yield made
-
-
-def test_count() -> None:
-    """There are a hundred of them, no two alike."""
-    assert 100 == len(ACCEPTED)
-    assert 100 == len({parse_address(email) for email in ACCEPTED})
 
 
 @pytest.mark.parametrize("email", ACCEPTED, ids=ascii)

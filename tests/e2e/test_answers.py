@@ -11,7 +11,6 @@ from devstack.config import Mutation
 from devstack.waiting import wait_until
 from tests.e2e.broken import without_hook
 from tests.e2e.caller import refusal
-from tests.e2e.holdings import registration_flow_ids, session_ids
 from tests.e2e.site import Site
 from tests.e2e.stack import GOOD_PASSWORD, Stack, attached, new_address
 
@@ -127,26 +126,3 @@ class TestCanOneSeeWhetherAUserHasAPassword:
 
 def _told(account: accounts_pb.Account) -> tuple[int, bool, bool]:
     return account.password_status, account.email_verified, account.complete
-
-
-class TestMustTheAuthTokenGoToTheClient:
-    """Must the auth token go to the client?"""
-
-    def test_here(self, stack: Stack, address: str) -> None:
-        """No: nothing of Kratos is in any answer, and no session is left behind."""
-        flows = registration_flow_ids(stack.kratos)
-        sessions = session_ids(stack.kratos)
-        started = stack.caller.start(address)
-        code = stack.code(address)
-        verified = stack.caller.verify(started.continuation_token, code)
-        done = stack.caller.set_password(verified.continuation_token, GOOD_PASSWORD)
-        told = f"{started} {verified} {done}"
-        of_kratos = (registration_flow_ids(stack.kratos) - flows) | (
-            session_ids(stack.kratos) - sessions
-        )
-        identity_id = done.signup.identity_id
-
-        assert 2 <= len(of_kratos)
-        assert [] == [one for one in of_kratos if one in told]
-        assert 0 == stack.admin.session_count(identity_id)
-        assert stack.visitor.login(address, GOOD_PASSWORD)

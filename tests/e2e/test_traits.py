@@ -8,7 +8,6 @@ from typing import Any
 import pytest
 
 from devstack.binary import KRATOS_DIRECTORY
-from tests.e2e.caller import refusal
 from tests.e2e.site import Site
 from tests.e2e.stack import GOOD_PASSWORD, Stack
 
@@ -31,31 +30,6 @@ def test_stored(numbers: Stack, address: str) -> None:
 
     assert {"email": address, **traits} == stored
     assert (int, int) == (type(stored["age"]), type(stored["home"]["floor"]))
-
-
-def test_refused(numbers: Stack, address: str) -> None:
-    """Each trait that the schema refuses is named, not its value; no mail goes."""
-    table: list[tuple[dict[str, Any], list[str]]] = [
-        ({}, ["traits.age"]),
-        ({"age": 30.5}, ["traits.age"]),
-        ({"age": -1}, ["traits.age"]),
-        ({"age": 2.0**60}, ["traits.age"]),
-        ({"age": 30, "home": {"floor": 1.5}}, ["traits.home.floor"]),
-        ({"age": 30, "name": None}, ["traits.name"]),
-        ({"age": 30, "nickname": "Ann"}, ["traits"]),
-        (
-            {"age": 30, "name": "secret" * 40, "newsletter": "secret"},
-            ["traits.name", "traits.newsletter"],
-        ),
-    ]
-    refusals = [
-        refusal(numbers.caller.start, address, traits=traits) for traits, _ in table
-    ]
-
-    assert {"TRAITS_INVALID"} == {refused.reason for refused in refusals}
-    assert [fields for _, fields in table] == [sorted(one.fields) for one in refusals]
-    assert "secret" not in repr(refusals)
-    assert [] == numbers.admin.courier_messages(address)
 
 
 def _with_numbers(config: dict[str, Any]) -> None:

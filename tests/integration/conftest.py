@@ -1,10 +1,12 @@
 """Fixtures of the integration tests."""
 
+import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
+import uvloop
 from signupd.ledger.database import Database, make_database
 from signupd.ledger.schema import migrate
 
@@ -12,6 +14,18 @@ from devstack.postgres import Postgres
 from tests.doubles.clock import ClockDouble
 from tests.integration.caller import Caller
 from tests.integration.world import World
+
+# They test what depends on the loop. Commands run on the loop of asyncio.
+ON_THE_LOOP_OF_THE_SERVER = ("test_hook_limits.py", "test_kratos_http.py")
+
+
+def pytest_asyncio_loop_factories(
+    item: pytest.Item,
+) -> dict[str, Callable[[], asyncio.AbstractEventLoop]]:
+    """Choose the event loop of a test."""
+    if item.path.name in ON_THE_LOOP_OF_THE_SERVER:
+        return {"uvloop": uvloop.new_event_loop}
+    return {"asyncio": asyncio.new_event_loop}
 
 
 @pytest.fixture(scope="session")

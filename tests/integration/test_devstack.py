@@ -12,12 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from devstack.binary import (
-    KRATOS_DIRECTORY,
-    KratosMissingError,
-    cache_key,
-    kratos_binary,
-)
+from devstack.binary import KRATOS_DIRECTORY, KratosMissingError, kratos_binary
 from devstack.config import KratosConfig
 from devstack.kratos import Kratos
 from devstack.mailbox import Mailbox, MailMissingError
@@ -125,20 +120,6 @@ class TestBinary:
         with pytest.raises(KratosMissingError, match=r"(?s)go build.*second.*KRATOS_B"):
             kratos_binary()
         assert [] == [path for path in cache.iterdir() if path.suffix != ".lock"]
-
-    @pytest.mark.parametrize("changed", ["go.mod", "go.sum", "Go"])
-    def test_cache_key(self, tmp_path: Path, changed: str) -> None:
-        """The key follows go.mod, go.sum and the Go version."""
-        for name in ("go.mod", "go.sum"):
-            (tmp_path / name).write_text("pinned")
-        before = cache_key(tmp_path, GO_VERSION)
-        same = cache_key(tmp_path, GO_VERSION)
-        if changed != "Go":
-            (tmp_path / changed).write_text("pinned differently")
-        after = cache_key(tmp_path, "go9" if changed == "Go" else GO_VERSION)
-
-        assert before == same
-        assert before != after
 
 
 def test_config(

@@ -206,8 +206,10 @@ async def test_admin_refuses(kratos: Kratos, server: Scripted, status: int) -> N
         assert "KRATOS_ADMIN_TOKEN" in found[name].detail
 
 
-async def test_admin_token(kratos: Kratos, server: Scripted) -> None:
-    """The token goes to the admin API as bearer, and never to the public one."""
+@pytest.mark.parametrize("status", [200, 302, 307, 308])
+async def test_admin_token(kratos: Kratos, server: Scripted, status: int) -> None:
+    """The token goes to the admin API as bearer, and nowhere else on a redirect."""
+    server.answer, server.headers = (status, None), {"Location": "/elsewhere"}
     await outcomes(kratos)
     given = {
         (one.path.split("/")[1], one.headers.get("Authorization"))

@@ -5,18 +5,18 @@ and one whose answer is lost (KratosUnavailable): what was counted is given back
 one and never for the other.
 """
 
-from __future__ import annotations
-
 import asyncio
 import base64
 import contextlib
-import functools
 import itertools
 import re
 import socket
 import ssl
 import traceback
-from typing import TYPE_CHECKING, Any, Self
+from asyncio import StreamReader, StreamWriter
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any, Self
 
 import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, KratosUnreached
@@ -26,22 +26,11 @@ from signupd.kratos.http import (
     MAX_CONNECTIONS,
     MAX_HEADER_BYTES,
     HttpClient,
+    Response,
 )
 
-from tests.doubles.authority import LOOPBACK, Authority, dns
+from tests.doubles.authority import LOOPBACK, Authority, Issued, dns
 from tests.doubles.certificate import certificate_file
-from tests.integration.on_uvloop import play
-
-if TYPE_CHECKING:
-    from asyncio import StreamReader, StreamWriter
-    from collections.abc import AsyncIterator, Callable, Coroutine
-    from pathlib import Path
-
-    from signupd.kratos.http import Response
-
-    from tests.doubles.authority import Issued
-
-    Scenario = Callable[["Raw"], Coroutine[Any, Any, None]]
 
 AUTHORITY, STRANGER = Authority(), Authority()
 SECONDS = 30.0
@@ -296,8 +285,10 @@ class TestLost:
             CHUNKED + b"x\r\n",
             OK + b"more",
             LONG_HEADER % (MAX_HEADER_BYTES * b"x" + b"x"),
+            LONG_HEADER % (200 * 1024 * b"x"),  # handed over in one piece
+            OK.replace(b"\r\n\r\n", 200 * b"\r\nX: y" + b"\r\n\r\n"),
         ],
-        ids=range(6),
+        ids=range(8),
     )
     async def test_no_http(self, raw: Raw, said: bytes) -> None:
         """Bytes that are not HTTP, or headers beyond all bounds."""
@@ -451,31 +442,3 @@ class TestRequests:
         with pytest.raises(KratosUnreached) as caught:
             await raw.ask("GET", LITTLE)
         assert "ann" not in "".join(traceback.format_exception(caught.value))
-
-
-@pytest.mark.parametrize(
-    "scenario",
-    [
-        functools.partial(TestNeverConnected().test_refused, method="POST"),
-        TestNeverConnected().test_dropped_packets,
-        TestNeverConnected().test_no_tls,
-        TestNeverConnected().test_no_connection_free,
-        TestLost().test_closed_within_the_request,
-        functools.partial(
-            TestLost().test_closed_within_the_response, response=CHUNKS, end="close"
-        ),
-        functools.partial(
-            TestLost().test_closed_within_the_response, response=OK, end="abort"
-        ),
-        functools.partial(TestLost().test_stalls, said=OK[:-1]),
-        functools.partial(TestKeptConnections().test_post_is_sent_once, end="abort"),
-        functools.partial(
-            TestKeptConnections().test_idempotent_is_sent_again, method="DELETE"
-        ),
-        functools.partial(TestKeptConnections().test_cancelled, method="POST"),
-    ],
-    ids=range(11),
-)
-def test_uvloop(tmp_path: Path, scenario: Scenario) -> None:
-    """All of it holds on the loop that signupd runs on."""
-    play(lambda: Raw(certificate_file(tmp_path)), scenario)

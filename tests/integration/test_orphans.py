@@ -244,11 +244,7 @@ async def test_options(shell: Shell, options: list[str]) -> None:
 
 CHANGES: dict[str, tuple[Json, list[Json]]] = {
     "a password": (person(password="hash"), BIRTH),
-    "a social credential": (person(others={"oidc": None}), BIRTH),
     "a sign-in": (person(), [session(NOW), *BIRTH]),
-    "a new trait": (person(changed=90 * DAY), BIRTH),
-    "disabled": (person(enabled=False), BIRTH),
-    "no session any more": (person(), []),
 }
 
 

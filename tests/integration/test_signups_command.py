@@ -31,20 +31,9 @@ MINUTE = 60_000_000
 ANN, BOB, CID, DOT = (f"{name}@example.com" for name in ("ann", "bob", "cid", "dot"))
 IDS = {name: uuid.UUID(int=n, version=4) for n, name in enumerate((ANN, BOB, CID, DOT))}
 FIELDS = [
-    "signup_id",
-    "state",
-    "masked_email",
-    "create_time",
-    "send_time",
-    "state_time",
-    "expire_time",
-    "identity_id",
-    "caller",
-    "sends",
-    "code_attempts",
-    "code_repeats",
-    "password_attempts",
-    "lease",
+    *("signup_id", "state", "masked_email", "create_time", "send_time", "state_time"),
+    *("expire_time", "identity_id", "caller", "sends", "code_attempts"),
+    *("code_repeats", "password_attempts", "lease"),
 ]
 
 

@@ -1,11 +1,9 @@
 """What the benchmarks calculate, and where their tables go."""
 
-import random
-
 import pytest
 
 from bench.meter import percentile
-from bench.strangers import chance, deviation
+from bench.strangers import chance
 from bench.table import MarkMissingError, Table, fill
 
 ONE, OTHER = (Table(name, ["RPC", "µs"], [[name, r"\1"]]) for name in ("one", "other"))
@@ -65,16 +63,3 @@ def test_percentile(values: list[float], percent: float, expected: float) -> Non
 def test_chance(one: list[float], other: list[float], expected: float) -> None:
     """It is the share of pairs in which the first is longer, ties counted by half."""
     assert expected == chance(one, other)
-
-
-def test_deviation() -> None:
-    """Where the kinds do not differ, chances spread as it says."""
-    source = random.Random(1)  # noqa: S311 - no secret
-
-    def times() -> list[float]:
-        return [source.random() for _ in range(50)]
-
-    squares = [(chance(times(), times()) - 0.5) ** 2 for _ in range(400)]
-    measured = (sum(squares) / len(squares)) ** 0.5
-
-    assert measured == pytest.approx(deviation(50, 50), rel=0.15)

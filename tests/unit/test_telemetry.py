@@ -1,6 +1,7 @@
 """What operators' machines read: metrics and probes."""
 
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -46,7 +47,10 @@ class Scene:
         self.now = 1000.0
         self.ledger = AnsweringLedger()
         self.observer = Observer(Event, clock=self.clock)
-        self.probes = Probes(self.ledger, self.observer.registry, self.clock)
+        self.proved = False
+        self.probes = Probes(
+            self.ledger, self.observer.registry, self.clock, lambda: self.proved
+        )
 
     def clock(self) -> float:
         """Tell the time."""
@@ -98,6 +102,8 @@ async def test_sign_ups(scene: Scene) -> None:
         "signupd_ledger_up 1.0",
         'signupd_signups{state="code_required"} 2.0',
         'signupd_signups{state="password_required"} 0.0',
+        "signupd_password_hook_proved 0.0",
+        f'signupd_build_info{{version="{version("signupd")}"}} 1.0',
         'signupd_signups_total{event="started"} 2.0',
         'signupd_signups_total{event="verified"} 1.0',
         'signupd_signups_total{event="completed"} 0.0',
@@ -109,6 +115,14 @@ async def test_sign_ups(scene: Scene) -> None:
     ] == [line for line in lines if not line.startswith("#")]
     assert "# TYPE signupd_signups_total counter" in lines
     assert "# TYPE signupd_signups gauge" in lines
+
+
+async def test_hook_proof(scene: Scene) -> None:
+    """Whether the password hook is proved is told as it is at each scrape."""
+    for proved in (False, True, False):
+        scene.proved = proved
+
+        assert f"signupd_password_hook_proved {proved:.1f}" in await scene.scrape()
 
 
 async def test_calls(scene: Scene) -> None:

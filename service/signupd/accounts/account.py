@@ -19,20 +19,12 @@ MAX_ACCOUNTS: Final = 100
 
 @dataclass(frozen=True, slots=True)
 class Account:
-    """What the contract's message Account says.
-
-    Args:
-        identity_id: As requested.
-        password: Whether it is set; None if there is no such account.
-        state: Whether the account may be used; None likewise.
-        email_verified: Whether the account's own address is verified, whatever other
-            addresses it may have.
-    """
+    """What the contract's message Account says; the id alone if there is none."""
 
     identity_id: uuid.UUID
     password: PasswordStatus | None = None
     state: AccountState | None = None
-    email_verified: bool = False
+    email_verified: bool = False  # its own address, not another that it may have
 
     @property
     def complete(self) -> bool:
@@ -59,7 +51,6 @@ async def get_account(admin: AdminApi, key: uuid.UUID | Address) -> Account:
 
     Raises:
         AccountNotFound: There is none.
-        KratosUnavailable, KratosIncompatible: Kratos cannot say.
     """
     if isinstance(key, Address):
         found = await admin.find_account(key.text)
@@ -76,10 +67,7 @@ async def batch_get_accounts(
     """Look up 1 to ``MAX_ACCOUNTS`` accounts by their identities' ids, in one call.
 
     Returns:
-        One for each id, in their order; with the id alone if there is no account.
-
-    Raises:
-        KratosUnavailable, KratosIncompatible: Kratos cannot say.
+        One for each id, in their order.
     """
     found = await admin.accounts(ids)
     return [account_of(found[id_]) if id_ in found else Account(id_) for id_ in ids]

@@ -40,18 +40,13 @@ class Exemption(enum.Enum):
 
 @dataclass(frozen=True, slots=True)
 class Orphan:
-    """An orphaned identity, as an operator sees it.
-
-    Args:
-        active_at: When its owner was last active.
-        traced: Whether Kratos still has the session of its registration.
-    """
+    """An orphaned identity, as an operator sees it."""
 
     id: uuid.UUID
     masked_email: str
     created_at: datetime
-    active_at: datetime
-    traced: bool
+    active_at: datetime  # its owner
+    traced: bool  # whether Kratos still has the session of its registration
 
 
 class Removal(enum.Enum):
@@ -66,27 +61,18 @@ class Removal(enum.Enum):
 class Orphans:
     """Finds orphans and removes them.
 
-    The cutoff is the same for the listing and for all removals, so an identity can stop
-    being an orphan in between, but none can become one.
-
-    Args:
-        admin: Kratos' admin API.
-        clock: Returns the time, with a time zone.
-        cutoff: An identity whose owner was active after this moment is not an orphan.
-        untraced: Whether UNTRACED identities count as orphans.
+    An identity whose owner was active after the cutoff is not an orphan. The cutoff is
+    the same for the listing and for all removals, so an identity can stop being an
+    orphan in between, but none can become one.
     """
 
     admin: AdminApi
     clock: Callable[[], datetime]
     cutoff: datetime
-    untraced: bool
+    untraced: bool  # whether UNTRACED identities count as orphans
 
     async def judge_all(self) -> AsyncIterator[Orphan | Exemption]:
-        """Judge every identity in Kratos.
-
-        Raises:
-            KratosUnavailable, KratosIncompatible: They cannot be listed to the end.
-        """
+        """Judge every identity in Kratos."""
         async for identities in self.admin.pages():
             for identity in identities:
                 yield await self._judge(identity)

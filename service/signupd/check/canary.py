@@ -22,7 +22,7 @@ from signupd.address import Address
 from signupd.check import canary_faults as faults
 from signupd.check.canary_faults import CanaryFailedError
 from signupd.check.findings import Check, Finding, error, ok
-from signupd.client.refusal import refusal_of
+from signupd.client.channel import refusal_of
 from signupd.errors import SignupdError
 from signupd.kratos.client import Kratos
 from signupd.kratos.identity import Identity

@@ -6,7 +6,7 @@ from typing import Final
 from signupd.accounts.account import Account
 from signupd.check.cures import hook_lines
 from signupd.check.findings import Check, Finding, error, warning
-from signupd.client.refusal import Refusal
+from signupd.client.channel import Refusal
 from signupd.kratos.identity import AccountState, PasswordStatus
 from signupd.settings import Settings
 

@@ -14,15 +14,9 @@ MAX_LINE_BYTES: Final = 256
 
 
 async def ask_for_code(address: Address, timeout_seconds: float, *, piped: bool) -> str:
-    """Ask for a code.
+    """Ask for the code in a mailbox; it is empty if nobody can be asked or answers.
 
-    Args:
-        address: Whose mailbox it is in.
-        timeout_seconds: How long to wait for it.
-        piped: Whether to read it from a standard input that is not a terminal.
-
-    Returns:
-        The code; empty if there is nobody to ask, or no answer.
+    A standard input that is not a terminal is read only if ``piped``.
     """
     if not (piped or sys.stdin.isatty()):
         return ""

@@ -38,11 +38,7 @@ Key = Annotated[Path | None, _pem("--key", "The private key (PEM) of --cert.")]
 
 
 def settings_of(config: Path | None) -> Settings:
-    """Read the settings.
-
-    Raises:
-        typer.Exit: They cannot be used; each mistake has been printed.
-    """
+    """Read the settings; print each mistake and exit if they cannot be used."""
     try:
         return load(config)
     except SettingsInvalidError as error:
@@ -51,11 +47,7 @@ def settings_of(config: Path | None) -> Settings:
 
 
 def parsed(kind: Any, text: str, option: str) -> Any:
-    """Parse an option's value like a setting of this type.
-
-    Raises:
-        typer.BadParameter: It breaks a rule of the type.
-    """
+    """Parse an option's value like a setting of this type, or refuse it."""
     try:
         return TypeAdapter(kind).validate_python(text)
     except ValidationError as error:
@@ -64,11 +56,7 @@ def parsed(kind: Any, text: str, option: str) -> Any:
 
 
 def json_object(text: str) -> dict[str, Any]:
-    """Parse the value of ``--traits``.
-
-    Raises:
-        typer.BadParameter: It is not a JSON object.
-    """
+    """Parse the value of ``--traits``, or refuse it."""
     try:
         value = json.loads(text)
     except ValueError:
@@ -82,15 +70,10 @@ def run(
     work: Callable[[], Coroutine[Any, Any, T]],
     new_loop: Callable[[], asyncio.AbstractEventLoop] | None = None,
 ) -> T:
-    """Run a command's work to its end. Ctrl-C cancels it.
-
-    Args:
-        work: The work.
-        new_loop: Makes the event loop; asyncio's own if None.
+    """Run a command's work to its end; Ctrl-C cancels it.
 
     Raises:
         typer.Exit: The work failed; the reason was printed in one line.
-        KeyboardInterrupt: It was cancelled.
     """
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:

@@ -20,12 +20,7 @@ def console() -> Console:
 
 
 def columns(*names: str, header: bool = True) -> Table:
-    """Make a table whose last column takes the width that is left.
-
-    Args:
-        names: Of the columns.
-        header: Whether to print the names.
-    """
+    """Make a table whose last column takes the width that is left."""
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=header)
     for name in names[:-1]:
         table.add_column(name, no_wrap=True)

@@ -47,12 +47,7 @@ def signup(  # noqa: PLR0913 - one for each option
 
 
 def tls_of(target: str, files: Tls, *, insecure: bool) -> Tls | None:
-    """Choose TLS or plaintext as a server does.
-
-    Raises:
-        typer.BadParameter: The target is not an address, or the options contradict
-            each other.
-    """
+    """Choose TLS or plaintext as a server does; refuse options that contradict."""
     parsed(Address, target, "--target")
     if (files.cert is None) != (files.key is None):
         raise typer.BadParameter("--cert and --key go together")

@@ -1,11 +1,18 @@
-"""The channel to a server: plaintext or TLS, with or without a certificate."""
+"""The channel to a server, and why a call over it failed."""
 
 import json
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, cast
 
 import grpc
+from google.protobuf.message import DecodeError
+from google.rpc.error_details_pb2 import BadRequest, ErrorInfo, RetryInfo
+from grpc_status import rpc_status
+from kratos_signup.v1 import signup_service_pb2 as pb
+
+from signupd.errors import DOMAIN
 
 # As docs/integration.md tells callers; every RPC of the service may be repeated.
 _RETRY_POLICY: Final = {
@@ -23,26 +30,15 @@ RETRIES: Final = json.dumps(
 
 @dataclass(frozen=True, slots=True)
 class Tls:
-    """How to authenticate the server, and this client; files in PEM.
+    """How to authenticate the server, and this client; files in PEM."""
 
-    Args:
-        ca: Certificates to trust instead of the system's.
-        cert: The client's certificate, if the server demands one.
-        key: Its private key.
-    """
-
-    ca: Path | None = None
+    ca: Path | None = None  # to trust instead of the system's
     cert: Path | None = None
     key: Path | None = None
 
 
 def open_channel(target: str, tls: Tls | None, *, retry: bool = False) -> grpc.Channel:
-    """Open a channel. It connects at the first call.
-
-    Args:
-        target: ``host:port`` or ``unix:path``.
-        tls: None for plaintext.
-        retry: Whether gRPC retries calls that fail as UNAVAILABLE or ABORTED.
+    """Open a channel, in plaintext without ``tls``; it connects at the first call.
 
     Raises:
         OSError: A file cannot be read.
@@ -59,3 +55,40 @@ def open_channel(target: str, tls: Tls | None, *, retry: bool = False) -> grpc.C
     )
     credentials = grpc.ssl_channel_credentials(ca, key, cert)
     return grpc.secure_channel(target, credentials, options)
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """A call that failed, by its status and the details of google.rpc.
+
+    Args:
+        status: The gRPC status.
+        message: The sentence that goes with it.
+        reason: The name of one of the contract's reasons; empty if the error is not the
+            service's own, but gRPC's or a proxy's.
+        faults: Of the request's fields; may be empty.
+        retry_seconds: After how long a retry can help; 0 if unknown.
+        signup: The sign-up's current state; empty if unknown.
+    """
+
+    status: grpc.StatusCode
+    message: str
+    reason: str
+    faults: BadRequest
+    retry_seconds: float
+    signup: pb.Signup
+
+
+def refusal_of(error: grpc.RpcError) -> Refusal:
+    """Read an error that a stub raised."""
+    call = cast("grpc.Call", error)  # what a stub raises is both
+    info, faults, retry, signup = ErrorInfo(), BadRequest(), RetryInfo(), pb.Signup()
+    # Details that are malformed, or of another error, count as none.
+    with suppress(DecodeError, ValueError):
+        status = rpc_status.from_call(call)
+        for detail in status.details if status else ():
+            for kind in (info, faults, retry, signup):
+                detail.Unpack(kind)  # leaves other kinds alone
+    reason = info.reason if info.domain == DOMAIN else ""
+    delay = retry.retry_delay.ToMicroseconds() / 1e6
+    return Refusal(call.code(), call.details() or "", reason, faults, delay, signup)

@@ -13,7 +13,7 @@ import grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 
-from signupd.client.refusal import Refusal, refusal_of
+from signupd.client.channel import Refusal, refusal_of
 
 # For a call and its retries; SetPassword may take Kratos 30 s and a look-up.
 DEADLINE_SECONDS: Final = 60.0
@@ -63,27 +63,19 @@ class _EndedError(Exception):
 
 @dataclass(slots=True)
 class Dialogue:
-    """Leads a person through one sign-up. It reads from standard input.
+    """Leads a person through one sign-up. It reads from standard input."""
 
-    Args:
-        stub: Calls the service; its channel retries.
-        say: Shows a line.
-        email: The address; empty to ask for it.
-        traits: Further traits, JSON values by name.
-    """
-
-    stub: SignupServiceStub
+    stub: SignupServiceStub  # its channel retries
     say: Callable[[str], None]
-    email: str
+    email: str  # empty to ask for it
     traits: Mapping[str, Any]
     _token: str = field(default="", init=False)
     _signup: pb.Signup = field(default_factory=pb.Signup, init=False)
 
     def run(self) -> bool:
-        """Ask until there is an account. The end of the input cancels the sign-up.
+        """Ask until there is an account; return whether there is one.
 
-        Returns:
-            Whether an account was made.
+        The end of the input cancels the sign-up.
         """
         steps = {
             pb.SIGNUP_STATE_UNSPECIFIED: self._start,

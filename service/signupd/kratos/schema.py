@@ -24,11 +24,7 @@ _HELD: Final = {
     **dict.fromkeys(("items", "additionalItems", "contains"), "[]"),
     "additionalProperties": ".*",
 }
-_HELD_BY_NAME: Final = {
-    "properties": ".{}",
-    "patternProperties": ".*",
-    "dependencies": "",
-}
+_BY_NAME: Final = {"properties": ".{}", "patternProperties": ".*", "dependencies": ""}
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,18 +46,18 @@ class IdentitySchema:
         The traits come without the address. A name may contain dots and brackets, so
         this names too much rather than too little.
         """
-        reserved = [_pattern(path) for path in self.uses if path != ADDRESS]
-        reserved += [rf"{_pattern(path)}([.\[].*)?" for path in self.unread]
+
+        def matching(path: str) -> str:
+            return re.escape(path).replace(r"\*", ".*")
+
+        reserved = [matching(path) for path in self.uses if path != ADDRESS]
+        reserved += [rf"{matching(path)}([.\[].*)?" for path in self.unread]
         pattern = re.compile("|".join(reserved), re.DOTALL)
         return [path for path in _paths(traits, ROOT) if pattern.fullmatch(path)]
 
 
 def read_schema(schema_id: str, document: Any) -> IdentitySchema:
-    """Read an identity schema, given its name in Kratos and the JSON Schema.
-
-    Raises:
-        KratosIncompatible: It is not an identity schema.
-    """
+    """Read the JSON Schema of this name; KratosIncompatible if it has no traits."""
     reader = _Reader(document)
     try:
         reader.walk(document["properties"]["traits"], ROOT, frozenset())
@@ -122,7 +118,7 @@ def _held(node: dict[str, Any]) -> Iterator[tuple[str, Any]]:
     for keyword, step in _HELD.items():
         held = node.get(keyword)
         yield from ((step, one) for one in (held if isinstance(held, list) else [held]))
-    for keyword, step in _HELD_BY_NAME.items():
+    for keyword, step in _BY_NAME.items():
         yield from ((step.format(name), one) for name, one in _members(node, keyword))
 
 
@@ -143,11 +139,6 @@ def _uses(mark: Any) -> Iterator[str]:
         details = mark.get(name)
         if isinstance(details, dict) and details.get("via"):
             yield f"{name} by {details['via']}"
-
-
-def _pattern(path: str) -> str:
-    """Write the path of a trait as a regular expression, ``*`` being any name."""
-    return re.escape(path).replace(r"\*", ".*")
 
 
 def _paths(value: Any, path: str) -> Iterator[str]:

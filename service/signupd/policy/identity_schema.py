@@ -30,15 +30,11 @@ _RESERVED: Final = (
 class SchemaFault:
     """A reason why sign-ups with a schema do not work, or need care.
 
-    Args:
-        check: The name under which ``signupd check`` reports it.
-        severe: Whether the server refuses all sign-ups. If not, it writes a warning to
-            its log and refuses the traits in question from callers.
-        what: What the schema says.
-        why: What that leads to.
+    The server refuses all sign-ups if it is severe. If not, it logs a warning and
+    refuses the traits in question from callers.
     """
 
-    check: str
+    check: str  # under which signupd check reports it
     severe: bool
     what: str
     why: str
@@ -104,11 +100,7 @@ def schema_faults(schema: IdentitySchema) -> list[SchemaFault]:
 def registration_schema(
     schemas: Iterable[IdentitySchema], wanted: str | None
 ) -> IdentitySchema:
-    """Choose the schema that registration uses.
-
-    Args:
-        schemas: All that Kratos has.
-        wanted: Its name; None for the only one.
+    """Choose the schema that registration uses: the wanted one, or the only one.
 
     Raises:
         KratosIncompatible: There is no such schema, or several and none is named.
@@ -118,26 +110,16 @@ def registration_schema(
         return next(iter(found.values()))
     if wanted in found:
         return found[wanted]
-    names = ", ".join(found) or "none"
-    if wanted is None:
-        raise KratosIncompatible(
-            f"Kratos has several identity schemas ({names}), and IDENTITY_SCHEMA_ID "
-            "does not say which of them registration uses"
-        )
     raise KratosIncompatible(
-        f"Kratos has no identity schema {wanted}, as IDENTITY_SCHEMA_ID says, but "
-        f"{names}"
+        "IDENTITY_SCHEMA_ID must name the identity schema that registration uses; it "
+        f"is {wanted or 'not set'}, and Kratos has {', '.join(found) or 'none'}"
     )
 
 
 class SchemaRules:
     """Applies the identity schema to sign-ups. It reads the schema once a minute.
 
-    Args:
-        public: Kratos' public API.
-        wanted: The name of the schema that registration uses; None for the only one.
-        log: Gets the schema's faults.
-        clock: Monotonic seconds.
+    ``wanted`` is as for ``registration_schema``; the clock counts monotonic seconds.
     """
 
     def __init__(
@@ -157,10 +139,7 @@ class SchemaRules:
         self._warnings: list[str] = []
 
     async def permit(self, traits: Mapping[str, Any]) -> None:
-        """Check a caller's traits.
-
-        Args:
-            traits: JSON values by name, without the address.
+        """Check a caller's traits: JSON values by name, without the address.
 
         Raises:
             TraitsInvalid: With each trait that callers may not set.
@@ -172,8 +151,8 @@ class SchemaRules:
                 await self._read()
         if isinstance(self._found, KratosIncompatible):
             raise KratosIncompatible(self._found.detail)
-        if reserved := self._found.reserved(traits):
-            violations = tuple(Violation(path, _RESERVED) for path in reserved)
+        reserved = self._found.reserved(traits)
+        if violations := tuple(Violation(path, _RESERVED) for path in reserved):
             raise TraitsInvalid(violations=violations)
 
     async def _read(self) -> None:

@@ -35,13 +35,7 @@ BUCKETS_SECONDS: Final = (
 
 
 class Observer:
-    """Observes RPCs, calls to Kratos, and sign-ups.
-
-    Args:
-        events: The names of a sign-up's transitions, which count from zero.
-        tracing: Traces RPCs and calls, if given.
-        clock: Monotonic seconds.
-    """
+    """Observes RPCs, calls to Kratos, and sign-ups, whose events count from zero."""
 
     def __init__(
         self,
@@ -64,24 +58,22 @@ class Observer:
             "How long calls to Kratos took, by HTTP status or how else they ended.",
             ("call", "outcome"),
         )
-        self._events = Counter(
-            "signupd_signups",
-            "Transitions of sign-ups at this process.",
-            ("event",),
-            registry=self.registry,
+        self._events = self._counter(
+            "signupd_signups", "Transitions of sign-ups at this process.", ("event",)
         )
-        self._wrong_codes = Counter(
+        self._wrong_codes = self._counter(
             "signupd_wrong_codes",
             "Wrong codes tried, over all sign-ups, at this process.",
-            registry=self.registry,
         )
-        self._dropped_lines = Counter(
+        self._dropped_lines = self._counter(
             "signupd_log_lines_dropped",
             "Lines of the log that were dropped because standard error was not read.",
-            registry=self.registry,
         )
         for event in events:
             self._events.labels(event)
+
+    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
+        return Counter(name, text, labels, registry=self.registry)
 
     def _histogram(self, name: str, text: str, labels: tuple[str, str]) -> Histogram:
         return Histogram(
@@ -106,28 +98,15 @@ class Observer:
         self._dropped_lines.inc()
 
     def rpc(self, method: str, metadata: Callable[[], Any]) -> Watch:
-        """Begin to observe an RPC.
-
-        Args:
-            method: Its full name, ``/package.Service/Method``.
-            metadata: Returns the caller's metadata: pairs of name and value, or None.
-        """
-        span = None
-        if self._tracing is not None:
-            span = self._tracing.rpc(method, metadata() or ())
+        """Begin to observe an RPC, by its full name: ``/package.Service/Method``."""
+        tracing = self._tracing
+        span = None if tracing is None else tracing.rpc(method, metadata() or ())
         # The label has the service and the method, as CALLERS has them.
         return Watch(self._rpcs, method.rpartition(".")[2], self._clock, span)
 
     def call(self, name: str, method: str) -> Watch:
-        """Begin to observe a call to Kratos.
-
-        Args:
-            name: What it is for, one of a few.
-            method: The HTTP method.
-        """
-        span = None
-        if self._tracing is not None:
-            span = self._tracing.call(name, method)
+        """Begin to observe a call to Kratos, by its purpose and HTTP method."""
+        span = None if self._tracing is None else self._tracing.call(name, method)
         return Watch(self._calls, name, self._clock, span)
 
 

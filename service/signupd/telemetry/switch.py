@@ -28,10 +28,7 @@ class TracingUnusableError(Exception):
 
 
 def tracing_of(environ: Mapping[str, str]) -> Tracing | None:
-    """Make what the variables ask for; None if they ask for nothing.
-
-    Args:
-        environ: The process' environment. The SDK always reads that one.
+    """Make what the process' environment asks for; None if it asks for nothing.
 
     Raises:
         TracingUnusableError: They ask for what is not available.

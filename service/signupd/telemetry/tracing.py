@@ -67,9 +67,6 @@ class Tracing:
 
     No call waits for an export. If exports fall behind, spans are dropped
     (OTEL_BSP_MAX_QUEUE_SIZE, 2048).
-
-    Args:
-        exporters: Where spans go.
     """
 
     def __init__(self, exporters: Sequence[SpanExporter]) -> None:
@@ -82,11 +79,8 @@ class Tracing:
         """Begin the span of an RPC, in the caller's trace if the metadata has one."""
         name = method.removeprefix("/")
         service, _, rpc = name.partition("/")
-        carrier = {
-            key: value
-            for key, value in metadata
-            if key in _W3C.fields and isinstance(value, str)
-        }
+        # A value is bytes only if its name ends in -bin.
+        carrier = {key: value for key, value in metadata if key in _W3C.fields}
         span = self._tracer.start_span(
             name,
             _W3C.extract(carrier, context.Context()),
