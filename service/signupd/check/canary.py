@@ -102,12 +102,10 @@ class Canary:
 
     async def _start(self) -> Finding:
         if await self.subject.kratos.admin.find_identity(self.email) is not None:
-            raise CanaryFailedError(
-                Check.CANARY_START,
-                "the canary's address is taken",
-                "The canary makes an account and deletes it; it touches no other.",
-                "Give --canary an address that has no account.",
-            )
+            what = "the canary's address is taken"
+            why = "The canary makes an account and deletes it; it touches no other."
+            cure = "Give --canary an address that has no account."
+            raise CanaryFailedError(Check.CANARY_START, what, why, cure)
         begun, id_ = self.clock(), str(uuid.uuid4())
         request = pb.StartSignupRequest(email=self.email, request_id=id_)
         request.traits.update(self.subject.traits)
@@ -137,17 +135,13 @@ class Canary:
         """Submit the code: it has to be right, and nothing may be stored yet."""
         check = Check.CANARY_CODE_HOOK
         await self._submit_code()
-        self._demand("VerifyCode", pb.SIGNUP_STATE_PASSWORD_REQUIRED)
+        self._demand("VerifyCode", "PASSWORD_REQUIRED")
         if await self.subject.kratos.admin.find_identity(self.email) is not None:
+            what = "there is an account with the address before it has a password"
+            why = "Kratos stores accounts at the code, or somebody else has registered."
             lines = hook_lines("code", self.subject.settings)
-            raise CanaryFailedError(
-                check,
-                "there is an account with the canary's address before it has a "
-                "password",
-                "Either Kratos stores accounts at the code, or somebody else has just "
-                "registered. The account was left alone.",
-                f"The code hook should be:\n{lines}",
-            )
+            cure = f"The account was left alone. The code hook should be:\n{lines}"
+            raise CanaryFailedError(check, what, why, cure)
         return ok(check, "the code was right, and Kratos stored nothing")
 
     async def _submit_code(self) -> None:
@@ -172,26 +166,20 @@ class Canary:
             return code
         if code := await self.ask():
             return code
-        raise CanaryFailedError(
-            check,
-            "the code is in the mail, and there was nobody to type it",
-            "Kratos does not show what its mails say, except with --dev.",
-            "Run this check on a terminal, or with --code-from-stdin, and give the "
-            "code from the canary's mailbox.",
-        )
+        what = "the code is in the mail, and there was nobody to type it"
+        why = "Kratos does not show what its mails say, except with --dev."
+        cure = "Run this check on a terminal, or pipe the code to --code-from-stdin."
+        raise CanaryFailedError(check, what, why, cure)
 
     async def _set_password(self) -> Finding:
-        begun, token = self.clock(), self._token
+        begun = self.clock()
         request = pb.SetPasswordRequest(
-            continuation_token=token, password=self._password
+            continuation_token=self._token, password=self._password
         )
         await self._call("SetPassword", request)
-        self._demand("SetPassword", pb.SIGNUP_STATE_COMPLETED)
-        return ok(
-            Check.CANARY_PASSWORD_HOOK,
-            "Kratos called the password hook and made the account: SetPassword took "
-            f"{self._since(begun)}, with the password's hash",
-        )
+        self._demand("SetPassword", "COMPLETED")
+        what = "Kratos called the password hook and made the account: SetPassword took"
+        return ok(Check.CANARY_PASSWORD_HOOK, f"{what} {self._since(begun)}")
 
     async def _look_at_account(self) -> Finding:
         check = Check.CANARY_ACCOUNT
@@ -243,15 +231,13 @@ class Canary:
                 what = "its account is deleted"
         except SignupdError as fault:
             left.append(fault.detail)
-        found = ok(Check.CANARY_REMOVED, f"the canary's sign-up is over, {what}")
+        check = Check.CANARY_REMOVED
+        found = ok(check, f"the canary's sign-up is over, {what}")
         if left:
-            found = error(
-                Check.CANARY_REMOVED,
-                "something may be left of the canary",
-                f"{'; '.join(left)}. An unfinished sign-up expires by itself.",
-                "Look for an account with the canary's address in Kratos, and delete it "
-                "if its metadata_admin has signupd.signup_id.",
-            )
+            what = "something may be left of the canary"
+            why = f"{'; '.join(left)}. An unfinished sign-up expires by itself."
+            cure = "Delete its account if metadata_admin has signupd.signup_id."
+            found = error(check, what, why, cure)
         self._findings.append(found)
 
     async def _call(self, rpc: str, request: Any) -> None:
@@ -275,14 +261,13 @@ class Canary:
                 self._token, self._signup = answer.continuation_token, answer.signup
                 return
 
-    def _demand(self, rpc: str, state: pb.SignupState) -> None:
+    def _demand(self, rpc: str, state: str) -> None:
         """Demand that a call has led to a state."""
-        if self._signup.state != state:
-            seen = pb.SignupState.Name(self._signup.state)
-            what = f"{rpc} led to {seen.removeprefix('SIGNUP_STATE_')}"
+        seen = pb.SignupState.Name(self._signup.state).removeprefix("SIGNUP_STATE_")
+        if seen != state:
             why = "Somebody else has used the canary's address, or ended its sign-up."
             cure = "Give --canary an address that nobody else uses."
-            raise CanaryFailedError(STEPS[rpc], what, why, cure)
+            raise CanaryFailedError(STEPS[rpc], f"{rpc} led to {seen}", why, cure)
 
     def _is_own(self, stored: Identity) -> bool:
         """Whether this sign-up made an account; nobody else's is touched."""

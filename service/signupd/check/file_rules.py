@@ -54,19 +54,22 @@ def file_findings(file: KratosFile, settings: Settings) -> list[Finding]:
 
 def profile_finding(check: Check, file: KratosFile | None, *, on: bool) -> Finding:
     """Judge the settings method ``profile``, which changes traits, if it is on."""
+    place = f"{_SETTINGS}.profile"
     if not on:
         return ok(check, "users cannot move their account onto another address")
-    if file is not None and file.may_refuse(f"{_SETTINGS}.profile"):
-        return ok(check, f"a hook under {_SETTINGS}.profile may refuse another address")
-    return error(
-        check,
-        "users can move their account onto any free address",
+    if file is not None and file.may_refuse(place):
+        return ok(check, f"a hook under {place} may refuse another address")
+    what = "users can move their account onto any free address"
+    why = (
         "They need no proof of it. The owner of that mailbox cannot sign up any more, "
-        "and recovers an account that somebody else made.",
-        f"{lines(PROFILE, value=False)}\n"
-        f"or put a web_hook with response.parse: true under {_SETTINGS}.profile.hooks "
-        "that refuses another address, and run this check with --kratos-config.",
+        "and recovers an account that somebody else made."
     )
+    hook = f"a web_hook with response.parse: true under {place}.hooks"
+    cure = (
+        f"{lines(PROFILE, value=False)}\n"
+        f"or {hook} that refuses another address (this check sees it in the file)."
+    )
+    return error(check, what, why, cure)
 
 
 def _ours(file: KratosFile, place: str, method: str) -> Hook | None:
@@ -122,13 +125,12 @@ def _hook_order(file: KratosFile, settings: Settings, ours: Hook | None) -> Find
     hooks = file.hooks(place)
     if not ours or not any(one.interrupts for one in hooks[hooks.index(ours) + 1 :]):
         return ok(Check.HOOK_ORDER, "Kratos waits for no hook that comes after ours")
-    return error(
-        Check.HOOK_ORDER,
-        f"another hook with response.parse comes after ours in {place}.hooks",
+    what = f"another hook with response.parse comes after ours in {place}.hooks"
+    why = (
         "Its answer may replace ours. The account then lacks our mark, and the server "
-        "deletes it as a stranger's. Ours has to be the last.",
-        hook_lines("password", settings),
+        "deletes it as a stranger's. Ours has to be the last."
     )
+    return error(Check.HOOK_ORDER, what, why, hook_lines("password", settings))
 
 
 def _hook_urls(settings: Settings, ours: dict[str, Hook | None]) -> Finding:
@@ -137,12 +139,10 @@ def _hook_urls(settings: Settings, ours: dict[str, Hook | None]) -> Finding:
     keys = {str(hook.config.get("auth")) for _, hook in found}
     if len(places) <= 1 and len(keys) <= 1:
         return ok(Check.HOOK_URLS, "our hooks go to one place, with one key")
-    return error(
-        Check.HOOK_URLS,
-        "the two hooks go to different places, or with different keys",
-        "One signupd answers both, at HOOK_LISTEN and with one HOOK_KEY.",
-        "\nand\n".join(hook_lines(hook, settings) for hook in PATHS),
-    )
+    what = "the two hooks go to different places, or with different keys"
+    why = "One signupd answers both, at HOOK_LISTEN and with one HOOK_KEY."
+    cure = "\nand\n".join(hook_lines(hook, settings) for hook in PATHS)
+    return error(Check.HOOK_URLS, what, why, cure)
 
 
 def _old_sessions(file: KratosFile) -> Finding:
@@ -150,15 +150,17 @@ def _old_sessions(file: KratosFile) -> Finding:
     places = [f"{_SETTINGS}.password"]
     if file.value(f"{_RECOVERY}.enabled"):
         places.append(f"{_RECOVERY}.after")
-    kept = [one for one in places if _REVOKE not in {h.kind for h in file.hooks(one)}]
+    kept = [
+        f"{place}.hooks"
+        for place in places
+        if _REVOKE not in {hook.kind for hook in file.hooks(place)}
+    ]
     if not kept:
         return ok(Check.OLD_SESSIONS, f"{_REVOKE} is where it has to be")
-    return warning(
-        Check.OLD_SESSIONS,
-        f"{_REVOKE} is missing under {' and '.join(f'{one}.hooks' for one in kept)}",
-        "Sessions of others go on after the owner has set a new password.",
-        "\nand\n".join(lines(f"{one}.hooks", [{"hook": _REVOKE}]) for one in kept),
-    )
+    what = f"{_REVOKE} is missing under {' and '.join(kept)}"
+    why = "Sessions of others go on after the owner has set a new password."
+    cure = "\nand\n".join(lines(one, [{"hook": _REVOKE}]) for one in kept)
+    return warning(Check.OLD_SESSIONS, what, why, cure)
 
 
 def _lifespans(file: KratosFile, settings: Settings) -> Iterator[Finding]:

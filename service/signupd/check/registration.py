@@ -57,39 +57,9 @@ NEEDED: Final = {
         "A registration by password makes the account.",
     ),
 }
-OFF: Final = error(
-    Check.REGISTRATION,
-    "registration is off",
-    "Kratos makes no accounts.",
-    lines("selfservice.flows.registration.enabled", value=True),
-)
-BROWSER_UNSEEN: Final = warning(
-    Check.OTHER_METHODS,
-    "Kratos does not show what it offers to browsers",
-    "It offers passkeys and WebAuthn to browsers only.",
-    f"Make sure that {_METHODS}.passkey and .webauthn are off, or have hooks of their "
-    "own.",
-)
+_TRAITS: Final = "Give the traits that the identity schema requires with --traits."
+_SERVE: Final = "Start `signupd serve` and run this check again."
 PORT_SECONDS: Final = 5.0
-NOBODY: Final = warning(
-    Check.HOOK_PORT,
-    "no server answers at HOOK_LISTEN",
-    "Kratos' hooks come in there. Without an answer Kratos makes no account.",
-    "Start `signupd serve` and run this check again.",
-)
-OTHER_KEY: Final = error(
-    Check.HOOK_PORT,
-    "the server at HOOK_LISTEN expects another key",
-    "This check has another SIGNUPD_HOOK_KEY than that server, or none.",
-    "Run this check with the server's settings.",
-)
-STRANGER: Final = error(
-    Check.HOOK_PORT,
-    "a program other than signupd answers at HOOK_LISTEN",
-    "signupd cannot start there, and that program gets Kratos' hooks.",
-    "Stop it, or set SIGNUPD_HOOK_LISTEN, and the URLs of Kratos' hooks, to another "
-    "port.",
-)
 
 
 async def identity_schema(subject: Subject) -> list[Finding]:
@@ -134,7 +104,9 @@ async def registration(subject: Subject) -> list[Finding]:
     traits = {**subject.traits, ADDRESS_TRAIT: probe_address()}
     api = await subject.kratos.public.offer(FlowKind.API, traits)
     if api is None:
-        return [OFF]
+        cure = lines("selfservice.flows.registration.enabled", value=True)
+        what, why = "registration is off", "Kratos makes no accounts."
+        return [error(Check.REGISTRATION, what, why, cure)]
     try:
         browser = await subject.kratos.public.offer(FlowKind.BROWSER, traits)
     except SignupdError:
@@ -142,7 +114,10 @@ async def registration(subject: Subject) -> list[Finding]:
     seen = api.methods if browser is None else api.methods | browser.methods
     others = [_other(method, subject) for method in sorted(seen - NEEDED.keys())]
     if browser is None or not browser.whole:
-        others.append(BROWSER_UNSEEN)
+        what = "Kratos does not show what it offers to browsers"
+        why = "It offers passkeys and WebAuthn to browsers only."
+        cure = f"See that {_METHODS}.passkey and .webauthn are off, or have hooks."
+        others.append(warning(Check.OTHER_METHODS, what, why, cure))
     return [
         ok(Check.REGISTRATION, "registration is on"),
         *(_needed(method, api) for method in NEEDED),
@@ -164,27 +139,20 @@ def _needed(method: str, api: Offer) -> Finding:
         return ok(check, f"registration by {method} is on")
     if api.whole:
         return method_off(method)
-    return warning(
-        check,
-        f"Kratos does not show whether registration by {method} is on",
-        "It shows that only together with all traits that its schema requires.",
-        "Give the traits with --traits.",
-    )
+    what = f"Kratos does not show whether registration by {method} is on"
+    why = "It shows that only together with all traits that its schema requires."
+    return warning(check, what, why, _TRAITS)
 
 
 def _other(method: str, subject: Subject) -> Finding:
-    what = f"registration by {method} is on"
+    check, what = Check.OTHER_METHODS, f"registration by {method} is on"
     if subject.file is not None and subject.file.may_refuse(f"{AFTER}.{method}"):
-        what += ", with a hook of its own that may refuse"
-        return ok(Check.OTHER_METHODS, what)
-    return warning(
-        Check.OTHER_METHODS,
-        what,
-        "Hooks belong to one method each, so people can register by it past signupd.",
-        f"{lines(f'{_METHODS}.{method}.enabled', value=False)}\n"
-        "or, so that nobody can register by it:\n"
-        + hook_lines("code", subject.settings, method),
-    )
+        return ok(check, f"{what}, with a hook of its own that may refuse")
+    why = "A hook belongs to one method, so people can register by it past signupd."
+    off = lines(f"{_METHODS}.{method}.enabled", value=False)
+    refuse = hook_lines("code", subject.settings, method)
+    cure = f"{off}\nor, so that nobody can register by it:\n{refuse}"
+    return warning(check, what, why, cure)
 
 
 async def password_hook(subject: Subject) -> list[Finding]:
@@ -198,20 +166,29 @@ async def password_hook(subject: Subject) -> list[Finding]:
 
 
 async def _hook_port(subject: Subject) -> Finding:
-    key = subject.settings.hook_key
+    check, key = Check.HOOK_PORT, subject.settings.hook_key
     headers = {} if key is None else {KEY_HEADER: key.get_secret_value()}
     url = f"http://{dialled(subject.settings.hook_listen)}{PASSWORD_PATH}"
+    ask = subject.kratos.http.request
     try:
-        response = await subject.kratos.http.request(
-            "POST", url, PORT_SECONDS, {}, headers
-        )
+        answer = await ask("POST", url, PORT_SECONDS, {}, headers)
     except KratosUnreached:
-        return NOBODY
+        what = "no server answers at HOOK_LISTEN"
+        why = "Kratos' hooks come in there. Without an answer Kratos makes no account."
+        return warning(check, what, why, _SERVE)
     except SignupdError:
-        return STRANGER
-    if any(str(one) in str(response.body) for one in (UNKNOWN_FLOW_ID, NOT_NOW_ID)):
-        return ok(Check.HOOK_PORT, "a signupd answers at HOOK_LISTEN")
-    return OTHER_KEY if response.status == HTTPStatus.FORBIDDEN else STRANGER
+        answer = None
+    said = "" if answer is None else str(answer.body)
+    if any(str(one) in said for one in (UNKNOWN_FLOW_ID, NOT_NOW_ID)):
+        return ok(check, "a signupd answers at HOOK_LISTEN")
+    if answer is not None and answer.status == HTTPStatus.FORBIDDEN:
+        what = "the server at HOOK_LISTEN expects another key"
+        why = "This check has another SIGNUPD_HOOK_KEY than that server, or none."
+        return error(check, what, why, "Run this check with the server's settings.")
+    what = "a program other than signupd answers at HOOK_LISTEN"
+    why = "signupd cannot start there, and that program gets Kratos' hooks."
+    cure = "Stop it, or change the port in SIGNUPD_HOOK_LISTEN and in Kratos' hooks."
+    return error(check, what, why, cure)
 
 
 def _judged(answer: PasswordAnswer, port: Finding, cure: str) -> Finding:
@@ -232,16 +209,10 @@ def _judged(answer: PasswordAnswer, port: Finding, cure: str) -> Finding:
     if answer is not PasswordAnswer.UNCLEAR:
         what = "the password hook was not checked"
         why = "Kratos refused the traits or the password before it called any hook."
-        cure = "Give the traits that the identity schema requires with --traits."
-        return warning(check, what, why, cure)
-    if port is NOBODY:
+        return warning(check, what, why, _TRAITS)
+    if port.severity is Severity.WARNING:
         what = "Kratos calls a password hook, but whether it is ours was not checked"
         why = "Kratos stored nothing, and no server runs to answer the hook."
-        return warning(check, what, why, port.cure)
-    what = (
-        "Kratos does not reach the password hook of the running server, or sends "
-        "another key"
-    )
-    return error(
-        check, what, "Kratos makes no account without the hook's answer.", cure
-    )
+        return warning(check, what, why, _SERVE)
+    what = "Kratos does not reach the server's password hook, or sends another key"
+    return error(check, what, "Kratos makes no account without its answer.", cure)
