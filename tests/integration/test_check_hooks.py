@@ -5,17 +5,14 @@ from typing import Any
 
 import pytest
 from signupd.check.findings import Finding, Subject
-from signupd.check.password_hook import NOBODY, hook_port, judge, password_hook
-from signupd.kratos.outcomes import PasswordAnswer
+from signupd.check.registration import password_hook
 from signupd.parts import kratos_of
-from signupd.settings import Settings
 
 from devstack.ports import free_ports
 from tests.doubles.hooks import HookDouble
 from tests.integration.world import World
 
 KEY = "a-key-of-many-characters"
-ERRORS = {PasswordAnswer.CREATED, PasswordAnswer.METHOD_OFF}
 
 
 async def found(world: World, **settings: Any) -> list[Finding]:
@@ -101,17 +98,6 @@ async def test_no_http(world: World) -> None:
     )
     async with server:
         listen = f"127.0.0.1:{server.sockets[0].getsockname()[1]}"
-        kratos = kratos_of(world.settings())
-        port = await hook_port(kratos.http, Settings(hook_listen=listen))
-        await kratos.close()
+        port, _ = await found(world, hook_listen=listen)
 
     assert "a program other than signupd" in port.what
-
-
-@pytest.mark.parametrize("answer", PasswordAnswer)
-def test_every_answer(answer: PasswordAnswer) -> None:
-    """Each answer of Kratos has a finding; a stored account is an error."""
-    found = judge(answer, NOBODY, Settings())
-
-    assert found.check in ("password_hook", "password_method")
-    assert (answer in ERRORS) == (found.severity == "error")
