@@ -10,18 +10,20 @@ from typing import Any
 import pytest
 
 from devstack.config import Mutation
+from devstack.kratos import Kratos
 from devstack.server import Signupd
 from tests.e2e.broken import (
     hook_for_all,
     requiring_a_name,
+    setting,
     traits,
     without_hook,
 )
-from tests.e2e.checking import Checked, check, settings_of, started
+from tests.e2e.checking import Checked, check, config_of, settings_of, started
 from tests.e2e.frail import Frail
 from tests.e2e.holdings import identity_ids, session_ids
 from tests.e2e.site import Site
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, new_address
 
 BreakHook = Callable[[str], Mutation]
 
@@ -31,6 +33,7 @@ WHOLE_WAY = [
     "canary_code_hook",
     "canary_password_hook",
     "canary_account",
+    "canary_settings",
     "canary_removed",
 ]
 
@@ -146,6 +149,41 @@ def test_body_missing(frail: Frail, address: str) -> None:
     done = flown(frail.stack, address)
 
     assert "password.jsonnet" in done.fault("canary_password_hook")["cure"]
+
+
+def test_movable(frail: Frail, address: str) -> None:
+    """Users who may move their account are an error, by behaviour and by file.
+
+    A hook that may refuse another address makes both well, where the file shows it.
+    """
+    before, kratos = accounts(frail.stack), frail.stack.kratos
+    frail.bend(setting("selfservice.methods.profile.enabled", value=True))
+    seen = flown(frail.stack, address)
+    read = check(settings_of(frail.stack.server), *file_of(kratos))
+    cure = read.fault("profile_method")["cure"]
+    frail.bend(refusing_profiles)
+    hooked = flown(frail.stack, new_address(), *file_of(kratos))
+
+    assert {"canary_settings": "error", "config_file": "warning"} == seen.faults
+    assert "profile:\n      enabled: false" in cure
+    assert cure == seen.fault("canary_settings")["cure"]
+    assert not {"profile_method", "canary_settings"} & hooked.faults.keys()
+    assert ("canary_settings", "ok") in way(hooked)
+    assert before == accounts(frail.stack)
+
+
+def refusing_profiles(config: dict[str, Any]) -> None:
+    """Let users change their traits, if a hook agrees."""
+    body = f"base64://{base64.b64encode(b'function(ctx) {}').decode()}"
+    refusing = {"url": "http://127.0.0.1:1/", "method": "POST", "body": body}
+    hook = {"hook": "web_hook", "config": refusing | {"response": {"parse": True}}}
+    setting("selfservice.methods.profile.enabled", value=True)(config)
+    setting("selfservice.flows.settings.after.profile.hooks", [hook])(config)
+
+
+def file_of(kratos: Kratos) -> tuple[str, str]:
+    """Give the option that names the file of a running Kratos."""
+    return "--kratos-config", str(config_of(kratos))
 
 
 def _password_hook(config: dict[str, Any]) -> dict[str, Any]:

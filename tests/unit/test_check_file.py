@@ -128,14 +128,9 @@ FAULTS = [
     # On by default, and a hook that Kratos does not wait for changes nothing.
     (setting(PROFILE, {}), "profile_method", "error", "any free"),
     (profile_hooks(*HARMLESS), "profile_method", "error", "any free"),
-    (setting(f"{CHANGED}.hooks", []), "old_sessions", "warning", f"{CHANGED}.hooks"),
-    (
-        setting(f"{RECOVERED}.hooks", []),
-        "old_sessions",
-        "warning",
-        f"{RECOVERED}.hooks",
-    ),
-    (without_revoking, "old_sessions", "warning", f"{CHANGED}.hooks and {RECOVERED}"),
+    (setting(CHANGED, []), "old_sessions", "warning", CHANGED),
+    (setting(RECOVERED, []), "old_sessions", "warning", RECOVERED),
+    (without_revoking, "old_sessions", "warning", f"{CHANGED} and {RECOVERED}"),
 ]
 # What is odd, and well.
 WELL = [

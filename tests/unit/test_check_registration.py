@@ -8,7 +8,7 @@ from typing import Any, cast
 
 import pytest
 import yaml
-from signupd.check.findings import Finding, Severity, Subject
+from signupd.check.findings import AFTER, Finding, Severity, Subject
 from signupd.check.kratos_file import KratosFile
 from signupd.check.preflight import version_finding
 from signupd.check.registration import identity_schema, registration
@@ -50,7 +50,7 @@ async def judged(
     return await identity_schema(subject(public, wanted, file))
 
 
-async def faults(
+async def others(
     browser: Offer | None, file: KratosFile | None = None
 ) -> list[Finding]:
     """Judge what is offered to programs and to browsers; keep what is not well."""
@@ -124,14 +124,14 @@ async def test_another_method() -> None:
     """Another method can be switched off, or get a hook of its own that refuses."""
     (found,) = await others(PASSKEY)
     off, hooked = found.cure.split("or, so that nobody can register by it:\n")
-    after = yaml.safe_load(hooked)["selfservice"]["flows"]["registration"]["after"]
-    url = after["passkey"]["hooks"][0]["config"]["url"]
+    file = KratosFile(yaml.safe_load(hooked))
+    (hook,) = file.hooks(f"{AFTER}.passkey")
 
     assert {"passkey": {"enabled": False}} == yaml.safe_load(off)["selfservice"][
         "methods"
     ]
-    assert "http://127.0.0.1:9999/kratos/code" == url
-    assert [] == await others(PASSKEY, KratosFile(yaml.safe_load(hooked)))
+    assert "http://127.0.0.1:9999/kratos/code" == hook.url
+    assert [] == await others(PASSKEY, file)
 
 
 @pytest.mark.parametrize(
