@@ -8,8 +8,8 @@ from typing import Any, cast
 
 import pytest
 import yaml
-from signupd.check.findings import AFTER, Finding, Severity, Subject
-from signupd.check.kratos_file import KratosFile
+from signupd.check.findings import Finding, Severity, Subject
+from signupd.check.kratos_file import AFTER, KratosFile
 from signupd.check.preflight import version_finding
 from signupd.check.registration import identity_schema, registration
 from signupd.errors import KratosIncompatible

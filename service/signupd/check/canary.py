@@ -5,12 +5,12 @@ with the sign-up's id.
 """
 
 import asyncio
-import secrets
 import time
 import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
+from secrets import token_urlsafe
 from typing import Any, Final
 
 from kratos_signup.v1 import signup_service_pb2 as pb
@@ -68,9 +68,7 @@ class Canary:
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
     _findings: list[Finding] = field(default_factory=list, init=False)
-    _password: str = field(
-        default_factory=secrets.token_urlsafe, init=False, repr=False
-    )
+    _password: str = field(default_factory=token_urlsafe, init=False, repr=False)
     # As the last answer has it; empty before the first.
     _signup: pb.Signup = field(default_factory=pb.Signup, init=False, repr=False)
     # For the next call; empty if there is no sign-up, or if it is final.

@@ -5,19 +5,8 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from signupd.check.findings import (
-    AFTER,
-    PATHS,
-    PROFILE,
-    Check,
-    Finding,
-    error,
-    hook_lines,
-    lines,
-    ok,
-    warning,
-)
-from signupd.check.kratos_file import Hook, KratosFile
+from signupd.check.findings import Check, Finding, error, hook_lines, lines, ok, warning
+from signupd.check.kratos_file import AFTER, PATHS, PROFILE, Hook, KratosFile
 from signupd.settings import Settings
 
 BCRYPT_BYTES: Final = 72  # Kratos refuses longer passwords

@@ -8,15 +8,12 @@ from typing import Any, Final
 import structlog
 import yaml
 
-from signupd.check.kratos_file import KratosFile
-from signupd.hooks import CODE_PATH, KEY_HEADER, PASSWORD_PATH
+from signupd.check.kratos_file import AFTER, PATHS, KratosFile
+from signupd.hooks import KEY_HEADER
 from signupd.kratos.client import Kratos
 from signupd.notation import dialled
 from signupd.settings import Settings
 
-AFTER: Final = "selfservice.flows.registration.after"
-PROFILE: Final = "selfservice.methods.profile.enabled"
-PATHS: Final = {"code": CODE_PATH, "password": PASSWORD_PATH}
 # Wider than any line of ours, so that none is folded.
 _WIDTH: Final = 1000
 
@@ -79,11 +76,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A Kratos, the settings that it has to agree with, and what the command was given.
-
-    The log gets what could not be cleaned up; the traits are what the identity schema
-    requires besides the address.
-    """
+    """A Kratos, the settings that it has to agree with, and what the command got."""
 
     kratos: Kratos
     settings: Settings

@@ -12,11 +12,16 @@ from typing import Any, Final
 
 import yaml
 
+from signupd.hooks import CODE_PATH, PASSWORD_PATH
+
+AFTER: Final = "selfservice.flows.registration.after"
+PROFILE: Final = "selfservice.methods.profile.enabled"
+PATHS: Final = {"code": CODE_PATH, "password": PASSWORD_PATH}  # of our hooks
 MAX_FILE_BYTES: Final = 1024 * 1024
 _DEFAULTS: Final[dict[str, Any]] = {
     "selfservice.methods.code.config.lifespan": "1h",
     "selfservice.methods.password.config.min_password_length": 8,
-    "selfservice.methods.profile.enabled": True,
+    PROFILE: True,
     "selfservice.flows.registration.lifespan": "1h",
     "hashers.algorithm": "bcrypt",
     "courier.worker.pull_count": 10,
@@ -34,14 +39,7 @@ class FileUnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A hook of a flow.
-
-    Args:
-        kind: ``web_hook``, or one of Kratos' own.
-        url: Where a web hook is sent.
-        interrupts: Whether Kratos waits for its answer before it stores anything.
-        config: Its configuration.
-    """
+    """A hook of a flow; it interrupts if Kratos asks it before it stores anything."""
 
     kind: str
     url: str
@@ -56,11 +54,7 @@ class KratosFile:
     config: dict[str, Any]
 
     def value(self, path: str) -> Any:
-        """Give a setting, or its default; None where it has neither.
-
-        Args:
-            path: Its keys from the top, with dots.
-        """
+        """Give a setting by its keys with dots, or its default; None without both."""
         value: Any = self.config
         for key in path.split("."):
             value = value.get(key) if isinstance(value, dict) else None
@@ -87,10 +81,7 @@ class KratosFile:
 
 
 def read_files(paths: Iterable[Path]) -> KratosFile:
-    """Read configuration files as Kratos does: maps are merged, the last file wins.
-
-    Args:
-        paths: YAML, or JSON, which is YAML too.
+    """Read YAML or JSON files as Kratos does: maps are merged, the last file wins.
 
     Raises:
         FileUnreadableError: One of them cannot be.

@@ -98,11 +98,7 @@ PROBES: Final = (
         "Start Kratos, or correct SIGNUPD_KRATOS_ADMIN_URL and "
         "SIGNUPD_KRATOS_ADMIN_TOKEN.",
     ),
-    Probe(
-        identity_schema,
-        Check.IDENTITY_SCHEMA,
-        "Kratos does not show its identity schemas",
-    ),
+    Probe(identity_schema, Check.IDENTITY_SCHEMA, "Kratos shows no identity schemas"),
     Probe(registration, Check.REGISTRATION, "Kratos opens no registration flow"),
     Probe(
         password_hook,

@@ -4,7 +4,6 @@ from http import HTTPStatus
 from typing import Final
 
 from signupd.check.findings import (
-    AFTER,
     Check,
     Finding,
     Severity,
@@ -15,6 +14,7 @@ from signupd.check.findings import (
     ok,
     warning,
 )
+from signupd.check.kratos_file import AFTER
 from signupd.errors import KratosIncompatible, KratosUnreached, SignupdError
 from signupd.hooks import KEY_HEADER, PASSWORD_PATH
 from signupd.kratos.hook_proof import REFUSED_BY_US, probe, probe_address

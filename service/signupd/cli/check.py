@@ -49,23 +49,16 @@ def _address(text: str) -> Address:
         raise typer.BadParameter("is not an e-mail address") from error
 
 
+_CANARY_HELP: Final = "Also sign this address up at the server, and remove it again."
 CanaryAddress = Annotated[
     Address | None,
-    typer.Option(
-        "--canary",
-        parser=_address,
-        metavar="ADDRESS",
-        help="Also sign this address up at the running server, and remove it again.",
-    ),
+    typer.Option("--canary", parser=_address, metavar="ADDRESS", help=_CANARY_HELP),
 ]
 _STDIN_HELP: Final = "Read the canary's code from standard input."
 CodeFromStdin = Annotated[bool, typer.Option("--code-from-stdin", help=_STDIN_HELP)]
+_FILE_HELP: Final = "Kratos' configuration; several are merged, the last one wins."
 KratosConfig = Annotated[
-    list[Path] | None,
-    typer.Option(
-        metavar="FILE",
-        help="Kratos' configuration; several are merged, the last one wins.",
-    ),
+    list[Path] | None, typer.Option(metavar="FILE", help=_FILE_HELP)
 ]
 _TARGET_HELP: Final = "Where the canary finds the server; LISTEN unless given."
 Target = Annotated[str | None, typer.Option(metavar="HOST:PORT", help=_TARGET_HELP)]
