@@ -13,6 +13,7 @@ from devstack.config import Mutation
 from devstack.kratos import Kratos
 from devstack.server import Signupd
 from tests.e2e.broken import (
+    hook,
     hook_for_all,
     requiring_a_name,
     setting,
@@ -125,18 +126,18 @@ def test_interrupted(stack: Stack, address: str) -> None:
     assert "cancelled" == newest_state(stack.server)
 
 
-@pytest.mark.parametrize("hook", ["code", "password"])
+@pytest.mark.parametrize("method", ["code", "password"])
 @pytest.mark.parametrize("break_it", [without_hook, hook_for_all])
 def test_hook_missing(
-    frail: Frail, address: str, hook: str, break_it: BreakHook
+    frail: Frail, address: str, method: str, break_it: BreakHook
 ) -> None:
     """A missing hook shows at its step, with the lines to add; no account is left."""
     stack, before = frail.stack, accounts(frail.stack)
-    frail.bend(break_it(hook))
+    frail.bend(break_it(method))
     done = flown(stack, address)
 
     assert 1 == done.exit_code
-    assert f"/kratos/{hook}" in done.fault(f"canary_{hook}_hook")["cure"]
+    assert f"/kratos/{method}" in done.fault(f"canary_{method}_hook")["cure"]
     assert ("canary_removed", "ok") == way(done)[-1]
     assert before == accounts(stack)
     assert "cancelled" == newest_state(stack.server)
@@ -145,7 +146,7 @@ def test_hook_missing(
 def test_body_missing(frail: Frail, address: str) -> None:
     """So does a password hook that does not say what it is about."""
     body = f"base64://{base64.b64encode(b'function(ctx) {}').decode()}"
-    frail.bend(lambda config: _password_hook(config).update(body=body))
+    frail.bend(hook("password", body=body))
     done = flown(frail.stack, address)
 
     assert "password.jsonnet" in done.fault("canary_password_hook")["cure"]
@@ -184,9 +185,3 @@ def refusing_profiles(config: dict[str, Any]) -> None:
 def file_of(kratos: Kratos) -> tuple[str, str]:
     """Give the option that names the file of a running Kratos."""
     return "--kratos-config", str(config_of(kratos))
-
-
-def _password_hook(config: dict[str, Any]) -> dict[str, Any]:
-    after = config["selfservice"]["flows"]["registration"]["after"]
-    hook: dict[str, Any] = after["password"]["hooks"][-1]["config"]
-    return hook

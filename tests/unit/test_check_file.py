@@ -15,7 +15,8 @@ from devstack.binary import KRATOS_DIRECTORY
 from devstack.config import Mutation
 from tests.e2e.broken import (
     AFTER,
-    hook_after,
+    after_registration,
+    hook,
     hook_at,
     hook_for_all,
     setting,
@@ -60,24 +61,11 @@ def reference(*mutations: Mutation) -> Json:
     return config
 
 
-def after(config: Json) -> Json:
-    """Give the part with the hooks after registration."""
-    part: Json = config["selfservice"]["flows"]["registration"]["after"]
-    return part
-
-
-def hook(name: str, **changed: Any) -> Mutation:
-    """Change the configuration of our hook of a method."""
-
-    def mutate(config: Json) -> None:
-        after(config)[name]["hooks"][0]["config"].update(changed)
-
-    return mutate
-
-
 def beside(entry: Json, place: int = 99) -> Mutation:
     """Put another hook before or after our password hook."""
-    return lambda config: after(config)["password"]["hooks"].insert(place, entry)
+    return lambda config: after_registration(config)["password"]["hooks"].insert(
+        place, entry
+    )
 
 
 def faults(config: Json, settings: Settings = SETTINGS) -> list[Finding]:
@@ -117,7 +105,7 @@ FAULTS = [
     (setting(f"{AFTER}.code.hooks", [OTHER]), "code_hook", "warning", "may lead to"),
     (hook_at("code", 1), "hook_urls", "error", "different places"),
     (hook("code", auth=KEY), "hook_urls", "error", "different keys"),
-    (hook_after("password"), "hook_order", "error", "another hook"),
+    (beside(OTHER), "hook_order", "error", "another hook"),
     (beside(OLDER), "hook_order", "error", "another hook"),
     (setting(CODE_LIFESPAN, "14m59s"), "code_lifespan", "warning", "899s"),
     (setting(FLOW_LIFESPAN, "90s"), "flow_lifespan", "warning", "90s"),
