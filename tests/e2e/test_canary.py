@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from devstack.config import Mutation
-from devstack.kratos import Kratos
 from devstack.server import Signupd
 from tests.e2e.broken import (
     hook,
@@ -157,13 +156,14 @@ def test_movable(frail: Frail, address: str) -> None:
 
     A hook that may refuse another address makes both well, where the file shows it.
     """
-    before, kratos = accounts(frail.stack), frail.stack.kratos
+    before = accounts(frail.stack)
+    file = "--kratos-config", str(config_of(frail.stack.kratos))
     frail.bend(setting("selfservice.methods.profile.enabled", value=True))
     seen = flown(frail.stack, address)
-    read = check(settings_of(frail.stack.server), *file_of(kratos))
+    read = check(settings_of(frail.stack.server), *file)
     cure = read.fault("profile_method")["cure"]
     frail.bend(refusing_profiles)
-    hooked = flown(frail.stack, new_address(), *file_of(kratos))
+    hooked = flown(frail.stack, new_address(), *file)
 
     assert {"canary_settings": "error", "config_file": "warning"} == seen.faults
     assert "profile:\n      enabled: false" in cure
@@ -180,8 +180,3 @@ def refusing_profiles(config: dict[str, Any]) -> None:
     hook = {"hook": "web_hook", "config": refusing | {"response": {"parse": True}}}
     setting("selfservice.methods.profile.enabled", value=True)(config)
     setting("selfservice.flows.settings.after.profile.hooks", [hook])(config)
-
-
-def file_of(kratos: Kratos) -> tuple[str, str]:
-    """Give the option that names the file of a running Kratos."""
-    return "--kratos-config", str(config_of(kratos))

@@ -35,12 +35,7 @@ class Lost(grpc.RpcError):
 class Flight:
     """A canary, the person who reads its mailbox, and a clock that it waits by.
 
-    Attributes:
-        ask: Types the code; may be replaced.
-        after: Called after the answer to an RPC, by name.
-        lost: RPCs that get no answer.
-        pauses: Called one after the other when the canary waits.
-        slept: Seconds waited in all.
+    Hooks are called ``after`` an RPC's answer, and at ``pauses``, one a wait.
     """
 
     def __init__(self, world: World) -> None:
