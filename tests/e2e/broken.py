@@ -13,12 +13,7 @@ AFTER = f"{REGISTRATION}.after"
 
 
 def setting(path: str, value: Any) -> Mutation:
-    """Set one setting.
-
-    Args:
-        path: With dots, from the top of the configuration.
-        value: What to set it to.
-    """
+    """Set one setting; its path has dots, from the top of the configuration."""
 
     def mutate(config: dict[str, Any]) -> None:
         *parents, last = path.split(".")
@@ -34,68 +29,50 @@ def without_hook(method: str) -> Mutation:
     return setting(f"{AFTER}.{method}.hooks", [])
 
 
+def after_registration(config: dict[str, Any]) -> dict[str, Any]:
+    """Give the part with the hooks after registration."""
+    part: dict[str, Any] = config["selfservice"]["flows"]["registration"]["after"]
+    return part
+
+
 def hook_for_all(method: str) -> Mutation:
     """Put the hook of a method at the wrong place: under `after.hooks`."""
 
     def mutate(config: dict[str, Any]) -> None:
-        after = config["selfservice"]["flows"]["registration"]["after"]
+        after = after_registration(config)
         after["hooks"] = after.pop(method)["hooks"]
+
+    return mutate
+
+
+def hook(*methods: str, **changed: Any) -> Mutation:
+    """Change the configuration of our hooks of some methods."""
+
+    def mutate(config: dict[str, Any]) -> None:
+        for method in methods:
+            after_registration(config)[method]["hooks"][-1]["config"].update(changed)
 
     return mutate
 
 
 def unparsed_hook(method: str) -> Mutation:
     """Have Kratos call the hook of a method, but not listen to it."""
-
-    def mutate(config: dict[str, Any]) -> None:
-        after = config["selfservice"]["flows"]["registration"]["after"]
-        after[method]["hooks"][-1]["config"]["response"] = {"parse": False}
-
-    return mutate
+    return hook(method, response={"parse": False})
 
 
 def hook_at(method: str, port: int) -> Mutation:
     """Have the hook of a method called at another port of this machine."""
-
-    def mutate(config: dict[str, Any]) -> None:
-        after = config["selfservice"]["flows"]["registration"]["after"]
-        url = f"http://127.0.0.1:{port}/kratos/{method}"
-        after[method]["hooks"][-1]["config"]["url"] = url
-
-    return mutate
+    return hook(method, url=f"http://127.0.0.1:{port}/kratos/{method}")
 
 
 def hook_key(key: str) -> Mutation:
     """Have both hooks send a shared secret, as kratos.yml says it."""
     config = {"name": "X-Hook-Key", "value": key, "in": "header"}
-
-    def mutate(reference: dict[str, Any]) -> None:
-        after = reference["selfservice"]["flows"]["registration"]["after"]
-        for method in ("code", "password"):
-            hook = after[method]["hooks"][-1]["config"]
-            hook["auth"] = {"type": "api_key", "config": config}
-
-    return mutate
-
-
-def hook_after(method: str) -> Mutation:
-    """Have another parsing hook asked after ours."""
-    config = {"url": "http://127.0.0.1:1/", "method": "POST"}
-    other = {"hook": "web_hook", "config": config | {"response": {"parse": True}}}
-
-    def mutate(reference: dict[str, Any]) -> None:
-        after = reference["selfservice"]["flows"]["registration"]["after"]
-        after[method]["hooks"].append(other)
-
-    return mutate
+    return hook("code", "password", auth={"type": "api_key", "config": config})
 
 
 def traits(change: Callable[[dict[str, Any]], None]) -> Mutation:
-    """Change what the identity schema says of traits.
-
-    Args:
-        change: Gets the JSON Schema of the traits.
-    """
+    """Change what the identity schema says of traits, as a JSON Schema."""
 
     def mutate(config: dict[str, Any]) -> None:
         entry = config["identity"]["schemas"][0]

@@ -19,13 +19,7 @@ from tests.e2e.holdings import identity_ids, mail_ids, session_ids
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """What came of a check.
-
-    Attributes:
-        exit_code: Of the command.
-        findings: As it printed them.
-        stderr: What else it said.
-    """
+    """What came of a check: the findings as the command printed them."""
 
     exit_code: int
     findings: list[dict[str, str]]
@@ -33,12 +27,7 @@ class Checked:
 
     @classmethod
     def of(cls, process: subprocess.Popen[str], stdin: str) -> Self:
-        """Let it run to its end.
-
-        Args:
-            process: The command.
-            stdin: What it can read.
-        """
+        """Let the command run to its end."""
         stdout, stderr = process.communicate(stdin)
         return cls(process.returncode, json.loads(stdout)["findings"], stderr)
 
@@ -56,11 +45,8 @@ class Checked:
 
     def fault(self, check: str) -> dict[str, str]:
         """Give what a check found fault with."""
-        (only,) = [
-            one
-            for one in self.findings
-            if one["check"] == check and one["severity"] != "ok"
-        ]
+        found = [one for one in self.findings if one["severity"] != "ok"]
+        (only,) = [one for one in found if one["check"] == check]
         return only
 
 
@@ -86,13 +72,7 @@ def config_of(kratos: Kratos) -> Path:
 def check(
     settings: Mapping[str, str], *options: str | Path, stdin: str = ""
 ) -> Checked:
-    """Run it to its end.
-
-    Args:
-        settings: By their names, without the prefix.
-        *options: Of the command line.
-        stdin: What it can read.
-    """
+    """Run it to its end, with settings by their names without the prefix."""
     with started(settings, *options) as process:
         return Checked.of(process, stdin)
 

@@ -28,14 +28,7 @@ class _Bends:
 
 @dataclass(frozen=True, slots=True)
 class Frail:
-    """The reference configuration, with a hook key and with handles.
-
-    Attributes:
-        stack: It and its server may be stopped, killed and started again.
-        code_way: Between Kratos and the code hook.
-        password_way: Between Kratos and the password hook.
-        hook_key: What Kratos' hooks come with.
-    """
+    """A stack with a hook key, and with handles on the ways to the hooks."""
 
     stack: Stack
     code_way: Forwarder

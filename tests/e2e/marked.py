@@ -62,11 +62,7 @@ class Keys:
 
 
 class MarkedWalk:
-    """Makes calls with marks in them, and keeps all that comes back.
-
-    Args:
-        stack: Where.
-    """
+    """Makes calls with marks in them, and keeps all that comes back."""
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
@@ -188,11 +184,7 @@ class MarkedWalk:
         self._call(pb.StartSignupRequest(email=f"{self._mark('late')}@example.com"))
 
     def _call(self, request: Message) -> Any:
-        """Call the method that a request belongs to.
-
-        Returns:
-            The answer; an empty one where the call was refused.
-        """
+        """Call a request's method; give an empty answer where it was refused."""
         method = request.DESCRIPTOR.name.removesuffix("Request")
         signups = request.DESCRIPTOR.file.name.endswith("signup_service.proto")
         module = pb if signups else accounts
@@ -226,10 +218,7 @@ class MarkedWalk:
         return answer
 
     def _mark(self, what: str) -> str:
-        """Make a mark that is to be looked for.
-
-        A space would be no spelling of metadata, nor of a method.
-        """
+        """Make a mark that is to be looked for, and that metadata can spell."""
         made = mark(what.replace(" ", "."))
         self.marks[f"{what} {len(self.marks)}"] = made.encode()
         return made

@@ -15,13 +15,7 @@ READ_BYTES = 4096
 
 
 class Prompt:
-    """One program on a pseudo-terminal. A context manager.
-
-    Args:
-        command: What to run.
-        directory: Its working directory.
-        environment: Its whole environment.
-    """
+    """One program on a pseudo-terminal. A context manager."""
 
     def __init__(
         self, *command: str, directory: Path, environment: Mapping[str, str]

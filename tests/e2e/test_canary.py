@@ -12,16 +12,18 @@ import pytest
 from devstack.config import Mutation
 from devstack.server import Signupd
 from tests.e2e.broken import (
+    hook,
     hook_for_all,
     requiring_a_name,
+    setting,
     traits,
     without_hook,
 )
-from tests.e2e.checking import Checked, check, settings_of, started
+from tests.e2e.checking import Checked, check, config_of, settings_of, started
 from tests.e2e.frail import Frail
 from tests.e2e.holdings import identity_ids, session_ids
 from tests.e2e.site import Site
-from tests.e2e.stack import Stack
+from tests.e2e.stack import Stack, new_address
 
 BreakHook = Callable[[str], Mutation]
 
@@ -31,6 +33,7 @@ WHOLE_WAY = [
     "canary_code_hook",
     "canary_password_hook",
     "canary_account",
+    "canary_settings",
     "canary_removed",
 ]
 
@@ -122,18 +125,18 @@ def test_interrupted(stack: Stack, address: str) -> None:
     assert "cancelled" == newest_state(stack.server)
 
 
-@pytest.mark.parametrize("hook", ["code", "password"])
+@pytest.mark.parametrize("method", ["code", "password"])
 @pytest.mark.parametrize("break_it", [without_hook, hook_for_all])
 def test_hook_missing(
-    frail: Frail, address: str, hook: str, break_it: BreakHook
+    frail: Frail, address: str, method: str, break_it: BreakHook
 ) -> None:
     """A missing hook shows at its step, with the lines to add; no account is left."""
     stack, before = frail.stack, accounts(frail.stack)
-    frail.bend(break_it(hook))
+    frail.bend(break_it(method))
     done = flown(stack, address)
 
     assert 1 == done.exit_code
-    assert f"/kratos/{hook}" in done.fault(f"canary_{hook}_hook")["cure"]
+    assert f"/kratos/{method}" in done.fault(f"canary_{method}_hook")["cure"]
     assert ("canary_removed", "ok") == way(done)[-1]
     assert before == accounts(stack)
     assert "cancelled" == newest_state(stack.server)
@@ -142,13 +145,38 @@ def test_hook_missing(
 def test_body_missing(frail: Frail, address: str) -> None:
     """So does a password hook that does not say what it is about."""
     body = f"base64://{base64.b64encode(b'function(ctx) {}').decode()}"
-    frail.bend(lambda config: _password_hook(config).update(body=body))
+    frail.bend(hook("password", body=body))
     done = flown(frail.stack, address)
 
     assert "password.jsonnet" in done.fault("canary_password_hook")["cure"]
 
 
-def _password_hook(config: dict[str, Any]) -> dict[str, Any]:
-    after = config["selfservice"]["flows"]["registration"]["after"]
-    hook: dict[str, Any] = after["password"]["hooks"][-1]["config"]
-    return hook
+def test_movable(frail: Frail, address: str) -> None:
+    """Users who may move their account are an error, by behaviour and by file.
+
+    A hook that may refuse another address makes both well, where the file shows it.
+    """
+    before = accounts(frail.stack)
+    file = "--kratos-config", str(config_of(frail.stack.kratos))
+    frail.bend(setting("selfservice.methods.profile.enabled", value=True))
+    seen = flown(frail.stack, address)
+    read = check(settings_of(frail.stack.server), *file)
+    cure = read.fault("profile_method")["cure"]
+    frail.bend(refusing_profiles)
+    hooked = flown(frail.stack, new_address(), *file)
+
+    assert {"canary_settings": "error", "config_file": "warning"} == seen.faults
+    assert "profile:\n      enabled: false" in cure
+    assert cure == seen.fault("canary_settings")["cure"]
+    assert not {"profile_method", "canary_settings"} & hooked.faults.keys()
+    assert ("canary_settings", "ok") in way(hooked)
+    assert before == accounts(frail.stack)
+
+
+def refusing_profiles(config: dict[str, Any]) -> None:
+    """Let users change their traits, if a hook agrees."""
+    body = f"base64://{base64.b64encode(b'function(ctx) {}').decode()}"
+    refusing = {"url": "http://127.0.0.1:1/", "method": "POST", "body": body}
+    hook = {"hook": "web_hook", "config": refusing | {"response": {"parse": True}}}
+    setting("selfservice.methods.profile.enabled", value=True)(config)
+    setting("selfservice.flows.settings.after.profile.hooks", [hook])(config)

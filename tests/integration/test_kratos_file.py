@@ -6,6 +6,8 @@ from pathlib import Path
 import pytest
 from signupd.check.kratos_file import MAX_FILE_BYTES, FileUnreadableError, read_files
 
+NOWHERE = b"nowhere"
+
 
 def test_merged(tmp_path: Path) -> None:
     """Maps are merged, lists replaced, the last file wins; JSON will do."""
@@ -31,20 +33,16 @@ def test_merged(tmp_path: Path) -> None:
         (b"", "not a configuration"),
         (b"a" * (MAX_FILE_BYTES + 1), "more than"),
         (b"[" * 10_000, "RecursionError"),
+        (NOWHERE, "FileNotFoundError"),
     ],
-    ids=range(7),
+    ids=range(8),
 )
 def test_unreadable(tmp_path: Path, content: bytes, why: str) -> None:
-    """What cannot be read is said without its content."""
+    """What cannot be read, or is not there, is said without its content."""
     path = tmp_path / "kratos.yml"
-    path.write_bytes(content)
+    if content != NOWHERE:
+        path.write_bytes(content)
     with pytest.raises(FileUnreadableError, match=why) as caught:
         read_files([path])
 
     assert "hunter2" not in str(caught.value)
-
-
-def test_missing(tmp_path: Path) -> None:
-    """A file that is not there is one, too."""
-    with pytest.raises(FileUnreadableError, match="FileNotFoundError"):
-        read_files([tmp_path / "nowhere.yml"])

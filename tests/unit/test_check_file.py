@@ -15,40 +15,41 @@ from devstack.binary import KRATOS_DIRECTORY
 from devstack.config import Mutation
 from tests.e2e.broken import (
     AFTER,
-    hook_after,
+    after_registration,
+    hook,
     hook_at,
     hook_for_all,
     setting,
     unparsed_hook,
     without_hook,
 )
+from tests.e2e.checking import cured
 
 Json = dict[str, Any]
 
 SETTINGS = Settings()
+WEB_HOOK = {"hook": "web_hook"}
+AUDIT = "http://127.0.0.1:1/audit"
 HARMLESS: list[Json] = [
     {"hook": "session"},
-    {"hook": "web_hook", "config": {"url": "http://x/", "response": {"ignore": True}}},
+    WEB_HOOK | {"config": {"url": "http://x/", "response": {"ignore": True}}},
 ]
-OTHER: Json = {
-    "hook": "web_hook",
-    "config": {"url": "http://127.0.0.1:1/audit", "response": {"parse": True}},
-}
+OTHER = WEB_HOOK | {"config": {"url": AUDIT, "response": {"parse": True}}}
 # The older name of the same thing.
-OLDER: Json = {
-    "hook": "web_hook",
-    "config": {"url": "http://127.0.0.1:1/audit", "can_interrupt": True},
-}
+OLDER = WEB_HOOK | {"config": {"url": AUDIT, "can_interrupt": True}}
 CODE_LIFESPAN = "selfservice.methods.code.config.lifespan"
 FLOW_LIFESPAN = "selfservice.flows.registration.lifespan"
 MIN_LENGTH = "selfservice.methods.password.config.min_password_length"
+PROFILE = "selfservice.methods.profile"
+FLOWS = "selfservice.flows"
+CHANGED = f"{FLOWS}.settings.after.password.hooks"
+RECOVERED = f"{FLOWS}.recovery.after.hooks"
 
 
 @cache
 def parsed() -> Json:
     """Parse the reference configuration, which takes a while."""
-    text = (KRATOS_DIRECTORY / "kratos.yml").read_text(encoding="utf-8")
-    config: Json = yaml.safe_load(text)
+    config: Json = yaml.safe_load((KRATOS_DIRECTORY / "kratos.yml").read_text("utf-8"))
     return config
 
 
@@ -60,28 +61,11 @@ def reference(*mutations: Mutation) -> Json:
     return config
 
 
-def after(config: Json) -> Json:
-    """Give the part with the hooks after registration."""
-    part: Json = config["selfservice"]["flows"]["registration"]["after"]
-    return part
-
-
-def hook(name: str, **changed: Any) -> Mutation:
-    """Change the configuration of our hook of a method."""
-
-    def mutate(config: Json) -> None:
-        after(config)[name]["hooks"][0]["config"].update(changed)
-
-    return mutate
-
-
-def beside(entry: Json, place: int = 99, method: str = "password") -> Mutation:
-    """Put another hook before or after ours."""
-
-    def mutate(config: Json) -> None:
-        after(config)[method]["hooks"].insert(place, entry)
-
-    return mutate
+def beside(entry: Json, place: int = 99) -> Mutation:
+    """Put another hook before or after our password hook."""
+    return lambda config: after_registration(config)["password"]["hooks"].insert(
+        place, entry
+    )
 
 
 def faults(config: Json, settings: Settings = SETTINGS) -> list[Finding]:
@@ -90,14 +74,20 @@ def faults(config: Json, settings: Settings = SETTINGS) -> list[Finding]:
     return [one for one in found if one.severity is not Severity.OK]
 
 
-def laid_over(config: Json, lines: Json) -> Json:
-    """Lay the lines of a cure over a configuration."""
-    made = deepcopy(config)
-    for key, value in lines.items():
-        below = made.get(key)
-        nested = isinstance(below, dict) and isinstance(value, dict)
-        made[key] = laid_over(below or {}, value) if nested else value
-    return made
+def profile_hooks(*entries: Json) -> Mutation:
+    """Let users change their traits, with hooks."""
+
+    def mutate(config: Json) -> None:
+        setting(f"{PROFILE}.enabled", value=True)(config)
+        setting(f"{FLOWS}.settings.after.profile.hooks", [*entries])(config)
+
+    return mutate
+
+
+def without_revoking(config: Json) -> None:
+    """Let sessions go on."""
+    for place in (CHANGED, RECOVERED):
+        setting(place, [])(config)
 
 
 KEY = {
@@ -115,18 +105,28 @@ FAULTS = [
     (setting(f"{AFTER}.code.hooks", [OTHER]), "code_hook", "warning", "may lead to"),
     (hook_at("code", 1), "hook_urls", "error", "different places"),
     (hook("code", auth=KEY), "hook_urls", "error", "different keys"),
-    (hook_after("password"), "hook_order", "error", "another hook"),
+    (beside(OTHER), "hook_order", "error", "another hook"),
     (beside(OLDER), "hook_order", "error", "another hook"),
     (setting(CODE_LIFESPAN, "14m59s"), "code_lifespan", "warning", "899s"),
     (setting(FLOW_LIFESPAN, "90s"), "flow_lifespan", "warning", "90s"),
     (setting(MIN_LENGTH, 12), "password_length", "warning", "12 characters"),
     (setting("courier.worker", {"pull_count": 5}), "courier", "warning", "5 mails"),
     (setting("courier", {}), "courier", "warning", "10 mails"),
+    (setting(PROFILE, {"enabled": True}), "profile_method", "error", "any free"),
+    # On by default, and a hook that Kratos does not wait for changes nothing.
+    (setting(PROFILE, {}), "profile_method", "error", "any free"),
+    (profile_hooks(*HARMLESS), "profile_method", "error", "any free"),
+    (setting(CHANGED, []), "old_sessions", "warning", CHANGED),
+    (setting(RECOVERED, []), "old_sessions", "warning", RECOVERED),
+    (without_revoking, "old_sessions", "warning", f"{CHANGED} and {RECOVERED}"),
 ]
 # What is odd, and well.
 WELL = [
     *(beside(entry) for entry in HARMLESS),
     beside(OTHER, 0),
+    profile_hooks(*HARMLESS, OTHER),
+    # Without recovery there is nothing to revoke sessions after.
+    setting(f"{FLOWS}.recovery", {"enabled": False}),
     # A proxy may add to the beginning of our path.
     lambda config: [
         hook(method, url=f"https://edge.example/signupd/kratos/{method}")(config)
@@ -142,7 +142,7 @@ def test_well(mutate: Mutation) -> None:
     found = file_findings(KratosFile(config), SETTINGS)
 
     assert {("ok", "")} == {(one.severity.value, one.cure) for one in found}
-    assert 9 == len(found)
+    assert 11 == len(found)
 
 
 @pytest.mark.parametrize(("mutate", "check", "severity", "said"), FAULTS)
@@ -153,8 +153,8 @@ def test_fault(mutate: Mutation, check: str, severity: str, said: str) -> None:
     """
     config = reference(mutate)
     (found,) = faults(config)
-    for lines in found.cure.partition("\nor SIGNUPD")[0].split("\nand\n"):
-        config = laid_over(config, yaml.safe_load(lines))
+    for lines in found.cure.partition("\nor ")[0].split("\nand\n"):
+        cured(config, yaml.safe_load(lines))
 
     assert (check, severity) == (found.check, found.severity)
     assert said in found.what
@@ -190,7 +190,13 @@ def test_defaults() -> None:
     settings = Settings.model_validate({"code_ttl": "2h", "password_max_bytes": 99})
     found = {one.check.value: one.cure for one in faults({}, settings)}
 
-    assert ["code_hook", "password_hook", "courier"] == [f.check for f in faults({})]
+    assert [
+        "code_hook",
+        "password_hook",
+        "profile_method",
+        "old_sessions",
+        "courier",
+    ] == [one.check for one in faults({})]
     assert {"code_lifespan", "flow_lifespan", "hasher"} < found.keys()
     assert "lifespan: 120m\nor SIGNUPD_CODE_TTL=60m" in found["code_lifespan"]
 
@@ -200,13 +206,3 @@ def test_defaults() -> None:
 def test_nonsense(nonsense: Any, path: str) -> None:
     """A file that Kratos itself would refuse is looked at without a crash."""
     assert isinstance(faults(reference(setting(path, nonsense))), list)
-
-
-def test_hooked() -> None:
-    """Methods with a hook that may refuse are named."""
-    config = reference(
-        setting(f"{AFTER}.oidc.hooks", [OTHER]),
-        setting(f"{AFTER}.passkey.hooks", HARMLESS),
-    )
-
-    assert {"code", "password", "oidc"} == KratosFile(config).hooked()

@@ -5,8 +5,7 @@ import json
 
 import yaml
 from rich.console import Console
-from signupd.check.cures import hook_lines
-from signupd.check.findings import Check, error, ok, warning
+from signupd.check.findings import Check, error, hook_lines, ok, warning
 from signupd.cli.check import as_json, show
 from signupd.settings import Settings
 

@@ -5,28 +5,32 @@ with the sign-up's id.
 """
 
 import asyncio
-import secrets
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from itertools import count
+from secrets import token_urlsafe
 from typing import Any, Final
 
-import grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 
 from signupd.accounts.account import account_of
-from signupd.address import Address
-from signupd.check import canary_faults as faults
-from signupd.check.canary_faults import CanaryFailedError
-from signupd.check.findings import Check, Finding, error, ok
-from signupd.client.channel import refusal_of
-from signupd.errors import SignupdError
-from signupd.kratos.client import Kratos
-from signupd.kratos.identity import Identity
-from signupd.settings import Settings
+from signupd.check.canary_faults import APIS, STEPS, CanaryFailedError, refused
+from signupd.check.file_rules import profile_finding
+from signupd.check.findings import (
+    Check,
+    Finding,
+    Subject,
+    error,
+    hook_lines,
+    ok,
+    warning,
+)
+from signupd.client.channel import Refusal, call
+from signupd.errors import KratosIncompatible, SignupdError
+from signupd.kratos.identity import AccountState, Identity, PasswordStatus
 
 # The courier waits for 1 s by default, and retries a failed mail a while later.
 MAIL_SECONDS: Final = 20.0
@@ -41,7 +45,6 @@ _BUSY: Final = "SIGNUP_BUSY"
 _RETRYABLE: Final = frozenset(
     {_BUSY, "KRATOS_UNAVAILABLE", "LEDGER_UNAVAILABLE", "OVERLOADED"}
 )
-_UNAVAILABLE: Final = grpc.StatusCode.UNAVAILABLE
 # Refusals of CancelSignup that say that the sign-up is final already.
 _OVER: Final = frozenset({"STEP_MISMATCH", "SIGNUP_EXPIRED", "SIGNUP_CANCELLED"})
 
@@ -52,127 +55,166 @@ class Canary:
 
     Args:
         stub: Calls the running server.
-        kratos: Shows what is stored.
-        settings: For the cures.
+        subject: Shows what is stored; has the traits to sign up with.
+        email: Whose mailbox gets the code. A taken address is refused.
         ask: Asks a person for the code in the mail; empty if there is nobody to ask.
-        sleep: Waits so many seconds.
-        clock: Monotonic seconds.
+        sleep: Waits; in seconds, as the monotonic clock.
     """
 
     stub: SignupServiceStub
-    kratos: Kratos
-    settings: Settings
+    subject: Subject
+    email: str
     ask: Callable[[], Awaitable[str]]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic
     _findings: list[Finding] = field(default_factory=list, init=False)
-    _signup: pb.Signup | None = field(default=None, init=False, repr=False)
+    _password: str = field(default_factory=token_urlsafe, init=False, repr=False)
+    # As the last answer has it; empty before the first.
+    _signup: pb.Signup = field(default_factory=pb.Signup, init=False, repr=False)
     # For the next call; empty if there is no sign-up, or if it is final.
     _token: str = field(default="", init=False, repr=False)
 
-    async def run(self, address: Address, traits: Mapping[str, Any]) -> list[Finding]:
-        """Walk through the sign-up. Nothing is left of it, also if it fails.
-
-        Args:
-            address: Whose mailbox gets the code. A taken address is refused.
-            traits: What the identity schema requires besides the address.
-        """
-        email = address.text
+    async def run(self) -> list[Finding]:
+        """Walk through the sign-up. Nothing is left of it, also if it fails."""
+        steps = (
+            self._start,
+            self._wait_for_mail,
+            self._verify,
+            self._set_password,
+            self._look_at_account,
+            self._look_at_settings,
+        )
         try:
-            await self._start(email, traits)
-            await self._wait_for_mail()
-            await self._verify(email)
-            await self._set_password()
-            await self._look_at_account(email)
+            for step in steps:
+                self._findings.append(await step())
         except CanaryFailedError as failed:
             self._findings.append(failed.finding)
         except SignupdError as fault:
             what = "Kratos does not show what it stores for the canary"
-            cure = "See the findings about Kratos' APIs."
-            found = error(Check.CANARY_LOOK, what, f"{fault.detail}.", cure)
+            found = error(Check.CANARY_LOOK, what, f"{fault.detail}.", APIS)
             self._findings.append(found)
         finally:
-            await self._remove(email)
+            if self._signup.signup_id:
+                await self._remove()
         return self._findings
 
-    async def _start(self, email: str, traits: Mapping[str, Any]) -> None:
-        if await self.kratos.admin.find_identity(email) is not None:
-            raise CanaryFailedError(faults.TAKEN)
-        begun = self.clock()
-        request = pb.StartSignupRequest(email=email, request_id=str(uuid.uuid4()))
-        request.traits.update(traits)
+    async def _start(self) -> Finding:
+        if await self.subject.kratos.admin.find_identity(self.email) is not None:
+            what = "the canary's address is taken"
+            why = "The canary makes an account and deletes it; it touches no other."
+            cure = "Give --canary an address that has no account."
+            raise CanaryFailedError(Check.CANARY_START, what, why, cure)
+        begun, id_ = self.clock(), str(uuid.uuid4())
+        request = pb.StartSignupRequest(email=self.email, request_id=id_)
+        request.traits.update(self.subject.traits)
         await self._call("StartSignup", request)
-        self._passed(Check.CANARY_START, f"StartSignup took {self._since(begun)}")
+        return ok(Check.CANARY_START, f"StartSignup took {self._since(begun)}")
 
-    async def _wait_for_mail(self) -> None:
-        begun = self.clock()
+    async def _wait_for_mail(self) -> Finding:
+        begun, why = self.clock(), "Without the mail nobody gets a code."
+        smtp = "see courier.smtp.connection_uri"
         request = pb.GetSignupRequest(continuation_token=self._token)
         while True:
-            signup = await self._call("GetSignup", request)
-            if signup.code_delivery == pb.CODE_DELIVERY_SENT:
-                break
-            if signup.code_delivery == pb.CODE_DELIVERY_FAILED:
-                raise CanaryFailedError(faults.MAIL_FAILED)
+            await self._call("GetSignup", request)
+            if self._signup.code_delivery == pb.CODE_DELIVERY_SENT:
+                what = f"the mail left after {self._since(begun)}"
+                return ok(Check.CANARY_MAIL, what)
+            if self._signup.code_delivery == pb.CODE_DELIVERY_FAILED:
+                what = "Kratos' courier has given up on the mail"
+                cure = f"See Kratos' log, and {smtp}."
+                raise CanaryFailedError(Check.CANARY_MAIL, what, why, cure)
             if self.clock() > begun + MAIL_SECONDS:
-                raise CanaryFailedError(faults.MAIL_LATE)
+                what, run = "the mail has not left Kratos", "Run one Kratos with"
+                cure = f"{run} --watch-courier (or `kratos courier watch`), and {smtp}."
+                raise CanaryFailedError(Check.CANARY_MAIL, what, why, cure)
             await self.sleep(POLL_SECONDS)
-        self._passed(Check.CANARY_MAIL, f"the mail left after {self._since(begun)}")
 
-    async def _verify(self, email: str) -> None:
+    async def _verify(self) -> Finding:
         """Submit the code: it has to be right, and nothing may be stored yet."""
-        await self._submit_code(email)
+        check = Check.CANARY_CODE_HOOK
+        await self._submit_code()
         self._demand("VerifyCode", "PASSWORD_REQUIRED")
-        if await self.kratos.admin.find_identity(email) is not None:
-            found = faults.with_hook(faults.STORED_EARLY, "code", self.settings)
-            raise CanaryFailedError(found)
-        what = "the code was right, and Kratos stored nothing"
-        self._passed(Check.CANARY_CODE_HOOK, what)
+        if await self.subject.kratos.admin.find_identity(self.email) is not None:
+            what = "there is an account with the address before it has a password"
+            why = "Kratos stores accounts at the code, or somebody else has registered."
+            lines = hook_lines("code", self.subject.settings)
+            cure = f"The account was left alone. The code hook should be:\n{lines}"
+            raise CanaryFailedError(check, what, why, cure)
+        return ok(check, "the code was right, and Kratos stored nothing")
 
-    async def _submit_code(self, email: str) -> None:
+    async def _submit_code(self) -> None:
         for left in reversed(range(CODE_TRIES)):
-            code = await self.kratos.admin.newest_code(email)
-            if code:
-                self._findings.append(faults.MAILS_SHOWN)
-            elif not (code := await self.ask()):
-                raise CanaryFailedError(faults.MAILS_HIDDEN)
+            code = await self._code()
             request = pb.VerifyCodeRequest(continuation_token=self._token, code=code)
             try:
-                await self._call("VerifyCode", request)
+                return await self._call("VerifyCode", request)
             except CanaryFailedError as failed:
                 if failed.reason != "CODE_INCORRECT" or not left:
                     raise
-            else:
-                return
+        return None
 
-    async def _set_password(self) -> None:
-        begun, password = self.clock(), secrets.token_urlsafe(24)
+    async def _code(self) -> str:
+        """Read the code from Kratos' courier if it shows it; else ask for it."""
+        check = Check.CANARY_CODE
+        if code := await self.subject.kratos.admin.newest_code(self.email):
+            what = "Kratos shows codes on its admin API: it runs with --dev"
+            why = "Others can take over sign-ups so, and passwords are hashed cheaply."
+            cure = "Start Kratos without --dev, except for trying things out."
+            self._findings.append(warning(check, what, why, cure))
+            return code
+        if code := await self.ask():
+            return code
+        what = "the code is in the mail, and there was nobody to type it"
+        why = "Kratos does not show what its mails say, except with --dev."
+        cure = "Run this check on a terminal, or pipe the code to --code-from-stdin."
+        raise CanaryFailedError(check, what, why, cure)
+
+    async def _set_password(self) -> Finding:
+        begun = self.clock()
         request = pb.SetPasswordRequest(
-            continuation_token=self._token, password=password
+            continuation_token=self._token, password=self._password
         )
         await self._call("SetPassword", request)
         self._demand("SetPassword", "COMPLETED")
-        self._passed(
-            Check.CANARY_PASSWORD_HOOK,
-            "Kratos called the password hook and made the account: SetPassword took "
-            f"{self._since(begun)}, with the password's hash",
-        )
+        what = "Kratos called the password hook and made the account: SetPassword took"
+        return ok(Check.CANARY_PASSWORD_HOOK, f"{what} {self._since(begun)}")
 
-    async def _look_at_account(self, email: str) -> None:
-        stored = await self.kratos.admin.find_account(email)
+    async def _look_at_account(self) -> Finding:
+        check = Check.CANARY_ACCOUNT
+        stored = await self.subject.kratos.admin.find_account(self.email)
         if stored is None or not self._is_own(stored):
-            found = faults.with_hook(faults.UNMARKED, "password", self.settings)
-            raise CanaryFailedError(found)
+            what = "the account is not there, or lacks the sign-up's mark"
+            why = "Another hook has replaced our answer, or somebody has changed it."
+            lines = hook_lines("password", self.subject.settings)
+            cure = f"The password hook should be the last:\n{lines}"
+            raise CanaryFailedError(check, what, why, cure)
         account = account_of(stored)
-        if not account.complete:
-            raise CanaryFailedError(faults.incomplete(account))
-        what = "the account is active, verified, and has a password"
-        self._passed(Check.CANARY_ACCOUNT, what)
+        if account.complete:
+            return ok(check, "the account is active, verified, and has a password")
+        has = {
+            "active": account.state is AccountState.ACTIVE,
+            "verified": account.email_verified,
+            "with a password": account.password is PasswordStatus.SET,
+        }
+        lacks = " and not ".join(name for name, there in has.items() if not there)
+        why = "An account has to be complete from the start."
+        cure = "See other hooks that change it, and whether the address is verifiable."
+        raise CanaryFailedError(check, f"the account is not {lacks}", why, cure)
 
-    async def _remove(self, email: str) -> None:
+    async def _look_at_settings(self) -> Finding:
+        """Sign in: can a user move his account? The session ends with the account."""
+        public, check = self.subject.kratos.public, Check.CANARY_SETTINGS
+        try:
+            methods = await public.settings_methods(self.email, self._password)
+        except KratosIncompatible as fault:
+            what = "whether users can change their traits was not checked"
+            cure = "Give Kratos' configuration with --kratos-config."
+            return warning(check, what, f"{fault.detail}.", cure)
+        return profile_finding(check, self.subject.file, on="profile" in methods)
+
+    async def _remove(self) -> None:
         """End the sign-up and delete its account."""
-        if self._signup is None:
-            return
-        left, deleted = [], False
+        left, what, admin = [], "nothing was stored", self.subject.kratos.admin
         try:
             if self._token:
                 request = pb.CancelSignupRequest(continuation_token=self._token)
@@ -181,17 +223,22 @@ class Canary:
             if failed.reason not in _OVER:
                 left.append(failed.finding.what)
         try:
-            stored = await self.kratos.admin.find_identity(email)
+            stored = await admin.find_identity(self.email)
             if stored is not None and self._is_own(stored):
-                await self.kratos.admin.delete_identity(stored.id)
-                deleted = True
+                await admin.delete_identity(stored.id)
+                what = "its account is deleted"
         except SignupdError as fault:
             left.append(fault.detail)
-        what = "its account is deleted" if deleted else "nothing was stored"
-        over = ok(Check.CANARY_REMOVED, f"the canary's sign-up is over, {what}")
-        self._findings.append(faults.left_behind(left) if left else over)
+        check = Check.CANARY_REMOVED
+        found = ok(check, f"the canary's sign-up is over, {what}")
+        if left:
+            what = "something may be left of the canary"
+            why = f"{'; '.join(left)}. An unfinished sign-up expires by itself."
+            cure = "Delete its account if metadata_admin has signupd.signup_id."
+            found = error(check, what, why, cure)
+        self._findings.append(found)
 
-    async def _call(self, rpc: str, request: Any) -> pb.Signup:
+    async def _call(self, rpc: str, request: Any) -> None:
         """Make a call, retry it while that can help, and keep the answer.
 
         Raises:
@@ -200,34 +247,30 @@ class Canary:
         method = getattr(self.stub, rpc)
         for tries in count(1):
             try:
-                answer = await asyncio.to_thread(method, request, timeout=CALL_SECONDS)
-            except grpc.RpcError as fault:
-                refusal = refusal_of(fault)
+                answer = await asyncio.to_thread(call, method, request, CALL_SECONDS)
+            except Refusal as refusal:
                 # Before a first answer there may be no server at all.
-                lost = self._signup is not None and refusal.status is _UNAVAILABLE
+                lost = self._signup.signup_id and refusal.status == "UNAVAILABLE"
                 limit = BUSY_TRIES if refusal.reason == _BUSY else CALL_TRIES
                 if tries >= limit or not (lost or refusal.reason in _RETRYABLE):
-                    raise faults.refused(rpc, refusal, self.settings) from fault
+                    raise refused(rpc, refusal, self.subject.settings) from None
                 await self.sleep(RETRY_SECONDS)
             else:
                 self._token, self._signup = answer.continuation_token, answer.signup
-                break
-        return self._signup or pb.Signup()
+                return
 
     def _demand(self, rpc: str, state: str) -> None:
         """Demand that a call has led to a state."""
-        signup = self._signup or pb.Signup()
-        seen = pb.SignupState.Name(signup.state).removeprefix("SIGNUP_STATE_")
+        seen = pb.SignupState.Name(self._signup.state).removeprefix("SIGNUP_STATE_")
         if seen != state:
-            raise CanaryFailedError(faults.at_state(rpc, seen))
+            why = "Somebody else has used the canary's address, or ended its sign-up."
+            cure = "Give --canary an address that nobody else uses."
+            raise CanaryFailedError(STEPS[rpc], f"{rpc} led to {seen}", why, cure)
 
     def _is_own(self, stored: Identity) -> bool:
         """Whether this sign-up made an account; nobody else's is touched."""
-        mark, signup = stored.mark, self._signup
-        return bool(mark and signup and str(mark.signup_id) == signup.signup_id)
-
-    def _passed(self, check: Check, what: str) -> None:
-        self._findings.append(ok(check, what))
+        mark = stored.mark
+        return mark is not None and str(mark.signup_id) == self._signup.signup_id
 
     def _since(self, begun: float) -> str:
         return f"{1000 * (self.clock() - begun):.0f} ms"

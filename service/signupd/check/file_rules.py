@@ -1,13 +1,12 @@
-"""The rules for Kratos' configuration file, as a table."""
+"""The rules for Kratos' configuration file, and for what only it shows."""
 
 import math
-from collections.abc import Callable
-from typing import Final, NamedTuple
+from collections.abc import Iterator
+from typing import Any, Final
 from urllib.parse import urlsplit
 
-from signupd.check.cures import AFTER, PATHS, hook_lines, lines
-from signupd.check.findings import Check, Finding, Severity, ok
-from signupd.check.kratos_file import Hook, KratosFile
+from signupd.check.findings import Check, Finding, error, hook_lines, lines, ok, warning
+from signupd.check.kratos_file import AFTER, PATHS, PROFILE, Hook, KratosFile
 from signupd.settings import Settings
 
 BCRYPT_BYTES: Final = 72  # Kratos refuses longer passwords
@@ -18,211 +17,185 @@ _CODE_LIFESPAN: Final = "selfservice.methods.code.config.lifespan"
 _FLOW_LIFESPAN: Final = "selfservice.flows.registration.lifespan"
 _MIN_LENGTH: Final = "selfservice.methods.password.config.min_password_length"
 _WORKER: Final = "courier.worker"
-
-
-class Facts:
-    """What the rules look at, and what their texts show.
-
-    Args:
-        file: Kratos' configuration.
-        settings: Ours.
-    """
-
-    def __init__(self, file: KratosFile, settings: Settings) -> None:
-        self.settings = settings
-        self.code_seconds = file.seconds(_CODE_LIFESPAN)
-        self.flow_seconds = file.seconds(_FLOW_LIFESPAN)
-        self.code_lifespan = _duration(self.code_seconds)
-        self.flow_lifespan = _duration(self.flow_seconds)
-        self.code_ttl = _duration(settings.code_ttl)
-        self.algorithm = str(file.value("hashers.algorithm"))
-        self.max_bytes = settings.password_max_bytes
-        self.their_length = file.number(_MIN_LENGTH)
-        self.our_length = settings.password_min_length
-        self.mail_wait = file.seconds(f"{_WORKER}.pull_wait")
-        mails = file.number(f"{_WORKER}.pull_count")
-        self.mail_rate = mails / self.mail_wait if self.mail_wait else math.inf
-        self.common = file.hooks()
-        self.hooks = {method: file.hooks(method) for method in PATHS}
-        self.ours = {method: _ours(self.hooks[method], method) for method in PATHS}
-
-    def overruled(self) -> bool:
-        """Whether a later hook can replace the answer of our password hook."""
-        hooks, ours = self.hooks["password"], self.ours["password"]
-        later = hooks[hooks.index(ours) + 1 :] if ours else []
-        return any(hook.interrupts for hook in later)
-
-    def divided(self) -> bool:
-        """Whether our hooks go to different places, or with different keys."""
-        found = [(method, hook) for method, hook in self.ours.items() if hook]
-        places = {hook.url.removesuffix(PATHS[method]) for method, hook in found}
-        keys = {str(hook.config.get("auth")) for _, hook in found}
-        return len(places) > 1 or len(keys) > 1
-
-
-class Rule(NamedTuple):
-    """What the file must not say. In texts ``f`` stands for the facts."""
-
-    check: Check
-    severity: Severity
-    broken: Callable[[Facts], bool]
-    what: str
-    why: str
-    cure: Callable[[Facts], str]
-    well: str = ""  # said instead of ``what`` if the rule is kept
-
-    def finding(self, facts: Facts) -> Finding:
-        """Apply the rule."""
-        if not self.broken(facts):
-            return ok(self.check, (self.well or self.what).format(f=facts))
-        what, why = self.what.format(f=facts), self.why.format(f=facts)
-        return Finding(self.check, self.severity, what, why, self.cure(facts))
+_SETTINGS: Final = "selfservice.flows.settings.after"
+_RECOVERY: Final = "selfservice.flows.recovery"
+_REVOKE: Final = "revoke_active_sessions"
+_PURPOSES: Final = {
+    "code": "Without it Kratos stores accounts that have no password.",
+    "password": "Without it Kratos stores what strangers ask for.",
+}
 
 
 def file_findings(file: KratosFile, settings: Settings) -> list[Finding]:
-    """Apply all rules. Of the rules of a check, the first broken one counts."""
-    facts, found = Facts(file, settings), dict[Check, Finding]()
-    for rule in RULES:
-        earlier = found.get(rule.check)
-        if earlier is None or earlier.severity is Severity.OK:
-            found[rule.check] = rule.finding(facts)
-    return [*found.values()]
+    """Apply all rules."""
+    ours = {method: _ours(file, f"{AFTER}.{method}", method) for method in PATHS}
+    return [
+        *(_hook(file, settings, method, ours[method]) for method in PATHS),
+        _hook_order(file, settings, ours["password"]),
+        _hook_urls(settings, ours),
+        profile_finding(Check.PROFILE_METHOD, file, on=bool(file.value(PROFILE))),
+        _old_sessions(file),
+        *_lifespans(file, settings),
+        *_passwords(file, settings),
+        _courier(file),
+    ]
 
 
-def _ours(hooks: list[Hook], method: str) -> Hook | None:
+def profile_finding(check: Check, file: KratosFile | None, *, on: bool) -> Finding:
+    """Judge the settings method ``profile``, which changes traits, if it is on."""
+    place = f"{_SETTINGS}.profile"
+    if not on:
+        return ok(check, "users cannot move their account onto another address")
+    if file is not None and file.may_refuse(place):
+        return ok(check, f"a hook under {place} may refuse another address")
+    what = "users can move their account onto any free address"
+    why = (
+        "They need no proof of it. The owner of that mailbox cannot sign up any more, "
+        "and recovers an account that somebody else made."
+    )
+    hook = f"a web_hook with response.parse: true under {place}.hooks"
+    cure = (
+        f"{lines(PROFILE, value=False)}\n"
+        f"or {hook} that refuses another address (this check sees it in the file)."
+    )
+    return error(check, what, why, cure)
+
+
+def _ours(file: KratosFile, place: str, method: str) -> Hook | None:
     """Find our hook by the end of its path: a proxy may add to the beginning."""
-    found = [hook for hook in hooks if urlsplit(hook.url).path.endswith(PATHS[method])]
+    hooks, path = file.hooks(place), PATHS[method]
+    found = [hook for hook in hooks if urlsplit(hook.url).path.endswith(path)]
     return found[-1] if found else None
+
+
+def _warned(check: Check, what: str, why: str, cure: str, *, broken: bool) -> Finding:
+    """Make a warning where a rule is broken; else say the same of what is well."""
+    return warning(check, what, why, cure) if broken else ok(check, what)
+
+
+def _hook(
+    file: KratosFile, settings: Settings, method: str, ours: Hook | None
+) -> Finding:
+    """Judge one of our hooks by the first rule that it breaks."""
+    check, path, place = Check(f"{method}_hook"), PATHS[method], f"{AFTER}.{method}"
+    purpose, cure = _PURPOSES[method], hook_lines(method, settings)
+    missing = f"{place}.hooks has no hook to {path}"
+    if ours is None and file.may_refuse(place):
+        what = f"{missing}, but another that may lead to signupd"
+        why = f"{purpose} A proxy in between may change its path: try it with --canary."
+        return warning(check, what, why, cure)
+    faults = (
+        (
+            ours is None and _ours(file, AFTER, method) is not None,
+            f"the hook to {path} is under {AFTER}.hooks",
+            " There Kratos calls it after it has stored the account.",
+        ),
+        (ours is None, missing, ""),
+        (
+            ours and not ours.interrupts,
+            f"the hook to {path} lacks response.parse: true",
+            " Kratos does not wait for its answer.",
+        ),
+        (
+            ours and ours.config.get("method") != "POST",
+            f"the hook to {path} is not sent with POST",
+            " signupd answers POST only.",
+        ),
+    )
+    for broken, what, why in faults:
+        if broken:
+            return error(check, what, purpose + why, cure)
+    return ok(check, f"our hook is under {place}.hooks")
+
+
+def _hook_order(file: KratosFile, settings: Settings, ours: Hook | None) -> Finding:
+    """See whether a later hook can replace the answer of our password hook."""
+    place = f"{AFTER}.password"
+    hooks = file.hooks(place)
+    if not ours or not any(one.interrupts for one in hooks[hooks.index(ours) + 1 :]):
+        return ok(Check.HOOK_ORDER, "Kratos waits for no hook that comes after ours")
+    what = f"another hook with response.parse comes after ours in {place}.hooks"
+    why = (
+        "Its answer may replace ours. The account then lacks our mark, and the server "
+        "deletes it as a stranger's. Ours has to be the last."
+    )
+    return error(Check.HOOK_ORDER, what, why, hook_lines("password", settings))
+
+
+def _hook_urls(settings: Settings, ours: dict[str, Hook | None]) -> Finding:
+    found = [(method, hook) for method, hook in ours.items() if hook]
+    places = {hook.url.removesuffix(PATHS[method]) for method, hook in found}
+    keys = {str(hook.config.get("auth")) for _, hook in found}
+    if len(places) <= 1 and len(keys) <= 1:
+        return ok(Check.HOOK_URLS, "our hooks go to one place, with one key")
+    what = "the two hooks go to different places, or with different keys"
+    why = "One signupd answers both, at HOOK_LISTEN and with one HOOK_KEY."
+    cure = "\nand\n".join(hook_lines(hook, settings) for hook in PATHS)
+    return error(Check.HOOK_URLS, what, why, cure)
+
+
+def _old_sessions(file: KratosFile) -> Finding:
+    """See whether a new password, and a recovery, end the sessions from before."""
+    places = [f"{_SETTINGS}.password"]
+    if file.value(f"{_RECOVERY}.enabled"):
+        places.append(f"{_RECOVERY}.after")
+    kept = [
+        f"{place}.hooks"
+        for place in places
+        if _REVOKE not in {hook.kind for hook in file.hooks(place)}
+    ]
+    if not kept:
+        return ok(Check.OLD_SESSIONS, f"{_REVOKE} is where it has to be")
+    what = f"{_REVOKE} is missing under {' and '.join(kept)}"
+    why = "Sessions of others go on after the owner has set a new password."
+    cure = "\nand\n".join(lines(one, [{"hook": _REVOKE}]) for one in kept)
+    return warning(Check.OLD_SESSIONS, what, why, cure)
+
+
+def _lifespans(file: KratosFile, settings: Settings) -> Iterator[Finding]:
+    ttl = _duration(settings.code_ttl)
+    why = "The server gives people more time than Kratos accepts their code."
+    for check, noun, path in (
+        (Check.CODE_LIFESPAN, "codes", _CODE_LIFESPAN),
+        (Check.FLOW_LIFESPAN, "flows", _FLOW_LIFESPAN),
+    ):
+        broken = file.seconds(path) < settings.code_ttl
+        lifespan = _duration(file.seconds(path))
+        what = f"{noun} live {lifespan}, and CODE_TTL is {ttl}"
+        cure = _either(path, ttl, "CODE_TTL", lifespan)
+        yield _warned(check, what, why, cure, broken=broken)
+
+
+def _passwords(file: KratosFile, settings: Settings) -> Iterator[Finding]:
+    costly = "Kratos refuses passwords that signupd accepts: each costs an attempt."
+    algorithm, longest = file.value("hashers.algorithm"), settings.password_max_bytes
+    what = f"the hasher is {algorithm}, and PASSWORD_MAX_BYTES is {longest}"
+    why = f"bcrypt reads {BCRYPT_BYTES} bytes. {costly}"
+    cure = _either("hashers.algorithm", "argon2", "PASSWORD_MAX_BYTES", BCRYPT_BYTES)
+    broken = algorithm == "bcrypt" and longest > BCRYPT_BYTES
+    yield _warned(Check.HASHER, what, why, cure, broken=broken)
+    theirs, ours = file.number(_MIN_LENGTH), settings.password_min_length
+    what = f"Kratos wants {theirs} characters, and PASSWORD_MIN_LENGTH is {ours}"
+    cure = _either(_MIN_LENGTH, ours, "PASSWORD_MIN_LENGTH", theirs)
+    yield _warned(Check.PASSWORD_LENGTH, what, costly, cure, broken=theirs > ours)
+
+
+def _courier(file: KratosFile) -> Finding:
+    wait = file.seconds(f"{_WORKER}.pull_wait")
+    rate = file.number(f"{_WORKER}.pull_count") / wait if wait else math.inf
+    what = f"the courier sends up to {rate:.3g} mails a second"
+    why = f"A code comes up to {wait:g} s later, and far later when many sign up."
+    cure = lines(_WORKER, {"pull_count": 100, "pull_wait": "100ms"})
+    broken = rate <= SLOW_MAILS_PER_SECOND
+    return _warned(Check.COURIER, what, why, cure, broken=broken)
+
+
+def _either(path: str, value: Any, name: str, ours: Any) -> str:
+    """Write a cure that changes either Kratos' setting or ours."""
+    return f"{lines(path, value)}\nor SIGNUPD_{name}={ours}"
 
 
 def _duration(seconds: float) -> str:
     """Write a duration as Kratos, and our settings, read it."""
     whole = math.ceil(seconds)
     return f"{whole // 60}m" if whole % 60 == 0 else f"{whole}s"
-
-
-def _hook_rules(method: str, purpose: str) -> tuple[Rule, ...]:
-    """List the rules for one of our hooks."""
-    path, place = PATHS[method], f"{AFTER}.{method}.hooks"
-
-    def rule(
-        broken: Callable[[Facts, Hook | None], bool],
-        what: str,
-        why: str = "",
-        severity: Severity = Severity.ERROR,
-    ) -> Rule:
-        return Rule(
-            Check(f"{method}_hook"),
-            severity,
-            lambda f: broken(f, f.ours[method]),
-            what,
-            f"{purpose} {why}".rstrip(),
-            lambda f: hook_lines(method, f.settings),
-            f"our hook is under {place}",
-        )
-
-    return (
-        rule(
-            lambda f, ours: not ours and any(h.interrupts for h in f.hooks[method]),
-            f"{place} has no hook to {path}, but another that may lead to signupd",
-            "A proxy in between may change its path: try it with --canary.",
-            Severity.WARNING,
-        ),
-        rule(
-            lambda f, ours: not ours and bool(_ours(f.common, method)),
-            f"the hook to {path} is under {AFTER}.hooks",
-            "There Kratos calls it after it has stored the account.",
-        ),
-        rule(lambda _, ours: not ours, f"{place} has no hook to {path}"),
-        rule(
-            lambda _, ours: bool(ours and not ours.interrupts),
-            f"the hook to {path} lacks response.parse: true",
-            "Kratos does not wait for its answer.",
-        ),
-        rule(
-            lambda _, ours: bool(ours and ours.config.get("method") != "POST"),
-            f"the hook to {path} is not sent with POST",
-            "signupd answers POST only.",
-        ),
-    )
-
-
-_SHORT: Final = "The server gives people more time than Kratos accepts their code."
-_COSTLY: Final = "Kratos refuses passwords that signupd accepts: each costs an attempt."
-RULES: Final = (
-    *_hook_rules("code", "Without it Kratos stores accounts that have no password."),
-    *_hook_rules("password", "Without it Kratos stores what strangers ask for."),
-    Rule(
-        Check.HOOK_ORDER,
-        Severity.ERROR,
-        Facts.overruled,
-        f"another hook with response.parse comes after ours in {AFTER}.password.hooks",
-        "Its answer may replace ours. The account then lacks our mark, and the server "
-        "deletes it as a stranger's. Ours has to be the last.",
-        lambda f: hook_lines("password", f.settings),
-        "Kratos waits for no hook that comes after ours",
-    ),
-    Rule(
-        Check.HOOK_URLS,
-        Severity.ERROR,
-        Facts.divided,
-        "the two hooks go to different places, or with different keys",
-        "One signupd answers both, at HOOK_LISTEN and with one HOOK_KEY.",
-        lambda f: "\nand\n".join(hook_lines(hook, f.settings) for hook in PATHS),
-        "our hooks go to one place, with one key",
-    ),
-    Rule(
-        Check.CODE_LIFESPAN,
-        Severity.WARNING,
-        lambda f: f.code_seconds < f.settings.code_ttl,
-        "codes live {f.code_lifespan}, and CODE_TTL is {f.code_ttl}",
-        _SHORT,
-        lambda f: (
-            f"{lines(_CODE_LIFESPAN, f.code_ttl)}\n"
-            f"or SIGNUPD_CODE_TTL={f.code_lifespan}"
-        ),
-    ),
-    Rule(
-        Check.FLOW_LIFESPAN,
-        Severity.WARNING,
-        lambda f: f.flow_seconds < f.settings.code_ttl,
-        "flows live {f.flow_lifespan}, and CODE_TTL is {f.code_ttl}",
-        _SHORT,
-        lambda f: (
-            f"{lines(_FLOW_LIFESPAN, f.code_ttl)}\n"
-            f"or SIGNUPD_CODE_TTL={f.flow_lifespan}"
-        ),
-    ),
-    Rule(
-        Check.HASHER,
-        Severity.WARNING,
-        lambda f: f.algorithm == "bcrypt" and f.max_bytes > BCRYPT_BYTES,
-        "the hasher is {f.algorithm}, and PASSWORD_MAX_BYTES is {f.max_bytes}",
-        f"bcrypt reads {BCRYPT_BYTES} bytes. {_COSTLY}",
-        lambda _: (
-            f"{lines('hashers.algorithm', 'argon2')}\n"
-            f"or SIGNUPD_PASSWORD_MAX_BYTES={BCRYPT_BYTES}"
-        ),
-    ),
-    Rule(
-        Check.PASSWORD_LENGTH,
-        Severity.WARNING,
-        lambda f: f.their_length > f.our_length,
-        "Kratos wants {f.their_length} characters in a password, and "
-        "PASSWORD_MIN_LENGTH is {f.our_length}",
-        _COSTLY,
-        lambda f: (
-            f"{lines(_MIN_LENGTH, f.our_length)}\n"
-            f"or SIGNUPD_PASSWORD_MIN_LENGTH={f.their_length}"
-        ),
-    ),
-    Rule(
-        Check.COURIER,
-        Severity.WARNING,
-        lambda f: f.mail_rate <= SLOW_MAILS_PER_SECOND,
-        "the courier sends up to {f.mail_rate:.3g} mails a second",
-        "A person waits up to {f.mail_wait:g} s longer for the code, and far longer "
-        "when many sign up.",
-        lambda _: lines(_WORKER, {"pull_count": 100, "pull_wait": "100ms"}),
-    ),
-)

@@ -1,15 +1,21 @@
-"""What is checked, and what a check finds."""
+"""What is checked, what a check finds, and the lines for kratos.yml that mend it."""
 
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import structlog
+import yaml
 
-from signupd.check.kratos_file import KratosFile
+from signupd.check.kratos_file import AFTER, PATHS, KratosFile
+from signupd.hooks import KEY_HEADER
 from signupd.kratos.client import Kratos
+from signupd.notation import dialled
 from signupd.settings import Settings
+
+# Wider than any line of ours, so that none is folded.
+_WIDTH: Final = 1000
 
 
 class Severity(enum.StrEnum):
@@ -38,6 +44,8 @@ class Check(enum.StrEnum):
     CODE_HOOK = "code_hook"
     HOOK_ORDER = "hook_order"
     HOOK_URLS = "hook_urls"
+    PROFILE_METHOD = "profile_method"
+    OLD_SESSIONS = "old_sessions"
     CODE_LIFESPAN = "code_lifespan"
     FLOW_LIFESPAN = "flow_lifespan"
     HASHER = "hasher"
@@ -51,20 +59,13 @@ class Check(enum.StrEnum):
     CANARY_CODE_HOOK = "canary_code_hook"
     CANARY_PASSWORD_HOOK = "canary_password_hook"  # noqa: S105 - a name
     CANARY_ACCOUNT = "canary_account"
+    CANARY_SETTINGS = "canary_settings"
     CANARY_REMOVED = "canary_removed"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """One finding.
-
-    Args:
-        check: What was looked at.
-        severity: How bad it is.
-        what: What was seen, in a sentence.
-        why: What that means; empty where all is well.
-        cure: What to change, most often lines for kratos.yml; empty likewise.
-    """
+    """What was seen, what it means and what to change; the last two if not ``OK``."""
 
     check: Check
     severity: Severity
@@ -75,16 +76,7 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is checked.
-
-    Args:
-        kratos: Kratos' two APIs.
-        settings: What Kratos has to agree with.
-        log: Gets what could not be cleaned up.
-        file: Kratos' configuration file, where it was given.
-        traits: What the identity schema requires besides the address.
-        with_canary: Whether a canary follows, which tries the code hook.
-    """
+    """A Kratos, the settings that it has to agree with, and what the command got."""
 
     kratos: Kratos
     settings: Settings
@@ -107,3 +99,29 @@ def warning(check: Check, what: str, why: str, cure: str) -> Finding:
 def error(check: Check, what: str, why: str, cure: str) -> Finding:
     """Make a finding with which sign-ups fail or can be bypassed."""
     return Finding(check, Severity.ERROR, what, why, cure)
+
+
+def lines(path: str, value: Any) -> str:
+    """Write a setting as it stands in kratos.yml; its path is keys with dots."""
+    for key in reversed(path.split(".")):
+        value = {key: value}
+    text: str = yaml.safe_dump(value, sort_keys=False, width=_WIDTH)
+    return text.rstrip()
+
+
+def hook_lines(hook: str, settings: Settings, method: str = "") -> str:
+    """Write one of our hooks, under its own registration method unless one is given."""
+    address = settings.hook_listen
+    if dialled(address) != address:  # it stands for all addresses of this machine
+        address = f"<this host>:{address.rpartition(':')[2]}"
+    config: dict[str, Any] = {
+        "url": f"http://{address}{PATHS[hook]}",
+        "method": "POST",
+        "body": f"file://./hooks/{hook}.jsonnet",
+        "response": {"parse": True},
+    }
+    if settings.hook_key is not None:
+        key = {"name": KEY_HEADER, "value": "<SIGNUPD_HOOK_KEY>", "in": "header"}
+        config["auth"] = {"type": "api_key", "config": key}
+    entry = {"hook": "web_hook", "config": config}
+    return lines(f"{AFTER}.{method or hook}.hooks", [entry])

@@ -12,13 +12,17 @@ from typing import Any, Final
 
 import yaml
 
-from signupd.check.cures import AFTER
+from signupd.hooks import CODE_PATH, PASSWORD_PATH
 
+AFTER: Final = "selfservice.flows.registration.after"
+PROFILE: Final = "selfservice.methods.profile.enabled"
+PATHS: Final = {"code": CODE_PATH, "password": PASSWORD_PATH}  # of our hooks
 MAX_FILE_BYTES: Final = 1024 * 1024
 _DEFAULTS: Final[dict[str, Any]] = {
     "selfservice.methods.code.config.lifespan": "1h",
-    "selfservice.flows.registration.lifespan": "1h",
     "selfservice.methods.password.config.min_password_length": 8,
+    PROFILE: True,
+    "selfservice.flows.registration.lifespan": "1h",
     "hashers.algorithm": "bcrypt",
     "courier.worker.pull_count": 10,
     "courier.worker.pull_wait": "1s",
@@ -35,36 +39,23 @@ class FileUnreadableError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A hook under a method.
+    """A hook of a flow; it interrupts if Kratos asks it before it stores anything."""
 
-    Args:
-        url: Where a web hook is sent; empty for Kratos' own hooks.
-        interrupts: Whether Kratos waits for its answer before it stores anything.
-        config: Its configuration.
-    """
-
+    kind: str
     url: str
     interrupts: bool
     config: dict[str, Any]
 
 
+@dataclass(frozen=True, slots=True)
 class KratosFile:
-    """Kratos' configuration.
+    """Kratos' configuration, as the dictionary that the files make."""
 
-    Args:
-        config: The dictionary that the files make.
-    """
-
-    def __init__(self, config: dict[str, Any]) -> None:
-        self._config = config
+    config: dict[str, Any]
 
     def value(self, path: str) -> Any:
-        """Give a setting, or its default; None where it has neither.
-
-        Args:
-            path: Its keys from the top, with dots.
-        """
-        value: Any = self._config
+        """Give a setting by its keys with dots, or its default; None without both."""
+        value: Any = self.config
         for key in path.split("."):
             value = value.get(key) if isinstance(value, dict) else None
         return _DEFAULTS.get(path) if value is None else value
@@ -79,26 +70,18 @@ class KratosFile:
         parts = _DURATION.findall(str(self.value(path)))
         return sum(int(number) * _UNITS[unit] for number, unit in parts)
 
-    def hooks(self, method: str = "") -> list[Hook]:
-        """List the hooks after registration by a method, or those for all methods."""
-        path = f"{AFTER}.{method}.hooks" if method else f"{AFTER}.hooks"
-        entries = self.value(path)
+    def hooks(self, place: str) -> list[Hook]:
+        """List the hooks of a place, such as ``...registration.after.password``."""
+        entries = self.value(f"{place}.hooks")
         return [_hook(entry) for entry in entries] if isinstance(entries, list) else []
 
-    def hooked(self) -> frozenset[str]:
-        """Name the methods with a hook that may refuse."""
-        after = self.value(AFTER)
-        methods = after if isinstance(after, dict) else {}
-        return frozenset(
-            one for one in methods if any(hook.interrupts for hook in self.hooks(one))
-        )
+    def may_refuse(self, place: str) -> bool:
+        """Whether a hook of a place can keep Kratos from storing anything."""
+        return any(hook.interrupts for hook in self.hooks(place))
 
 
 def read_files(paths: Iterable[Path]) -> KratosFile:
-    """Read configuration files as Kratos does: maps are merged, the last file wins.
-
-    Args:
-        paths: YAML, or JSON, which is YAML too.
+    """Read YAML or JSON files as Kratos does: maps are merged, the last file wins.
 
     Raises:
         FileUnreadableError: One of them cannot be.
@@ -118,9 +101,8 @@ def _read(path: Path) -> dict[str, Any]:
         content = yaml.safe_load(text)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         # Not the library's own words: they quote the file, which may hold secrets.
-        raise FileUnreadableError(
-            f"{path}: cannot be read ({type(error).__name__})"
-        ) from error
+        why = type(error).__name__
+        raise FileUnreadableError(f"{path}: cannot be read ({why})") from error
     if not isinstance(content, dict):
         raise FileUnreadableError(f"{path}: is not a configuration of Kratos")
     return content
@@ -137,11 +119,12 @@ def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
 
 
 def _hook(entry: Any) -> Hook:
-    config = entry.get("config") if isinstance(entry, dict) else None
-    if not isinstance(config, dict) or entry.get("hook") != "web_hook":
-        return Hook("", interrupts=False, config={})
+    entry = entry if isinstance(entry, dict) else {}
+    kind, config = str(entry.get("hook")), entry.get("config")
+    if kind != "web_hook" or not isinstance(config, dict):
+        return Hook(kind, "", interrupts=False, config={})
     response = config.get("response")
     parses = isinstance(response, dict) and response.get("parse") is True
     # The older name of the same thing.
     interrupts = parses or config.get("can_interrupt") is True
-    return Hook(str(config.get("url", "")), interrupts, config)
+    return Hook(kind, str(config.get("url", "")), interrupts, config)

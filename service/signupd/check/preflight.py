@@ -5,25 +5,13 @@ from collections.abc import Awaitable, Callable
 from typing import Final, NamedTuple
 
 from signupd.check.file_rules import file_findings
-from signupd.check.findings import (
-    Check,
-    Finding,
-    Severity,
-    Subject,
-    error,
-    ok,
-    warning,
-)
-from signupd.check.methods import registration
-from signupd.check.password_hook import password_hook
-from signupd.check.schema import identity_schema
+from signupd.check.findings import Check, Finding, Severity, Subject, error, ok, warning
+from signupd.check.registration import identity_schema, password_hook, registration
 from signupd.errors import SignupdError
 from signupd.kratos.hook_proof import probe_address
 
 # The versions that signupd was tried on.
 KNOWN_GOOD: Final = re.compile(r"v?(1\.3\.1|26\.2\.[0-9]+)")
-
-
 _APIS: Final = frozenset({Check.PUBLIC_API, Check.ADMIN_API})
 
 
@@ -33,9 +21,9 @@ class Probe(NamedTuple):
     look: Callable[[Subject], Awaitable[list[Finding]]]
     check: Check
     failed: str
-    cure: str
     # Checks that must not have found an error before.
     needs: frozenset[Check] = _APIS
+    cure: str = "See Kratos' log."
 
 
 async def preflight(subject: Subject) -> list[Finding]:
@@ -63,9 +51,8 @@ async def public_api(subject: Subject) -> list[Finding]:
 
 async def admin_api(subject: Subject) -> list[Finding]:
     """See whether the admin API answers and lets us in, and which version it is."""
-    admin = subject.kratos.admin
-    await admin.find_identity(probe_address())
-    version = await admin.version()
+    await subject.kratos.admin.find_identity(probe_address())
+    version = await subject.kratos.admin.version()
     answers = ok(Check.ADMIN_API, "Kratos' admin API answers and lets signupd in")
     return [answers, version_finding(version)]
 
@@ -74,12 +61,10 @@ def version_finding(version: str) -> Finding:
     """Judge a version, as Kratos names it; empty if it does not."""
     if KNOWN_GOOD.fullmatch(version):
         return ok(Check.VERSION, f"Kratos is {version}, on which signupd was tried")
-    return warning(
-        Check.VERSION,
-        f"Kratos' version is {version or 'not known'}",
-        "signupd was tried on 1.3.1 and 26.2; other versions may answer differently.",
-        "Run this check with --canary before people sign up.",
-    )
+    what = f"Kratos' version is {version or 'not known'}"
+    why = "signupd was tried on 1.3.1 and 26.2; other versions may answer differently."
+    cure = "Run this check with --canary before people sign up."
+    return warning(Check.VERSION, what, why, cure)
 
 
 # Said without Kratos' configuration file, so that nobody takes it for well.
@@ -92,7 +77,7 @@ UNSEEN: Final = [
     ),
     warning(
         Check.CONFIG_FILE,
-        "the order of hooks, lifespans, hasher and courier were not checked",
+        "the order of hooks, lifespans, hasher, courier and settings were not checked",
         "Only Kratos' configuration file shows them.",
         "Give the file with --kratos-config.",
     ),
@@ -102,34 +87,23 @@ PROBES: Final = (
         public_api,
         Check.PUBLIC_API,
         "Kratos' public API does not answer as it should",
-        "Start Kratos, or correct SIGNUPD_KRATOS_PUBLIC_URL.",
         frozenset(),
+        "Start Kratos, or correct SIGNUPD_KRATOS_PUBLIC_URL.",
     ),
     Probe(
         admin_api,
         Check.ADMIN_API,
         "Kratos' admin API does not answer as it should",
+        frozenset(),
         "Start Kratos, or correct SIGNUPD_KRATOS_ADMIN_URL and "
         "SIGNUPD_KRATOS_ADMIN_TOKEN.",
-        frozenset(),
     ),
-    Probe(
-        identity_schema,
-        Check.IDENTITY_SCHEMA,
-        "Kratos does not show its identity schemas",
-        "See Kratos' log.",
-    ),
-    Probe(
-        registration,
-        Check.REGISTRATION,
-        "Kratos opens no registration flow",
-        "See Kratos' log.",
-    ),
+    Probe(identity_schema, Check.IDENTITY_SCHEMA, "Kratos shows no identity schemas"),
+    Probe(registration, Check.REGISTRATION, "Kratos opens no registration flow"),
     Probe(
         password_hook,
         Check.PASSWORD_HOOK,
         "Kratos does not answer a registration with a password",
-        "See Kratos' log.",
         _APIS | {Check.REGISTRATION, Check.PASSWORD_METHOD},
     ),
 )

@@ -38,11 +38,8 @@ from signupd.errors import EmailInvalid
 from signupd.notation import dialled
 from signupd.parts import kratos_of
 
-_STYLES: Final = {
-    Severity.OK: "green",
-    Severity.WARNING: "yellow",
-    Severity.ERROR: "bold red",
-}
+_STYLES: Final = {Severity.OK: "green", Severity.WARNING: "yellow"}
+_WORST: Final = "bold red"
 
 
 def _address(text: str) -> Address:
@@ -52,37 +49,19 @@ def _address(text: str) -> Address:
         raise typer.BadParameter("is not an e-mail address") from error
 
 
+_CANARY_HELP: Final = "Also sign this address up at the server, and remove it again."
 CanaryAddress = Annotated[
     Address | None,
-    typer.Option(
-        "--canary",
-        parser=_address,
-        metavar="ADDRESS",
-        help="Also sign this address up at the running server, and remove it again.",
-    ),
+    typer.Option("--canary", parser=_address, metavar="ADDRESS", help=_CANARY_HELP),
 ]
-CodeFromStdin = Annotated[
-    bool,
-    typer.Option(
-        "--code-from-stdin", help="Read the canary's code from standard input."
-    ),
-]
+_STDIN_HELP: Final = "Read the canary's code from standard input."
+CodeFromStdin = Annotated[bool, typer.Option("--code-from-stdin", help=_STDIN_HELP)]
+_FILE_HELP: Final = "Kratos' configuration; several are merged, the last one wins."
 KratosConfig = Annotated[
-    list[Path] | None,
-    typer.Option(
-        "--kratos-config",
-        metavar="FILE",
-        help="Kratos' configuration; several are merged, the last one wins.",
-    ),
+    list[Path] | None, typer.Option(metavar="FILE", help=_FILE_HELP)
 ]
-Target = Annotated[
-    str | None,
-    typer.Option(
-        "--target",
-        metavar="HOST:PORT",
-        help="Where the canary finds the server; LISTEN unless given.",
-    ),
-]
+_TARGET_HELP: Final = "Where the canary finds the server; LISTEN unless given."
+Target = Annotated[str | None, typer.Option(metavar="HOST:PORT", help=_TARGET_HELP)]
 
 
 def check(  # noqa: PLR0913 - each option is a thing of its own
@@ -107,19 +86,18 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
     file, given = _file(kratos_config), json_object(traits)
     tls = None if settings.certificate_files is None else Tls(ca, cert, key)
     log = logs.configure(json=False, level="warning")
-    with_canary = canary_address is not None
 
     async def work() -> list[Finding]:
-        kratos = kratos_of(settings)
+        kratos, address = kratos_of(settings), canary_address
         try:
-            subject = Subject(kratos, settings, log, file, given, with_canary)
+            subject = Subject(kratos, settings, log, file, given, address is not None)
             findings = await preflight(subject)
-            if canary_address is not None:
-                waiting, piped = settings.code_ttl, code_from_stdin
-                ask = partial(ask_for_code, canary_address, waiting, piped=piped)
+            if address is not None:
+                wait, piped = settings.code_ttl, code_from_stdin
+                ask = partial(ask_for_code, address, wait, piped=piped)
                 with open_channel(dialled(target or settings.listen), tls) as channel:
-                    canary = Canary(SignupServiceStub(channel), kratos, settings, ask)
-                    findings += await canary.run(canary_address, given)
+                    stub = SignupServiceStub(channel)
+                    findings += await Canary(stub, subject, address.text, ask).run()
             return findings
         finally:
             await kratos.close()
@@ -134,7 +112,6 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
 
 
 def _file(paths: list[Path] | None) -> KratosFile | None:
-    """Read Kratos' configuration, if it is given."""
     try:
         return read_files(paths) if paths else None
     except FileUnreadableError as error:
@@ -167,4 +144,4 @@ def as_json(findings: Sequence[Finding]) -> str:
 
 
 def _severity(finding: Finding) -> Text:
-    return Text(finding.severity.value, style=_STYLES[finding.severity])
+    return Text(finding.severity.value, style=_STYLES.get(finding.severity, _WORST))

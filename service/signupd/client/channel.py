@@ -1,10 +1,11 @@
 """The channel to a server, and why a call over it failed."""
 
 import json
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, cast
+from typing import Any, Final, cast
 
 import grpc
 from google.protobuf.message import DecodeError
@@ -57,12 +58,12 @@ def open_channel(target: str, tls: Tls | None, *, retry: bool = False) -> grpc.C
     return grpc.secure_channel(target, credentials, options)
 
 
-@dataclass(frozen=True, slots=True)
-class Refusal:
-    """A call that failed, by its status and the details of google.rpc.
+@dataclass(eq=False)
+class Refusal(Exception):
+    """A call that failed.
 
     Args:
-        status: The gRPC status.
+        status: The name of the gRPC status.
         message: The sentence that goes with it.
         reason: The name of one of the contract's reasons; empty if the error is not the
             service's own, but gRPC's or a proxy's.
@@ -71,7 +72,7 @@ class Refusal:
         signup: The sign-up's current state; empty if unknown.
     """
 
-    status: grpc.StatusCode
+    status: str
     message: str
     reason: str
     faults: BadRequest
@@ -79,16 +80,28 @@ class Refusal:
     signup: pb.Signup
 
 
-def refusal_of(error: grpc.RpcError) -> Refusal:
-    """Read an error that a stub raised."""
-    call = cast("grpc.Call", error)  # what a stub raises is both
+def call(method: Callable[..., Any], request: object, seconds: float) -> Any:
+    """Make a call of a stub once.
+
+    Raises:
+        Refusal: It failed.
+    """
+    try:
+        return method(request, timeout=seconds)
+    except grpc.RpcError as error:
+        raise _refusal(error) from error
+
+
+def _refusal(error: grpc.RpcError) -> Refusal:
+    failed = cast("grpc.Call", error)  # what a stub raises is both
     info, faults, retry, signup = ErrorInfo(), BadRequest(), RetryInfo(), pb.Signup()
     # Details that are malformed, or of another error, count as none.
     with suppress(DecodeError, ValueError):
-        status = rpc_status.from_call(call)
+        status = rpc_status.from_call(failed)
         for detail in status.details if status else ():
             for kind in (info, faults, retry, signup):
                 detail.Unpack(kind)  # leaves other kinds alone
     reason = info.reason if info.domain == DOMAIN else ""
     delay = retry.retry_delay.ToMicroseconds() / 1e6
-    return Refusal(call.code(), call.details() or "", reason, faults, delay, signup)
+    name, message = failed.code().name, failed.details() or ""
+    return Refusal(name, message, reason, faults, delay, signup)

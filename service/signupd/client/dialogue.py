@@ -9,11 +9,10 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 
-from signupd.client.channel import Refusal, refusal_of
+from signupd.client.channel import Refusal, call
 
 # For a call and its retries; SetPassword may take Kratos 30 s and a look-up.
 DEADLINE_SECONDS: Final = 60.0
@@ -128,9 +127,9 @@ class Dialogue:
             _EndedError: It failed, and asking the same question again is of no use.
         """
         try:
-            response = method(request, timeout=DEADLINE_SECONDS)
-        except grpc.RpcError as error:
-            self._explain(refusal_of(error))
+            response = call(method, request, DEADLINE_SECONDS)
+        except Refusal as refusal:
+            self._explain(refusal)
             return
         self._token, self._signup = response.continuation_token, response.signup
         said = _REACHED.get(self._signup.state, _UNKNOWN)
@@ -139,8 +138,8 @@ class Dialogue:
     def _explain(self, refusal: Refusal) -> None:
         """Say why a call failed, and what to do; raises as ``_call``."""
         if not refusal.reason:
-            status = refusal.status.name
-            self.say(f"The service did not answer: {status}, {refusal.message}")
+            said = f"{refusal.status}, {refusal.message}"
+            self.say(f"The service did not answer: {said}")
             raise _EndedError
         self.say(f"{refusal.message} ({refusal.reason})")
         for fault in refusal.faults.field_violations:

@@ -184,3 +184,29 @@ class PublicApi:
             )
             last = read_step(filled)
         return Offer(first.methods | last.methods, whole=last.last)
+
+    async def settings_methods(self, address: str, password: str) -> frozenset[str]:
+        """Sign in and see what a settings flow offers, such as ``profile``.
+
+        Nothing of the account is changed. The session lasts as long as the account.
+
+        Raises:
+            KratosIncompatible: Kratos does not let the user in, or shows no flow.
+        """
+        login, settings = (
+            f"{self._url}/self-service/{flow}" for flow in ("login", "settings")
+        )
+        payload = {"method": "password", "identifier": address, "password": password}
+        answer = await self._http.request("GET", f"{login}/api", self._seconds)
+        try:
+            url = f"{login}?flow={answer.body['id']}"
+            answer = await self._http.request("POST", url, self._seconds, payload)
+            session = {"X-Session-Token": answer.body["session_token"]}
+            answer = await self._http.request(
+                "GET", f"{settings}/api", self._seconds, headers=session
+            )
+            return frozenset(str(node["group"]) for node in answer.body["ui"]["nodes"])
+        except (KeyError, TypeError) as error:
+            raise KratosIncompatible(
+                f"Kratos opens no settings flow (HTTP status {answer.status})"
+            ) from error

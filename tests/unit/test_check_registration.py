@@ -1,0 +1,147 @@
+"""The check of what Kratos registers with: its schema, its methods, its version.
+
+What a real Kratos shows of them is in ``tests/e2e/test_check.py``.
+"""
+
+from types import SimpleNamespace
+from typing import Any, cast
+
+import pytest
+import yaml
+from signupd.check.findings import Finding, Severity, Subject
+from signupd.check.kratos_file import AFTER, KratosFile
+from signupd.check.preflight import version_finding
+from signupd.check.registration import identity_schema, registration
+from signupd.errors import KratosIncompatible
+from signupd.kratos.client import Kratos
+from signupd.kratos.offer import FlowKind, Offer
+from signupd.kratos.schema import IdentitySchema, read_schema
+from signupd.settings import Settings
+
+from tests.doubles.log import LogDouble
+from tests.unit.schemas import reference, with_traits
+
+Json = dict[str, Any]
+
+WHOLE = Offer(frozenset({"code", "password"}), whole=True)
+PASSKEY = Offer(WHOLE.methods | {"passkey"}, whole=True)
+
+
+def subject(
+    public: Any, wanted: str | None = None, file: KratosFile | None = None
+) -> Subject:
+    """Give a Kratos with such a public API."""
+    kratos = cast("Kratos", SimpleNamespace(public=public))
+    settings = Settings(identity_schema_id=wanted, hook_listen="127.0.0.1:9999")
+    log = LogDouble().logger
+    return Subject(kratos, settings, log, file, {}, with_canary=False)
+
+
+async def judged(
+    *documents: Json, wanted: str | None = None, default: str | None = None
+) -> list[Finding]:
+    """Judge the schemas of a Kratos, which are called user, staff."""
+
+    async def schemas() -> tuple[IdentitySchema, ...]:
+        return tuple(map(read_schema, ("user", "staff"), documents))
+
+    file = KratosFile({"identity": {"default_schema_id": default}}) if default else None
+    public = SimpleNamespace(schemas=schemas)
+    return await identity_schema(subject(public, wanted, file))
+
+
+async def others(
+    browser: Offer | None, file: KratosFile | None = None
+) -> list[Finding]:
+    """Judge what is offered to programs and to browsers; keep what is not well."""
+
+    async def offer(kind: FlowKind, _: object) -> Offer:
+        if kind is FlowKind.API:
+            return WHOLE
+        if browser is None:
+            raise KratosIncompatible
+        return browser
+
+    findings = await registration(subject(SimpleNamespace(offer=offer), file=file))
+    return [one for one in findings if one.severity is not Severity.OK]
+
+
+async def test_required_traits() -> None:
+    """What callers have to bring besides the address is said."""
+    document = with_traits()
+    document["properties"]["traits"]["required"] += ["name", "newsletter"]
+    findings = await judged(document)
+
+    assert {"ok"} == {one.severity for one in findings}
+    assert "name, newsletter" in findings[0].what
+
+
+@pytest.mark.parametrize(
+    ("count", "wanted", "default", "chosen"),
+    [
+        (2, "staff", None, "staff"),
+        (2, None, "staff", "staff"),
+        (2, "user", "user", "user"),
+        # Whatever a file with no id in it would mean.
+        (1, None, "default", "user"),
+    ],
+)
+async def test_which_schema(
+    count: int, wanted: str | None, default: str | None, chosen: str
+) -> None:
+    """Of several schemas the setting tells which one counts, or Kratos' file."""
+    findings = await judged(*[reference()] * count, wanted=wanted, default=default)
+
+    assert {"ok"} == {one.severity for one in findings}
+    assert f"identity schema {chosen}" in findings[0].what
+
+
+@pytest.mark.parametrize(
+    ("wanted", "default", "cure"),
+    [
+        (None, None, "SIGNUPD_IDENTITY_SCHEMA_ID"),
+        (None, "default", "SIGNUPD_IDENTITY_SCHEMA_ID"),
+        ("guests", None, "SIGNUPD_IDENTITY_SCHEMA_ID"),
+        ("staff", "user", "default_schema_id: staff"),
+    ],
+)
+async def test_undecided(wanted: str | None, default: str | None, cure: str) -> None:
+    """Without that, or where the two differ, nothing else can be said."""
+    (found,) = await judged(reference(), reference(), wanted=wanted, default=default)
+
+    assert ("identity_schema", Severity.ERROR) == (found.check, found.severity)
+    assert cure in found.cure
+
+
+async def test_browsers_unseen() -> None:
+    """Methods that Kratos does not show are no claim that there are none."""
+    (found,) = await others(None)
+
+    assert ("other_methods", "warning") == (found.check, found.severity)
+
+
+async def test_another_method() -> None:
+    """Another method can be switched off, or get a hook of its own that refuses."""
+    (found,) = await others(PASSKEY)
+    off, hooked = found.cure.split("or, so that nobody can register by it:\n")
+    file = KratosFile(yaml.safe_load(hooked))
+    (hook,) = file.hooks(f"{AFTER}.passkey")
+
+    assert {"passkey": {"enabled": False}} == yaml.safe_load(off)["selfservice"][
+        "methods"
+    ]
+    assert "http://127.0.0.1:9999/kratos/code" == hook.url
+    assert [] == await others(PASSKEY, file)
+
+
+@pytest.mark.parametrize(
+    ("version", "severity"),
+    [
+        *((one, "ok") for one in ("v1.3.1", "1.3.1", "v26.2.0", "v26.2.11")),
+        *((one, "warning") for one in ("", "v1.3.0", "v1.3.10", "v25.4.0", "v26.20.0")),
+        ("master", "warning"),
+    ],
+)
+def test_version(version: str, severity: str) -> None:
+    """The versions that signupd was tried on are well, others a warning."""
+    assert severity == version_finding(version).severity
