@@ -9,14 +9,14 @@ import uuid
 from typing import Any, Final, Protocol
 
 from google.protobuf import json_format
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import Struct
 from kratos_signup.v1 import account_service_pb2 as accounts_pb
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from signupd.accounts.account import MAX_ACCOUNTS
 from signupd.address import Address, parse_address
 from signupd.errors import RequestInvalid, TokenInvalid, TraitsInvalid, Violation
-from signupd.policy.traits import MAX_BYTES, MAX_DEPTH
+from signupd.policy.traits import MAX_BYTES
 from signupd.signup.start import StartRequest
 
 MAX_TOKEN_CHARS: Final = 1024
@@ -40,7 +40,7 @@ def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
     """Read a StartSignupRequest; its address is read by the step.
 
     Raises:
-        TraitsInvalid: The traits are too large or nest too deeply.
+        TraitsInvalid: The traits are too large.
     """
     faults: list[Violation] = []
     if message.locale and not _LOCALE.fullmatch(message.locale):
@@ -158,29 +158,15 @@ def _is_ip(text: str) -> bool:
 
 
 def _traits(struct: Struct) -> dict[str, Any]:
+    """Read the traits; what they hold is checked by the step."""
     if struct.ByteSize() > MAX_BYTES:
-        raise _traits_fault(f"are larger than {MAX_BYTES} bytes")
-    if any(_too_deep(value, MAX_DEPTH) for value in struct.fields.values()):
-        raise _traits_fault(f"are nested more than {MAX_DEPTH} levels deep")
+        raise _traits_invalid(f"are larger than {MAX_BYTES} bytes")
     try:
         traits: dict[str, Any] = json_format.MessageToDict(struct)
     except (json_format.Error, ValueError) as error:
-        raise _traits_fault("hold a number that JSON does not have") from error
+        raise _traits_invalid("hold a number that JSON does not have") from error
     return traits
 
 
-def _too_deep(value: Value, levels: int) -> bool:
-    if levels == 0:
-        return True
-    match value.WhichOneof("kind"):
-        case "struct_value":
-            inner = list(value.struct_value.fields.values())
-        case "list_value":
-            inner = list(value.list_value.values)
-        case _:
-            return False
-    return any(_too_deep(one, levels - 1) for one in inner)
-
-
-def _traits_fault(description: str) -> TraitsInvalid:
+def _traits_invalid(description: str) -> TraitsInvalid:
     return TraitsInvalid(violations=(Violation("traits", description),))
