@@ -1,21 +1,34 @@
 """The password rules checked before Kratos is asked; a refusal costs no attempt."""
 
-import re
+import asyncio
+import contextlib
+import functools
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from typing import Final
 
 from zxcvbn_rs_py import zxcvbn
 
-from signupd.address import Address
-from signupd.errors import PasswordRejected, Violation
-from signupd.policy.rules import Rules
+from signupd.errors import (
+    PasswordAttemptsExhausted,
+    PasswordRejected,
+    SignupBusy,
+    Violation,
+)
+from signupd.policy.rules import CONTROL, Rules
 
 # A password of fewer guesses falls to a throttled online attack. NIST SP 800-63B,
 # 3.1.1.2, has such passwords refused by a list of common ones, which zxcvbn contains.
 MIN_GUESSES: Final = 10**4
-# Unicode's category Cc. bcrypt ends at a NUL.
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-# zxcvbn's cost grows with the square of the length; a common password is short.
-_EXAMINED_CHARS: Final = 72
+# A person does not need so many; each costs a few milliseconds.
+MAX_REFUSALS: Final = 100
+# Sign-ups whose refusals are remembered, some 200 bytes each.
+MAX_SIGNUPS: Final = 10_000
+# zxcvbn's cost grows with the square of the length, and doubles with each character
+# that may stand for another; a common password is short.
+_EXAMINED_CHARS: Final = 32
 
 _SENTENCES: Final = {
     "TOO_SHORT": "is too short",
@@ -27,20 +40,85 @@ _SENTENCES: Final = {
 }
 
 
-def check_password(password: str, address: Address, rules: Rules) -> None:
-    """Check a password against the local rules.
+@dataclass(slots=True)
+class _Tries:
+    """The password calls of one sign-up at this process."""
+
+    refusals: int = 0
+    at_work: bool = False
+
+
+class PasswordGate:
+    """Checks passwords against the local rules, as many as a sign-up may try.
+
+    What it counts is kept in memory: a restart gives a sign-up its refusals back.
 
     Args:
-        password: Exactly as received; it is neither trimmed nor normalised.
-        address: Passwords built from it are easy to guess.
         rules: With the bounds of the length.
-
-    Raises:
-        PasswordRejected: With one violation per broken rule.
     """
-    broken = list(_broken(password, address, rules))
-    if broken:
-        raise PasswordRejected(violations=violations(broken))
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        # zxcvbn releases the GIL. One thread leaves the other processors to the calls.
+        self._thread = ThreadPoolExecutor(1, "zxcvbn")
+        self._tries = functools.lru_cache(MAX_SIGNUPS)(lambda _: _Tries())
+
+    @contextlib.contextmanager
+    def one_at_a_time(self, signup_id: uuid.UUID) -> Iterator[None]:
+        """Reserve a sign-up for one password until its row has a lease.
+
+        Raises:
+            SignupBusy: Another password of it is being checked.
+        """
+        tries = self._tries(signup_id)
+        if tries.at_work:
+            raise SignupBusy("another password is being checked")
+        tries.at_work = True
+        try:
+            yield
+        finally:
+            tries.at_work = False
+
+    async def check(self, signup_id: uuid.UUID, password: str, address: str) -> None:
+        """Check a password against the local rules.
+
+        Args:
+            signup_id: Whose refusals count.
+            password: Exactly as received; it is neither trimmed nor normalised.
+            address: In canonical form. Passwords built from it are easy to guess.
+
+        Raises:
+            PasswordRejected: With one violation per broken rule.
+            PasswordAttemptsExhausted: This sign-up has had too many refusals.
+        """
+        tries = self._tries(signup_id)
+        if tries.refusals >= MAX_REFUSALS:
+            raise PasswordAttemptsExhausted
+        broken = _broken_by_form(password, self._rules)
+        # Estimated last: every short password is easy to guess: TOO_SHORT says enough.
+        if not broken and await self._is_common(password, address):
+            broken = ["TOO_COMMON"]
+        if broken:
+            tries.refusals += 1
+            raise PasswordRejected(violations=violations(broken))
+
+    async def _is_common(self, password: str, address: str) -> bool:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, is_common, password, address)
+
+    def close(self) -> None:
+        """End the thread."""
+        self._thread.shutdown()
+
+
+def is_common(password: str, address: str) -> bool:
+    """Return whether a password falls to a few guesses by somebody who knows whose.
+
+    The first characters decide: what follows a common beginning is not looked at.
+    """
+    local, _, domain = address.partition("@")
+    hints = [hint[:_EXAMINED_CHARS] for hint in (address, local, domain)]
+    return zxcvbn(password[:_EXAMINED_CHARS], hints).guesses < MIN_GUESSES
 
 
 def violations(broken: list[str]) -> tuple[Violation, ...]:
@@ -48,16 +126,10 @@ def violations(broken: list[str]) -> tuple[Violation, ...]:
     return tuple(Violation("password", _SENTENCES[rule], rule) for rule in broken)
 
 
-def _broken(password: str, address: Address, rules: Rules) -> list[str]:
-    plain = {
-        "REFUSED": _CONTROL.search(password) is not None,
+def _broken_by_form(password: str, rules: Rules) -> list[str]:
+    form = {
+        "REFUSED": CONTROL.search(password) is not None,
         "TOO_SHORT": len(password) < rules.password_min_length,
         "TOO_LONG": len(password.encode()) > rules.password_max_bytes,
     }
-    if any(plain.values()):
-        return [rule for rule, broken in plain.items() if broken]
-    # Estimated last: every short password is easy to guess, so TOO_SHORT says enough.
-    local, _, domain = address.text.partition("@")
-    hints = [address.text, local, domain]
-    guesses = zxcvbn(password[:_EXAMINED_CHARS], hints).guesses
-    return ["TOO_COMMON"] if guesses < MIN_GUESSES else []
+    return [rule for rule, broken in form.items() if broken]

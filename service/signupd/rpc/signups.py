@@ -164,6 +164,8 @@ def _message(result: StepResult, rules: Rules) -> pb.Signup:
             _fill_password_step(message, record, rules)
         case State.COMPLETED:
             message.identity_id = str(record.identity_id)
+        case State.ALREADY_REGISTERED:
+            message.existing_account_verified = bool(record.existing_verified)
     return message
 
 

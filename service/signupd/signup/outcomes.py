@@ -16,7 +16,7 @@ from signupd.errors import (
 )
 from signupd.kratos.identity import Identity
 from signupd.kratos.outcomes import FlowState
-from signupd.ledger.record import Record, State
+from signupd.ledger.record import Record
 from signupd.policy.mail_limits import Counted
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies
@@ -82,7 +82,8 @@ async def conclude_code(deps: Dependencies, record: Record, address: str) -> Rec
     account = await deps.kratos.admin.find_identity(address)
     now = deps.ledger.now()
     if account is not None:
-        changes = transitions.ended(State.ALREADY_REGISTERED, now)
+        verified = address in account.verified
+        changes = transitions.already_registered(now, verified=verified)
         return await deps.move(record, Event.ALREADY_REGISTERED, changes)
     return await deps.move(record, Event.VERIFIED, transitions.proved(now, deps.rules))
 
@@ -93,7 +94,8 @@ async def conclude_password(
     """Write down whether the account at the address is this sign-up's."""
     now = deps.ledger.now()
     if account.mark is None or not made_by(record, account):
-        changes = transitions.ended(State.ALREADY_REGISTERED, now)
+        verified = open_contents(deps.keys, record).address in account.verified
+        changes = transitions.already_registered(now, verified=verified)
         return await deps.move(record, Event.ALREADY_REGISTERED, changes)
     kept = only_attempt(deps.keys, record, account.mark.attempt)
     changes = transitions.completed(now, account.id, kept)

@@ -75,6 +75,11 @@ class Observer:
             "Wrong codes tried, over all sign-ups, at this process.",
             registry=self.registry,
         )
+        self._wrong_passwords = Counter(
+            "signupd_wrong_passwords",
+            "Other passwords tried on completed sign-ups, at this process.",
+            registry=self.registry,
+        )
         self._dropped_lines = Counter(
             "signupd_log_lines_dropped",
             "Lines of the log that were dropped because standard error was not read.",
@@ -95,6 +100,10 @@ class Observer:
     def wrong_code(self) -> None:
         """Count a wrong code."""
         self._wrong_codes.inc()
+
+    def wrong_password(self) -> None:
+        """Count a password that is not the one of a completed sign-up."""
+        self._wrong_passwords.inc()
 
     def close(self) -> None:
         """Send the spans that are left, if calls are traced."""
