@@ -109,7 +109,7 @@ async def test_courier_is_asked_once_a_second(world: World, caller: Caller) -> N
 
 
 async def test_get_takes_its_time(world: World, caller: Caller) -> None:
-    """GetSignup waits for 25 ms, longer than Kratos takes, so its time tells nothing."""
+    """GetSignup waits for 25 ms, longer than Kratos takes: its time tells nothing."""
     token, _ = await to_code(world, caller, ADDRESS)
     begun = time.monotonic()
     await caller.get(token)

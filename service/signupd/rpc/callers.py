@@ -35,28 +35,18 @@ def wall_clock() -> int:
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is at the other end of a connection.
-
-    Args:
-        names: The names in its certificate.
-        caller: One text of at most 255 characters that identifies the caller.
-        valid: The seconds since the Unix epoch in which its certificate is valid.
-    """
+    """Who is at the other end of a connection, by its certificate."""
 
     names: frozenset[str] = frozenset()
-    caller: str = ""
-    valid: range = range(0)
+    caller: str = ""  # identifies it, in at most 255 characters
+    valid: range = range(0)  # seconds since the Unix epoch
 
 
 class Callers:
     """Tells callers apart, and what each may call.
 
-    Args:
-        local: Whether only this machine can reach the server.
-        mutual: Whether every caller has shown a certificate.
-        grants: By name the methods it may call, as ``Service/Method``; None if the
-            defaults hold.
-        clock: Microseconds since the Unix epoch.
+    ``grants`` has by name the methods, as ``Service/Method``; None if the defaults
+    hold. ``clock`` returns microseconds since the Unix epoch.
     """
 
     def __init__(
@@ -98,8 +88,7 @@ class Callers:
         peer = self.peer(context)
         nameless = "a certificate without a name" if self._mutual else "anybody"
         who = peer.caller if peer.names else nameless
-        # TLS looks at it when a session begins. Connections outlive it, and sessions
-        # that are resumed.
+        # TLS looks only when a session begins. Connections and resumed sessions go on.
         if self._mutual and self._clock() // SECOND not in peer.valid:
             raise CallerNotPermitted(f"the certificate of {who} is not valid now")
         if not self._permits(method, peer.names):
