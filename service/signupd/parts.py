@@ -100,8 +100,7 @@ class Parts:
         await self.database.read_clock()
 
     async def close(self) -> None:
-        """Close all connections, and end the thread for passwords."""
-        self.deps.passwords.close()
+        """Close all connections."""
         await self.kratos.close()
         await self.database.close()
 

@@ -53,9 +53,13 @@ REFUSED = [
 
 def broken(password: str, address: str = ADDRESS, rules: Rules = RULES) -> list[str]:
     """Name the rules that a password breaks."""
-    gate = PasswordGate(rules)
+
+    async def try_it() -> None:
+        async with PasswordGate(rules).admit(uuid.uuid4(), password, address):
+            pass
+
     try:
-        asyncio.run(gate.check(uuid.uuid4(), password, address))
+        asyncio.run(try_it())
     except PasswordRejected as refusal:
         return [violation.reason for violation in refusal.violations]
     return []

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import functools
 import uuid
-from collections.abc import Iterator
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Final
@@ -42,19 +42,16 @@ _SENTENCES: Final = {
 
 @dataclass(slots=True)
 class _Tries:
-    """The password calls of one sign-up at this process."""
+    """The passwords of one sign-up at this process."""
 
     refusals: int = 0
     at_work: bool = False
 
 
 class PasswordGate:
-    """Checks passwords against the local rules, as many as a sign-up may try.
+    """Admits passwords by the local rules, one at a time and so many for a sign-up.
 
     What it counts is kept in memory: a restart gives a sign-up its refusals back.
-
-    Args:
-        rules: With the bounds of the length.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -63,24 +60,11 @@ class PasswordGate:
         self._thread = ThreadPoolExecutor(1, "zxcvbn")
         self._tries = functools.lru_cache(MAX_SIGNUPS)(lambda _: _Tries())
 
-    @contextlib.contextmanager
-    def one_at_a_time(self, signup_id: uuid.UUID) -> Iterator[None]:
-        """Reserve a sign-up for one password until its row has a lease.
-
-        Raises:
-            SignupBusy: Another password of it is being checked.
-        """
-        tries = self._tries(signup_id)
-        if tries.at_work:
-            raise SignupBusy("another password is being checked")
-        tries.at_work = True
-        try:
-            yield
-        finally:
-            tries.at_work = False
-
-    async def check(self, signup_id: uuid.UUID, password: str, address: str) -> None:
-        """Check a password against the local rules.
+    @contextlib.asynccontextmanager
+    async def admit(
+        self, signup_id: uuid.UUID, password: str, address: str
+    ) -> AsyncIterator[None]:
+        """Check a password; inside no other one of this sign-up is admitted.
 
         Args:
             signup_id: Whose refusals count.
@@ -90,32 +74,38 @@ class PasswordGate:
         Raises:
             PasswordRejected: With one violation per broken rule.
             PasswordAttemptsExhausted: This sign-up has had too many refusals.
+            SignupBusy: Another password of it is at work.
         """
         tries = self._tries(signup_id)
+        if tries.at_work:
+            raise SignupBusy("another password is at work")
         if tries.refusals >= MAX_REFUSALS:
             raise PasswordAttemptsExhausted
-        broken = _broken_by_form(password, self._rules)
-        # Estimated last: every short password is easy to guess: TOO_SHORT says enough.
-        if not broken and await self._is_common(password, address):
-            broken = ["TOO_COMMON"]
-        if broken:
-            tries.refusals += 1
-            raise PasswordRejected(violations=violations(broken))
+        tries.at_work = True
+        try:
+            if broken := await self._broken(password, address):
+                tries.refusals += 1
+                raise PasswordRejected(violations=violations(broken))
+            yield
+        finally:
+            tries.at_work = False
 
-    async def _is_common(self, password: str, address: str) -> bool:
+    async def _broken(self, password: str, address: str) -> list[str]:
+        form = {
+            "REFUSED": CONTROL.search(password) is not None,
+            "TOO_SHORT": len(password) < self._rules.password_min_length,
+            "TOO_LONG": len(password.encode()) > self._rules.password_max_bytes,
+        }
+        if any(form.values()):
+            return [rule for rule, broken in form.items() if broken]
+        # Estimated last: every short password is easy to guess; TOO_SHORT says enough.
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._thread, is_common, password, address)
-
-    def close(self) -> None:
-        """End the thread."""
-        self._thread.shutdown()
+        job = loop.run_in_executor(self._thread, _is_common, password, address)
+        return ["TOO_COMMON"] if await job else []
 
 
-def is_common(password: str, address: str) -> bool:
-    """Return whether a password falls to a few guesses by somebody who knows whose.
-
-    The first characters decide: what follows a common beginning is not looked at.
-    """
+def _is_common(password: str, address: str) -> bool:
+    """Return whether the beginning of a password is easy to guess."""
     local, _, domain = address.partition("@")
     hints = [hint[:_EXAMINED_CHARS] for hint in (address, local, domain)]
     return zxcvbn(password[:_EXAMINED_CHARS], hints).guesses < MIN_GUESSES
@@ -124,12 +114,3 @@ def is_common(password: str, address: str) -> bool:
 def violations(broken: list[str]) -> tuple[Violation, ...]:
     """Return broken rules as faults of the field ``password``."""
     return tuple(Violation("password", _SENTENCES[rule], rule) for rule in broken)
-
-
-def _broken_by_form(password: str, rules: Rules) -> list[str]:
-    form = {
-        "REFUSED": CONTROL.search(password) is not None,
-        "TOO_SHORT": len(password) < rules.password_min_length,
-        "TOO_LONG": len(password.encode()) > rules.password_max_bytes,
-    }
-    return [rule for rule, broken in form.items() if broken]
