@@ -173,7 +173,7 @@ class SignupCancelled(SignupdError):
 
 
 class PasswordAttemptsExhausted(SignupdError):
-    """Kratos refused too many passwords on this sign-up."""
+    """Kratos, or this service, refused too many passwords on this sign-up."""
 
     reason = "PASSWORD_ATTEMPTS_EXHAUSTED"
 

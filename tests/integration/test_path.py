@@ -94,6 +94,7 @@ async def test_courier_is_asked_once_a_second(world: World, caller: Caller) -> N
     """GetSignup asks Kratos once a second for a sign-up, and again after a resend."""
     token, _ = await to_code(world, caller, ADDRESS)
     (mail,) = world.kratos.mails_to(ADDRESS)
+    mail.status = "queued"
     await asyncio.gather(*(caller.get(token) for _ in range(20)))
     mail.status = "sent"
     kept = await caller.get(token)
@@ -102,9 +103,10 @@ async def test_courier_is_asked_once_a_second(world: World, caller: Caller) -> N
     world.clock.move(60)
     await caller.get(token)
     await caller.resend(token)
+    world.kratos.mails_to(ADDRESS)[-1].status = "abandoned"
     resent = await caller.get(token)
 
-    assert [1, 2, 1] == [one.signup.code_delivery for one in (kept, later, resent)]
+    assert [1, 2, 3] == [one.signup.code_delivery for one in (kept, later, resent)]
     assert 4 == world.kratos.calls.count("courier")
 
 
