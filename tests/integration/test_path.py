@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from typing import Any
 
 import pytest
 
@@ -103,10 +104,9 @@ async def test_courier_is_asked_once_a_second(world: World, caller: Caller) -> N
     world.clock.move(60)
     await caller.get(token)
     await caller.resend(token)
-    world.kratos.mails_to(ADDRESS)[-1].status = "abandoned"
-    resent = await caller.get(token)
+    await caller.get(token)
 
-    assert [1, 2, 3] == [one.signup.code_delivery for one in (kept, later, resent)]
+    assert [1, 2] == [one.signup.code_delivery for one in (kept, later)]
     assert 4 == world.kratos.calls.count("courier")
 
 
@@ -150,7 +150,7 @@ async def test_taken_address(world: World, caller: Caller, *, proved: bool) -> N
     before = await caller.get(token)
     answer = await caller.verify(token, code)
     there.verified = not proved
-    repeats = [await caller.verify(token, code), await caller.get(token)]
+    repeats: list[Any] = [await caller.verify(token, code), await caller.get(token)]
 
     assert "CODE_REQUIRED" == state_of(before)
     assert not before.signup.existing_account_verified

@@ -1,11 +1,9 @@
 """The password rules checked before Kratos is asked; a refusal costs no attempt."""
 
-import asyncio
 import contextlib
 import functools
 import uuid
-from collections.abc import AsyncIterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,9 +24,13 @@ MIN_GUESSES: Final = 10**4
 MAX_REFUSALS: Final = 100
 # Sign-ups whose refusals are remembered, some 200 bytes each.
 MAX_SIGNUPS: Final = 10_000
-# zxcvbn's cost grows with the square of the length, and doubles with each character
-# that may stand for another; a common password is short.
+# zxcvbn holds the event loop, and in a thread the GIL. Its cost grows with the square
+# of the length, and doubles with each symbol that it may read as a letter. So of a
+# password with many of them less is looked at. A common password is short.
 _EXAMINED_CHARS: Final = 32
+_EXAMINED_SYMBOLS: Final = 12
+_SYMBOLS: Final = frozenset("4@8({[<369#1!|70$5+%2")
+_MANY_SYMBOLS: Final = 5
 
 _SENTENCES: Final = {
     "TOO_SHORT": "is too short",
@@ -56,14 +58,12 @@ class PasswordGate:
 
     def __init__(self, rules: Rules) -> None:
         self._rules = rules
-        # zxcvbn releases the GIL. One thread leaves the other processors to the calls.
-        self._thread = ThreadPoolExecutor(1, "zxcvbn")
         self._tries = functools.lru_cache(MAX_SIGNUPS)(lambda _: _Tries())
 
-    @contextlib.asynccontextmanager
-    async def admit(
+    @contextlib.contextmanager
+    def admit(
         self, signup_id: uuid.UUID, password: str, address: str
-    ) -> AsyncIterator[None]:
+    ) -> Iterator[None]:
         """Check a password; inside no other one of this sign-up is admitted.
 
         Args:
@@ -83,14 +83,14 @@ class PasswordGate:
             raise PasswordAttemptsExhausted
         tries.at_work = True
         try:
-            if broken := await self._broken(password, address):
+            if broken := self._broken(password, address):
                 tries.refusals += 1
                 raise PasswordRejected(violations=violations(broken))
             yield
         finally:
             tries.at_work = False
 
-    async def _broken(self, password: str, address: str) -> list[str]:
+    def _broken(self, password: str, address: str) -> list[str]:
         form = {
             "REFUSED": CONTROL.search(password) is not None,
             "TOO_SHORT": len(password) < self._rules.password_min_length,
@@ -99,16 +99,16 @@ class PasswordGate:
         if any(form.values()):
             return [rule for rule, broken in form.items() if broken]
         # Estimated last: every short password is easy to guess; TOO_SHORT says enough.
-        loop = asyncio.get_running_loop()
-        job = loop.run_in_executor(self._thread, _is_common, password, address)
-        return ["TOO_COMMON"] if await job else []
+        return ["TOO_COMMON"] if _is_common(password, address) else []
 
 
 def _is_common(password: str, address: str) -> bool:
     """Return whether the beginning of a password is easy to guess."""
+    many = len(_SYMBOLS.intersection(password[:_EXAMINED_CHARS])) >= _MANY_SYMBOLS
+    length = _EXAMINED_SYMBOLS if many else _EXAMINED_CHARS
     local, _, domain = address.partition("@")
-    hints = [hint[:_EXAMINED_CHARS] for hint in (address, local, domain)]
-    return zxcvbn(password[:_EXAMINED_CHARS], hints).guesses < MIN_GUESSES
+    hints = [hint[:length] for hint in (address, local, domain)]
+    return zxcvbn(password[:length], hints).guesses < MIN_GUESSES
 
 
 def violations(broken: list[str]) -> tuple[Violation, ...]:

@@ -37,7 +37,7 @@ def identity_traits(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _faults(given: Mapping[str, Any]) -> Iterator[Violation]:
-    for name, value in given.items():
+    for name, value in sorted(given.items()):
         if name == ADDRESS_TRAIT:
             yield Violation(f"traits.{name}", "is set by the field email")
         elif CONTROL.search(name):

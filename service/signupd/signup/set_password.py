@@ -67,7 +67,7 @@ async def set_password(deps: Dependencies, token: str, password: str) -> StepRes
     if record.password_attempts >= deps.rules.password_attempts:
         raise PasswordAttemptsExhausted
     contents = open_contents(deps.keys, record)
-    async with deps.passwords.admit(record.signup_id, password, contents.address):
+    with deps.passwords.admit(record.signup_id, password, contents.address):
         flow_id = await deps.kratos.public.open_registration()
         leased = await _grant(deps, record, contents, flow_id, password)
     record = await _submit(deps, leased, flow_id, password)
