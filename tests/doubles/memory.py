@@ -20,7 +20,7 @@ from signupd.kratos.outcomes import (
     PasswordResult,
     code_result,
 )
-from signupd.ledger.ledger import Approval, Snapshot
+from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record
 from signupd.signup.approve import approve
 from signupd.signup.deps import Dependencies
@@ -98,7 +98,7 @@ class MemoryLedger:
 
     async def approve(
         self, flow_digest: bytes, address_digest: bytes, *, span: int
-    ) -> Approval | None:
+    ) -> uuid.UUID | None:
         """Agree to what a live lease asks for."""
         for row in self.rows.values():
             asked = (row.password_flow_digest, row.address_digest, row.lease)
@@ -106,7 +106,7 @@ class MemoryLedger:
             if live and asked == (flow_digest, address_digest, Lease.SETTING):
                 until = self.now() + span
                 self.rows[row.signup_id] = row._replace(approved_until=until)
-                return Approval(row.signup_id, row.epoch)
+                return row.signup_id
         return None
 
     async def knows_flow(self, flow_digest: bytes) -> bool:
@@ -222,7 +222,7 @@ class MemoryKratos:
             if self.deps is None:
                 raise RuntimeError("set deps first")
             verdict = await approve(self.deps, flow_id, address)
-            if not isinstance(verdict, Approval):
+            if not isinstance(verdict, Mark):
                 return PasswordResult(PasswordAnswer.HOOK_UNKNOWN_FLOW)
             if torn:  # our hook has said yes, and Kratos takes its time to store
                 self.late.append(lambda: self._store(verdict, address, password))
@@ -245,16 +245,13 @@ class MemoryKratos:
         """Never called: every account here is one that was asked for."""
         raise AssertionError(f"deletes {identity_id}")
 
-    async def _store(
-        self, approval: Approval, address: str, password: str
-    ) -> PasswordResult:
+    async def _store(self, mark: Mark, address: str, password: str) -> PasswordResult:
         if address in self.accounts:
             return PasswordResult(PasswordAnswer.UNCLEAR)
-        mark = Mark(approval.signup_id, approval.epoch)
         identity = an_identity(address, mark=mark)
         self.accounts[address] = Account(identity, password)
         self.on_account()
-        return PasswordResult(PasswordAnswer.CREATED, identity.id)
+        return PasswordResult(PasswordAnswer.CREATED, identity.id, verified=True)
 
     async def _done(self, result: T) -> T:
         return result

@@ -21,14 +21,6 @@ class Snapshot:
     now: int
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """The lease that the password hook approved: a sign-up's, by its epoch."""
-
-    signup_id: uuid.UUID
-    epoch: int
-
-
 class Ledger:
     """Reads and changes sign-ups: one by its key, or a batch of those that are due.
 
@@ -106,7 +98,7 @@ class Ledger:
 
     async def approve(
         self, flow_digest: bytes, address_digest: bytes, *, span: int
-    ) -> Approval | None:
+    ) -> uuid.UUID | None:
         """Approve the account that a live SETTING lease asks for, by one statement.
 
         Args:
@@ -115,7 +107,7 @@ class Ledger:
             span: How long the approval stands, in microseconds.
 
         Returns:
-            The lease approved, or None if no lease asks for this account.
+            The sign-up, or None if no lease asks for this account.
         """
         row = await self._database.fetch_one(
             statements.APPROVE,
@@ -123,7 +115,7 @@ class Ledger:
             address_digest=address_digest,
             span=span,
         )
-        return None if row is None else Approval(*row)
+        return None if row is None else row[0]
 
     async def knows_flow(self, flow_digest: bytes) -> bool:
         """Return whether a row sets a password by this flow, or did so last."""

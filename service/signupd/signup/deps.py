@@ -19,6 +19,7 @@ from signupd.sealing import KeyRing, Step
 from signupd.signup.sealed import open_mask
 from signupd.signup.transitions import Changes, Event, state_shown
 from signupd.telemetry.observer import Observer
+from signupd.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,10 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """Ledger, Kratos, keys and rules; the composition root makes it once."""
+    """Ledger, Kratos, keys and rules; the composition root makes it once.
+
+    ``releases`` is work that goes on trying to tell the ledger of leases that are over.
+    """
 
     ledger: Ledger
     mails: MailLimits
@@ -55,6 +59,7 @@ class Dependencies:
     schema: SchemaRules
     observer: Observer
     log: structlog.typing.FilteringBoundLogger
+    releases: Work = field(default_factory=Work)
 
     def result(
         self,
