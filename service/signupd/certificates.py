@@ -1,4 +1,4 @@
-"""X.509: the server's certificate files, and the names in callers' certificates."""
+"""X.509: the server's certificate files, and what callers' certificates say."""
 
 import re
 from dataclasses import dataclass, field
@@ -81,6 +81,21 @@ def names_in(certificate: bytes) -> frozenset[str]:
         _URI.fullmatch, sans.get_values_for_type(x509.UniformResourceIdentifier)
     )
     return frozenset((*hosts, *uris))
+
+
+def valid_seconds(certificate: bytes) -> range:
+    """Return the seconds since the Unix epoch in which a certificate is valid.
+
+    Args:
+        certificate: In PEM. If it cannot be read, it is valid in none.
+    """
+    try:
+        (parsed,) = x509.load_pem_x509_certificates(certificate)
+    except ValueError:
+        return range(0)
+    first, last = parsed.not_valid_before_utc, parsed.not_valid_after_utc
+    # Both ends are included (RFC 5280, 4.1.2.5).
+    return range(int(first.timestamp()), int(last.timestamp()) + 1)
 
 
 def is_name(text: str) -> bool:

@@ -150,7 +150,7 @@ class SignupCancelled(SignupdError):
 
 
 class PasswordAttemptsExhausted(SignupdError):
-    """Kratos refused too many passwords on this sign-up."""
+    """Kratos, or this service, refused too many passwords on this sign-up."""
 
 
 class PasswordAlreadySet(SignupdError):

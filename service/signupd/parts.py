@@ -10,6 +10,7 @@ from pydantic import SecretStr
 from signupd.keyfile import key_ring
 from signupd.kratos.admin import AdminApi
 from signupd.kratos.client import Kratos
+from signupd.kratos.courier import Courier
 from signupd.kratos.hook_proof import HookProof
 from signupd.kratos.http import HttpClient
 from signupd.kratos.public import PublicApi
@@ -19,6 +20,7 @@ from signupd.ledger.ledger import Ledger
 from signupd.ledger.schema import demand_usable, is_up_to_date, migrate
 from signupd.policy.identity_schema import SchemaRules
 from signupd.policy.mail_limits import MailLimits
+from signupd.policy.password import PasswordGate
 from signupd.policy.rules import HOUR_SECONDS, Limit, Rules, micros
 from signupd.settings import Settings
 from signupd.signup.deps import Dependencies
@@ -61,8 +63,10 @@ class Parts:
             ledger=Ledger(database),
             mails=MailLimits(Buckets(database), rules),
             kratos=kratos,
+            courier=Courier(kratos.admin, database.now, log),
             keys=key_ring(settings),
             rules=rules,
+            passwords=PasswordGate(rules),
             hook_proof=HookProof(kratos, log),
             schema=SchemaRules(kratos.public, settings.identity_schema_id, log),
             observer=observer,

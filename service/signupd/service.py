@@ -14,7 +14,7 @@ from signupd.kratos.hook_proof import PROOF_INTERVAL_SECONDS
 from signupd.parts import Parts, secret
 from signupd.probes import Probes
 from signupd.rpc.accounts import AccountServicer
-from signupd.rpc.callers import Callers
+from signupd.rpc.callers import Callers, wall_clock
 from signupd.rpc.credentials import Credentials
 from signupd.rpc.interceptor import ErrorInterceptor
 from signupd.rpc.server import Server
@@ -35,7 +35,8 @@ _RELEASE_SECONDS: Final = 5.0
 class Service:
     """A whole service in this process: hook port, gRPC server, sweeper, hook proof.
 
-    The clock is the ledger's, in microseconds since the Unix epoch.
+    The clock gives microseconds since the Unix epoch, for the ledger and for
+    certificates.
     """
 
     def __init__(
@@ -56,7 +57,8 @@ class Service:
         self._chores = Work()
         hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
         self._hooks = runner_of(hooks.app(), log, "hook port")
-        self._server = server_of(settings, self.deps, self._work, observer)
+        now = clock or wall_clock
+        self._server = server_of(settings, self.deps, self._work, observer, now)
         self._probes = Probes(
             self.deps.ledger,
             observer.registry,
@@ -145,13 +147,18 @@ class Service:
 
 
 def server_of(
-    settings: Settings, deps: Dependencies, work: Work, observer: Observer
+    settings: Settings,
+    deps: Dependencies,
+    work: Work,
+    observer: Observer,
+    clock: Callable[[], int] = wall_clock,
 ) -> Server:
     """Make the gRPC server; it listens nowhere yet."""
     callers = Callers(
         local=settings.listens_locally,
         mutual=settings.tls_client_ca is not None,
         grants=settings.callers,
+        clock=clock,
     )
     most = settings.max_concurrent_rpcs
     return Server(

@@ -24,3 +24,6 @@ class CountersDouble:
     def wrong_code(self) -> None:
         """Count a wrong code."""
         self.wrong_codes += 1
+
+    def wrong_password(self) -> None:
+        """Count nothing: the row has the count."""

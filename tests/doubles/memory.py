@@ -8,7 +8,6 @@ import dataclasses
 import enum
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
 from typing import Any, TypeVar
 
 from signupd.errors import KratosUnavailable, KratosUnreached, SignupBusy
@@ -245,9 +244,6 @@ class MemoryKratos:
     async def delete_identity(self, identity_id: uuid.UUID) -> None:
         """Never called: every account here is one that was asked for."""
         raise AssertionError(f"deletes {identity_id}")
-
-    async def code_delivery(self, _address: str, _since: datetime) -> None:
-        """Know nothing of mails."""
 
     async def _store(self, mark: Mark, address: str, password: str) -> PasswordResult:
         if address in self.accounts:

@@ -33,6 +33,7 @@ def test_code_of_a_taken_address(stack: Stack, address: str) -> None:
     refused = refusal(stack.caller.set_password, token, OTHER_PASSWORD)
 
     assert pb.SIGNUP_STATE_ALREADY_REGISTERED == verified.signup.state
+    assert verified.signup.existing_account_verified
     assert ("", "") == (verified.continuation_token, verified.signup.identity_id)
     assert "STEP_MISMATCH" == refused.reason
     assert [before] == stack.admin.identities(address)

@@ -188,15 +188,19 @@ def test_non_verifying_provider(stack: Stack, address: str) -> None:
     """The attacker's account by a provider is not merged with the victim's sign-up.
 
     Kratos had to be told to take that provider at its word. The victim learns that an
-    account is there, and gives it neither a password nor a verified address.
+    account is there whose owner has not proved the address, and gives it neither a
+    password nor a verified address.
     """
     linked = {"oidc": {"config": {"providers": [{"provider": "x", "subject": "m"}]}}}
     evil = import_account(stack.kratos, address, credentials=linked)
     account = stack.admin.identity(evil)
     started = stack.caller.start(address)
     answer = stack.caller.verify(started.continuation_token, stack.code(address))
+    got = stack.caller.get(started.continuation_token)
 
     assert pb.SIGNUP_STATE_ALREADY_REGISTERED == answer.signup.state
+    assert not answer.signup.existing_account_verified
+    assert answer.signup == got.signup
     assert "" == answer.continuation_token
     assert account == stack.admin.identity(evil)
     assert (False, False) == (account.verified, account.has_password)

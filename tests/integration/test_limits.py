@@ -3,6 +3,7 @@
 import asyncio
 import uuid
 from collections.abc import Callable
+from functools import partial
 
 import aiohttp
 import grpc
@@ -10,7 +11,15 @@ import pytest
 
 from tests.doubles.kratos import KratosDouble
 from tests.integration.caller import Caller, refusal
-from tests.integration.world import World, another, state_of, to_code
+from tests.integration.world import (
+    PASSWORD,
+    Replica,
+    World,
+    another,
+    state_of,
+    to_code,
+    to_password,
+)
 from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"
@@ -380,6 +389,71 @@ async def test_wrong_codes_are_counted(world: World) -> None:
     await replica.caller.verify(token, code)
     await refusal(replica.caller.verify(token, another(code)))
 
+    assert "signupd_wrong_codes_total 5.0" in await metrics(replica)
+
+
+async def test_other_passwords_after_the_account(world: World) -> None:
+    """After 20 other passwords nothing is compared any more, nor the right one.
+
+    The right one costs nothing before. A metric counts, and one line says so.
+    """
+    replica = await world.serve(metrics_listen="127.0.0.1:0")
+    token = await to_password(world, replica.caller, ADDRESS)
+    right = partial(replica.caller.set_password, token, PASSWORD)
+    done = [await right() for _ in range(22)]
+    wrong = [
+        await refusal(replica.caller.set_password(token, f"{PASSWORD}{n}"))
+        for n in range(20)
+    ]
+    late = [
+        await refusal(replica.caller.set_password(token, password))
+        for password in (PASSWORD, f"{PASSWORD}x")
+    ]
+
+    assert ["COMPLETED"] * 22 == [*map(state_of, done)]
+    assert ["PASSWORD_ALREADY_SET"] * 20 == [one.reason for one in wrong]
+    assert ["STEP_MISMATCH"] * 2 == [one.reason for one in late]
+    assert ["COMPLETED"] * 2 == [*map(state_of, late)]
+    assert 1 == world.log.events("warning").count("password_repeats_exhausted")
+    assert "signupd_wrong_passwords_total 20.0" in await metrics(replica)
+
+
+async def test_passwords_refused_here(world: World, caller: Caller) -> None:
+    """After 100 refusals of ours a sign-up takes no password; others go on."""
+    token = await to_password(world, caller, ADDRESS)
+    other = await to_password(world, caller, BYSTANDER)
+    reasons = [
+        (await refusal(caller.set_password(token, password))).reason
+        for password in ["short", "password"] * 50
+    ]
+    last = await refusal(caller.set_password(token, PASSWORD))
+    done = await caller.set_password(other, PASSWORD)
+
+    assert ["PASSWORD_REJECTED"] * 100 == reasons
+    assert "PASSWORD_ATTEMPTS_EXHAUSTED" == last.reason
+    assert "COMPLETED" == state_of(done)
+
+
+async def test_one_password_at_a_time(world: World, caller: Caller) -> None:
+    """While a password is at work another is refused, and the same call joins it."""
+    token = await to_password(world, caller, ADDRESS)
+    held = world.kratos.hold("open")
+    calls = [asyncio.ensure_future(caller.set_password(token, PASSWORD))]
+    await held.arrived.wait()
+    busy = [
+        await refusal(caller.set_password(token, password))
+        for password in ("another-violin-8", "short")
+    ]
+    calls.append(asyncio.ensure_future(caller.set_password(token, PASSWORD)))
+    held.released.set()
+
+    assert ["SIGNUP_BUSY"] * 2 == [one.reason for one in busy]
+    assert ["COMPLETED"] * 2 == [*map(state_of, await asyncio.gather(*calls))]
+    assert 2 == world.kratos.calls.count("password")  # one is the proof of the hook
+
+
+async def metrics(replica: Replica) -> list[str]:
+    """Read the lines of the metrics page."""
     url = f"http://127.0.0.1:{replica.service.metrics_port}/metrics"
     async with aiohttp.ClientSession() as http, http.get(url) as page:
-        assert "signupd_wrong_codes_total 5.0" in (await page.text()).splitlines()
+        return (await page.text()).splitlines()

@@ -1,6 +1,11 @@
 """The whole way of a sign-up, over gRPC, as callers see it."""
 
+import asyncio
+import time
 import uuid
+from typing import Any
+
+import pytest
 
 from tests.integration.caller import Caller, refusal
 from tests.integration.world import PASSWORD, World, state_of, to_code, to_password
@@ -77,12 +82,41 @@ async def test_delivery_is_told_by_get_alone(world: World, caller: Caller) -> No
     seen = []
     for mail.status in ("queued", "processing", "sent", "abandoned"):
         seen.append((await caller.get(token)).signup.code_delivery)
+        world.clock.move(1)
     world.kratos.fail("courier")
     away = await caller.get(token)
 
     assert [1, 1, 2, 3] == seen
     assert (0, "CODE_REQUIRED") == (away.signup.code_delivery, state_of(away))
     assert ["courier_not_asked"] == world.log.events("warning")
+
+
+async def test_courier_is_asked_once_a_second(world: World, caller: Caller) -> None:
+    """GetSignup asks Kratos once a second for a sign-up, and again after a resend."""
+    token, _ = await to_code(world, caller, ADDRESS)
+    (mail,) = world.kratos.mails_to(ADDRESS)
+    mail.status = "queued"
+    await asyncio.gather(*(caller.get(token) for _ in range(20)))
+    mail.status = "sent"
+    kept = await caller.get(token)
+    world.clock.move(1)
+    later = await caller.get(token)
+    world.clock.move(60)
+    await caller.get(token)
+    await caller.resend(token)
+    await caller.get(token)
+
+    assert [1, 2] == [one.signup.code_delivery for one in (kept, later)]
+    assert 4 == world.kratos.calls.count("courier")
+
+
+async def test_get_takes_its_time(world: World, caller: Caller) -> None:
+    """GetSignup waits for 25 ms, longer than Kratos takes: its time tells nothing."""
+    token, _ = await to_code(world, caller, ADDRESS)
+    begun = time.monotonic()
+    await caller.get(token)
+
+    assert time.monotonic() - begun > 0.02  # timers may be a millisecond early
 
 
 async def test_get_keeps_to_its_step(world: World, caller: Caller) -> None:
@@ -106,29 +140,44 @@ async def test_get_keeps_to_its_step(world: World, caller: Caller) -> None:
     assert [] == world.kratos.accounts()
 
 
-async def test_taken_address(world: World, caller: Caller) -> None:
-    """A taken address is told by the right code, and only by it."""
-    there = world.kratos.add_account(ADDRESS, password="old", verified=True, sessions=1)
+@pytest.mark.parametrize("proved", [True, False])
+async def test_taken_address(world: World, caller: Caller, *, proved: bool) -> None:
+    """A taken address is told by the right code alone, and whether it was proved."""
+    there = world.kratos.add_account(
+        ADDRESS, password="old", verified=proved, sessions=1
+    )
     token, code = await to_code(world, caller, ADDRESS)
     before = await caller.get(token)
     answer = await caller.verify(token, code)
+    there.verified = not proved
+    repeats: list[Any] = [await caller.verify(token, code), await caller.get(token)]
 
     assert "CODE_REQUIRED" == state_of(before)
+    assert not before.signup.existing_account_verified
+    assert proved is answer.signup.existing_account_verified
+    assert [answer.signup] * 2 == [repeat.signup for repeat in repeats]
     assert "ALREADY_REGISTERED" == state_of(answer)
     assert ("", "") == (answer.continuation_token, answer.signup.identity_id)
     assert [there] == world.kratos.accounts()
     assert ("old", 1) == (there.password, there.sessions)
 
 
-async def test_address_taken_meanwhile(world: World, caller: Caller) -> None:
+@pytest.mark.parametrize("proved", [True, False])
+async def test_address_taken_meanwhile(
+    world: World, caller: Caller, *, proved: bool
+) -> None:
     """An address taken between code and password is told by SetPassword."""
     token = await to_password(world, caller, ADDRESS)
-    there = world.kratos.add_account(ADDRESS, password="old", sessions=1)
+    there = world.kratos.add_account(
+        ADDRESS, password="old", verified=proved, sessions=1
+    )
 
     answer = await caller.set_password(token, PASSWORD)
     again = await caller.set_password(token, "entirely-different-9")
 
     assert ["ALREADY_REGISTERED"] * 2 == [state_of(answer), state_of(again)]
+    assert proved is answer.signup.existing_account_verified
+    assert answer.signup == again.signup
     assert [there] == world.kratos.accounts()
     assert ("old", 1) == (there.password, there.sessions)
 

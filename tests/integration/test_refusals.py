@@ -60,7 +60,22 @@ MALFORMED: list[tuple[str, dict[str, Any], str, list[str]]] = [
         ["traits.name", "traits.newsletter"],
     ),
     ("start", {"traits": {"height": 180}}, "TRAITS_INVALID", ["traits"]),
-    ("start", {"traits": {"name": float("nan")}}, "TRAITS_INVALID", ["traits"]),
+    *(
+        ("start", {"traits": {"name": number}}, "TRAITS_INVALID", ["traits"])
+        for number in (float("nan"), float("inf"), float("-inf"))
+    ),
+    (
+        "start",
+        {"traits": {"name": "A\0", "x": [{"y": ["\x9f"]}], "z": {"\n": 1}}},
+        "TRAITS_INVALID",
+        ["traits.name", "traits.x", "traits.z"],
+    ),
+    ("start", {"traits": {"na\x1bme": "Ann"}}, "TRAITS_INVALID", ["traits"]),
+    *(
+        ("start", {"email": f"an{char}n@example.com"}, "EMAIL_INVALID", ["email"])
+        for char in "\0\n\x1b\x7f\x9f"
+    ),
+    ("start", {"email": "ann@exam\0ple.com"}, "EMAIL_INVALID", ["email"]),
     *(
         ("verify", {"code": code}, "REQUEST_INVALID", ["code"])
         for code in ("", "12345x", "1" * 17)

@@ -75,6 +75,27 @@ async def test_wrong_certificate(mutual: Replica, client: Issued | None) -> None
     assert "UNAVAILABLE" == await reason(mutual.caller)
 
 
+@pytest.mark.parametrize("seconds", [3 * 86_400, -3 * 86_400])
+async def test_certificate_that_lapses(
+    world: World, mutual: Replica, seconds: int
+) -> None:
+    """On an open connection a certificate opens nothing out of its time.
+
+    The handshake went by the machine's time, as that of a resumed session does not.
+    """
+    async with Caller(mutual.service.port, AUTHORITY.trusted_by(WEB)) as standing:
+        before = await refusal(standing.get("x"))
+        world.clock.move(seconds)
+        late = await refusal(standing.get("x"))
+        world.clock.move(-seconds)
+        after = await refusal(standing.get("x"))
+
+    assert "TOKEN_INVALID" == before.reason == after.reason
+    assert "CALLER_NOT_PERMITTED" == late.reason
+    why = world.log.entry("caller_not_permitted")["why"]
+    assert f"the certificate of {SPIFFE} is not valid now" == why
+
+
 async def test_unix_socket(world: World, files: CertificateFiles) -> None:
     """A unix socket can have TLS too."""
     path = world.directory / "s"

@@ -6,6 +6,8 @@ from typing import Any, cast
 from signupd.errors import SignupdError
 from signupd.ledger.record import State
 from signupd.policy.mail_limits import MailLimits
+from signupd.policy.password import PasswordGate
+from signupd.policy.rules import PASSWORD_REPEATS
 from signupd.signup.cancel import cancel_signup
 from signupd.signup.deps import Dependencies
 from signupd.signup.get import get_signup
@@ -29,14 +31,20 @@ PASSWORDS = ("plum-violin-harbor-42", "tractor-igloo-spoon-8")
 REQUEST = StartRequest(ADDRESS, {}, "", uuid.uuid4())
 
 
+GATE = PasswordGate(RULES)
+
+
 class OpenGate:
-    """Lets every call pass: hook proof and identity schema are tested elsewhere."""
+    """Lets every call pass: what Kratos says beside the steps is tested elsewhere."""
 
     async def prove(self, _traits: object) -> None:
         """Let pass."""
 
     async def permit(self, _traits: object) -> None:
         """Let pass."""
+
+    async def delivery(self, *_: object) -> None:
+        """Know nothing of any mail."""
 
     def revoke(self) -> None:
         """Never called: this Kratos always asks."""
@@ -55,8 +63,10 @@ class World:
             ledger=cast("Any", self.ledger),
             mails=MailLimits(cast("Any", self.buckets), RULES),
             kratos=cast("Any", self.kratos),
+            courier=cast("Any", OpenGate()),
             keys=RING,
             rules=RULES,
+            passwords=GATE,
             hook_proof=cast("Any", OpenGate()),
             schema=cast("Any", OpenGate()),
             observer=cast("Any", self.counters),
@@ -170,6 +180,7 @@ class World:
             assert 1 <= row.sends <= RULES.sends
             assert 0 <= row.code_repeats <= RULES.code_attempts
             assert 0 <= row.password_attempts <= RULES.password_attempts
+            assert 0 <= row.password_repeats <= PASSWORD_REPEATS
         states = [row.state for row in self.ledger.rows.values()]
         events = self.counters.events
         assert events[Event.STARTED] == len(states) - states.count(State.STARTING)

@@ -1,7 +1,7 @@
 """Who may call what: the contract's rules as a table; and who is the same caller."""
 
 from signupd.grants import read_grants
-from signupd.rpc.callers import MAX_CALLER_CHARS, Callers
+from signupd.rpc.callers import MAX_CALLER_CHARS, Callers, wall_clock
 
 from tests.doubles.authority import Authority, dns, uri
 
@@ -19,7 +19,8 @@ GRANTS = read_grants(
 def caller(certificate: bytes, *, granted: bool = False) -> str:
     """Name the caller that a certificate stands for."""
     grants = GRANTS if granted else None
-    return Callers(local=False, mutual=True, grants=grants).peer_of(certificate).caller
+    callers = Callers(local=False, mutual=True, grants=grants, clock=wall_clock)
+    return callers.peer_of(certificate).caller
 
 
 def test_caller() -> None:

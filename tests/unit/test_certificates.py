@@ -11,6 +11,7 @@ from signupd.certificates import (
     is_name,
     names_in,
     read_certificates,
+    valid_seconds,
 )
 
 from tests.doubles.authority import Authority, dns, raw_sans
@@ -47,8 +48,9 @@ def test_forged_names(names: list[tuple[int, bytes]]) -> None:
 
 
 def test_no_certificate() -> None:
-    """What is no certificate has no names."""
+    """What is no certificate has no names, and is never valid."""
     assert frozenset() == names_in(b"no certificate")
+    assert range(0) == valid_seconds(b"no certificate")
 
 
 def test_is_name() -> None:

@@ -61,6 +61,7 @@ FIELDS = {
         "google.protobuf.Timestamp create_time = 10",
         "PasswordPolicy password_policy = 11",
         "int32 password_attempts_remaining = 12",
+        "bool existing_account_verified = 13",
     ),
     "PasswordPolicy": ("int32 min_length = 1", "int32 max_bytes = 2"),
     "GetAccountRequest": (

@@ -76,13 +76,6 @@ def start_faults(**fields: Any) -> list[str]:
     return []
 
 
-def nested(levels: int, leaf: Any) -> Any:
-    """Wrap a leaf in so many objects and lists, in turn."""
-    for level in range(levels):
-        leaf = [leaf] if level % 2 else {"k": leaf}
-    return leaf
-
-
 @pytest.mark.parametrize(
     ("field", "values"),
     [("locale", LOCALES), ("client_ip", IPS), ("request_id", ["", *REQUEST_IDS])],
@@ -142,13 +135,6 @@ def test_largest_traits() -> None:
     assert [8192, 8193] == [largest.ByteSize(), larger.ByteSize()]
     assert [] == start_faults(traits=largest)
     assert ["traits"] == start_faults(traits=larger)
-
-
-def test_deepest_traits() -> None:
-    """Eight levels pass, the traits themselves the first; one more is refused."""
-    assert [] == start_faults(traits=struct({"k": nested(7, "leaf")}))
-    assert ["traits"] == start_faults(traits=struct({"k": nested(8, "leaf")}))
-    assert ["traits"] == start_faults(traits=struct({"a": 1, "k": nested(25, 1)}))
 
 
 @pytest.mark.parametrize("identity_id", IDENTITY_IDS)

@@ -111,6 +111,7 @@ async def test_sign_ups(scene: Scene) -> None:
         'signupd_signups_total{event="expired"} 0.0',
         'signupd_signups_total{event="cancelled"} 0.0',
         "signupd_wrong_codes_total 1.0",
+        "signupd_wrong_passwords_total 0.0",
         "signupd_log_lines_dropped_total 0.0",
     ] == [line for line in lines if not line.startswith("#")]
     assert "# TYPE signupd_signups_total counter" in lines

@@ -84,8 +84,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     characters, or another rule of Kratos).
     """
     ERROR_REASON_PASSWORD_ATTEMPTS_EXHAUSTED: _ErrorReason.ValueType  # 15
-    """RESOURCE_EXHAUSTED. Kratos refused too many passwords of this sign-up. Start
-    again. Details: none.
+    """RESOURCE_EXHAUSTED. Too many passwords of this sign-up were refused: by Kratos
+    PASSWORD_ATTEMPTS, or 100 by this service. Start again. Details: none.
     """
     ERROR_REASON_PASSWORD_ALREADY_SET: _ErrorReason.ValueType  # 16
     """FAILED_PRECONDITION. The sign-up is complete, with another password than this
@@ -198,8 +198,8 @@ attempts), TOO_SIMILAR (to the address), BREACHED or REFUSED (control
 characters, or another rule of Kratos).
 """
 ERROR_REASON_PASSWORD_ATTEMPTS_EXHAUSTED: ErrorReason.ValueType  # 15
-"""RESOURCE_EXHAUSTED. Kratos refused too many passwords of this sign-up. Start
-again. Details: none.
+"""RESOURCE_EXHAUSTED. Too many passwords of this sign-up were refused: by Kratos
+PASSWORD_ATTEMPTS, or 100 by this service. Start again. Details: none.
 """
 ERROR_REASON_PASSWORD_ALREADY_SET: ErrorReason.ValueType  # 16
 """FAILED_PRECONDITION. The sign-up is complete, with another password than this

@@ -34,7 +34,9 @@ class _SignupStateEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_SignupSta
     SIGNUP_STATE_COMPLETED: _SignupState.ValueType  # 3
     """Final. The account exists, its address is verified and its password is set."""
     SIGNUP_STATE_ALREADY_REGISTERED: _SignupState.ValueType  # 4
-    """Final. The mailbox is proved and already has an account. Offer to sign in."""
+    """Final. The mailbox is proved and already has an account. Offer to sign in if
+    Signup.existing_account_verified is true.
+    """
     SIGNUP_STATE_EXPIRED: _SignupState.ValueType  # 5
     """Final. A step took too long. No account was made. Start again."""
     SIGNUP_STATE_CANCELLED: _SignupState.ValueType  # 6
@@ -52,7 +54,9 @@ SIGNUP_STATE_PASSWORD_REQUIRED: SignupState.ValueType  # 2
 SIGNUP_STATE_COMPLETED: SignupState.ValueType  # 3
 """Final. The account exists, its address is verified and its password is set."""
 SIGNUP_STATE_ALREADY_REGISTERED: SignupState.ValueType  # 4
-"""Final. The mailbox is proved and already has an account. Offer to sign in."""
+"""Final. The mailbox is proved and already has an account. Offer to sign in if
+Signup.existing_account_verified is true.
+"""
 SIGNUP_STATE_EXPIRED: SignupState.ValueType  # 5
 """Final. A step took too long. No account was made. Start again."""
 SIGNUP_STATE_CANCELLED: SignupState.ValueType  # 6
@@ -317,7 +321,7 @@ class SetPasswordRequest(_message.Message):
     """The password as clear text. Required, 1 to 1024 bytes of UTF-8, otherwise
     REQUEST_INVALID. A password outside the limits of Signup.password_policy, or
     one that breaks another rule, is PASSWORD_REJECTED. A refusal by this service
-    costs no attempt. A refusal by Kratos costs one.
+    costs no attempt, but 100 of them are the most. A refusal by Kratos costs one.
     """
     def __init__(
         self,
@@ -488,6 +492,7 @@ class Signup(_message.Message):
     CREATE_TIME_FIELD_NUMBER: _builtins.int
     PASSWORD_POLICY_FIELD_NUMBER: _builtins.int
     PASSWORD_ATTEMPTS_REMAINING_FIELD_NUMBER: _builtins.int
+    EXISTING_ACCOUNT_VERIFIED_FIELD_NUMBER: _builtins.int
     signup_id: _builtins.str
     """Name of the sign-up in logs and in `signupd signups show`. Opaque; it gives no
     access.
@@ -511,6 +516,11 @@ class Signup(_message.Message):
     password_attempts_remaining: _builtins.int
     """Password attempts left in this sign-up, 0 or more. Only passwords that Kratos
     judges count.
+    """
+    existing_account_verified: _builtins.bool
+    """Whether the account at the address had the address verified when this sign-up
+    found it. Only in the state ALREADY_REGISTERED. If false, somebody may have moved
+    an account of his own onto the address: do not lead the person into it.
     """
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
@@ -545,10 +555,11 @@ class Signup(_message.Message):
         create_time: _timestamp_pb2.Timestamp | None = ...,
         password_policy: Global___PasswordPolicy | None = ...,
         password_attempts_remaining: _builtins.int = ...,
+        existing_account_verified: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "expire_time", b"expire_time", "password_policy", b"password_policy", "resend_time", b"resend_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["code_attempts_remaining", b"code_attempts_remaining", "code_delivery", b"code_delivery", "create_time", b"create_time", "expire_time", b"expire_time", "identity_id", b"identity_id", "masked_email", b"masked_email", "password_attempts_remaining", b"password_attempts_remaining", "password_policy", b"password_policy", "resend_time", b"resend_time", "resends_remaining", b"resends_remaining", "signup_id", b"signup_id", "state", b"state"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["code_attempts_remaining", b"code_attempts_remaining", "code_delivery", b"code_delivery", "create_time", b"create_time", "existing_account_verified", b"existing_account_verified", "expire_time", b"expire_time", "identity_id", b"identity_id", "masked_email", b"masked_email", "password_attempts_remaining", b"password_attempts_remaining", "password_policy", b"password_policy", "resend_time", b"resend_time", "resends_remaining", b"resends_remaining", "signup_id", b"signup_id", "state", b"state"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -131,7 +131,8 @@ class SignupServiceServicer(object):
     def VerifyCode(self, request, context):
         """Checks the code from the mail. The right code proves the mailbox: the state
         becomes PASSWORD_REQUIRED, or ALREADY_REGISTERED if the address has an
-        account. ALREADY_REGISTERED is a normal answer, not an error: offer to sign in.
+        account. ALREADY_REGISTERED is a normal answer, not an error: offer to sign in
+        if Signup.existing_account_verified is true.
 
         The same token and code give the same answer again. After the proof, another
         code is CODE_INCORRECT, and such codes have their own count of attempts.
@@ -148,8 +149,8 @@ class SignupServiceServicer(object):
         ALREADY_REGISTERED if the address was taken in the meantime. After COMPLETED
         the user can sign in with this password.
 
-        The same password gives the same answer again, for 24 hours after completion.
-        Later calls are STEP_MISMATCH.
+        The same password gives the same answer again, for 24 hours after completion and
+        until 20 other passwords were tried. Later calls are STEP_MISMATCH.
 
         Errors: TOKEN_INVALID, STEP_MISMATCH, PASSWORD_REJECTED,
         PASSWORD_ATTEMPTS_EXHAUSTED, PASSWORD_ALREADY_SET, SIGNUP_EXPIRED,

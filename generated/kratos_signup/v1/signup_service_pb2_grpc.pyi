@@ -71,7 +71,8 @@ class SignupServiceStub:
     VerifyCode: _grpc.UnaryUnaryMultiCallable[_signup_service_pb2.VerifyCodeRequest, _signup_service_pb2.VerifyCodeResponse]
     """Checks the code from the mail. The right code proves the mailbox: the state
     becomes PASSWORD_REQUIRED, or ALREADY_REGISTERED if the address has an
-    account. ALREADY_REGISTERED is a normal answer, not an error: offer to sign in.
+    account. ALREADY_REGISTERED is a normal answer, not an error: offer to sign in
+    if Signup.existing_account_verified is true.
 
     The same token and code give the same answer again. After the proof, another
     code is CODE_INCORRECT, and such codes have their own count of attempts.
@@ -84,8 +85,8 @@ class SignupServiceStub:
     ALREADY_REGISTERED if the address was taken in the meantime. After COMPLETED
     the user can sign in with this password.
 
-    The same password gives the same answer again, for 24 hours after completion.
-    Later calls are STEP_MISMATCH.
+    The same password gives the same answer again, for 24 hours after completion and
+    until 20 other passwords were tried. Later calls are STEP_MISMATCH.
 
     Errors: TOKEN_INVALID, STEP_MISMATCH, PASSWORD_REJECTED,
     PASSWORD_ATTEMPTS_EXHAUSTED, PASSWORD_ALREADY_SET, SIGNUP_EXPIRED,
@@ -148,7 +149,8 @@ class SignupServiceAsyncStub(SignupServiceStub):
     VerifyCode: _aio.UnaryUnaryMultiCallable[_signup_service_pb2.VerifyCodeRequest, _signup_service_pb2.VerifyCodeResponse]  # type: ignore[assignment]
     """Checks the code from the mail. The right code proves the mailbox: the state
     becomes PASSWORD_REQUIRED, or ALREADY_REGISTERED if the address has an
-    account. ALREADY_REGISTERED is a normal answer, not an error: offer to sign in.
+    account. ALREADY_REGISTERED is a normal answer, not an error: offer to sign in
+    if Signup.existing_account_verified is true.
 
     The same token and code give the same answer again. After the proof, another
     code is CODE_INCORRECT, and such codes have their own count of attempts.
@@ -161,8 +163,8 @@ class SignupServiceAsyncStub(SignupServiceStub):
     ALREADY_REGISTERED if the address was taken in the meantime. After COMPLETED
     the user can sign in with this password.
 
-    The same password gives the same answer again, for 24 hours after completion.
-    Later calls are STEP_MISMATCH.
+    The same password gives the same answer again, for 24 hours after completion and
+    until 20 other passwords were tried. Later calls are STEP_MISMATCH.
 
     Errors: TOKEN_INVALID, STEP_MISMATCH, PASSWORD_REJECTED,
     PASSWORD_ATTEMPTS_EXHAUSTED, PASSWORD_ALREADY_SET, SIGNUP_EXPIRED,
@@ -240,7 +242,8 @@ class SignupServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_signup_service_pb2.VerifyCodeResponse, _abc.Awaitable[_signup_service_pb2.VerifyCodeResponse]]:
         """Checks the code from the mail. The right code proves the mailbox: the state
         becomes PASSWORD_REQUIRED, or ALREADY_REGISTERED if the address has an
-        account. ALREADY_REGISTERED is a normal answer, not an error: offer to sign in.
+        account. ALREADY_REGISTERED is a normal answer, not an error: offer to sign in
+        if Signup.existing_account_verified is true.
 
         The same token and code give the same answer again. After the proof, another
         code is CODE_INCORRECT, and such codes have their own count of attempts.
@@ -259,8 +262,8 @@ class SignupServiceServicer(metaclass=_abc_1.ABCMeta):
         ALREADY_REGISTERED if the address was taken in the meantime. After COMPLETED
         the user can sign in with this password.
 
-        The same password gives the same answer again, for 24 hours after completion.
-        Later calls are STEP_MISMATCH.
+        The same password gives the same answer again, for 24 hours after completion and
+        until 20 other passwords were tried. Later calls are STEP_MISMATCH.
 
         Errors: TOKEN_INVALID, STEP_MISMATCH, PASSWORD_REJECTED,
         PASSWORD_ATTEMPTS_EXHAUSTED, PASSWORD_ALREADY_SET, SIGNUP_EXPIRED,

@@ -62,9 +62,13 @@ class Record(NamedTuple):
     password_flow_digest: bytes | None  # of the flow that a SETTING lease is for
     sealed_passwords: bytes | None  # salted digests of the passwords tried
     identity_id: uuid.UUID | None  # the account's in Kratos, once completed
+    # Whether the account that was there has the address verified; None but for
+    # ALREADY_REGISTERED.
+    existing_verified: bool | None
     code_attempts: int
     code_repeats: int  # wrong codes tried after the proof
     password_attempts: int  # passwords that Kratos refused or accepted
+    password_repeats: int  # other passwords tried after the account was made
     sends: int  # mails asked for, including the first
     create_time: int  # when StartSignup was called
     send_time: int  # when the last mail was asked for

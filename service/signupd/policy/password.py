@@ -1,21 +1,36 @@
 """The password rules checked before Kratos is asked; a refusal costs no attempt."""
 
-import re
+import contextlib
+import functools
+import uuid
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from zxcvbn_rs_py import zxcvbn
 
-from signupd.address import Address
-from signupd.errors import PasswordRejected, Violation
-from signupd.policy.rules import Rules
+from signupd.errors import (
+    PasswordAttemptsExhausted,
+    PasswordRejected,
+    SignupBusy,
+    Violation,
+)
+from signupd.policy.rules import CONTROL, Rules
 
 # A password of fewer guesses falls to a throttled online attack. NIST SP 800-63B,
 # 3.1.1.2, has such passwords refused by a list of common ones, which zxcvbn contains.
 MIN_GUESSES: Final = 10**4
-# Unicode's category Cc. bcrypt ends at a NUL.
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-# zxcvbn's cost grows with the square of the length; a common password is short.
-_EXAMINED_CHARS: Final = 72
+# A person does not need so many; each costs a few milliseconds.
+MAX_REFUSALS: Final = 100
+# Sign-ups whose refusals are remembered, some 200 bytes each.
+MAX_SIGNUPS: Final = 10_000
+# zxcvbn holds the event loop, and in a thread the GIL. Its cost grows with the square
+# of the length, and doubles with each symbol that it may read as a letter. So of a
+# password with many of them less is looked at. A common password is short.
+_EXAMINED_CHARS: Final = 32
+_EXAMINED_SYMBOLS: Final = 12
+_SYMBOLS: Final = frozenset("4@8({[<369#1!|70$5+%2")
+_MANY_SYMBOLS: Final = 5
 
 _SENTENCES: Final = {
     "TOO_SHORT": "is too short",
@@ -27,37 +42,75 @@ _SENTENCES: Final = {
 }
 
 
-def check_password(password: str, address: Address, rules: Rules) -> None:
-    """Check a password against the local rules.
+@dataclass(slots=True)
+class _Tries:
+    """The passwords of one sign-up at this process."""
 
-    Args:
-        password: Exactly as received; it is neither trimmed nor normalised.
-        address: Passwords built from it are easy to guess.
-        rules: With the bounds of the length.
+    refusals: int = 0
+    at_work: bool = False
 
-    Raises:
-        PasswordRejected: With one violation per broken rule.
+
+class PasswordGate:
+    """Admits passwords by the local rules, one at a time and so many for a sign-up.
+
+    What it counts is kept in memory: a restart gives a sign-up its refusals back.
     """
-    broken = list(_broken(password, address, rules))
-    if broken:
-        raise PasswordRejected(violations=violations(broken))
+
+    def __init__(self, rules: Rules) -> None:
+        self._rules = rules
+        self._tries = functools.lru_cache(MAX_SIGNUPS)(lambda _: _Tries())
+
+    @contextlib.contextmanager
+    def admit(
+        self, signup_id: uuid.UUID, password: str, address: str
+    ) -> Iterator[None]:
+        """Check a password; inside no other one of this sign-up is admitted.
+
+        Args:
+            signup_id: Whose refusals count.
+            password: Exactly as received; it is neither trimmed nor normalised.
+            address: In canonical form. Passwords built from it are easy to guess.
+
+        Raises:
+            PasswordRejected: With one violation per broken rule.
+            PasswordAttemptsExhausted: This sign-up has had too many refusals.
+            SignupBusy: Another password of it is at work.
+        """
+        tries = self._tries(signup_id)
+        if tries.at_work:
+            raise SignupBusy("another password is at work")
+        if tries.refusals >= MAX_REFUSALS:
+            raise PasswordAttemptsExhausted
+        tries.at_work = True
+        try:
+            if broken := self._broken(password, address):
+                tries.refusals += 1
+                raise PasswordRejected(violations=violations(broken))
+            yield
+        finally:
+            tries.at_work = False
+
+    def _broken(self, password: str, address: str) -> list[str]:
+        form = {
+            "REFUSED": CONTROL.search(password) is not None,
+            "TOO_SHORT": len(password) < self._rules.password_min_length,
+            "TOO_LONG": len(password.encode()) > self._rules.password_max_bytes,
+        }
+        if any(form.values()):
+            return [rule for rule, broken in form.items() if broken]
+        # Estimated last: every short password is easy to guess; TOO_SHORT says enough.
+        return ["TOO_COMMON"] if _is_common(password, address) else []
+
+
+def _is_common(password: str, address: str) -> bool:
+    """Return whether the beginning of a password is easy to guess."""
+    many = len(_SYMBOLS.intersection(password[:_EXAMINED_CHARS])) >= _MANY_SYMBOLS
+    length = _EXAMINED_SYMBOLS if many else _EXAMINED_CHARS
+    local, _, domain = address.partition("@")
+    hints = [hint[:length] for hint in (address, local, domain)]
+    return zxcvbn(password[:length], hints).guesses < MIN_GUESSES
 
 
 def violations(broken: list[str]) -> tuple[Violation, ...]:
     """Return broken rules as faults of the field ``password``."""
     return tuple(Violation("password", _SENTENCES[rule], rule) for rule in broken)
-
-
-def _broken(password: str, address: Address, rules: Rules) -> list[str]:
-    plain = {
-        "REFUSED": _CONTROL.search(password) is not None,
-        "TOO_SHORT": len(password) < rules.password_min_length,
-        "TOO_LONG": len(password.encode()) > rules.password_max_bytes,
-    }
-    if any(plain.values()):
-        return [rule for rule, broken in plain.items() if broken]
-    # Estimated last: every short password is easy to guess, so TOO_SHORT says enough.
-    local, _, domain = address.text.partition("@")
-    hints = [address.text, local, domain]
-    guesses = zxcvbn(password[:_EXAMINED_CHARS], hints).guesses
-    return ["TOO_COMMON"] if guesses < MIN_GUESSES else []

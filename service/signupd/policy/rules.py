@@ -1,5 +1,6 @@
 """The limits and time spans of a sign-up."""
 
+import re
 from dataclasses import dataclass
 from typing import Final
 
@@ -7,6 +8,10 @@ SECOND: Final = 1_000_000  # the ledger counts microseconds
 HOUR_SECONDS: Final = 3600.0
 # How long a repeated SetPassword is told whether its password made the account.
 PASSWORDS_KEPT: Final = 24 * 3600 * SECOND
+# How many wrong passwords it is told about: after that nobody learns any more there.
+PASSWORD_REPEATS: Final = 20
+# Unicode's category Cc. bcrypt ends at a NUL, and PostgreSQL stores none.
+CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 @dataclass(frozen=True, slots=True)

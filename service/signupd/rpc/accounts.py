@@ -17,10 +17,7 @@ from signupd.work import Work
 class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
     """Serves AccountService.
 
-    Args:
-        admin: Kratos' admin API.
-        work: Where look-ups run. No two share a run: the second would get a result
-            from before it was made.
+    No two look-ups share a run: the second would get a result from before it was made.
     """
 
     def __init__(self, admin: AdminApi, work: Work) -> None:

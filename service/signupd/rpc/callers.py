@@ -7,14 +7,16 @@ Without mutual TLS AccountService answers only on loopback and unix sockets.
 
 import functools
 import hashlib
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
 
-from signupd.certificates import names_in
+from signupd.certificates import names_in, valid_seconds
 from signupd.errors import CallerNotPermitted
+from signupd.policy.rules import SECOND
 
 Context = grpc.aio.ServicerContext[Any, Any]
 OURS: Final = "/kratos_signup.v1."
@@ -26,35 +28,39 @@ MAX_PEERS_KEPT: Final = 256  # some KiB each
 _ACCOUNTS: Final = f"{OURS}AccountService/"
 
 
+def wall_clock() -> int:
+    """Return the machine's time, which the TLS library goes by too."""
+    return time.time_ns() // 1000
+
+
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """Who is at the other end of a connection.
-
-    Args:
-        names: The names in its certificate.
-        caller: One text of at most 255 characters that identifies the caller.
-    """
+    """Who is at the other end of a connection, by its certificate."""
 
     names: frozenset[str] = frozenset()
-    caller: str = ""
+    caller: str = ""  # identifies it, in at most 255 characters
+    valid: range = range(0)  # seconds since the Unix epoch
 
 
 class Callers:
     """Tells callers apart, and what each may call.
 
-    Args:
-        local: Whether only this machine can reach the server.
-        mutual: Whether every caller has shown a certificate.
-        grants: By name the methods it may call, as ``Service/Method``; None if the
-            defaults hold.
+    ``grants`` has by name the methods, as ``Service/Method``; None if the defaults
+    hold. ``clock`` returns microseconds since the Unix epoch.
     """
 
     def __init__(
-        self, *, local: bool, mutual: bool, grants: Mapping[str, frozenset[str]] | None
+        self,
+        *,
+        local: bool,
+        mutual: bool,
+        grants: Mapping[str, frozenset[str]] | None,
+        clock: Callable[[], int],
     ) -> None:
         self._accounts_open = local and not mutual
         self._mutual = mutual
         self._grants = grants
+        self._clock = clock
         # Each call brings its certificate along, and a caller makes many.
         self.peer_of = functools.lru_cache(MAX_PEERS_KEPT)(self._peer_of)
 
@@ -80,9 +86,12 @@ class Callers:
             CallerNotPermitted: Its caller may not make it.
         """
         peer = self.peer(context)
+        nameless = "a certificate without a name" if self._mutual else "anybody"
+        who = peer.caller if peer.names else nameless
+        # TLS looks only when a session begins. Connections and resumed sessions go on.
+        if self._mutual and self._clock() // SECOND not in peer.valid:
+            raise CallerNotPermitted(f"the certificate of {who} is not valid now")
         if not self._permits(method, peer.names):
-            nameless = "a certificate without a name" if self._mutual else "anybody"
-            who = peer.caller if peer.names else nameless
             raise CallerNotPermitted(f"not open to {who}")
 
     def _permits(self, method: str, names: frozenset[str]) -> bool:
@@ -107,4 +116,4 @@ class Callers:
         if len(caller) > MAX_CALLER_CHARS:
             # No name begins like that, so no other caller has it.
             caller = f"#{hashlib.sha256(caller.encode()).hexdigest()}"
-        return Peer(names, caller)
+        return Peer(names, caller, valid_seconds(certificate))

@@ -34,8 +34,7 @@ class Credentials:
     def make(self) -> grpc.ServerCredentials:
         """Make the credentials, for TLS 1.2 at least, which is gRPC's own floor.
 
-        Raises:
-            CertificatesUnusable: The files cannot be used.
+        It raises CertificatesUnusable.
         """
         if self._files.key.stat().st_mode & _OTHERS_MAY_READ:
             self._log.warning("tls_key_open_to_others", cure="chmod o-r TLS_KEY")

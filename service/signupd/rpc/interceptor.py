@@ -15,7 +15,6 @@ from signupd.rpc.statuses import DETAILS_KEY, INTERNAL, STATUSES, status_of
 from signupd.telemetry.observer import CALLER_GONE, OK, Observer, Watch
 from signupd.work import Work
 
-_CODES: Final = {code.value[0]: code for code in grpc.StatusCode}
 # gRPC's number of the status, by the reason that a call ended with; for observers.
 _NUMBERS: Final[dict[str, int]] = {
     OK: grpc.StatusCode.OK.value[0],
@@ -39,13 +38,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     It also refuses callers without permission, and calls beyond the limit, before
     anything is parsed. grpc's own limit refuses health checks too, and gives no reason.
-
-    Args:
-        log: Gets defects and Kratos' errors; callers get a reason only.
-        callers: Decides which caller may call a method.
-        work: Goes on when its callers are gone, so it is counted too.
-        limit: How many calls, and pieces of work, may be under way at once.
-        observer: Observes every call of our services.
+    Work goes on when its callers are gone, so the limit counts it too.
     """
 
     def __init__(
@@ -151,11 +144,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
-        """Count a call while it lasts.
-
-        Raises:
-            Overloaded: There are enough already.
-        """
+        """Count a call while it lasts; refuse it if there are enough already."""
         if max(self._calls, self._work.under_way) >= self._limit:
             raise Overloaded
         self._calls += 1
@@ -180,6 +169,6 @@ def _parse(handler: Handler, data: bytes) -> Any:
 
 
 async def _abort(context: Context, error: SignupdError | None) -> None:
-    status = status_of(error)
-    metadata = ((DETAILS_KEY, status.SerializeToString()),)
-    await context.abort(_CODES[status.code], status.message, metadata)
+    code, message = STATUSES[INTERNAL if error is None else error.reason]
+    details = status_of(error).SerializeToString()
+    await context.abort(code, message, ((DETAILS_KEY, details),))

@@ -9,22 +9,22 @@ import uuid
 from typing import Any, Final, Protocol
 
 from google.protobuf import json_format
-from google.protobuf.struct_pb2 import Struct, Value
+from google.protobuf.struct_pb2 import Struct
 from kratos_signup.v1 import account_service_pb2 as accounts_pb
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from signupd.accounts.account import MAX_ACCOUNTS
 from signupd.address import Address, parse_address
 from signupd.errors import RequestInvalid, TokenInvalid, TraitsInvalid, Violation
-from signupd.policy.traits import MAX_BYTES, MAX_DEPTH
+from signupd.policy.traits import MAX_BYTES
 from signupd.signup.start import StartRequest
 
 MAX_TOKEN_CHARS: Final = 1024
 MAX_PASSWORD_BYTES: Final = 1024
-UUID_CHARS: Final = 36
 UUID_VERSION: Final = 4
 # BCP 47's form (RFC 5646, 2.1) loosely, in the length that 4.4.1 asks to allow for.
 _LOCALE: Final = re.compile(r"(?=.{1,35}\Z)[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
+_UUID: Final = re.compile(r"(?ai)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NO_UUID4: Final = "is not a UUID of version 4"
 _NO_UUID: Final = "is not a UUID of 36 characters"
 _CODE: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
@@ -37,18 +37,13 @@ class HasToken(Protocol):
 
 
 def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
-    """Read a StartSignupRequest; its address is read by the step.
-
-    Raises:
-        TraitsInvalid: The traits are too large or nest too deeply.
-    """
+    """Read a StartSignupRequest; address and traits are looked at by the step."""
     faults: list[Violation] = []
     if message.locale and not _LOCALE.fullmatch(message.locale):
         faults.append(Violation("locale", "is not a BCP 47 language tag"))
     if message.client_ip and not _is_ip(message.client_ip):
         faults.append(Violation("client_ip", "is not an IP address"))
-    request_id = _uuid4(message.request_id)
-    if message.request_id and request_id is None:
+    if (request_id := _uuid4(message.request_id)) is None and message.request_id:
         faults.append(Violation("request_id", _NO_UUID4))
     if faults:
         raise RequestInvalid(violations=tuple(faults))
@@ -64,18 +59,13 @@ def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
 
 def request_id_of(message: pb.ResendCodeRequest, caller: str) -> uuid.UUID | None:
     """Read the request id of a resend, made its caller's own; None if there is none."""
-    request_id = _uuid4(message.request_id)
-    if message.request_id and request_id is None:
+    if (request_id := _uuid4(message.request_id)) is None and message.request_id:
         raise _invalid("request_id", _NO_UUID4)
     return request_id and uuid.uuid5(request_id, caller)
 
 
 def token_of(message: HasToken) -> str:
-    """Read a continuation token.
-
-    Raises:
-        TokenInvalid: It is empty or too long to be one.
-    """
+    """Read a continuation token; an empty or too long one raises TokenInvalid."""
     if not 0 < len(message.continuation_token) <= MAX_TOKEN_CHARS:
         raise TokenInvalid
     return message.continuation_token
@@ -98,11 +88,7 @@ def password_of(message: pb.SetPasswordRequest) -> str:
 
 
 def account_key(message: accounts_pb.GetAccountRequest) -> uuid.UUID | Address:
-    """Read what an account is to be looked up by: an id or an address.
-
-    Raises:
-        EmailInvalid: It is not an address.
-    """
+    """Read an account's id or address; an address may raise EmailInvalid."""
     match message.WhichOneof("key"):
         case "email":
             return parse_address(message.email)
@@ -118,19 +104,21 @@ def identity_ids_of(message: accounts_pb.BatchGetAccountsRequest) -> list[uuid.U
     """Read the ids of a batch: UUIDs, at least one and not too many."""
     if not 0 < len(message.identity_ids) <= MAX_ACCOUNTS:
         raise _invalid("identity_ids", f"are none, or more than {MAX_ACCOUNTS}")
-    ids = [_uuid(text) for text in message.identity_ids]
-    faults = [
-        Violation(f"identity_ids[{index}]", _NO_UUID)
-        for index, identity_id in enumerate(ids)
-        if identity_id is None
-    ]
+    ids, faults = [], []
+    for index, text in enumerate(message.identity_ids):
+        if identity_id := _uuid(text):
+            ids.append(identity_id)
+        else:
+            faults.append(Violation(f"identity_ids[{index}]", _NO_UUID))
     if faults:
         raise RequestInvalid(violations=tuple(faults))
-    return [identity_id for identity_id in ids if identity_id is not None]
+    return ids
 
 
-def _invalid(field: str, description: str) -> RequestInvalid:
-    return RequestInvalid(violations=(Violation(field, description),))
+def _invalid(
+    field: str, description: str, kind: type[RequestInvalid] = RequestInvalid
+) -> RequestInvalid:
+    return kind(violations=(Violation(field, description),))
 
 
 def _uuid4(text: str) -> uuid.UUID | None:
@@ -139,14 +127,8 @@ def _uuid4(text: str) -> uuid.UUID | None:
 
 
 def _uuid(text: str) -> uuid.UUID | None:
-    if len(text) != UUID_CHARS:
-        return None
-    try:
-        value = uuid.UUID(text)
-    except ValueError:
-        return None
     # Python reads other spellings too; one id has one.
-    return value if str(value) == text.lower() else None
+    return uuid.UUID(text) if _UUID.fullmatch(text) else None
 
 
 def _is_ip(text: str) -> bool:
@@ -159,28 +141,10 @@ def _is_ip(text: str) -> bool:
 
 def _traits(struct: Struct) -> dict[str, Any]:
     if struct.ByteSize() > MAX_BYTES:
-        raise _traits_fault(f"are larger than {MAX_BYTES} bytes")
-    if any(_too_deep(value, MAX_DEPTH) for value in struct.fields.values()):
-        raise _traits_fault(f"are nested more than {MAX_DEPTH} levels deep")
+        raise _invalid("traits", f"are larger than {MAX_BYTES} bytes", TraitsInvalid)
     try:
         traits: dict[str, Any] = json_format.MessageToDict(struct)
     except (json_format.Error, ValueError) as error:
-        raise _traits_fault("hold a number that JSON does not have") from error
+        fault = "hold a number that JSON does not have"
+        raise _invalid("traits", fault, TraitsInvalid) from error
     return traits
-
-
-def _too_deep(value: Value, levels: int) -> bool:
-    if levels == 0:
-        return True
-    match value.WhichOneof("kind"):
-        case "struct_value":
-            inner = list(value.struct_value.fields.values())
-        case "list_value":
-            inner = list(value.list_value.values)
-        case _:
-            return False
-    return any(_too_deep(one, levels - 1) for one in inner)
-
-
-def _traits_fault(description: str) -> TraitsInvalid:
-    return TraitsInvalid(violations=(Violation("traits", description),))

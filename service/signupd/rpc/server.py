@@ -58,11 +58,7 @@ class Server:
             reflection.enable_server_reflection(names, self._server)
 
     def listen(self, address: str, credentials: Credentials | None) -> int:
-        """Bind the address; nothing is served yet.
-
-        Args:
-            address: ``host:port`` (port 0 takes a free one) or ``unix:path``.
-            credentials: For TLS; without them it serves in plaintext.
+        """Bind ``host:port`` (0 is any free port) or ``unix:path``; serve nothing yet.
 
         Returns:
             The port, or 1 for a unix socket.

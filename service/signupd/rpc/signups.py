@@ -10,7 +10,7 @@ from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1 import signup_service_pb2_grpc
 
 from signupd.errors import LedgerUnavailable, SignupdError, TokenInvalid
-from signupd.ledger.record import Record, State
+from signupd.ledger.record import State
 from signupd.policy.rules import Rules
 from signupd.rpc import requests
 from signupd.rpc.callers import Callers, Context
@@ -33,12 +33,8 @@ M = TypeVar("M", bound="Message")
 class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
     """Serves SignupService.
 
-    A caller's equal calls share one run of the step, which a repeat joins.
-
-    Args:
-        deps: What the steps work with.
-        work: Where they run.
-        callers: Identifies callers: request ids, and calls to join, belong to one.
+    A caller's equal calls share one run of the step, which a repeat joins. Request ids,
+    and calls to join, belong to one caller.
     """
 
     def __init__(self, deps: Dependencies, work: Work, callers: Callers) -> None:
@@ -147,40 +143,34 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
 
 def _message(result: StepResult, rules: Rules) -> pb.Signup:
     """Convert a sign-up as its caller sees it to the contract's Signup."""
-    record = result.record
+    record, state = result.record, result.state
     message = pb.Signup(
         signup_id=str(record.signup_id),
-        state=pb.SignupState.Value(f"SIGNUP_STATE_{result.state.name}"),
+        state=pb.SignupState.Value(f"SIGNUP_STATE_{state.name}"),
         masked_email=result.masked_email,
     )
     message.create_time.FromMicroseconds(record.create_time)
-    match result.state:
+    if not state.final:
+        message.expire_time.FromMicroseconds(record.expire_time)
+    match state:
         case State.CODE_REQUIRED:
-            _fill_code_step(message, record, rules)
+            attempts = max(0, rules.code_attempts - record.code_attempts)
+            resends = max(0, rules.sends - record.sends) if attempts else 0
+            message.code_attempts_remaining = attempts
+            message.resends_remaining = resends
+            if resends:
+                due = record.send_time + rules.resend_interval
+                message.resend_time.FromMicroseconds(due)
             if result.delivery is not None:
                 name = f"CODE_DELIVERY_{result.delivery.name}"
                 message.code_delivery = pb.CodeDelivery.Value(name)
         case State.PASSWORD_REQUIRED:
-            _fill_password_step(message, record, rules)
+            attempts = max(0, rules.password_attempts - record.password_attempts)
+            message.password_attempts_remaining = attempts
+            message.password_policy.min_length = rules.password_min_length
+            message.password_policy.max_bytes = rules.password_max_bytes
         case State.COMPLETED:
             message.identity_id = str(record.identity_id)
+        case State.ALREADY_REGISTERED:
+            message.existing_account_verified = bool(record.existing_verified)
     return message
-
-
-def _fill_code_step(message: pb.Signup, record: Record, rules: Rules) -> None:
-    attempts = max(0, rules.code_attempts - record.code_attempts)
-    resends = max(0, rules.sends - record.sends) if attempts else 0
-    message.expire_time.FromMicroseconds(record.expire_time)
-    message.code_attempts_remaining = attempts
-    message.resends_remaining = resends
-    if resends:
-        due = record.send_time + rules.resend_interval
-        message.resend_time.FromMicroseconds(due)
-
-
-def _fill_password_step(message: pb.Signup, record: Record, rules: Rules) -> None:
-    attempts = max(0, rules.password_attempts - record.password_attempts)
-    message.expire_time.FromMicroseconds(record.expire_time)
-    message.password_attempts_remaining = attempts
-    message.password_policy.min_length = rules.password_min_length
-    message.password_policy.max_bytes = rules.password_max_bytes

@@ -6,8 +6,7 @@ it stands where the caller's token was good.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import grpc
 from google.protobuf.duration_pb2 import Duration
@@ -21,8 +20,7 @@ DETAILS_KEY: Final = "grpc-status-details-bin"
 INTERNAL: Final = "INTERNAL"
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
+class Row(NamedTuple):
     """What a reason becomes on the wire."""
 
     code: grpc.StatusCode
@@ -75,11 +73,7 @@ STATUSES: Final[dict[str, Row]] = {
 
 
 def status_of(error: SignupdError | None) -> status_pb2.Status:
-    """Convert an error to a google.rpc.Status.
-
-    Args:
-        error: One of ours; None for a defect, which reveals nothing.
-    """
+    """Convert an error of ours to a google.rpc.Status; None is a defect."""
     reason = INTERNAL if error is None else error.reason
     row = STATUSES[reason]
     details: list[Message] = [error_details_pb2.ErrorInfo(reason=reason, domain=DOMAIN)]

@@ -6,12 +6,14 @@ from dataclasses import dataclass, field
 import structlog
 
 from signupd.kratos.client import Kratos
+from signupd.kratos.courier import Courier
 from signupd.kratos.hook_proof import HookProof
 from signupd.kratos.outcomes import Delivery
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import Record, State
 from signupd.policy.identity_schema import SchemaRules
 from signupd.policy.mail_limits import MailLimits
+from signupd.policy.password import PasswordGate
 from signupd.policy.rules import Rules
 from signupd.sealing import KeyRing, Step
 from signupd.signup.sealed import open_mask
@@ -49,8 +51,10 @@ class Dependencies:
     ledger: Ledger
     mails: MailLimits
     kratos: Kratos
+    courier: Courier
     keys: KeyRing
     rules: Rules
+    passwords: PasswordGate
     hook_proof: HookProof
     schema: SchemaRules
     observer: Observer

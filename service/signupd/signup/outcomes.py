@@ -20,11 +20,11 @@ from signupd.errors import (
 )
 from signupd.kratos.identity import Identity
 from signupd.kratos.outcomes import FlowState
-from signupd.ledger.record import Record, State
+from signupd.ledger.record import Record
 from signupd.policy.mail_limits import Counted
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies
-from signupd.signup.sealed import Contents, only_attempt, seal_contents
+from signupd.signup.sealed import Contents, only_attempt, open_contents, seal_contents
 from signupd.signup.transitions import Changes, Event
 
 # After these errors of ``send_code`` it is certain that no mail was sent.
@@ -137,7 +137,8 @@ async def conclude_code(deps: Dependencies, record: Record, address: str) -> Rec
     account = await deps.kratos.admin.find_identity(address)
     now = deps.ledger.now()
     if account is not None:
-        changes = transitions.ended(State.ALREADY_REGISTERED, now)
+        verified = address in account.verified
+        changes = transitions.already_registered(now, verified=verified)
         return await deps.move(record, Event.ALREADY_REGISTERED, changes)
     return await deps.move(record, Event.VERIFIED, transitions.proved(now, deps.rules))
 
@@ -148,7 +149,8 @@ async def conclude_password(
     """Write down whether the account at the address is this sign-up's, by its mark."""
     if account.mark is not None and account.mark.signup_id == record.signup_id:
         return await complete(deps, record, account.id, account.mark.attempt)
-    changes = transitions.ended(State.ALREADY_REGISTERED, deps.ledger.now())
+    verified = open_contents(deps.keys, record).address in account.verified
+    changes = transitions.already_registered(deps.ledger.now(), verified=verified)
     return await deps.move(record, Event.ALREADY_REGISTERED, changes)
 
 

@@ -3,7 +3,6 @@
 import contextlib
 from typing import Final
 
-from signupd.address import Address
 from signupd.errors import (
     KratosIncompatible,
     KratosUnavailable,
@@ -20,8 +19,8 @@ from signupd.kratos.identity import Mark
 from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Record, State
-from signupd.policy.password import check_password, violations
-from signupd.policy.rules import PASSWORDS_KEPT
+from signupd.policy.password import violations
+from signupd.policy.rules import PASSWORD_REPEATS, PASSWORDS_KEPT
 from signupd.sealing import Step
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies, StepResult
@@ -73,29 +72,37 @@ async def set_password(deps: Dependencies, token: str, password: str) -> StepRes
     found = await open_step(deps, token, Step.PASSWORD)
     record = found.record
     if record.state is not State.PASSWORD_REQUIRED:
-        _check_repeat(deps, found, password)
+        await _check_repeat(deps, found, password)
         return deps.result(record, Step.PASSWORD, found.now)
     if record.password_attempts >= deps.rules.password_attempts:
         raise PasswordAttemptsExhausted
     contents = open_contents(deps.keys, record)
-    check_password(password, Address(contents.address), deps.rules)
-    flow_id = await deps.kratos.public.open_registration()
-    leased = await _grant(deps, record, contents, flow_id, password)
+    with deps.passwords.admit(record.signup_id, password, contents.address):
+        flow_id = await deps.kratos.public.open_registration()
+        leased = await _grant(deps, record, contents, flow_id, password)
     async with recovery_on_error(deps, leased):
         record = await _submit(deps, leased, flow_id, password)
     return deps.result(record, Step.PASSWORD)
 
 
-def _check_repeat(deps: Dependencies, found: Snapshot, password: str) -> None:
-    """Refuse a password that did not make the account."""
-    record = found.record
+async def _check_repeat(deps: Dependencies, found: Snapshot, password: str) -> None:
+    """Refuse a password that did not make the account; count how many are tried."""
+    record, repeats = found.record, found.record.password_repeats
     if record.state is State.ALREADY_REGISTERED:
         return
     old = found.now - record.state_time >= PASSWORDS_KEPT
-    if record.state is not State.COMPLETED or old or record.sealed_passwords is None:
+    compared = record.state is State.COMPLETED and record.sealed_passwords is not None
+    if old or not compared or repeats >= PASSWORD_REPEATS:
         raise StepMismatch
+    # Counted before it is compared, so that calls in parallel cannot outrun the count.
+    counted = await deps.ledger.change(record, password_repeats=repeats + 1)
     if not knows_password(deps.keys, record, password):
+        deps.observer.wrong_password()
+        if counted.password_repeats == PASSWORD_REPEATS:
+            signup_id = str(record.signup_id)
+            deps.log.warning("password_repeats_exhausted", signup_id=signup_id)
         raise PasswordAlreadySet
+    await deps.ledger.change(counted, password_repeats=repeats)
 
 
 async def _grant(

@@ -169,6 +169,11 @@ def completed(now: int, identity_id: uuid.UUID, passwords: bytes | None) -> Chan
     return ended(State.COMPLETED, now) | kept
 
 
+def already_registered(now: int, *, verified: bool) -> Changes:
+    """Move to ALREADY_REGISTERED, noting whether that account proved the address."""
+    return ended(State.ALREADY_REGISTERED, now) | {"existing_verified": verified}
+
+
 def ended(state: State, now: int) -> Changes:
     """Move to a final state, which keeps nothing of what was sealed but the mask."""
     forgotten = dict.fromkeys(("sealed", "sealed_passwords", "password_flow_digest"))

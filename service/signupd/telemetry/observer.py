@@ -65,6 +65,10 @@ class Observer:
             "signupd_wrong_codes",
             "Wrong codes tried, over all sign-ups, at this process.",
         )
+        self._wrong_passwords = self._counter(
+            "signupd_wrong_passwords",
+            "Other passwords tried on completed sign-ups, at this process.",
+        )
         self._dropped_lines = self._counter(
             "signupd_log_lines_dropped",
             "Lines of the log that were dropped because standard error was not read.",
@@ -87,6 +91,10 @@ class Observer:
     def wrong_code(self) -> None:
         """Count a wrong code."""
         self._wrong_codes.inc()
+
+    def wrong_password(self) -> None:
+        """Count a password that is not the one of a completed sign-up."""
+        self._wrong_passwords.inc()
 
     def close(self) -> None:
         """Send the spans that are left, if calls are traced."""
