@@ -38,6 +38,7 @@ class Service:
         log: The log of the process.
         clock: The ledger's clock, in microseconds since the Unix epoch.
         observer: Observes what the service does; a new one if not given.
+        chance: Returns a random number from 0 to 1; the system's if not given.
     """
 
     def __init__(
@@ -46,11 +47,12 @@ class Service:
         log: structlog.typing.FilteringBoundLogger,
         clock: Callable[[], int] | None = None,
         observer: Observer | None = None,
+        chance: Callable[[], float] | None = None,
     ) -> None:
         self._settings = settings
         self._log = log
         self._observer = observer = observer or Observer(Event)
-        self._parts = Parts.of(settings, log, observer, clock)
+        self._parts = Parts.of(settings, log, observer, clock, chance)
         self.deps = self._parts.deps
         self.sweeper = self._parts.sweeper
         self._work = Work()
@@ -79,6 +81,8 @@ class Service:
         # The port comes first: a second server must not touch the ledger.
         self.port = self._server.listen(settings.listen, credentials)
         await self._parts.open_ledger(only_server=True)
+        while await self.sweeper.clamp():
+            pass
         await self._log_unreadable()
         self.hook_port = await listen(self._hooks, settings.hook_listen)
         if settings.metrics_listen:

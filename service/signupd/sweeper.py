@@ -88,10 +88,28 @@ class Sweeper:
         """
         return await self._work.run(None, self._sweep)
 
+    async def clamp(self) -> bool:
+        """Bring a batch of times that a clock ahead has left to what is possible.
+
+        Returns whether there may be more.
+        """
+        rules = self._deps.rules
+        steps = {
+            State.CODE_REQUIRED: rules.code_ttl,
+            State.PASSWORD_REQUIRED: rules.password_ttl,
+        }
+        clamped = await self._deps.ledger.clamp(
+            self._batch, steps=steps, lease=rules.lease, approval=rules.approval
+        )
+        if any(clamped):
+            self._deps.log.warning("clock_ran_ahead", clamped=sum(clamped))
+        return max(clamped) >= self._batch
+
     async def _sweep(self) -> Swept:
         """Do one round: at most one batch of each kind."""
         deps, ledger = self._deps, self._deps.ledger
         await ledger.read_clock()
+        more = await self.clamp()
         settled, failed = await self._settle_dead()
         expired = await ledger.expire(self._batch)
         for signup_id, caller in expired:
@@ -109,7 +127,7 @@ class Sweeper:
             failed,
             len(expired),
             sum(forgotten),
-            more=max(settled, len(expired), *forgotten) >= self._batch,
+            more=more or max(settled, len(expired), *forgotten) >= self._batch,
         )
 
     async def _settle_dead(self) -> tuple[int, int]:

@@ -4,7 +4,7 @@ import uuid
 from typing import Any
 
 from signupd.ledger import statements
-from signupd.ledger.database import Database
+from signupd.ledger.database import Database, Steps
 from signupd.ledger.record import Lease, Record, State
 
 ADDRESS = b"a" * 32
@@ -44,7 +44,10 @@ def record(**changed: Any) -> Record:
 
 async def add_signups(database: Database, *records: Record) -> None:
     """Add sign-ups, some hundreds in one transaction, which takes 10 s at the most."""
+
+    def add(some: tuple[Record, ...]) -> Steps[None]:
+        for one in some:
+            yield statements.ADD, one._asdict()
+
     for start in range(0, len(records), AT_ONCE):
-        async with database.transaction() as connection:
-            for one in records[start : start + AT_ONCE]:
-                await connection.execute(statements.ADD, **one._asdict())
+        await database.transact(add(records[start : start + AT_ONCE]))

@@ -53,10 +53,7 @@ async def test_other_revisions(
     database: Database, url: str, revision: str, said: str
 ) -> None:
     """An older ledger has to be migrated first; a newer one is refused."""
-    async with database.transaction() as connection:
-        await connection.execute(
-            "UPDATE alembic_version SET version_num = :revision", revision=revision
-        )
+    await database.execute(f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608 - a test's own
     with pytest.raises(LedgerUnavailable, match=said):
         await demand_usable(database)
     if revision > REVISION:

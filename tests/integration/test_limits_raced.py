@@ -70,7 +70,9 @@ async def at_once(
 
 async def test_starts(world: World, pair: list[Caller]) -> None:
     """Of fifty StartSignup for one address five send a mail."""
-    seen = await at_once(pair, lambda caller, _: caller.start(ADDRESS))
+    seen = await at_once(
+        pair, lambda caller, n: caller.start(ADDRESS, client_ip=f"192.0.2.{n}")
+    )
 
     assert {"CODE_REQUIRED": 5, "SEND_LIMIT_REACHED": 45} == seen
     assert 5 == len(world.kratos.mails_to(ADDRESS))

@@ -11,7 +11,7 @@ from signupd.kratos.outcomes import Delivery
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import Record, State
 from signupd.policy.identity_schema import SchemaRules
-from signupd.policy.mail_limits import MailLimits
+from signupd.policy.limits import Limits
 from signupd.policy.rules import Rules
 from signupd.sealing import KeyRing, Step
 from signupd.signup.sealed import open_mask
@@ -43,7 +43,7 @@ class Dependencies:
     """Ledger, Kratos, keys and rules; the composition root makes it once."""
 
     ledger: Ledger
-    mails: MailLimits
+    limits: Limits
     kratos: Kratos
     keys: KeyRing
     rules: Rules

@@ -17,7 +17,7 @@ from signupd.errors import (
 from signupd.kratos.outcomes import FlowState
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record, State
-from signupd.policy.mail_limits import Counted, client_of
+from signupd.policy.limits import Counted, client_of
 from signupd.policy.rules import SECOND
 from signupd.policy.traits import identity_traits
 from signupd.sealing import SealBroken, Step, digests_equal
@@ -88,13 +88,15 @@ async def _begin(
     """Count the mail before the first call to Kratos, insert the row, and send."""
     digest = address_digest(deps.keys, address.text)
     client = client_of(deps.keys, request.client_ip)
-    async with deps.mails.first_mail(digest, client) as counted:
+    async with deps.limits.first_mail(digest, client) as counted:
         await deps.hook_proof.prove(traits)
         flow_id = await deps.kratos.public.open_registration()
         contents = Contents(
             address.text, traits, request.locale, flow_id, client=client
         )
         record = _new_record(deps, request, address, contents, digest)
+        if counted.guessed:
+            record = record._replace(code_attempts=deps.rules.code_attempts - 1)
         await deps.ledger.add(record)
     return await _send(deps, record, contents, counted)
 
@@ -143,7 +145,7 @@ async def _resume(deps: Dependencies, found: Snapshot) -> StepResult:
         wait = record.expire_time - found.now
         raise SendLimitReached(retry_after_seconds=wait / SECOND)
     digest, client = record.address_digest, contents.client
-    async with deps.mails.first_mail(digest, client) as counted:
+    async with deps.limits.first_mail(digest, client) as counted:
         flow_id = await deps.kratos.public.open_registration()
         contents = replace(contents, flow_id=flow_id)
         sealed = seal_contents(deps.keys, record.signup_id, contents)
