@@ -107,8 +107,8 @@ async def test_wrong_codes(
     What is tried beyond them counts too.
     """
     world.kratos.add_account(TAKEN, password="old")
-    many = {"wrong_codes_per_address": 7, "sends_per_address": 100}
-    caller = (await world.serve(**on, **many)).caller
+    on |= {"wrong_codes_per_address": 7, "sends_per_address": 100}
+    caller = (await world.serve(**on)).caller
 
     async def guess(times: int) -> tuple[int, str, str]:
         answer = await caller.start(address)
@@ -163,6 +163,7 @@ async def test_clock_that_ran_ahead(
     (lease,) = await database.fetch_all(
         f"SELECT lease_until, approved_until, {{now}} FROM signups WHERE {one}"  # noqa: S608 - a test's own
     )
+    world.clock.move(1)
     shown = (await replica.caller.resend(token)).signup
     waits = await asked(replica.caller, ADDRESS, LATE)
 
