@@ -1,6 +1,5 @@
 """What is kept of an address over all its sign-ups, on both databases."""
 
-import base64
 import os
 import resource
 import stat
@@ -29,16 +28,6 @@ SLACK_SECONDS = 60.0
 YEAR = 365 * 86_400_000_000
 # The rows of addresses, by how long their bucket takes from the deepest debt.
 ADDRESSES = f"longest = {10 * REFILL * 1_000_000:.0f}"
-KEYS = {
-    name: base64.b64encode(bytes([n]) * 32).decode()
-    for n, name in enumerate(("token_keys", "digest_key"))
-}
-
-
-@pytest.fixture
-def on(database: Database, url: str) -> dict[str, Any]:
-    """Name the ledger of either kind, for a service."""
-    return {"ledger_url": url, "resend_interval": "1ms", **KEYS}
 
 
 def near(seconds: float) -> Any:

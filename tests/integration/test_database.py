@@ -6,7 +6,6 @@ import os
 import signal
 import socket
 import sqlite3
-import stat
 import sys
 import uuid
 from collections.abc import AsyncIterator
@@ -70,7 +69,6 @@ async def test_durable(tmp_path: Path) -> None:
         ]
 
     assert ["wal", 2, 5000] == found
-    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
 
 
 async def test_read_only(tmp_path: Path, clock: ClockDouble) -> None:
