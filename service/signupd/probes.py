@@ -21,13 +21,7 @@ COUNT_SECONDS: Final = 15.0
 
 
 class Probes:
-    """Answers scrapes and probes.
-
-    Args:
-        ledger: All replicas share it.
-        registry: The metrics of this process.
-        clock: Monotonic seconds.
-    """
+    """Answers scrapes and probes; the clock gives monotonic seconds."""
 
     def __init__(
         self,

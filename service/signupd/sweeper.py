@@ -41,11 +41,8 @@ class Swept:
 class Sweeper:
     """Sweeps the ledger, one round after the other.
 
-    Args:
-        deps: What the steps of a sign-up work with.
-        batch: How many rows of each kind one round takes at most.
-        retention: How long final rows are kept, in microseconds.
-        interval_seconds: From one round to the next.
+    A round takes at most ``batch`` rows of each kind. Final rows are kept for
+    ``retention`` microseconds.
     """
 
     def __init__(
@@ -166,12 +163,7 @@ class Sweeper:
 def pause(swept: Swept, seconds: float, interval: float) -> float:
     """Return how long to pause after a round, in seconds.
 
-    If more is due, the pause is as long as the round, so that callers keep half of the
-    database's time.
-
-    Args:
-        swept: What the round did.
-        seconds: How long it took.
-        interval: The pause if nothing more is due.
+    If more is due, the pause is as long as the round took, so that callers keep half of
+    the database's time.
     """
     return min(interval, seconds) if swept.more else interval

@@ -16,15 +16,10 @@ from signupd.ledger.database import Row, Steps, Values
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """The size of a bucket, and how fast it fills.
+    """The size of a bucket, and how fast it fills."""
 
-    Args:
-        size: How many debits a full bucket holds; at least one.
-        refill: How long one takes to come back, in microseconds.
-    """
-
-    size: int
-    refill: int
+    size: int  # how many debits a full one holds; at least one
+    refill: int  # how long one takes to come back, in microseconds
 
     @property
     def whole(self) -> int:

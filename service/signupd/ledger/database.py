@@ -131,14 +131,7 @@ def steady_clock() -> Callable[[], int]:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """Return the file that a ledger URL names.
-
-    Args:
-        url: ``sqlite:///FILE`` or ``postgresql://USER@HOST/DATABASE``.
-
-    Returns:
-        The path, relative to the working directory unless the URL has four slashes.
-        None if the URL names a PostgreSQL database.
+    """Return the file that a ledger URL names; None if it names a PostgreSQL database.
 
     Raises:
         ValueError: The URL does not name a database that can hold a ledger.

@@ -181,12 +181,8 @@ class Ledger:
     ) -> list[int]:
         """Erase a batch of each kind that is past its time; return how many of each.
 
-        Args:
-            batch: How many rows of each kind at most.
-            passwords_before: Sign-ups completed before this moment lose the digests of
-                their passwords.
-            signups_before: Sign-ups that were final before this moment are deleted.
-                Buckets that are full again are deleted as well.
+        The kinds are the password digests of sign-ups completed before a moment,
+        sign-ups that were final before another, and buckets that are full again.
         """
         run = self._database.execute
         return [
@@ -203,16 +199,9 @@ class Ledger:
         """Bring times that are too far off to the farthest that is possible.
 
         A clock that ran ahead, or a ledger that was restored where the clock is behind,
-        leaves such times. They would lock addresses and sign-ups until then.
-
-        Args:
-            batch: How many rows of each kind at most.
-            steps: How long a state waits at most, in microseconds, as all spans.
-            lease: How long a lease lasts at most.
-            approval: How long an approval stands at most.
-
-        Returns:
-            How many rows of each kind were changed.
+        leaves such times. They would lock addresses and sign-ups until then. Spans are
+        microseconds: of a state, a lease, an approval. Returns how many rows of each
+        kind were changed.
         """
         run, longest = self._database.execute, max(steps.values())
         leases = {"lease": lease, "approval": approval, "step": longest}

@@ -58,12 +58,8 @@ def connect(url: str) -> psycopg.Connection:
 class PostgresDatabase(Database):
     """A PostgreSQL database, used by any number of servers.
 
-    Args:
-        url: ``postgresql://USER@HOST/DATABASE``.
-        clock: As ``Database`` takes it.
-        read_only: Whether PostgreSQL refuses changes.
-        call_seconds: How long a call may take in all. One that takes longer is
-            cancelled, and its connection is closed if that does not help.
+    A call that takes longer than ``call_seconds`` is cancelled, and its connection is
+    closed if that does not help.
     """
 
     shared = True

@@ -74,11 +74,7 @@ def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
 
 
 class _Worker:
-    """One connection, and the thread that uses it, a job at a time.
-
-    Args:
-        connect: Makes the connection, at the first job and after an error.
-    """
+    """One connection, made anew after an error, and the thread that does its jobs."""
 
     def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
@@ -119,13 +115,7 @@ class _Worker:
 
 
 class SqliteDatabase(Database):
-    """A SQLite file, used by one server at a time.
-
-    Args:
-        file: The database.
-        clock: As ``Database`` takes it.
-        read_only: Whether SQLite refuses changes.
-    """
+    """A SQLite file, used by one server at a time."""
 
     shared = False
 
@@ -133,7 +123,6 @@ class SqliteDatabase(Database):
         self, file: Path, clock: Callable[[], int], *, read_only: bool = False
     ) -> None:
         super().__init__(clock)
-
         self._connect = functools.partial(connect, file, read_only=read_only)
         self._reader = _Worker(self._connect)
         self._writer = _Worker(self._connect)
@@ -217,9 +206,8 @@ def alone_on(url: str) -> Iterator[None]:
     """Lock a SQLite ledger against a second server that is started by mistake.
 
     A server on SQLite ends all leases that it finds. The lock is on a file of its own:
-    SQLite's locks on the ledger end when any descriptor of it is closed.
-
-    A ledger that servers share needs no lock.
+    SQLite's locks on the ledger end when any descriptor of it is closed. A ledger that
+    servers share needs no lock.
 
     Raises:
         LedgerUnavailable: Another server has it.

@@ -98,11 +98,9 @@ REMOVE: Final = f"""
 
 @functools.cache
 def change(names: frozenset[str], *, unapproved: bool) -> str:
-    """Return the statement that changes these columns of one row.
+    """Return the statement that changes these columns of one row to ``to_NAME``.
 
-    Args:
-        names: The columns; their new values are the parameters ``to_NAME``.
-        unapproved: Whether ``approved_until`` has to be ``is_approved_until`` still.
+    If ``unapproved``, ``approved_until`` has to be ``is_approved_until`` still.
     """
     assignments = ", ".join(f"{name} = :to_{name}" for name in sorted(names))
     also = " AND approved_until = :is_approved_until" if unapproved else ""
@@ -211,9 +209,7 @@ CLAMP_LEASES: Final = f"""
 def sealed_otherwise(heads: int) -> str:
     """Return the query for sign-ups under way that are sealed under another key.
 
-    Args:
-        heads: How many keys there are. The first ``length`` bytes of what each key
-            seals are the parameters ``head_0`` and so on.
+    The first ``length`` bytes of what each key seals are ``head_0`` and so on.
     """
     return f"""
     SELECT signup_id FROM signups
@@ -226,10 +222,8 @@ def sealed_otherwise(heads: int) -> str:
 def browse(*sought: str, states: int) -> str:
     """Return the query for sign-ups to show to an operator, the newest first.
 
-    Args:
-        sought: Columns that must equal the parameter of the same name.
-        states: How many states to choose from: ``state_0`` and so on; 0 for any. They
-            are those that callers see (``transitions.state_shown``).
+    The columns sought equal the parameter of the same name. The states, if any, are
+    ``state_0`` and so on: those that callers see (``transitions.state_shown``).
     """
     conditions = ["1 = 1", *(f"{name} = :{name}" for name in sought)]
     if states:

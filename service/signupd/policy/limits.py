@@ -50,13 +50,8 @@ class Limits:
     """Counts mails and wrong codes.
 
     Every method but ``refund`` raises ``LedgerUnavailable`` if the ledger does not
-    answer. Addresses are keyed digests, clients as ``client_of`` names them.
-
-    Args:
-        database: Where buckets are kept.
-        keys: For the buckets' names.
-        rules: How many a bucket holds, and how fast it fills.
-        chance: Returns a random number from 0 to 1.
+    answer. Addresses are keyed digests, clients as ``client_of`` names them. ``chance``
+    returns a random number from 0 to 1.
     """
 
     def __init__(

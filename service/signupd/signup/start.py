@@ -39,23 +39,14 @@ MAX_FIRST_MAILS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """The fields of a StartSignup whose form was checked.
+    """The fields of a StartSignup whose form was checked."""
 
-    Args:
-        email: As the person typed it.
-        traits: Further traits, JSON values by name.
-        locale: For the mail template; may be empty.
-        request_id: Identifies a repeat, if given.
-        caller: Whom the request id belongs to.
-        client_ip: The person's address; may be empty. For limits alone.
-    """
-
-    email: str
-    traits: Mapping[str, Any]
-    locale: str
+    email: str  # as the person typed it
+    traits: Mapping[str, Any]  # further ones, JSON values by name
+    locale: str  # for the mail template; may be empty
     request_id: uuid.UUID | None
-    caller: str = ""
-    client_ip: str = ""
+    caller: str = ""  # whom the request id belongs to
+    client_ip: str = ""  # the person's; may be empty; for limits alone
 
     def __repr__(self) -> str:
         """Show nothing of the person."""
