@@ -15,17 +15,17 @@ import structlog
 from aiohttp import web
 
 from signupd.errors import LedgerUnavailable
+from signupd.kratos.identity import Mark
 from signupd.kratos.outcomes import (
     MARK,
     NOT_NOW_ID,
     PROVED_ID,
     UNKNOWN_FLOW_ID,
 )
-from signupd.ledger.ledger import Approval
 from signupd.signup.approve import Refusal
 
 # Called with a flow's id and an address: may Kratos store this account?
-Approve = Callable[[str, str], Awaitable[Approval | Refusal]]
+Approve = Callable[[str, str], Awaitable[Mark | Refusal]]
 
 CODE_PATH: Final = "/kratos/code"
 PASSWORD_PATH: Final = "/kratos/password"  # noqa: S105 - a path
@@ -37,10 +37,8 @@ MAX_BODY_BYTES: Final = 8 * 1024
 class Hooks:
     """Answers Kratos' hooks.
 
-    Args:
-        approve: Decides whether Kratos may store an account.
-        log: Gets a line for each request without the key.
-        key: Required in the header ``X-Hook-Key``, if given.
+    ``approve`` decides whether Kratos may store an account. The key, if given, is
+    required in the header ``X-Hook-Key``; the log gets a line for each request without.
     """
 
     def __init__(
@@ -117,7 +115,7 @@ def _refusal(message_id: int, text: str) -> web.Response:
     return web.json_response({"messages": [entry]}, status=HTTPStatus.FORBIDDEN)
 
 
-def _approval(approval: Approval, address: str) -> web.Response:
+def _approval(mark: Mark, address: str) -> web.Response:
     """Approve: Kratos stores the address as verified, and our mark."""
     verified: dict[str, Any] = {
         "value": address.lower(),  # in any other case Kratos drops the mark
@@ -125,6 +123,6 @@ def _approval(approval: Approval, address: str) -> web.Response:
         "verified": True,
         "status": "completed",
     }
-    mark = {"signup_id": str(approval.signup_id), "attempt": approval.epoch}
-    identity = {"verifiable_addresses": [verified], "metadata_admin": {MARK: mark}}
+    marked = {"signup_id": str(mark.signup_id), "attempt": mark.attempt}
+    identity = {"verifiable_addresses": [verified], "metadata_admin": {MARK: marked}}
     return web.json_response({"identity": identity})

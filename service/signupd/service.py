@@ -28,6 +28,8 @@ from signupd.web import listen, runner_of
 from signupd.work import Work
 
 _LISTED_AT_START: Final = 20
+# A ledger that is away when the server ends does not hold it up for longer.
+_RELEASE_SECONDS: Final = 5.0
 
 
 class Service:
@@ -107,6 +109,7 @@ class Service:
             await self._server.stop(self._settings.drain_seconds)
         await self._work.drain()
         await self._chores.drain()
+        await self.deps.releases.drain(_RELEASE_SECONDS)
         await self.sweeper.drain()
         await self._hooks.cleanup()
         await self._metrics.cleanup()

@@ -60,10 +60,19 @@ class Work:
         """
         return await asyncio.shield(self.begin(key, job))
 
-    async def drain(self) -> None:
-        """Wait until all work is done; each piece is bounded by Kratos' timeouts."""
-        while self._tasks:
-            await asyncio.wait(set(self._tasks))
+    async def drain(self, seconds: float | None = None) -> None:
+        """Wait until all work is done, and cancel what is left after ``seconds``.
+
+        Work on Kratos is not to be cancelled; its timeouts bound it.
+        """
+        try:
+            async with asyncio.timeout(seconds):
+                while self._tasks:
+                    await asyncio.wait(set(self._tasks))
+        except TimeoutError:
+            for task in (left := set(self._tasks)):
+                task.cancel()
+            await asyncio.wait(left)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)

@@ -26,7 +26,7 @@ def no(message_id: int, text: str) -> tuple[int, Json]:
     return 403, {"messages": [entry]}
 
 
-def yes(value: str, signup_id: uuid.UUID, attempt: int) -> tuple[int, Json]:
+def yes(value: str, signup_id: uuid.UUID, attempt: str) -> tuple[int, Json]:
     """Answer yes: the address verified, and the mark."""
     verified = {"via": "email", "verified": True, "status": "completed"}
     mark = {"signup_id": str(signup_id), "attempt": attempt}

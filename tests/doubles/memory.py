@@ -22,7 +22,7 @@ from signupd.kratos.outcomes import (
     PasswordResult,
     code_result,
 )
-from signupd.ledger.ledger import Approval, Snapshot
+from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record
 from signupd.policy.limits import Counted
 from signupd.signup.approve import approve
@@ -101,7 +101,7 @@ class MemoryLedger:
 
     async def approve(
         self, flow_digest: bytes, address_digest: bytes, *, span: int
-    ) -> Approval | None:
+    ) -> uuid.UUID | None:
         """Agree to what a live lease asks for."""
         for row in self.rows.values():
             asked = (row.password_flow_digest, row.address_digest, row.lease)
@@ -109,7 +109,7 @@ class MemoryLedger:
             if live and asked == (flow_digest, address_digest, Lease.SETTING):
                 until = self.now() + span
                 self.rows[row.signup_id] = row._replace(approved_until=until)
-                return Approval(row.signup_id, row.epoch)
+                return row.signup_id
         return None
 
     async def knows_flow(self, flow_digest: bytes) -> bool:
@@ -261,7 +261,7 @@ class MemoryKratos:
             if self.deps is None:
                 raise RuntimeError("set deps first")
             verdict = await approve(self.deps, flow_id, address)
-            if not isinstance(verdict, Approval):
+            if not isinstance(verdict, Mark):
                 return PasswordResult(PasswordAnswer.HOOK_UNKNOWN_FLOW)
             if torn:  # our hook has said yes, and Kratos takes its time to store
                 self.late.append(lambda: self._store(verdict, address, password))
@@ -287,16 +287,13 @@ class MemoryKratos:
     async def code_delivery(self, _address: str, _since: datetime) -> None:
         """Know nothing of mails."""
 
-    async def _store(
-        self, approval: Approval, address: str, password: str
-    ) -> PasswordResult:
+    async def _store(self, mark: Mark, address: str, password: str) -> PasswordResult:
         if address in self.accounts:
             return PasswordResult(PasswordAnswer.UNCLEAR)
-        mark = Mark(approval.signup_id, approval.epoch)
         identity = an_identity(address, mark=mark)
         self.accounts[address] = Account(identity, password)
         self.on_account()
-        return PasswordResult(PasswordAnswer.CREATED, identity.id)
+        return PasswordResult(PasswordAnswer.CREATED, identity.id, verified=True)
 
     async def _done(self, result: T) -> T:
         return result

@@ -151,7 +151,7 @@ async def test_ghost_replaced_by_a_stranger(world: World, caller: Caller) -> Non
     """What is deleted is the account that was named, not the one at the address."""
     token = await to_password(world, caller, ADDRESS)
     world.kratos.setup.password_hook = False
-    held = world.kratos.hold("find")
+    held = world.kratos.hold("delete")
     call = asyncio.ensure_future(refusal(caller.set_password(token, PASSWORD)))
     await held.arrived.wait()
     world.kratos.remove_account(ADDRESS)
@@ -182,7 +182,6 @@ async def test_password_hook_of_another_server(world: World, caller: Caller) -> 
     [
         ({"password_method": False}, "methods.password.enabled"),
         ({"required_traits": frozenset({"email", "name"})}, "schema"),
-        ({"hook_url": "http://127.0.0.1:1"}, "HOOK_LISTEN"),
     ],
 )
 async def test_changed_before_the_password(
@@ -233,21 +232,23 @@ async def test_ghost_that_could_not_be_deleted(world: World, caller: Caller) -> 
     assert [] == world.kratos.accounts()
 
 
-async def test_ghost_that_could_not_be_looked_at(world: World, caller: Caller) -> None:
-    """An account stored past us is deleted though Kratos could not show it at once."""
+async def test_answer_overruled(world: World, caller: Caller) -> None:
+    """An account that our hook approved is never deleted, verified or not."""
     token = await to_password(world, caller, ADDRESS)
-    world.kratos.setup.password_hook = False
-    world.kratos.fail("find")
-    refused = await refusal(caller.set_password(token, PASSWORD))
-    world.kratos.setup.password_hook = True
-    got = await caller.get(token)
-    left = world.kratos.accounts()
-    done = await caller.set_password(token, PASSWORD)
+    held = world.kratos.hold("password")
+    call = asyncio.ensure_future(caller.set_password(token, PASSWORD))
+    await held.arrived.wait()
+    flow_id = world.kratos.flow_ids()[-1]
+    await world.ask_hook("password", flow_id=flow_id, email=ADDRESS)
+    world.kratos.setup.password_hook = False  # its answer is of no account
+    held.released.set()
+    done = await call
+    (account,) = world.kratos.accounts()
 
-    assert "KRATOS_UNAVAILABLE" == refused.reason
-    assert "PASSWORD_REQUIRED" == state_of(got)
-    assert [] == left
-    assert "COMPLETED" == state_of(done)
+    assert ("COMPLETED", str(account.id)) == (state_of(done), done.signup.identity_id)
+    assert (False, None) == (account.verified, account.metadata_admin)
+    assert "response.parse" in world.log.entry("account_unverified")["why"]
+    assert "KRATOS_INCOMPATIBLE" == (await refusal(caller.start("cid@x.org"))).reason
 
 
 async def test_ghost_of_a_password_that_could_not_be_deleted(

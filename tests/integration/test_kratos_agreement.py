@@ -158,7 +158,7 @@ async def mailed(stage: Stage, address: str) -> tuple[str, Json, str]:
 
 async def registered(stage: Stage, address: str) -> uuid.UUID:
     """Have somebody be registered, with our mark; give the account's id."""
-    stage.hooks.password = yes(address, SIGNUP_ID, 7)
+    stage.hooks.password = yes(address, SIGNUP_ID, "7")
     result = await by_password(stage, {"email": address})
     stage.hooks.asked.clear()
     assert result.identity_id is not None
@@ -197,7 +197,7 @@ async def test_no_flow(open_stage: OpenStage, *, expired: bool) -> None:
 
     assert (FlowState.CHOOSE_METHOD, FlowState.GONE) == (before, state)
     assert CodeResult(CodeAnswer.LAPSED) == code
-    gone = PasswordAnswer.UNCLEAR if expired else PasswordAnswer.METHOD_OFF
+    gone = PasswordAnswer.HOOK_AWAY if expired else PasswordAnswer.METHOD_OFF
     assert PasswordResult(gone) == password
 
 
@@ -420,7 +420,7 @@ async def test_dead_hooks(open_stage: OpenStage, address: str) -> None:
     password = await by_password(stage, {"email": address})
 
     assert CodeResult(CodeAnswer.UNCLEAR) == by_code
-    assert PasswordResult(PasswordAnswer.UNCLEAR) == password
+    assert PasswordResult(PasswordAnswer.HOOK_AWAY) == password
     assert FlowState.PASSED_CHALLENGE is await stage.public.flow_state(flow_id)
     assert None is await stage.admin.find_identity(address)
 
@@ -467,7 +467,7 @@ async def test_password_agreed_to(
     A verified address that is not lower-case is lost.
     """
     stage = await open_stage(REFERENCE)
-    stage.hooks.password = yes(address if lower else address.upper(), SIGNUP_ID, 7)
+    stage.hooks.password = yes(address if lower else address.upper(), SIGNUP_ID, "7")
     flow_id = await stage.public.open_registration()
 
     traits = {"email": address, "name": "Ann"}
@@ -476,9 +476,9 @@ async def test_password_agreed_to(
 
     asked = {"flow_id": flow_id, "email": address}
     assert account is not None
-    assert PasswordResult(PasswordAnswer.CREATED, account.id) == result
+    assert PasswordResult(PasswordAnswer.CREATED, account.id, lower) == result
     verified = frozenset({address} if lower else ())
-    assert (Mark(SIGNUP_ID, 7), verified) == (account.mark, account.verified)
+    assert (Mark(SIGNUP_ID, "7"), verified) == (account.mark, account.verified)
     assert [Asked("/kratos/password", "application/json", asked)] == stage.hooks.asked
 
 
@@ -544,7 +544,7 @@ async def test_password_for_a_taken_address(
     """A taken address is found out after the hook was asked; the account stays."""
     stage = await open_stage(REFERENCE)
     identity_id = await registered(stage, address)
-    stage.hooks.password = yes(address, uuid.uuid4(), 1)
+    stage.hooks.password = yes(address, uuid.uuid4(), "1")
     flow_id = await stage.public.open_registration()
 
     traits = {"email": address}
@@ -555,7 +555,7 @@ async def test_password_for_a_taken_address(
     assert [TAKEN] == await stage.messages(flow_id)
     assert ["/kratos/password"] == [asked.path for asked in stage.hooks.asked]
     assert account is not None
-    assert (identity_id, Mark(SIGNUP_ID, 7)) == (account.id, account.mark)
+    assert (identity_id, Mark(SIGNUP_ID, "7")) == (account.id, account.mark)
 
 
 async def test_traits_come_before_the_hook(open_stage: OpenStage, address: str) -> None:

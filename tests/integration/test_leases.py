@@ -1,7 +1,10 @@
 """Leases: two servers on one ledger exclude each other, and clear up after the dead."""
 
 import asyncio
+import sqlite3
 import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager, closing
 
 import grpc
 import pytest
@@ -180,3 +183,111 @@ async def test_account_found_while_the_approval_stands(world: World) -> None:
     await refusal(call)
 
     assert "COMPLETED" == state_of(got)
+
+
+@asynccontextmanager
+async def untold(world: World, call: str) -> AsyncIterator[None]:
+    """Have the ledger be away when Kratos answers a call, until the caller knows."""
+    held = world.kratos.hold(call, after=True)
+    yield
+    await held.arrived.wait()
+    with closing(sqlite3.connect(world.directory / "signupd.db")) as database:
+        database.execute("ALTER TABLE signups RENAME TO elsewhere")
+        held.released.set()
+        await world.log.wait_for("ledger_unavailable")
+        database.execute("ALTER TABLE elsewhere RENAME TO signups")
+
+
+@pytest.mark.parametrize("right", [True, False])
+async def test_ledger_away_at_the_code(
+    world: World, caller: Caller, *, right: bool
+) -> None:
+    """A lease whose end a ledger could not be told ends when it is back."""
+    token, code = await to_code(world, caller, ADDRESS)
+    if not right:
+        code = another(code)
+    async with untold(world, "code"):
+        call = asyncio.ensure_future(refusal(caller.verify(token, code)))
+    await world.log.wait_for("lease_released")
+    again = caller.verify(token, code)
+    outcome = state_of(await again) if right else (await refusal(again)).reason
+
+    assert "LEDGER_UNAVAILABLE" == (await call).reason
+    assert ("PASSWORD_REQUIRED" if right else "CODE_INCORRECT") == outcome
+    assert 1 == world.row()["code_attempts"]
+
+
+@pytest.mark.parametrize("approved", [True, False])
+async def test_ledger_away_at_the_password(
+    world: World, caller: Caller, *, approved: bool
+) -> None:
+    """What our hook approved is its sign-up's, wherever it has moved since.
+
+    What it did not approve is deleted. The row has noted which account it is.
+    """
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.setup.password_hook = approved
+    async with untold(world, "password"):
+        call = asyncio.ensure_future(refusal(caller.set_password(token, PASSWORD)))
+    (account,) = world.kratos.accounts()
+    account.traits = {"email": "moved@example.com"}
+    account.metadata_admin, account.verified = {"theirs": 1}, False
+    there = world.kratos.add_account(ADDRESS, password="old")
+    await world.log.wait_for("lease_released")
+    got = await caller.get(token)
+
+    assert "LEDGER_UNAVAILABLE" == (await call).reason
+    assert ([account, there] if approved else [there]) == world.kratos.accounts()
+    assert (str(account.id) if approved else "") == got.signup.identity_id
+    assert ("COMPLETED" if approved else "PASSWORD_REQUIRED") == state_of(got)
+
+
+async def test_approved_and_removed(world: World, caller: Caller) -> None:
+    """Where an operator has removed the account since, the sign-up goes on."""
+    token = await to_password(world, caller, ADDRESS)
+    async with untold(world, "password"):
+        call = asyncio.ensure_future(refusal(caller.set_password(token, PASSWORD)))
+    world.kratos.remove_account(ADDRESS)
+    await world.log.wait_for("lease_released")
+    got = await caller.get(token)
+
+    assert "LEDGER_UNAVAILABLE" == (await call).reason
+    assert "PASSWORD_REQUIRED" == state_of(got)
+    assert "COMPLETED" == state_of(await caller.set_password(token, PASSWORD))
+
+
+async def test_ledger_away_for_good(world: World) -> None:
+    """A server that ends does not wait for a ledger that is away."""
+    replica = await world.serve()
+    token, code = await to_code(world, replica.caller, ADDRESS)
+    held = world.kratos.hold("code", after=True)
+    call = asyncio.ensure_future(refusal(replica.caller.verify(token, code)))
+    await held.arrived.wait()
+    with closing(sqlite3.connect(world.directory / "signupd.db")) as database:
+        database.execute("ALTER TABLE signups RENAME TO elsewhere")
+    held.released.set()
+    refused = await call
+    releases = replica.service.deps.releases
+    waiting = releases.under_way
+    await releases.drain(0.01)
+
+    assert "LEDGER_UNAVAILABLE" == refused.reason
+    assert (1, 0) == (waiting, releases.under_way)
+
+
+async def test_account_past_us_and_past_the_lease(world: World) -> None:
+    """An account of a call that was overtaken is logged, since nothing proves it."""
+    first, second = await two(world)
+    token = await to_password(world, first, ADDRESS)
+    world.kratos.setup.password_hook = False
+    held = world.kratos.hold("password", after=True)
+    call = asyncio.ensure_future(refusal(first.set_password(token, PASSWORD)))
+    await held.arrived.wait()
+    world.clock.move(LEASE_SECONDS)
+    got = await second.get(token)
+    held.released.set()
+    late = await call
+    (account,) = world.kratos.accounts()
+
+    assert ("ALREADY_REGISTERED", "SIGNUP_BUSY") == (state_of(got), late.reason)
+    assert str(account.id) == world.log.entry("account_left")["identity_id"]

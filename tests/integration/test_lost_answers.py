@@ -122,6 +122,23 @@ async def test_password_lost_before_kratos_asked(world: World, caller: Caller) -
     assert "COMPLETED" == state_of(done)
 
 
+async def test_password_hook_away(world: World, caller: Caller) -> None:
+    """A proved hook that is away for a moment costs a repeat, and no attempt."""
+    token = await to_password(world, caller, ADDRESS)
+    url = world.kratos.setup.hook_url
+    world.kratos.setup.hook_url = "http://127.0.0.1:1"
+    refused = await refusal(caller.set_password(token, PASSWORD))
+    world.kratos.setup.hook_url = url
+    done = await caller.set_password(token, PASSWORD)
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert refused.retry_seconds
+    assert refused.signup is not None
+    assert 20 == refused.signup.password_attempts_remaining
+    assert "HOOK_LISTEN" in world.log.entry("kratos_unavailable")["why"]
+    assert "COMPLETED" == state_of(done)
+
+
 async def test_password_not_reached(world: World, caller: Caller) -> None:
     """A password that never reached Kratos costs no attempt."""
     token = await to_password(world, caller, ADDRESS)
@@ -145,3 +162,16 @@ async def test_sessions_not_ended(world: World, caller: Caller) -> None:
     assert "COMPLETED" == state_of(done)
     assert ["session_left"] == world.log.events("warning")
     assert [1] == [account.sessions for account in world.kratos.accounts()]
+
+
+async def test_session_of_a_settled_account(world: World, caller: Caller) -> None:
+    """An account that recovery finishes keeps no session either."""
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.lose("password")
+    world.kratos.lose("find", times=ALWAYS)
+    await refusal(caller.set_password(token, PASSWORD))
+    world.kratos.heal()
+    got = await caller.get(token)
+
+    assert "COMPLETED" == state_of(got)
+    assert [0] == [account.sessions for account in world.kratos.accounts()]

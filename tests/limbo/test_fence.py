@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 
+from devstack.waiting import wait_until
 from tests.doubles.proxy import Step
 from tests.limbo.books import Books
 from tests.limbo.caller import Caller, Outcome, Pending
@@ -327,11 +328,92 @@ class TestLateYes:
         end = fence.caller.ask(get_request(proved))
         fence.service.sweep()
 
-        assert "KRATOS_INCOMPATIBLE" == lost.what
+        assert "KRATOS_UNAVAILABLE" == lost.what
         assert "PASSWORD_REQUIRED" == early.what
         assert "EXPIRED" == end.what
         assert 0 == fence.world.accounts(address)
         assert "expired" == fence.books.state(proved.shown.signup_id)
+
+
+def spoil(fence: Fence, address: str, new_address: str) -> str:
+    """Move an account to another address and replace its metadata; name it."""
+    (account,) = fence.world.admin.identities(address)
+    path = f"/admin/identities/{account.id}"
+    changed = {
+        "schema_id": "user",
+        "state": "active",
+        "traits": {**account.traits, "email": new_address},
+        "metadata_admin": {"theirs": 1},
+    }
+    fence.world.admin.put(path, json=changed).raise_for_status()
+    return account.id
+
+
+class TestNeverDeleted:
+    """What our hook approved stays, whatever others have made of it since."""
+
+    @pytest.mark.parametrize("moved", [False, True], ids=["unmarked", "moved"])
+    def test_before_it_is_told(self, fence: Fence, *, moved: bool) -> None:
+        """An account that is changed before we hear of it is the sign-up's."""
+        address = fence.new_address()
+        proved = fence.proved(address)
+        new = fence.new_address() if moved else address
+        ids: list[str] = []
+        fence.proxy.after("password", lambda: ids.append(spoil(fence, address, new)))
+        done = fence.caller.ask(password_request(proved))
+
+        assert ("COMPLETED", ids) == (done.what, [done.shown.identity_id])
+        assert fence.world.opens(new, PASSWORD)
+
+    @pytest.mark.parametrize("late", ["sweep", "get", "set"])
+    def test_before_it_is_settled(self, fence: Fence, late: str) -> None:
+        """So is one that is changed while the ledger could not be told of it."""
+        address, new = fence.new_address(), fence.new_address()
+        proved = fence.proved(address)
+        away = "ALTER TABLE signups RENAME TO elsewhere"
+        fence.proxy.after("password", lambda: fence.books.run(away))
+        lost = fence.caller.ask(password_request(proved))
+        spoiled = spoil(fence, address, new)
+        fence.books.run("ALTER TABLE elsewhere RENAME TO signups")
+        signup_id = proved.shown.signup_id
+        wait_until(
+            lambda: fence.books.row(signup_id, "lease_until") == (0,), "the release"
+        )
+        fence.service.advance(APPROVAL + 1)
+        if late == "sweep":
+            fence.service.sweep()
+        elif late == "set":
+            other = fence.caller.ask(password_request(proved, OTHER_PASSWORD))
+
+            assert "PASSWORD_ALREADY_SET" == other.what
+        done = fence.caller.ask(get_request(proved))
+
+        assert "LEDGER_UNAVAILABLE" == lost.what
+        assert ("COMPLETED", spoiled) == (done.what, done.shown.identity_id)
+        assert 0 == fence.world.admin.session_count(spoiled)
+        assert fence.world.opens(new, PASSWORD)
+
+
+def test_restored_ledger(fence: Fence) -> None:
+    """A ledger restored from a backup takes no other password for the account's."""
+    address = fence.new_address()
+    proved = fence.proved(address)
+    (signup_id,) = fence.books.row(proved.shown.signup_id, "signup_id")
+    fence.books.run(
+        "CREATE TABLE backup AS SELECT * FROM signups WHERE signup_id = ?", signup_id
+    )
+    done = fence.caller.ask(password_request(proved))
+    fence.books.run("DELETE FROM signups WHERE signup_id = ?", signup_id)
+    fence.books.run("INSERT INTO signups SELECT * FROM backup")
+    fence.books.run("DROP TABLE backup")
+    request = password_request(proved, OTHER_PASSWORD)
+    others = [fence.caller.ask(request).what for _ in range(2)]
+    shown = fence.caller.ask(get_request(proved))
+
+    assert "COMPLETED" == done.what
+    assert ["PASSWORD_ALREADY_SET"] * 2 == others
+    assert ("COMPLETED", done.shown) == (shown.what, shown.shown)
+    assert fence.world.opens(address, PASSWORD)
 
 
 class TestLateCode:

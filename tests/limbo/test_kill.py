@@ -92,9 +92,7 @@ SET = [
     Point("SetPassword", "hook_password", When.UNCOMMITTED),
     Point("SetPassword", "hook_password", When.ANSWERED, approved=True),
     Point("SetPassword", "password", When.ANSWERED, approved=True),
-    Point("SetPassword", "look_up", When.UNSENT, approved=True),
-    Point("SetPassword", "look_up", When.ANSWERED, approved=True),
-    Point("SetPassword", "look_up", When.UNCOMMITTED, approved=True),
+    Point("SetPassword", "password", When.UNCOMMITTED, approved=True),
     Point("SetPassword", "sessions", When.UNSENT),
     Point("SetPassword", "sessions", When.ANSWERED),
     Point("SetPassword", "sessions", When.COMMITTED),
@@ -110,7 +108,7 @@ SHARED = {
     "SetPassword-open-uncommitted",
     "SetPassword-hook_password-uncommitted",
     "SetPassword-hook_password-answered",
-    "SetPassword-look_up-uncommitted",
+    "SetPassword-password-uncommitted",
     "SetPassword-sessions-unsent",
 }
 POINTS = [*START, *RESEND, *VERIFY, *SET]

@@ -20,7 +20,12 @@ from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
 from tests.doubles.identities import an_identity
 from tests.doubles.log import LogDouble
 
-FAULTY = [PasswordAnswer.CREATED, PasswordAnswer.UNCLEAR, PasswordAnswer.METHOD_OFF]
+FAULTY = [
+    PasswordAnswer.CREATED,
+    PasswordAnswer.HOOK_AWAY,
+    PasswordAnswer.UNCLEAR,
+    PasswordAnswer.METHOD_OFF,
+]
 PASSING = [
     PasswordAnswer.HOOK_UNKNOWN_FLOW,
     PasswordAnswer.HOOK_NOT_NOW,

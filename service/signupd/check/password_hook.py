@@ -86,7 +86,7 @@ def judge(answer: PasswordAnswer, port: Finding, settings: Settings) -> Finding:
         )
     if answer is PasswordAnswer.METHOD_OFF:
         return method_off("password")
-    if answer is not PasswordAnswer.UNCLEAR:
+    if answer not in (PasswordAnswer.HOOK_AWAY, PasswordAnswer.UNCLEAR):
         return warning(
             CHECK,
             "the password hook was not checked",

@@ -56,13 +56,8 @@ class _Mail(NamedTuple):
 class AdminApi:
     """Calls the admin API. Every method raises what ``HttpClient.request`` raises.
 
-    A response that is not what the API promises is KratosIncompatible.
-
-    Args:
-        http: Sends the requests.
-        url: The admin API's, without a trailing slash.
-        seconds: How long to wait for a response.
-        token: Sent as a bearer token, if given.
+    A response that is not what the API promises is KratosIncompatible. The URL has no
+    trailing slash; ``seconds`` is how long to wait for a response.
     """
 
     def __init__(
@@ -82,25 +77,18 @@ class AdminApi:
     async def find_account(self, address: str) -> Identity | None:
         """Find the identity whose address trait this is, and its password's status.
 
-        Kratos looks through all identifiers: an address may be the user name of
-        another identity.
-
-        Args:
-            address: The canonical address.
+        Kratos looks through all identifiers: a canonical address may be the user name
+        of another identity.
         """
         query = [("credentials_identifier", address)]
         found = await self._identities(Call.FIND, query, _BORN_EMPTY)
         return next((one for one in found if one.address == address), None)
 
     async def accounts(self, ids: Collection[uuid.UUID]) -> dict[uuid.UUID, Identity]:
-        """Read identities by their ids, with their passwords' status.
+        """Read the identities that exist of these, with their passwords' status.
 
-        Args:
-            ids: At least one, since Kratos lists all identities when given none; at
-                most a few hundred, since each takes 41 bytes of a URL.
-
-        Returns:
-            Those that exist, by id.
+        Give at least one id, since Kratos lists all identities when given none; at most
+        a few hundred, since each takes 41 bytes of a URL.
 
         Raises:
             KratosIncompatible: Kratos, or a proxy before it, ignores the ids.
@@ -134,10 +122,9 @@ class AdminApi:
                 return
 
     async def sessions(self, identity_id: uuid.UUID) -> list[Session]:
-        """Read an identity's sessions, also ended ones, as long as Kratos keeps them.
+        """Read an identity's newest sessions, also ended ones that Kratos still has.
 
-        Returns:
-            The newest first, at most MAX_SESSIONS.
+        The newest comes first, and there are at most MAX_SESSIONS.
         """
         path = f"{_IDENTITIES}/{identity_id}/sessions"
         query = [("page_size", str(MAX_SESSIONS))]
@@ -154,11 +141,9 @@ class AdminApi:
     ) -> None:
         """Delete an identity; it may be gone already.
 
-        Args:
-            identity_id: In a sign-up, only one that an answer to our own POST named.
-            tries: How often to try at most, while Kratos does not answer. Once for an
-                identity that may change: a second try would come too long after the
-                look at it.
+        In a sign-up, only one that an answer to our own POST named. While Kratos does
+        not answer, it is tried again; once only for an identity that may change, since
+        a second try would come too long after the look at it.
         """
         await self._delete(Call.DELETE, f"{_IDENTITIES}/{identity_id}", tries)
 
@@ -178,9 +163,8 @@ class AdminApi:
     async def newest_code(self, address: str) -> str:
         """Read the code in the newest code mail to an address, for a preflight.
 
-        Returns:
-            Empty if there is none, or where the courier hides the mails' text, as
-            it does outside ``--dev``.
+        It is empty if there is none, and outside ``--dev``, where the courier hides the
+        mails' text.
         """
         newest = await self._newest_code_mail(address)
         code = _CODE.search(newest.text) if newest else None

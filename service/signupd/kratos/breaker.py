@@ -21,10 +21,7 @@ class Breaker:
 
     A Kratos that opens flows may still be too slow to go on with them, so a GET that is
     answered does not close the breaker of POST. While it is open for one method, the
-    API's other methods are refused too.
-
-    Args:
-        clock: Monotonic seconds.
+    API's other methods are refused too. The clock has monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:

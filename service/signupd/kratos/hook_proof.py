@@ -27,15 +27,22 @@ AWAY_SECONDS: Final = 0.5
 REFUSED_BY_US: Final = frozenset(
     {PasswordAnswer.HOOK_UNKNOWN_FLOW, PasswordAnswer.HOOK_NOT_NOW}
 )
+_MAY_HAVE_STORED: Final = frozenset(
+    {PasswordAnswer.CREATED, PasswordAnswer.HOOK_AWAY, PasswordAnswer.UNCLEAR}
+)
 
 _HOOK = "selfservice.flows.registration.after.password.hooks"
 FAULTS: Final = {
     PasswordAnswer.CREATED: (
         f"Kratos made an account without asking: {_HOOK} has no web_hook to "
-        "/kratos/password with response.parse true, or another one after it (under "
-        "after.hooks it does not count); the account is deleted again"
+        "/kratos/password with response.parse true (under after.hooks it does not "
+        "count); the account is deleted again"
     ),
     PasswordAnswer.UNCLEAR: (
+        "Kratos refuses to register by password with a message that is unknown here, "
+        "or the address belongs to an identity that does not sign in with it"
+    ),
+    PasswordAnswer.HOOK_AWAY: (
         "Kratos did not reach its password hook, or not ours: is the URL under "
         f"{_HOOK} this server's HOOK_LISTEN, seen from Kratos, and its X-Hook-Key our "
         "HOOK_KEY?"
@@ -55,13 +62,7 @@ UNPROVED: Final = (
 class HookProof:
     """Proves, once, that Kratos asks our password hook before it stores an account.
 
-    Args:
-        kratos: The adapter.
-        log: Faults go there with the setting to mend.
-        clock: Monotonic seconds.
-
-    Attributes:
-        proved: Whether the proof is made.
+    Faults go to the log, with the setting to mend. The clock has monotonic seconds.
     """
 
     def __init__(
@@ -87,10 +88,8 @@ class HookProof:
     async def prove(self, traits: Mapping[str, Any]) -> None:
         """Return once the proof is made; make it if necessary.
 
-        Args:
-            traits: What an identity of this schema has besides the address. Kratos
-                holds them against the schema before it asks a hook, so where some are
-                required the proof has to wait for a caller who brings them.
+        Kratos holds the traits against the schema before it asks a hook. Where some are
+        required besides the address, the proof waits for a caller who brings them.
 
         Raises:
             KratosIncompatible: Kratos does not ask, or not us. The log says why.
@@ -133,14 +132,8 @@ async def probe(
 ) -> PasswordAnswer:
     """Try a registration that our hook must refuse, and delete what it leaves.
 
-    Args:
-        kratos: Both APIs.
-        log: Names what could not be deleted.
-        traits: What an identity of this schema has besides the address.
-
-    Returns:
-        What Kratos answered. CREATED also if an account was there after an unclear
-        answer.
+    The traits are what the schema requires besides the address. The answer is CREATED
+    also if an account was there after an unclear one.
 
     Raises:
         KratosIncompatible: Kratos opens no flow.
@@ -155,7 +148,7 @@ async def probe(
     except KratosUnavailable:
         await _clean_up(kratos, log, address)
         raise
-    if result.answer not in (PasswordAnswer.CREATED, PasswordAnswer.UNCLEAR):
+    if result.answer not in _MAY_HAVE_STORED:
         return result.answer
     stored = await _clean_up(kratos, log, address)
     return PasswordAnswer.CREATED if stored else result.answer
@@ -169,11 +162,7 @@ def probe_address() -> str:
 async def _clean_up(
     kratos: Kratos, log: structlog.typing.FilteringBoundLogger, address: str
 ) -> bool:
-    """Delete what the probe left; only it can know an address so random.
-
-    Returns:
-        Whether there was anything.
-    """
+    """Delete what the probe left, if anything; only it can know such an address."""
     left = None
     try:
         left = await kratos.admin.find_identity(address)

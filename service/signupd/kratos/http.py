@@ -116,10 +116,9 @@ class HttpClient:
     POST is sent twice. aiohttp sends a GET or DELETE once more if its connection ends
     before the response begins.
 
-    Args:
-        ca: A file of certificates to trust instead of the system's.
-        clock: Monotonic seconds, for the breakers of the two APIs.
-        observer: Told of every request, also of one that a breaker refuses.
+    ``ca`` is a file of certificates to trust instead of the system's. The breakers go
+    by a clock of monotonic seconds. The observer is told of every request, also of one
+    that a breaker refuses.
 
     Raises:
         OSError, ssl.SSLError: The CA file cannot be read.
@@ -157,15 +156,10 @@ class HttpClient:
         *,
         call: Call = Call.OTHER,
     ) -> Response:
-        """Send one request and read its response.
+        """Send one request, its payload as JSON, and read its response.
 
-        Args:
-            method: The HTTP method.
-            url: Absolute, with its query. Credentials in it are sent as Basic.
-            timeout_seconds: For connecting, sending and reading together.
-            payload: Sent as JSON, if given.
-            headers: Besides the usual ones.
-            call: What it is for, as observers are told.
+        The URL is absolute; credentials in it are sent as Basic. The timeout is for
+        connecting, sending and reading together.
 
         Raises:
             KratosUnreached: No connection could be made, or the breaker let none be
@@ -212,12 +206,9 @@ class HttpClient:
         wait = seconds / 2
         timeout = {"connect": min(CONNECT_SECONDS, wait), "pool": wait}
         try:
+            limits = {"timeout": timeout}
             request = httpx.Request(
-                method,
-                url,
-                headers=headers,
-                json=payload,
-                extensions={"timeout": timeout},
+                method, url, headers=headers, json=payload, extensions=limits
             )
             async with asyncio.timeout(seconds):
                 response = await self._receive(request)

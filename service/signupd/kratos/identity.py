@@ -40,63 +40,41 @@ class Mark:
     """Our mark on an identity: which sign-up made it, by which attempt."""
 
     signup_id: uuid.UUID
-    attempt: int
+    attempt: str
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """An identity as Kratos has it.
-
-    Args:
-        id: Its UUID.
-        state: Whether it may be used.
-        address: Its address trait in lower case; None if there is none.
-        verified: Its verified e-mail addresses, in lower case.
-        mark: Ours, if a sign-up made it.
-        password: Whether it has a password; UNKNOWN unless Kratos was asked to show it.
-        credentials: The kinds that hold something, or may.
-        empty: The kinds that were shown and hold nothing.
-        proved_at: When its first e-mail address was verified; None if not noted.
-        proved_address: That address; empty likewise.
-        created_at: When it was stored.
-        changed_at: The newest time that Kratos notes on it or on a part of it.
-    """
+    """An identity as Kratos has it, its addresses in lower case."""
 
     id: uuid.UUID
     state: AccountState
-    address: str | None = field(repr=False)
-    verified: frozenset[str] = field(repr=False)
-    mark: Mark | None
-    password: PasswordStatus
-    credentials: frozenset[str]
-    empty: frozenset[str]
+    address: str | None = field(repr=False)  # its address trait, if there is one
+    verified: frozenset[str] = field(repr=False)  # e-mail addresses
+    mark: Mark | None  # ours, if a sign-up made it
+    password: PasswordStatus  # UNKNOWN unless Kratos was asked to show it
+    credentials: frozenset[str]  # the kinds that hold something, or may
+    empty: frozenset[str]  # the kinds that were shown and hold nothing
+    # When its first e-mail address was verified, and which; None if not noted.
     proved_at: datetime | None
     proved_address: str = field(repr=False)
     created_at: datetime
-    changed_at: datetime
+    changed_at: datetime  # the newest time that Kratos notes on it or on a part of it
 
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """A session of an identity.
+    """A session of an identity."""
 
-    Args:
-        begun_at: When its owner last signed in.
-        works_until: When it lapses or has lapsed; None if it was ended before.
-        by_code: Whether the sign-in was by a code in the mail.
-    """
-
-    begun_at: datetime
-    works_until: datetime | None
-    by_code: bool
+    begun_at: datetime  # when its owner last signed in
+    works_until: datetime | None  # or worked; None if it was ended before
+    by_code: bool  # whether the sign-in was by a code in the mail
 
 
 def read_identity(body: Any, shown: Collection[str] = ()) -> Identity:
     """Read an identity from the JSON of the admin API.
 
-    Args:
-        body: The JSON.
-        shown: The kinds of credentials whose configuration Kratos was asked to show.
+    ``shown`` are the credentials whose configuration Kratos was asked to show.
 
     Raises:
         KratosIncompatible: It is not an identity, or lacks what it was to show.
@@ -154,8 +132,8 @@ def _mark(metadata: Any) -> Mark | None:
     if not isinstance(mark, dict):
         return None
     try:
-        return Mark(uuid.UUID(mark["signup_id"]), int(mark["attempt"]))
-    except (*_ODD, OverflowError):
+        return Mark(uuid.UUID(mark["signup_id"]), str(mark["attempt"]))
+    except _ODD:
         return None  # an operator's own entry under our name
 
 

@@ -20,29 +20,19 @@ class FlowKind(enum.StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """The ways to register that a flow offers.
+    """The ways to register that a flow offers."""
 
-    Args:
-        methods: Their names, such as ``password``.
-        whole: Whether these are all. A flow of two steps shows most of them at the
-            second, which the schema's required traits may keep closed.
-    """
-
-    methods: frozenset[str]
+    methods: frozenset[str]  # their names, such as ``password``
+    # Whether these are all. A flow of two steps shows most of them at the second, which
+    # the schema's required traits may keep closed.
     whole: bool
 
 
 class Step(NamedTuple):
-    """One step of a flow's form.
+    """One step of a flow's form."""
 
-    Args:
-        methods: The methods that have a field in it.
-        token: To be sent back with a browser's cookie; empty in a program's flow.
-        last: Whether no further step follows.
-    """
-
-    methods: frozenset[str]
-    token: str
+    methods: frozenset[str]  # those that have a field in it
+    token: str  # to be sent back with a browser's cookie; empty in a program's flow
     last: bool
 
 

@@ -64,6 +64,7 @@ class PasswordAnswer(enum.Enum):
     HOOK_NOT_NOW = enum.auto()  # our hook said: not at this moment
     TRAITS_REFUSED = enum.auto()  # a trait does not fit; the hook was not asked
     METHOD_OFF = enum.auto()  # Kratos does not register by password
+    HOOK_AWAY = enum.auto()  # no flow: the hook, or what Kratos needs, is not there
     UNCLEAR = enum.auto()  # look the address up
 
 
@@ -137,26 +138,22 @@ class Flow:
 
 @dataclass(frozen=True, slots=True)
 class CodeResult:
-    """The answer to a code.
-
-    With HOOK_MISSING it has the account that Kratos stored, unless the address was
-    taken.
-    """
+    """The answer to a code."""
 
     answer: CodeAnswer
+    # With HOOK_MISSING, what Kratos stored; nothing if the address was taken.
     identity_id: uuid.UUID | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class PasswordResult:
-    """The answer to a password registration.
-
-    With CREATED it has the account, with REFUSED the rules that the password breaks.
-    """
+    """The answer to a password registration."""
 
     answer: PasswordAnswer
+    # With CREATED, the account, and whether it has a verified address.
     identity_id: uuid.UUID | None = None
-    rules: tuple[PasswordRule, ...] = ()
+    verified: bool = False
+    rules: tuple[PasswordRule, ...] = ()  # with REFUSED, those that the password breaks
 
 
 def error_id(body: Any) -> str:
@@ -226,24 +223,29 @@ def password_result(status: int, body: Any, flow_id: str) -> PasswordResult:
         KratosUnavailable: Kratos could not judge the password.
     """
     if status == HTTPStatus.OK:
-        return PasswordResult(PasswordAnswer.CREATED, _stored_id(body))
+        stored = _stored_id(body)
+        addresses = body["identity"].get("verifiable_addresses")
+        verified = isinstance(addresses, list) and any(
+            isinstance(one, dict) and one.get("verified") is True for one in addresses
+        )
+        return PasswordResult(PasswordAnswer.CREATED, stored, verified)
     if status == HTTPStatus.NOT_FOUND:
         return PasswordResult(PasswordAnswer.METHOD_OFF)
     flow = read_flow(body, flow_id)
     if flow is None:
-        return PasswordResult(PasswordAnswer.UNCLEAR)
+        return PasswordResult(PasswordAnswer.HOOK_AWAY)
     if flow.says(_BREACH_CHECK_DOWN_ID):
         raise KratosUnavailable("Kratos does not reach its haveibeenpwned_host")
     for message_id, answer in _HOOK_ANSWERS.items():
         if flow.says(message_id):
             return PasswordResult(answer)
-    rules = [
+    rules = dict.fromkeys(
         _PASSWORD_RULES.get(message.id, PasswordRule.REFUSED)
         for message in flow.messages
         if message.node == _PASSWORD_NODE or message.id in _PASSWORD_RULES
-    ]
+    )
     if rules:
-        return PasswordResult(PasswordAnswer.REFUSED, rules=tuple(dict.fromkeys(rules)))
+        return PasswordResult(PasswordAnswer.REFUSED, rules=tuple(rules))
     faulty = trait_violations(flow)
     return PasswordResult(
         PasswordAnswer.TRAITS_REFUSED if faulty else PasswordAnswer.UNCLEAR

@@ -26,12 +26,9 @@ from signupd.kratos.schema import IdentitySchema, read_schema
 class PublicApi:
     """Calls the public API. Every method raises what ``HttpClient.request`` raises.
 
-    Args:
-        http: Sends the requests.
-        url: The public API's, without a trailing slash.
-        seconds: How long to wait for a response.
-        hooked_seconds: The same, where Kratos calls a hook on the way: a dead hook
-            costs it 3 s, a slow one as long as it takes.
+    The URL has no trailing slash. ``seconds`` is how long to wait for a response, and
+    ``hooked_seconds`` where Kratos calls a hook on the way: a dead one costs it 3 s, a
+    slow one as long as it takes.
     """
 
     def __init__(
@@ -44,10 +41,7 @@ class PublicApi:
         self._hooked_seconds = hooked_seconds
 
     async def open_registration(self) -> str:
-        """Open a registration flow. Kratos forgets it if nothing is submitted to it.
-
-        Returns:
-            Its id.
+        """Open a registration flow, and give its id; Kratos forgets an unused one.
 
         Raises:
             KratosIncompatible: Registration is switched off.
@@ -65,12 +59,9 @@ class PublicApi:
     async def send_code(
         self, flow_id: str, traits: Mapping[str, Any], locale: str
     ) -> None:
-        """Mail a code. The answer is the same for free and taken addresses.
+        """Mail a code, by a flow that sent none yet, in a locale that may be empty.
 
-        Args:
-            flow_id: A flow by which no code was sent yet.
-            traits: The identity's traits, the address among them.
-            locale: For the mail template; may be empty.
+        The answer is the same for free and taken addresses.
 
         Raises:
             TraitsInvalid: With the traits that do not fit the schema. No mail goes.
@@ -114,17 +105,10 @@ class PublicApi:
         *,
         again: bool = False,
     ) -> CodeResult:
-        """Check a code.
+        """Check a code, with the flow and the very traits it was sent with.
 
-        Args:
-            flow_id: The flow by which the code was sent.
-            traits: The very traits it was sent with.
-            code: As the person typed it.
-            again: Whether this repeats a submission whose answer was lost. It waits no
-                longer than any other call, since one lease covers both.
-
-        Returns:
-            What Kratos made of it. UNCLEAR where only the flow can tell.
+        ``again`` repeats a submission whose answer was lost, and waits no longer than
+        any other call, since one lease covers both.
         """
         payload = {"method": "code", "traits": traits, "code": code}
         url = f"{self._registration}?flow={flow_id}"
@@ -137,16 +121,7 @@ class PublicApi:
     async def submit_password(
         self, flow_id: str, traits: Mapping[str, Any], password: str
     ) -> PasswordResult:
-        """Make the account; Kratos asks our password hook first.
-
-        Args:
-            flow_id: A fresh flow.
-            traits: The identity's traits, the address among them.
-            password: Exactly as received.
-
-        Returns:
-            What Kratos made of it. UNCLEAR where the address has to be looked up.
-        """
+        """Make the account, by a fresh flow; Kratos asks our password hook first."""
         payload = {"method": "password", "traits": traits, "password": password}
         url = f"{self._registration}?flow={flow_id}"
         response = await self._http.request(
@@ -169,11 +144,7 @@ class PublicApi:
         return FlowState(flow.state)
 
     async def schemas(self) -> tuple[IdentitySchema, ...]:
-        """Read all identity schemas.
-
-        Raises:
-            KratosIncompatible: They cannot be read.
-        """
+        """Read all identity schemas, or raise KratosIncompatible."""
         response = await self._http.request(
             "GET", f"{self._url}/schemas", self._seconds, call=Call.SCHEMAS
         )
@@ -190,14 +161,9 @@ class PublicApi:
             raise KratosIncompatible("the list of schemas is unknown here") from error
 
     async def offer(self, kind: FlowKind, traits: Mapping[str, Any]) -> Offer | None:
-        """See which ways to register a flow offers. Nothing is registered.
+        """See which ways to register a flow offers; None if registration is off.
 
-        Args:
-            kind: For whom the flow is.
-            traits: Traits that fit the schema; for a flow of two steps.
-
-        Returns:
-            None if registration is off.
+        Nothing is registered. The traits fit the schema, for a flow of two steps.
 
         Raises:
             KratosIncompatible: No flow can be opened.

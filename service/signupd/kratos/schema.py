@@ -33,31 +33,22 @@ _HELD_BY_NAME: Final = {
 
 @dataclass(frozen=True, slots=True)
 class IdentitySchema:
-    """An identity schema.
+    """An identity schema, by its name in Kratos.
 
-    Args:
-        id: Its name in Kratos.
-        uses: What Kratos uses each trait for that identifies or reaches a person, by
-            path: ``traits.email`` or ``traits.phones[].number``, with ``*`` for any
-            name. A use reads ``identifier for password`` or ``verification by sms``.
-        required: The names of the traits that every identity has.
-        unread: References that lead out of the schema, or back into themselves, by the
-            path of their trait.
+    Paths read ``traits.email`` or ``traits.phones[].number``, with ``*`` for any name;
+    a use reads ``identifier for password`` or ``verification by sms``.
     """
 
     id: str
-    uses: Mapping[str, frozenset[str]]
-    required: tuple[str, ...]
-    unread: Mapping[str, str]
+    uses: Mapping[str, frozenset[str]]  # of what identifies or reaches a person
+    required: tuple[str, ...]  # the traits that every identity has
+    unread: Mapping[str, str]  # references out of the schema, or back into themselves
 
     def reserved(self, traits: Mapping[str, Any]) -> list[str]:
         """Name what a caller may not set: identifiers, addresses, and what is unread.
 
-        A name may contain dots and brackets, so this names too much rather than too
-        little.
-
-        Args:
-            traits: JSON values by name, without the address.
+        The traits come without the address. A name may contain dots and brackets, so
+        this names too much rather than too little.
         """
         reserved = [_pattern(path) for path in self.uses if path != ADDRESS]
         reserved += [rf"{_pattern(path)}([.\[].*)?" for path in self.unread]

@@ -31,14 +31,6 @@ class Snapshot:
     now: int
 
 
-@dataclass(frozen=True, slots=True)
-class Approval:
-    """The lease that the password hook approved: a sign-up's, by its epoch."""
-
-    signup_id: uuid.UUID
-    epoch: int
-
-
 class Ledger:
     """Reads and changes sign-ups: one by its key, or a batch of those that are due.
 
@@ -130,11 +122,11 @@ class Ledger:
 
     async def approve(
         self, flow_digest: bytes, address_digest: bytes, *, span: int
-    ) -> Approval | None:
+    ) -> uuid.UUID | None:
         """Approve the account that a live SETTING lease asks for, by one statement.
 
-        The approval stands for ``span`` microseconds. Returns None if no lease asks
-        for this address by this Kratos flow.
+        The approval stands for ``span`` microseconds. Returns the sign-up, or None if
+        none asks for this address by this Kratos flow.
         """
         row = await self._database.fetch_one(
             statements.APPROVE,
@@ -142,7 +134,7 @@ class Ledger:
             address_digest=address_digest,
             span=span,
         )
-        return None if row is None else Approval(*row)
+        return None if row is None else row[0]
 
     async def knows_flow(self, flow_digest: bytes) -> bool:
         """Return whether a row sets a password by this flow, or did so last."""

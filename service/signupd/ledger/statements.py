@@ -116,7 +116,7 @@ APPROVE: Final = """
         AND address_digest = :address_digest
         AND lease = 'setting'
         AND lease_until > {clock}
-    RETURNING signup_id, epoch
+    RETURNING signup_id
 """
 
 KNOWS_FLOW: Final = """

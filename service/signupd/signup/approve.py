@@ -2,9 +2,9 @@
 
 import enum
 
-from signupd.ledger.ledger import Approval
+from signupd.kratos.identity import Mark
 from signupd.signup.deps import Dependencies
-from signupd.signup.sealed import address_digest, flow_digest
+from signupd.signup.sealed import address_digest, attempt_of, flow_digest
 
 
 class Refusal(enum.Enum):
@@ -14,7 +14,7 @@ class Refusal(enum.Enum):
     NOT_NOW = enum.auto()  # one did, but its lease is over
 
 
-async def approve(deps: Dependencies, flow_id: str, address: str) -> Approval | Refusal:
+async def approve(deps: Dependencies, flow_id: str, address: str) -> Mark | Refusal:
     """Approve an account if a live lease of a sign-up asks for exactly this one.
 
     The flow is the one by which Kratos would store the account. The address is the
@@ -25,11 +25,11 @@ async def approve(deps: Dependencies, flow_id: str, address: str) -> Approval | 
     """
     digest = flow_digest(deps.keys, flow_id)
     address_digested = address_digest(deps.keys, address.lower())
-    approval = await deps.ledger.approve(
+    signup_id = await deps.ledger.approve(
         digest, address_digested, span=deps.rules.approval
     )
-    if approval is not None:
-        return approval
+    if signup_id is not None:
+        return Mark(signup_id, attempt_of(digest))
     if await deps.ledger.knows_flow(digest):
         return Refusal.NOT_NOW
     return Refusal.UNKNOWN_FLOW

@@ -17,6 +17,7 @@ from signupd.sealing import KeyRing, Step
 from signupd.signup.sealed import open_mask
 from signupd.signup.transitions import Changes, Event, state_shown
 from signupd.telemetry.observer import Observer
+from signupd.work import Work
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,10 @@ class StepResult:
 
 @dataclass(frozen=True, slots=True)
 class Dependencies:
-    """Ledger, Kratos, keys and rules; the composition root makes it once."""
+    """Ledger, Kratos, keys and rules; the composition root makes it once.
+
+    ``releases`` is work that goes on trying to tell the ledger of leases that are over.
+    """
 
     ledger: Ledger
     limits: Limits
@@ -51,6 +55,7 @@ class Dependencies:
     schema: SchemaRules
     observer: Observer
     log: structlog.typing.FilteringBoundLogger
+    releases: Work = field(default_factory=Work)
 
     def result(
         self,

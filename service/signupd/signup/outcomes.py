@@ -1,9 +1,11 @@
 """What a call to Kratos came to, written down."""
 
+import asyncio
 import contextlib
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Final
 
 from signupd.errors import (
@@ -11,6 +13,8 @@ from signupd.errors import (
     KratosIncompatible,
     KratosUnavailable,
     KratosUnreached,
+    LedgerUnavailable,
+    SignupBusy,
     SignupdError,
     TraitsInvalid,
 )
@@ -20,24 +24,75 @@ from signupd.ledger.record import Record, State
 from signupd.policy.limits import Counted
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies
-from signupd.signup.sealed import Contents, only_attempt, open_contents, seal_contents
-from signupd.signup.transitions import Event
+from signupd.signup.sealed import Contents, only_attempt, seal_contents
+from signupd.signup.transitions import Changes, Event
 
 # After these errors of ``send_code`` it is certain that no mail was sent.
 NOT_SENT: Final = (TraitsInvalid, KratosUnreached, KratosFlowGone)
+# Between tries to tell a ledger that is away that a lease is over.
+_FIRST_PAUSE_SECONDS: Final = 0.1
+_LONGEST_PAUSE_SECONDS: Final = 2.0
 SCHEMA_CHANGED: Final = (
     "Kratos refuses traits that it took before: has its schema changed?"
 )
 
 
+@dataclass(slots=True)
+class Leased:
+    """A row that is reserved for one piece of work on Kratos.
+
+    Args:
+        before: The row as it was found.
+        record: The row under its lease.
+        contents: What its seal holds.
+        stored: The account that an answer of Kratos named, if one did.
+    """
+
+    before: Record
+    record: Record
+    contents: Contents
+    stored: uuid.UUID | None = None
+
+
 @contextlib.asynccontextmanager
-async def recovery_on_error(deps: Dependencies, record: Record) -> AsyncIterator[None]:
-    """Leave a row to recovery if Kratos or the ledger cannot say what happened."""
+async def recovery_on_error(deps: Dependencies, leased: Leased) -> AsyncIterator[None]:
+    """Leave a row to recovery if Kratos or the ledger cannot say what happened.
+
+    A ledger that is away is told later: the work is over, and nobody should wait for
+    the end of its lease.
+    """
     try:
         yield
-    except SignupdError:
-        await deps.ledger.change(record, **transitions.undecided())
+    except (KratosIncompatible, KratosUnavailable, LedgerUnavailable):
+        changes = transitions.undecided()
+        if leased.stored is not None:
+            noted = replace(leased.contents, stored_id=str(leased.stored))
+            sealed = seal_contents(deps.keys, leased.record.signup_id, noted)
+            changes["sealed"] = sealed
+        try:
+            await _release(deps, leased.record, changes)
+        except LedgerUnavailable:
+            job = partial(_keep_releasing, deps, leased.record, changes)
+            deps.releases.begin(None, job)
         raise
+
+
+async def _release(deps: Dependencies, record: Record, changes: Changes) -> None:
+    # If the row has moved, its lease was ended, by this call or by recovery.
+    with contextlib.suppress(SignupBusy):
+        await deps.ledger.change(record, **changes)
+
+
+async def _keep_releasing(deps: Dependencies, record: Record, changes: Changes) -> None:
+    """Try to leave a row to recovery until its lease ends by itself."""
+    pause = _FIRST_PAUSE_SECONDS
+    while deps.ledger.now() < record.lease_until:
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE_SECONDS)
+        with contextlib.suppress(LedgerUnavailable):
+            await _release(deps, record, changes)
+            deps.log.info("lease_released", signup_id=str(record.signup_id))
+            break
 
 
 async def mail_code(
@@ -91,45 +146,22 @@ async def conclude_code(deps: Dependencies, record: Record, address: str) -> Rec
 async def conclude_password(
     deps: Dependencies, record: Record, account: Identity
 ) -> Record:
-    """Write down whether the account at the address is this sign-up's."""
-    now = deps.ledger.now()
-    if account.mark is None or not made_by(record, account):
-        changes = transitions.ended(State.ALREADY_REGISTERED, now)
-        return await deps.move(record, Event.ALREADY_REGISTERED, changes)
-    kept = only_attempt(deps.keys, record, account.mark.attempt)
-    changes = transitions.completed(now, account.id, kept)
-    return await deps.move(record, Event.COMPLETED, changes)
+    """Write down whether the account at the address is this sign-up's, by its mark."""
+    if account.mark is not None and account.mark.signup_id == record.signup_id:
+        return await complete(deps, record, account.id, account.mark.attempt)
+    changes = transitions.ended(State.ALREADY_REGISTERED, deps.ledger.now())
+    return await deps.move(record, Event.ALREADY_REGISTERED, changes)
 
 
-async def delete_unapproved(
-    deps: Dependencies, record: Record, identity_id: uuid.UUID
-) -> None:
-    """Delete an identity that Kratos stored without our approval.
-
-    Only an identity that an answer to our own POST named may be deleted. If Kratos does
-    not delete it, the row notes it for recovery.
-    """
+async def complete(
+    deps: Dependencies, record: Record, identity_id: uuid.UUID, attempt: str
+) -> Record:
+    """Write down whose account it is, and end the session that it was made with."""
+    kept = only_attempt(deps.keys, record, attempt)
+    changes = transitions.completed(deps.ledger.now(), identity_id, kept)
+    record = await deps.move(record, Event.COMPLETED, changes)
     try:
-        await deps.kratos.admin.delete_identity(identity_id)
-    except SignupdError:
-        await note_stored_identity(deps, record, identity_id)
-        raise
-
-
-async def note_stored_identity(
-    deps: Dependencies, record: Record, identity_id: uuid.UUID
-) -> None:
-    """Note an identity that Kratos stored, and leave the row to recovery."""
-    noted = replace(open_contents(deps.keys, record), stored_id=str(identity_id))
-    sealed = seal_contents(deps.keys, record.signup_id, noted)
-    await deps.ledger.change(record, **transitions.undecided(), sealed=sealed)
-
-
-def made_by(record: Record, account: Identity) -> bool:
-    """Return whether an account carries this sign-up's mark."""
-    return account.mark is not None and account.mark.signup_id == record.signup_id
-
-
-def is_whole(record: Record, address: str, account: Identity) -> bool:
-    """Return whether an account is as our hook approved it for this sign-up."""
-    return made_by(record, account) and address in account.verified
+        await deps.kratos.admin.end_sessions(identity_id)
+    except SignupdError as error:  # the session's token is unused
+        deps.log.warning("session_left", identity_id=str(identity_id), why=error.detail)
+    return record

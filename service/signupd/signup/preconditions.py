@@ -1,7 +1,5 @@
 """What must hold before a step begins: a good token, a live sign-up, no other work."""
 
-from dataclasses import dataclass
-
 from signupd.errors import (
     SignupBusy,
     SignupCancelled,
@@ -15,22 +13,6 @@ from signupd.sealing import Step
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies
 from signupd.signup.recovery import settle
-from signupd.signup.sealed import Contents
-
-
-@dataclass(frozen=True, slots=True)
-class Leased:
-    """A row that is reserved for one piece of work on Kratos.
-
-    Args:
-        before: The row as it was found.
-        record: The row under its lease.
-        contents: What its seal holds.
-    """
-
-    before: Record
-    record: Record
-    contents: Contents
 
 
 async def open_signup(deps: Dependencies, token: str) -> tuple[Snapshot, Step]:

@@ -14,12 +14,12 @@ from signupd.ledger.record import Lease, Record
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies
 from signupd.signup.outcomes import (
+    complete,
     conclude_code,
     conclude_password,
     conclude_resend,
-    is_whole,
 )
-from signupd.signup.sealed import Contents, open_contents, seal_contents
+from signupd.signup.sealed import Contents, attempt_of, open_contents, seal_contents
 
 
 async def settle(deps: Dependencies, found: Snapshot) -> Snapshot:
@@ -34,9 +34,9 @@ async def settle(deps: Dependencies, found: Snapshot) -> Snapshot:
         return found
     try:
         contents = open_contents(deps.keys, record)
-        settled = await _delete_noted_identity(deps, record, contents)
-        if settled is None:
-            settled = await _SETTLERS[record.lease](deps, record, contents)
+        named = bool(contents.stored_id)
+        settler = _settle_stored if named else _SETTLERS[record.lease]
+        settled = await settler(deps, record, contents)
     except SignupBusy:
         # The sweeper or another call was faster; its result holds here too.
         moved = await deps.ledger.find(record.signup_id)
@@ -50,19 +50,21 @@ async def settle(deps: Dependencies, found: Snapshot) -> Snapshot:
     return Snapshot(settled, deps.ledger.now())
 
 
-async def _delete_noted_identity(
+async def _settle_stored(
     deps: Dependencies, record: Record, contents: Contents
-) -> Record | None:
-    """Delete the identity that a row notes; None if there is nothing to delete."""
-    if not contents.stored_id:
-        return None
+) -> Record:
+    """Conclude by the account that an answer to our own POST named.
+
+    What our hook approved is never deleted. Its owner may have moved it to another
+    address since, and an operator's software may have replaced the mark.
+    """
     stored = uuid.UUID(contents.stored_id)
-    account = await deps.kratos.admin.find_identity(contents.address)
-    named = account is not None and account.id == stored
-    if account is not None and named and is_whole(record, contents.address, account):
-        return None
-    await deps.kratos.admin.delete_identity(stored)
-    # The flow that made it is used up.
+    if not record.approved_until:
+        await deps.kratos.admin.delete_identity(stored)
+    elif await deps.kratos.admin.accounts([stored]):
+        attempt = attempt_of(record.password_flow_digest)
+        return await complete(deps, record, stored, attempt)
+    # The account is gone, and the flow that made it is used up.
     cleared = replace(contents, stored_id="", flow_id="")
     sealed = seal_contents(deps.keys, record.signup_id, cleared)
     return await deps.ledger.change(record, **transitions.lease_ended(), sealed=sealed)

@@ -6,7 +6,6 @@ from dataclasses import replace
 from signupd.errors import (
     CodeAttemptsExhausted,
     KratosIncompatible,
-    KratosUnavailable,
     ResendTooSoon,
     SendLimitReached,
     StepMismatch,
@@ -18,8 +17,15 @@ from signupd.policy.rules import SECOND
 from signupd.sealing import Step
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies, StepResult
-from signupd.signup.outcomes import NOT_SENT, SCHEMA_CHANGED, conclude_resend, mail_code
-from signupd.signup.preconditions import Leased, check_not_expired, open_step
+from signupd.signup.outcomes import (
+    NOT_SENT,
+    SCHEMA_CHANGED,
+    Leased,
+    conclude_resend,
+    mail_code,
+    recovery_on_error,
+)
+from signupd.signup.preconditions import check_not_expired, open_step
 from signupd.signup.sealed import Contents, open_contents, seal_contents
 
 
@@ -43,7 +49,8 @@ async def resend_code(
         return deps.result(found.record, Step.CODE)
     _check_due(deps, found)
     leased = await _grant(deps, found, contents, request_id)
-    return deps.result(await _send(deps, leased), Step.CODE)
+    async with recovery_on_error(deps, leased):
+        return deps.result(await _send(deps, leased), Step.CODE)
 
 
 def _check_due(deps: Dependencies, found: Snapshot) -> None:
@@ -91,10 +98,6 @@ async def _send(deps: Dependencies, leased: Leased) -> Record:
         await deps.ledger.change(record, **changes)
         if isinstance(error, TraitsInvalid):
             raise KratosIncompatible(SCHEMA_CHANGED) from error
-        raise
-    except (KratosIncompatible, KratosUnavailable):
-        # A mail may have been sent; the flow will say.
-        await deps.ledger.change(record, **transitions.undecided())
         raise
     record = await conclude_resend(deps, record, contents)
     deps.log.info("code_sent_again", signup_id=str(record.signup_id))

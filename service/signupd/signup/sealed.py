@@ -16,33 +16,24 @@ from signupd.ledger.record import Record
 from signupd.sealing import KeyRing, digests_equal
 
 _SALT_BYTES: Final = 16
+_ATTEMPT_BYTES: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What every step sends to Kratos.
+    """What every step sends to Kratos. Texts may be empty, but for the address."""
 
-    Args:
-        address: The canonical address.
-        traits: All traits, the address among them.
-        locale: As the caller gave it; may be empty.
-        flow_id: The Kratos flow of the newest code mail; empty when it is used up.
-        pending_flow_id: The flow that a mail is being sent by; empty when none is.
-        resends: The request ids of the mails asked for after the first, each made its
-            caller's own; empty if one had none.
-        stored_id: An account that an answer to our own POST named and that is still to
-            be looked at: ours, or stored past us and to be deleted.
-        client: Digest of the client that asked for it, in hex; may be empty.
-    """
-
-    address: str
-    traits: dict[str, Any]
-    locale: str
-    flow_id: str
-    pending_flow_id: str = ""
+    address: str  # canonical
+    traits: dict[str, Any]  # all, the address among them
+    locale: str  # as the caller gave it
+    flow_id: str  # the Kratos flow of the newest code mail, unless it is used up
+    pending_flow_id: str = ""  # the flow that a mail is being sent by
+    # The request ids of the mails asked for after the first, each its caller's own.
     resends: tuple[str, ...] = ()
+    # An account that an answer to our own POST named, left to recovery: it is ours if
+    # the row has an approval, else it was stored past us and is to be deleted.
     stored_id: str = ""
-    client: str = ""
+    client: str = ""  # digest of the client that asked for it, in hex
 
     def __repr__(self) -> str:
         """Show nothing of it: it is kept sealed for a reason."""
@@ -105,27 +96,32 @@ def refused_code_digest(keys: KeyRing, record: Record, code: str) -> bytes:
     return keys.digest(b"refused code", record.signup_id.bytes, code.encode())
 
 
-def with_password(keys: KeyRing, record: Record, attempt: int, password: str) -> bytes:
-    """Return ``sealed_passwords`` with the password of one more attempt.
+def attempt_of(flow_digest: bytes | None) -> str:
+    """Name an attempt to set a password, as the account's mark does, by its flow.
 
-    The attempt's number is the one in the account's mark.
+    Kratos' flow ids are random, so a name never comes again, not even where a ledger
+    was restored from a backup.
     """
+    return (flow_digest or b"")[:_ATTEMPT_BYTES].hex()
+
+
+def with_password(keys: KeyRing, record: Record, attempt: str, password: str) -> bytes:
+    """Return ``sealed_passwords`` with the password of one more attempt."""
     salt = os.urandom(_SALT_BYTES)
     entry = salt + _password_digest(keys, record, salt, password)
-    known = {**_passwords(keys, record), str(attempt): entry.hex()}
+    known = {**_passwords(keys, record), attempt: entry.hex()}
     return _seal_passwords(keys, record, known)
 
 
-def only_attempt(keys: KeyRing, record: Record, attempt: int) -> bytes | None:
+def only_attempt(keys: KeyRing, record: Record, attempt: str) -> bytes:
     """Keep one attempt's password and forget the others.
 
-    If that one is not known, all are kept, because it is one of them and a repeat must
-    be answered truthfully.
+    A ledger restored from a backup may not know it. Then none of those that it knows is
+    the account's.
     """
     known = _passwords(keys, record)
-    name = str(attempt)
-    kept = {name: known[name]} if name in known else known
-    return _seal_passwords(keys, record, kept) if kept else None
+    kept = {name: entry for name, entry in known.items() if name == attempt}
+    return _seal_passwords(keys, record, kept)
 
 
 def knows_password(keys: KeyRing, record: Record, password: str) -> bool:

@@ -1,10 +1,12 @@
 """SetPassword: Kratos makes the whole account in one call that asks us first."""
 
+import contextlib
 from typing import Final
 
 from signupd.address import Address
 from signupd.errors import (
     KratosIncompatible,
+    KratosUnavailable,
     KratosUnreached,
     PasswordAlreadySet,
     PasswordAttemptsExhausted,
@@ -14,7 +16,7 @@ from signupd.errors import (
     StepMismatch,
 )
 from signupd.kratos.hook_proof import FAULTS
-from signupd.kratos.identity import Identity, Mark
+from signupd.kratos.identity import Mark
 from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Record, State
@@ -25,15 +27,15 @@ from signupd.signup import transitions
 from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.outcomes import (
     SCHEMA_CHANGED,
+    Leased,
+    complete,
     conclude_password,
-    delete_unapproved,
-    made_by,
-    note_stored_identity,
     recovery_on_error,
 )
-from signupd.signup.preconditions import Leased, check_not_expired, open_step
+from signupd.signup.preconditions import check_not_expired, open_step
 from signupd.signup.sealed import (
     Contents,
+    attempt_of,
     flow_digest,
     knows_password,
     open_contents,
@@ -43,6 +45,14 @@ from signupd.signup.sealed import (
 FOREIGN_HOOK: Final = (
     "Kratos asked another server about a password: do all servers behind the hook's "
     "URL share this one's ledger?"
+)
+OVERRULED: Final = (
+    "the account that our password hook approved has no verified address: Kratos does "
+    "not parse the hook's answer (response.parse), or another hook after it replaced it"
+)
+OVERTAKEN: Final = (
+    "Kratos made this account so late that the sign-up had moved on; if it is not the "
+    "sign-up's, delete it"
 )
 _FAULTS: Final = FAULTS | {PasswordAnswer.TRAITS_REFUSED: SCHEMA_CHANGED}
 
@@ -71,7 +81,8 @@ async def set_password(deps: Dependencies, token: str, password: str) -> StepRes
     check_password(password, Address(contents.address), deps.rules)
     flow_id = await deps.kratos.public.open_registration()
     leased = await _grant(deps, record, contents, flow_id, password)
-    record = await _submit(deps, leased, flow_id, password)
+    async with recovery_on_error(deps, leased):
+        record = await _submit(deps, leased, flow_id, password)
     return deps.result(record, Step.PASSWORD)
 
 
@@ -90,14 +101,13 @@ def _check_repeat(deps: Dependencies, found: Snapshot, password: str) -> None:
 async def _grant(
     deps: Dependencies, record: Record, contents: Contents, flow_id: str, password: str
 ) -> Leased:
-    # The attempt's number is the epoch that the grant makes: never used twice.
-    attempt = record.epoch + 1
+    digest = flow_digest(deps.keys, flow_id)
     changes = transitions.setting(
         record,
         check_not_expired(deps, record),
         deps.rules,
-        flow_digest(deps.keys, flow_id),
-        with_password(deps.keys, record, attempt, password),
+        digest,
+        with_password(deps.keys, record, attempt_of(digest), password),
     )
     leased = await deps.ledger.change(record, unapproved=True, **changes)
     return Leased(record, leased, contents)
@@ -131,33 +141,44 @@ async def _submit(
             raise KratosIncompatible(FOREIGN_HOOK)
         case _:
             # Only the refusals above say for certain that nothing is stored.
-            fault = KratosIncompatible(_FAULTS[result.answer])
-            return await _look_up(deps, leased, fault)
+            away = result.answer is PasswordAnswer.HOOK_AWAY
+            kind = KratosUnavailable if away else KratosIncompatible
+            return await _look_up(deps, leased, kind(_FAULTS[result.answer]))
 
 
-async def _give_back(deps: Dependencies, leased: Leased) -> None:
+async def _give_back(
+    deps: Dependencies, leased: Leased, *, unapproved: bool = False
+) -> None:
     """End a lease under which Kratos stored nothing; the attempt is not counted."""
     changes = transitions.password_uncounted(leased.before)
-    await deps.ledger.change(leased.record, **changes)
+    await deps.ledger.change(leased.record, unapproved=unapproved, **changes)
 
 
 async def _created(
     deps: Dependencies, leased: Leased, result: PasswordResult
 ) -> Record:
-    """Finish if the stored account is the one we approved, else delete it."""
-    stored, address = result.identity_id, leased.contents.address
+    """Finish if our hook approved the account that Kratos stored, else delete it.
+
+    The row proves it: the grant of the lease clears ``approved_until``, and the hook
+    sets it. An approved account is this sign-up's, whatever the mark on it says.
+    """
+    stored = leased.stored = result.identity_id
     if stored is None:
         raise AssertionError("an account is stored, and it has an id")
-    try:
-        account = await deps.kratos.admin.find_identity(address)
-    except SignupdError:
-        await note_stored_identity(deps, leased.record, stored)
-        raise
-    ours = account is not None and account.id == stored and _made_now(leased, account)
-    if account is not None and ours and address in account.verified:
-        return await _finish(deps, leased, account)
+    found = await deps.ledger.find(leased.record.signup_id)
+    if found is None or found.record.epoch != leased.record.epoch:
+        if found is None or found.record.identity_id != stored:
+            deps.log.error("account_left", identity_id=str(stored), why=OVERTAKEN)
+        raise SignupBusy
+    record = found.record
+    if record.approved_until:
+        if not result.verified:
+            deps.hook_proof.revoke()
+            deps.log.error("account_unverified", identity_id=str(stored), why=OVERRULED)
+        attempt = attempt_of(record.password_flow_digest)
+        return await complete(deps, record, stored, attempt)
     deps.hook_proof.revoke()
-    await delete_unapproved(deps, leased.record, stored)
+    await deps.kratos.admin.delete_identity(stored)
     await _give_back(deps, leased)
     raise KratosIncompatible(FAULTS[result.answer])
 
@@ -169,34 +190,13 @@ async def _look_up(deps: Dependencies, leased: Leased, trouble: SignupdError) ->
     store one later. If the hook did approve, it may still be about to.
     """
     record = leased.record
-    async with recovery_on_error(deps, record):
-        account = await deps.kratos.admin.find_identity(leased.contents.address)
-    if account is not None:
-        finished = await _finish(deps, leased, account)
-        if made_by(record, account) and not _made_now(leased, account):
-            raise PasswordAlreadySet  # by an attempt before, with its password
-        return finished
-    try:
-        changes = transitions.password_uncounted(leased.before)
-        await deps.ledger.change(record, unapproved=True, **changes)
-    except SignupBusy:
-        await deps.ledger.change(record, **transitions.undecided())
-    raise trouble
-
-
-def _made_now(leased: Leased, account: Identity) -> bool:
-    """Return whether this attempt made the account, not an earlier one."""
-    return account.mark == Mark(leased.record.signup_id, leased.record.epoch)
-
-
-async def _finish(deps: Dependencies, leased: Leased, account: Identity) -> Record:
-    """Write down whose account it is, and end the session that came with ours."""
-    record = await conclude_password(deps, leased.record, account)
-    if record.state is State.COMPLETED:
-        try:
-            await deps.kratos.admin.end_sessions(account.id)
-        except SignupdError as error:  # the session's token is unused
-            deps.log.warning(
-                "session_left", identity_id=str(account.id), why=error.detail
-            )
-    return record
+    account = await deps.kratos.admin.find_identity(leased.contents.address)
+    if account is None:
+        with contextlib.suppress(SignupBusy):
+            await _give_back(deps, leased, unapproved=True)
+        raise trouble
+    finished = await conclude_password(deps, record, account)
+    ours = Mark(record.signup_id, attempt_of(record.password_flow_digest))
+    if finished.state is State.COMPLETED and account.mark != ours:
+        raise PasswordAlreadySet  # by another attempt, with its password
+    return finished

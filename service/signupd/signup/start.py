@@ -9,7 +9,6 @@ from typing import Any, Final
 from signupd.address import Address, parse_address
 from signupd.errors import (
     KratosIncompatible,
-    KratosUnavailable,
     RequestIdReused,
     SendLimitReached,
     SignupBusy,
@@ -23,7 +22,7 @@ from signupd.policy.traits import identity_traits
 from signupd.sealing import SealBroken, Step, digests_equal
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies, StepResult
-from signupd.signup.outcomes import NOT_SENT, mail_code
+from signupd.signup.outcomes import NOT_SENT, Leased, mail_code, recovery_on_error
 from signupd.signup.recovery import settle
 from signupd.signup.sealed import (
     Contents,
@@ -149,18 +148,16 @@ async def _send(
     deps: Dependencies, record: Record, contents: Contents, counted: Counted
 ) -> StepResult:
     """Send the mail under the row's lease, and write down what came of it."""
-    try:
-        await mail_code(deps, contents.flow_id, contents, counted)
-    except NOT_SENT:
-        await _take_back(deps, record, record.sends - 1)
-        raise
-    except KratosIncompatible:
-        await _take_back(deps, record, record.sends)  # the mail stays counted
-        raise
-    except KratosUnavailable:
-        await deps.ledger.change(record, **transitions.undecided())
-        raise
-    return await _sent(deps, record)
+    async with recovery_on_error(deps, Leased(record, record, contents)):
+        try:
+            await mail_code(deps, contents.flow_id, contents, counted)
+        except NOT_SENT:
+            await _take_back(deps, record, record.sends - 1)
+            raise
+        except KratosIncompatible:
+            await _take_back(deps, record, record.sends)  # the mail stays counted
+            raise
+        return await _sent(deps, record)
 
 
 async def _take_back(deps: Dependencies, record: Record, sends: int) -> None:

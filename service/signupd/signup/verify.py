@@ -10,15 +10,14 @@ from signupd.errors import (
     KratosIncompatible,
     KratosUnavailable,
     KratosUnreached,
-    SignupdError,
 )
 from signupd.kratos.outcomes import CodeAnswer, CodeResult, FlowState
 from signupd.ledger.record import Record, State
 from signupd.sealing import Step, digests_equal
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies, StepResult
-from signupd.signup.outcomes import conclude_code, delete_unapproved, recovery_on_error
-from signupd.signup.preconditions import Leased, check_not_expired, open_step
+from signupd.signup.outcomes import Leased, conclude_code, recovery_on_error
+from signupd.signup.preconditions import check_not_expired, open_step
 from signupd.signup.sealed import (
     Contents,
     code_digest,
@@ -54,10 +53,10 @@ async def verify_code(deps: Dependencies, token: str, code: str) -> StepResult:
     if found.record.state is not State.CODE_REQUIRED:
         return await _repeat(deps, found.record, code)
     leased = await _grant(deps, found.record, code)
-    answer = await _ask_kratos(deps, leased, code)
-    if answer is not CodeAnswer.PROVED:
-        await _refuse(deps, leased, code, answer)
-    async with recovery_on_error(deps, leased.record):
+    async with recovery_on_error(deps, leased):
+        answer = await _ask_kratos(deps, leased, code)
+        if answer is not CodeAnswer.PROVED:
+            await _refuse(deps, leased, code, answer)
         record = await conclude_code(deps, leased.record, leased.contents.address)
     return deps.result(record, Step.PASSWORD)
 
@@ -100,19 +99,19 @@ async def _ask_kratos(deps: Dependencies, leased: Leased, code: str) -> CodeAnsw
     """Post the code under the row's lease, until Kratos has said what it was."""
     record, contents = leased.record, leased.contents
     result = await _submit(deps, leased, code)
-    async with recovery_on_error(deps, record):
-        if result is None:
-            result = await _after_lost_answer(deps, contents, code)
-        again = leased.before.code_digest == record.code_digest
-        if again and result.answer is CodeAnswer.USED:
-            return CodeAnswer.PROVED  # by the call that died over this very code
-        if result.answer is CodeAnswer.UNCLEAR:
-            if not await _passed(deps, contents):
-                raise KratosIncompatible(DEAD_HOOK)
-            deps.log.error("code_hook_dead", why=DEAD_HOOK)
-            return CodeAnswer.PROVED
+    if result is None:
+        result = await _after_lost_answer(deps, contents, code)
+    again = leased.before.code_digest == record.code_digest
+    if again and result.answer is CodeAnswer.USED:
+        return CodeAnswer.PROVED  # by the call that died over this very code
+    if result.answer is CodeAnswer.UNCLEAR:
+        if not await _passed(deps, contents):
+            raise KratosIncompatible(DEAD_HOOK)
+        deps.log.error("code_hook_dead", why=DEAD_HOOK)
+        return CodeAnswer.PROVED
     if result.identity_id is not None:
-        await delete_unapproved(deps, record, result.identity_id)
+        leased.stored = result.identity_id
+        await deps.kratos.admin.delete_identity(result.identity_id)
     return result.answer
 
 
@@ -133,9 +132,6 @@ async def _submit(deps: Dependencies, leased: Leased, code: str) -> CodeResult |
     except KratosUnavailable:
         deps.log.warning("answer_lost", signup_id=str(record.signup_id))
         return None
-    except SignupdError:
-        await deps.ledger.change(record, **transitions.undecided())
-        raise
 
 
 async def _after_lost_answer(
