@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from random import SystemRandom
 from typing import Final, Self
 
 import structlog
@@ -14,14 +15,14 @@ from signupd.kratos.courier import Courier
 from signupd.kratos.hook_proof import HookProof
 from signupd.kratos.http import HttpClient
 from signupd.kratos.public import PublicApi
-from signupd.ledger.buckets import Buckets
+from signupd.ledger.buckets import Limit
 from signupd.ledger.database import Database, make_database, steady_clock
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.schema import demand_usable, is_up_to_date, migrate
 from signupd.policy.identity_schema import SchemaRules
-from signupd.policy.mail_limits import MailLimits
+from signupd.policy.limits import Limits
 from signupd.policy.password import PasswordGate
-from signupd.policy.rules import HOUR_SECONDS, Limit, Rules, micros
+from signupd.policy.rules import HOUR_SECONDS, WRONG_CODES_SECONDS, Rules, micros
 from signupd.settings import Settings
 from signupd.signup.deps import Dependencies
 from signupd.sweeper import Sweeper
@@ -54,17 +55,18 @@ class Parts:
         log: structlog.typing.FilteringBoundLogger,
         observer: Observer,
         clock: Callable[[], int] | None = None,
+        chance: Callable[[], float] | None = None,
     ) -> Self:
         """Make them; nothing is connected yet."""
         kratos = kratos_of(settings, observer)
         database = make_database(settings.ledger_url, clock or steady_clock())
-        rules = rules_of(settings)
+        keys, rules = key_ring(settings), rules_of(settings)
         deps = Dependencies(
             ledger=Ledger(database),
-            mails=MailLimits(Buckets(database), rules),
+            limits=Limits(database, keys, rules, chance or SystemRandom().random),
             kratos=kratos,
             courier=Courier(kratos.admin, database.now, log),
-            keys=key_ring(settings),
+            keys=keys,
             rules=rules,
             passwords=PasswordGate(rules),
             hook_proof=HookProof(kratos, log),
@@ -129,6 +131,10 @@ def rules_of(settings: Settings) -> Rules:
         per_client=Limit(
             settings.sends_per_ip_per_hour,
             -(-micros(HOUR_SECONDS) // settings.sends_per_ip_per_hour),
+        ),
+        wrong_codes=Limit(
+            settings.wrong_codes_per_address,
+            micros(WRONG_CODES_SECONDS) // settings.wrong_codes_per_address,
         ),
         password_min_length=settings.password_min_length,
         password_max_bytes=settings.password_max_bytes,

@@ -83,7 +83,7 @@ class Probes:
         if not self.ready:
             return web.Response(status=503, text="not serving\n")
         try:
-            await self._ledger.ping()
+            await self._ledger.probe()
         except LedgerUnavailable:
             return web.Response(status=503, text="no ledger\n")
         return web.Response(text="ready\n")

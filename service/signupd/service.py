@@ -36,7 +36,7 @@ class Service:
     """A whole service in this process: hook port, gRPC server, sweeper, hook proof.
 
     The clock gives microseconds since the Unix epoch, for the ledger and for
-    certificates.
+    certificates. ``chance`` returns a random number from 0 to 1.
     """
 
     def __init__(
@@ -45,11 +45,12 @@ class Service:
         log: structlog.typing.FilteringBoundLogger,
         clock: Callable[[], int] | None = None,
         observer: Observer | None = None,
+        chance: Callable[[], float] | None = None,
     ) -> None:
         self._settings = settings
         self._log = log
         self._observer = observer = observer or Observer(Event)
-        self._parts = Parts.of(settings, log, observer, clock)
+        self._parts = Parts.of(settings, log, observer, clock, chance)
         self.deps = self._parts.deps
         self.sweeper = self._parts.sweeper
         self._work = Work()
@@ -84,6 +85,8 @@ class Service:
         # The port comes first: a second server must not touch the ledger.
         self.port = self._server.listen(settings.listen, credentials)
         await self._parts.open_ledger(only_server=True)
+        while await self.sweeper.clamp():
+            pass
         await self._log_unreadable()
         self.hook_port = await listen(self._hooks, settings.hook_listen)
         if settings.metrics_listen:

@@ -79,6 +79,8 @@ class Settings(BaseModel):
     callers: notation.Grants | None = None
     code_ttl: notation.Seconds = 900.0
     password_ttl: notation.Seconds = 1800.0
+    # SP 800-63B-4, 3.2.2, allows 100 failed attempts.
+    wrong_codes_per_address: Annotated[int, Field(ge=1, le=100_000)] = 100
     # Kratos takes five codes on a flow and refuses even the right one after that.
     code_attempts: Annotated[int, Field(ge=1, le=5)] = 5
     password_attempts: Annotated[int, Field(ge=1, le=1000)] = 20

@@ -41,11 +41,8 @@ class Swept:
 class Sweeper:
     """Sweeps the ledger, one round after the other.
 
-    Args:
-        deps: What the steps of a sign-up work with.
-        batch: How many rows of each kind one round takes at most.
-        retention: How long final rows are kept, in microseconds.
-        interval_seconds: From one round to the next.
+    A round takes at most ``batch`` rows of each kind. Final rows are kept for
+    ``retention`` microseconds.
     """
 
     def __init__(
@@ -88,10 +85,28 @@ class Sweeper:
         """
         return await self._work.run(None, self._sweep)
 
+    async def clamp(self) -> bool:
+        """Bring a batch of times that a clock ahead has left to what is possible.
+
+        Returns whether there may be more.
+        """
+        rules = self._deps.rules
+        steps = {
+            State.CODE_REQUIRED: rules.code_ttl,
+            State.PASSWORD_REQUIRED: rules.password_ttl,
+        }
+        clamped = await self._deps.ledger.clamp(
+            self._batch, steps=steps, lease=rules.lease, approval=rules.approval
+        )
+        if any(clamped):
+            self._deps.log.warning("clock_ran_ahead", clamped=sum(clamped))
+        return max(clamped) >= self._batch
+
     async def _sweep(self) -> Swept:
         """Do one round: at most one batch of each kind."""
         deps, ledger = self._deps, self._deps.ledger
         await ledger.read_clock()
+        more = await self.clamp()
         settled, failed = await self._settle_dead()
         expired = await ledger.expire(self._batch)
         for signup_id, caller in expired:
@@ -109,7 +124,7 @@ class Sweeper:
             failed,
             len(expired),
             sum(forgotten),
-            more=max(settled, len(expired), *forgotten) >= self._batch,
+            more=more or max(settled, len(expired), *forgotten) >= self._batch,
         )
 
     async def _settle_dead(self) -> tuple[int, int]:
@@ -148,12 +163,7 @@ class Sweeper:
 def pause(swept: Swept, seconds: float, interval: float) -> float:
     """Return how long to pause after a round, in seconds.
 
-    If more is due, the pause is as long as the round, so that callers keep half of the
-    database's time.
-
-    Args:
-        swept: What the round did.
-        seconds: How long it took.
-        interval: The pause if nothing more is due.
+    If more is due, the pause is as long as the round took, so that callers keep half of
+    the database's time.
     """
     return min(interval, seconds) if swept.more else interval

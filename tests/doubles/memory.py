@@ -4,13 +4,14 @@ For tests of the steps in any order, under any trouble. What the Kratos does is 
 double's flow; what may befall its calls is told call by call.
 """
 
+import contextlib
 import dataclasses
 import enum
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
-from signupd.errors import KratosUnavailable, KratosUnreached, SignupBusy
+from signupd.errors import KratosUnavailable, KratosUnreached, SignupBusy, SignupdError
 from signupd.kratos.identity import Identity, Mark
 from signupd.kratos.outcomes import (
     CodeAnswer,
@@ -22,6 +23,7 @@ from signupd.kratos.outcomes import (
 )
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record
+from signupd.policy.limits import Counted
 from signupd.signup.approve import approve
 from signupd.signup.deps import Dependencies
 
@@ -118,6 +120,42 @@ class MemoryLedger:
         if row is None or (row.state, row.epoch) != (record.state, record.epoch):
             raise SignupBusy
         return row
+
+
+class MemoryLimits:
+    """Limits that refuse nothing.
+
+    Attributes:
+        counted: The mails that were counted and not given back.
+    """
+
+    def __init__(self) -> None:
+        self.counted = 0
+
+    @contextlib.asynccontextmanager
+    async def first_mail(self, address: bytes, client: str) -> AsyncIterator[Counted]:
+        """Count a mail; give it back on an error."""
+        counted = await self.further_mail(address, client)
+        try:
+            yield counted
+        except SignupdError:
+            await self.refund(counted)
+            raise
+
+    async def further_mail(self, _address: bytes, _client: str) -> Counted:
+        """Count a mail."""
+        self.counted += 1
+        return Counted([])
+
+    async def refund(self, _counted: Counted) -> None:
+        """Give a mail back."""
+        self.counted -= 1
+
+    async def wrong_code(self, _address: bytes) -> None:
+        """Count nothing."""
+
+    async def proved(self, _address: bytes) -> None:
+        """Forget nothing."""
 
 
 @dataclasses.dataclass(slots=True)

@@ -1,9 +1,11 @@
 """Fixtures of the integration tests."""
 
 import asyncio
+import base64
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import uvloop
@@ -58,6 +60,14 @@ async def database(url: str, clock: ClockDouble) -> AsyncIterator[Database]:
     await made.open()
     yield made
     await made.close()
+
+
+@pytest.fixture
+def on(url: str, database: Database) -> dict[str, Any]:
+    """Name the ledger of either kind, for services that share it."""
+    keys = {"token_keys": base64.b64encode(b"t" * 32).decode()}
+    keys["digest_key"] = base64.b64encode(b"d" * 32).decode()
+    return {"ledger_url": url, "resend_interval": "1ms", **keys}
 
 
 @pytest.fixture

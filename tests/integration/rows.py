@@ -4,8 +4,10 @@ import uuid
 from typing import Any
 
 from signupd.ledger import statements
-from signupd.ledger.database import Database
-from signupd.ledger.record import Lease, Record, State
+from signupd.ledger.database import Database, Steps
+from signupd.ledger.record import Record, State
+
+from tests.unit import samples
 
 ADDRESS = b"a" * 32
 AT_ONCE = 500
@@ -13,30 +15,18 @@ AT_ONCE = 500
 
 def record(**changed: Any) -> Record:
     """Make a row, each of its columns with something in it."""
-    made = Record(
+    made = samples.row(
         signup_id=uuid.uuid4(),
         state=State.PASSWORD_REQUIRED,
-        lease=Lease.NONE,
         epoch=1,
-        lease_until=2**50 + 1,
-        approved_until=2**50 + 2,
         address_digest=ADDRESS,
-        sealed=b"sealed",
-        sealed_mask=b"mask",
         code_digest=b"c" * 32,
         password_flow_digest=uuid.uuid4().bytes,
         sealed_passwords=b"passwords",
         identity_id=uuid.uuid4(),
         existing_verified=True,
-        code_attempts=3,
-        code_repeats=4,
-        password_attempts=5,
         password_repeats=6,
-        sends=6,
-        create_time=2**50 + 3,
-        send_time=2**50 + 4,
         expire_time=2**50 + 5,
-        state_time=2**50 + 6,
         caller="spiffe://somebody",
         request_id=uuid.uuid4(),
         request_digest=b"r" * 32,
@@ -46,7 +36,10 @@ def record(**changed: Any) -> Record:
 
 async def add_signups(database: Database, *records: Record) -> None:
     """Add sign-ups, some hundreds in one transaction, which takes 10 s at the most."""
+
+    def add(some: tuple[Record, ...]) -> Steps[None]:
+        for one in some:
+            yield statements.ADD, one._asdict()
+
     for start in range(0, len(records), AT_ONCE):
-        async with database.transaction() as connection:
-            for one in records[start : start + AT_ONCE]:
-                await connection.execute(statements.ADD, **one._asdict())
+        await database.transact(add(records[start : start + AT_ONCE]))

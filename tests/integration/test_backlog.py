@@ -8,7 +8,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from signupd.ledger import statements
+from signupd.ledger import buckets, statements
+from signupd.ledger.buckets import Debit, Limit
 from signupd.ledger.database import Database, sqlite_file
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import Lease, Record, State
@@ -46,6 +47,11 @@ SAMPLE: dict[str, Any] = {
     "after_until": -1,
     "after_id": uuid.UUID(int=0),
     "now": 1,
+    "longest": 1,
+    "state": "code_required",
+    "step": DAY,
+    "lease": DAY,
+    "approval": DAY,
 }
 BY_KEY = {
     "find": statements.FIND,
@@ -56,6 +62,10 @@ BY_KEY = {
     "approve": statements.APPROVE,
     "knows flow": statements.KNOWS_FLOW,
     "full time": statements.FULL_TIME,
+    "debit": statements.DEBIT,
+    "ask": statements.ASK,
+    "fill": statements.FILL,
+    "probe": statements.PROBE,
     "give back": statements.REFUND,
 }
 DUE = {
@@ -64,6 +74,7 @@ DUE = {
     "ix_signups_passwords": statements.FORGET_PASSWORDS,
     "ix_signups_final": statements.FORGET_SIGNUPS,
     "ix_send_buckets_full": statements.FORGET_BUCKETS,
+    "ix_send_buckets_ahead": statements.CLAMP_BUCKETS,
 }
 
 
@@ -81,11 +92,8 @@ async def full(database: Database, url: str) -> Database:
     """Make a ledger with many rows, with the database's statistics of them."""
     await add_signups(database, *map(made, range(MANY)))
     for n in range(0, MANY, AT_ONCE):
-        async with database.transaction() as connection:
-            for refill in range(n, n + AT_ONCE):
-                await connection.execute(
-                    statements.DEBIT, digest=b"%d" % refill, refill=DAY + refill, room=0
-                )
+        debits = [Debit(b"%d" % i, Limit(1, DAY + i)) for i in range(n, n + AT_ONCE)]
+        await database.transact(buckets.debit_each(debits))
     if database.shared:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("VACUUM ANALYZE")
@@ -117,7 +125,9 @@ async def test_no_statement_reads_a_whole_table(full: Database, url: str) -> Non
 
         assert index in BY_INDEX.findall(plan), plan
         assert not WHOLE_TABLE.search(plan), plan
-    assert "ix_signups_expire" in plan_of(full, url, statements.UNDER_WAY)
+    for statement in (statements.UNDER_WAY, statements.CLAMP_WAITING):
+        assert "ix_signups_expire" in plan_of(full, url, statement)
+    assert "ix_signups_lease" in plan_of(full, url, statements.CLAMP_LEASES)
 
 
 async def test_under_way(database: Database) -> None:

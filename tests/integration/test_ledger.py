@@ -27,6 +27,7 @@ from tests.integration.world import PASSWORD, World, to_code, to_password
 SPAN = 45_000_000
 MINUTE = 60_000_000
 FLOW = b"f" * 32
+NUMBERS = [n for n, kind in Record.__annotations__.items() if kind is int]
 
 
 @asynccontextmanager
@@ -53,10 +54,7 @@ async def test_other_revisions(
     database: Database, url: str, revision: str, said: str
 ) -> None:
     """An older ledger has to be migrated first; a newer one is refused."""
-    async with database.transaction() as connection:
-        await connection.execute(
-            "UPDATE alembic_version SET version_num = :revision", revision=revision
-        )
+    await database.execute(f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608 - a test's own
     with pytest.raises(LedgerUnavailable, match=said):
         await demand_usable(database)
     if revision > REVISION:
@@ -66,7 +64,8 @@ async def test_other_revisions(
 
 async def test_round_trip(ledger: Ledger, clock: ClockDouble) -> None:
     """Every column comes back as it was, with the moment of reading."""
-    added = record()
+    numbers = {n: 3 + i for i, n in enumerate(NUMBERS)}
+    added = record(**numbers)
     bare = record(**{name: None for name in Record._fields if _optional(name)})
 
     for one in (added, bare):
@@ -101,23 +100,11 @@ async def test_request_ids(ledger: Ledger) -> None:
     assert None is await ledger.find_request("", first.request_id)
 
 
-async def test_change(ledger: Ledger) -> None:
-    """A change raises the epoch and returns the row as it is now."""
-    added = record()
-    await ledger.add(added)
-    changed = await ledger.change(added, sends=9, sealed=None)
-    found = await ledger.find(added.signup_id)
-
-    assert added._replace(sends=9, sealed=None, epoch=2) == changed
-    assert found is not None
-    assert changed == found.record
-
-
 async def test_change_of_a_moved_row(ledger: Ledger) -> None:
     """A row that has changed since it was read is neither changed nor removed."""
     added = record()
     await ledger.add(added)
-    changed = await ledger.change(added, sends=9)
+    changed = await ledger.change(added, sends=9, sealed=None)
     with pytest.raises(SignupBusy) as caught:
         await ledger.change(added, sends=10)
     with pytest.raises(SignupBusy):
@@ -127,6 +114,7 @@ async def test_change_of_a_moved_row(ledger: Ledger) -> None:
     found = await ledger.find(added.signup_id)
 
     assert caught.value.retry_after_seconds
+    assert added._replace(sends=9, sealed=None, epoch=2) == changed
     assert found is not None
     assert changed == found.record
 

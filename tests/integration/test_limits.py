@@ -1,9 +1,12 @@
 """The limits of mails over all sign-ups, whatever callers do and whatever fails."""
 
 import asyncio
+import ipaddress
+import itertools
 import uuid
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from functools import partial
+from typing import Any
 
 import aiohttp
 import grpc
@@ -27,6 +30,7 @@ BYSTANDER = "bob@example.com"
 MICROSECOND = 1e-6
 MINUTE = 60.0
 REFILL = 30 * MINUTE
+CLIENTS = itertools.count(1)
 # A client of Kratos may try a GET again by itself.
 ALWAYS = 99
 
@@ -41,20 +45,28 @@ def limited(seconds: float) -> tuple[grpc.StatusCode, str, float]:
     return grpc.StatusCode.RESOURCE_EXHAUSTED, "SEND_LIMIT_REACHED", seconds
 
 
+def start(
+    caller: Caller, address: str, request_id: uuid.UUID | str = ""
+) -> Awaitable[Any]:
+    """Call StartSignup for a client that has not called before."""
+    client = ipaddress.ip_address("10.0.0.0") + next(CLIENTS)
+    return caller.start(address, request_id, client_ip=str(client))
+
+
 async def start_all(caller: Caller, address: str, count: int) -> list[str]:
     """Start sign-ups, none of which is refused; return their tokens."""
-    return [(await caller.start(address)).continuation_token for _ in range(count)]
+    return [(await start(caller, address)).continuation_token for _ in range(count)]
 
 
 async def test_address(world: World, caller: Caller) -> None:
     """Five mails at once, then one when RetryInfo says so, and not before."""
     await start_all(caller, ADDRESS, 5)
-    refusals = [await refusal(caller.start(ADDRESS)) for _ in range(3)]
+    refusals = [await refusal(start(caller, ADDRESS)) for _ in range(3)]
     world.clock.move(REFILL - MICROSECOND)
-    early = await refusal(caller.start(ADDRESS))
+    early = await refusal(start(caller, ADDRESS))
     world.clock.move(MICROSECOND)
-    await caller.start(ADDRESS)
-    again = await refusal(caller.start(ADDRESS))
+    await start(caller, ADDRESS)
+    again = await refusal(start(caller, ADDRESS))
 
     assert [limited(REFILL)] * 3 == [*map(said, refusals)]
     assert limited(MICROSECOND) == said(early)
@@ -68,32 +80,32 @@ async def test_refused_costs_kratos_nothing(world: World, caller: Caller) -> Non
     await start_all(caller, ADDRESS, 5)
     before = len(world.kratos.calls), len(world.rows())
     for _ in range(10):
-        await refusal(caller.start(ADDRESS, uuid.uuid4()))
+        await refusal(start(caller, ADDRESS, uuid.uuid4()))
 
     assert before == (len(world.kratos.calls), len(world.rows()))
-    assert "CODE_REQUIRED" == state_of(await caller.start(BYSTANDER))
+    assert "CODE_REQUIRED" == state_of(await start(caller, BYSTANDER))
 
 
 async def test_spellings_of_an_address(world: World, caller: Caller) -> None:
     """All spellings of an address share its bucket; a plus makes another mailbox."""
     for spelling in ("Ann@Example.com", "ANN@EXAMPLE.COM", ADDRESS, "ann@example.COM"):
-        await caller.start(spelling)
-    await caller.start(ADDRESS)
-    refused = await refusal(caller.start("aNN@example.com"))
+        await start(caller, spelling)
+    await start(caller, ADDRESS)
+    refused = await refusal(start(caller, "aNN@example.com"))
 
     assert limited(REFILL) == said(refused)
-    assert "CODE_REQUIRED" == state_of(await caller.start("ann+1@example.com"))
+    assert "CODE_REQUIRED" == state_of(await start(caller, "ann+1@example.com"))
 
 
 async def test_restart_and_replica(world: World) -> None:
     """Another server counts with the same buckets, also after a restart."""
     first, second = [await world.serve() for _ in range(2)]
     for n in range(5):
-        await (first, second)[n % 2].caller.start(ADDRESS)
-    refusals = [await refusal(one.caller.start(ADDRESS)) for one in (first, second)]
+        await start((first, second)[n % 2].caller, ADDRESS)
+    refusals = [await refusal(start(one.caller, ADDRESS)) for one in (first, second)]
     await first.service.stop()
     third = await world.serve()
-    refusals.append(await refusal(third.caller.start(ADDRESS)))
+    refusals.append(await refusal(start(third.caller, ADDRESS)))
 
     assert [limited(REFILL)] * 3 == [*map(said, refusals)]
 
@@ -104,7 +116,7 @@ async def test_taken_address(world: World, caller: Caller) -> None:
     seen = []
     for address in (ADDRESS, BYSTANDER):
         await start_all(caller, address, 5)
-        refused = await refusal(caller.start(address))
+        refused = await refusal(start(caller, address))
         seen.append((said(refused), refused.message, refused.signup))
 
     assert seen[0] == seen[1]
@@ -235,11 +247,11 @@ async def test_death_gives_nothing_back(world: World) -> None:
     """A mail that a server counted before it died stays counted."""
     first, second = [await world.serve(sends_per_address=2) for _ in range(2)]
     held = world.kratos.hold("open")
-    dying = asyncio.ensure_future(first.caller.start(ADDRESS))
+    dying = asyncio.ensure_future(start(first.caller, ADDRESS))
     await held.arrived.wait()
     rows = world.rows()
-    await second.caller.start(ADDRESS)
-    refused = await refusal(second.caller.start(ADDRESS))
+    await start(second.caller, ADDRESS)
+    refused = await refusal(start(second.caller, ADDRESS))
     held.released.set()
     await dying
 
@@ -252,12 +264,12 @@ async def test_given_back_by_a_race(world: World) -> None:
     first, second = [await world.serve(sends_per_address=2) for _ in range(2)]
     request_id = uuid.uuid4()
     held = world.kratos.hold("open", after=True)
-    begun = first.caller.start(ADDRESS, request_id)
+    begun = start(first.caller, ADDRESS, request_id)
     await held.arrived.wait()
-    await second.caller.start(ADDRESS, request_id)
+    await start(second.caller, ADDRESS, request_id)
     held.released.set()
     refused = await refusal(begun)
-    other = await first.caller.start(ADDRESS)
+    other = await start(first.caller, ADDRESS)
 
     assert "SIGNUP_BUSY" == refused.reason
     assert "CODE_REQUIRED" == state_of(other)
@@ -267,7 +279,7 @@ async def test_not_given_back(world: World) -> None:
     """A mail that may have been sent stays counted, whatever Kratos says."""
     caller = (await world.serve(sends_per_address=2)).caller
     world.kratos.setup.passwordless = False  # Kratos mails all the same
-    refusals = [await refusal(caller.start(ADDRESS)) for _ in range(3)]
+    refusals = [await refusal(start(caller, ADDRESS)) for _ in range(3)]
 
     assert ["KRATOS_INCOMPATIBLE"] * 2 == [one.reason for one in refusals[:2]]
     assert limited(REFILL) == said(refusals[2])
@@ -295,7 +307,7 @@ async def test_stranger(world: World) -> None:
     caller = (await world.serve(resend_interval="1s")).caller
     token, _ = await to_code(world, caller, ADDRESS)
     await start_all(caller, ADDRESS, 4)
-    refused = await refusal(caller.start(ADDRESS))
+    refused = await refusal(start(caller, ADDRESS))
     left = []
     for _ in range(4):
         world.clock.move(1)
@@ -316,9 +328,9 @@ async def test_debt_ends(world: World) -> None:
         world.clock.move(1)
         for token in tokens:
             await caller.resend(token)
-        waits.append((await refusal(caller.start(ADDRESS))).retry_seconds)
+        waits.append((await refusal(start(caller, ADDRESS))).retry_seconds)
     world.clock.move(waits[-1] or 0)
-    started = await caller.start(ADDRESS)
+    started = await start(caller, ADDRESS)
 
     assert [6 * REFILL - n for n in (1, 2, 3, 4)] == waits
     assert "CODE_REQUIRED" == state_of(started)
@@ -344,7 +356,7 @@ async def test_resend_given_back(world: World) -> None:
     world.kratos.break_after("open")
     refused = await refusal(caller.resend(token))
     await world.kratos.up()
-    other = await caller.start(ADDRESS)
+    other = await start(caller, ADDRESS)
 
     assert "KRATOS_UNAVAILABLE" == refused.reason
     assert refused.signup is not None

@@ -1,41 +1,27 @@
 """Fifty calls at once, on two servers of one ledger, exceed no limit."""
 
 import asyncio
-import base64
-import uuid
 from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
 import pytest
-from signupd.ledger.schema import migrate
 
-from devstack.postgres import Postgres
 from tests.integration.caller import Caller
 from tests.integration.world import World, another, state_of, to_code
 from tests.refusal import read_refusal
 
 ADDRESS = "ann@example.com"
 CALLS = 50
-KEYS = {
-    name: base64.b64encode(bytes([n]) * 32).decode()
-    for n, name in enumerate(("token_keys", "digest_key"))
-}
 # The reasons for which a call is repeated.
 AGAIN = {"SIGNUP_BUSY", "RESEND_TOO_SOON"}
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def pair(request: pytest.FixtureRequest, world: World) -> list[Caller]:
+@pytest.fixture
+async def pair(world: World, on: dict[str, Any]) -> list[Caller]:
     """Make callers of two servers on one ledger of either kind."""
-    settings: dict[str, Any] = {"resend_interval": "1ms"}
-    if request.param == "postgresql":
-        postgres: Postgres = request.getfixturevalue("postgres")
-        url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
-        await migrate(url)
-        settings |= {"ledger_url": url, **KEYS}
-    return [(await world.serve(**settings)).caller for _ in range(2)]
+    return [(await world.serve(**on)).caller for _ in range(2)]
 
 
 async def outcome(call: Awaitable[Any]) -> str:
@@ -70,7 +56,9 @@ async def at_once(
 
 async def test_starts(world: World, pair: list[Caller]) -> None:
     """Of fifty StartSignup for one address five send a mail."""
-    seen = await at_once(pair, lambda caller, _: caller.start(ADDRESS))
+    seen = await at_once(
+        pair, lambda caller, n: caller.start(ADDRESS, client_ip=f"192.0.2.{n}")
+    )
 
     assert {"CODE_REQUIRED": 5, "SEND_LIMIT_REACHED": 45} == seen
     assert 5 == len(world.kratos.mails_to(ADDRESS))

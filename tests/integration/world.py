@@ -62,6 +62,7 @@ class World:
         self.log = LogDouble()
         self.kratos = KratosDouble()
         self.tracing: Tracing | None = None
+        self.chance = 0.0  # what the service takes for random
         self._resources = AsyncExitStack()
 
     async def __aenter__(self) -> Self:
@@ -96,7 +97,11 @@ class World:
         count = self.log.events().count("password_hook_proved")
         observer = Observer(Event, self.tracing)
         service = Service(
-            self.settings(**settings), self.log.logger, self.clock, observer
+            self.settings(**settings),
+            self.log.logger,
+            self.clock,
+            observer,
+            lambda: self.chance,
         )
         self._resources.push_async_callback(service.stop)
         await service.start()

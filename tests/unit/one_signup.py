@@ -5,7 +5,6 @@ from typing import Any, cast
 
 from signupd.errors import SignupdError
 from signupd.ledger.record import State
-from signupd.policy.mail_limits import MailLimits
 from signupd.policy.password import PasswordGate
 from signupd.policy.rules import PASSWORD_REPEATS
 from signupd.signup.cancel import cancel_signup
@@ -18,12 +17,17 @@ from signupd.signup.start import StartRequest, start_signup
 from signupd.signup.transitions import Event, state_shown
 from signupd.signup.verify import verify_code
 
-from tests.doubles.buckets import MemoryBuckets
 from tests.doubles.clock import ClockDouble
 from tests.doubles.counters import CountersDouble
 from tests.doubles.kratos_flow import Flow
 from tests.doubles.log import LogDouble
-from tests.doubles.memory import Died, MemoryKratos, MemoryLedger, Trouble
+from tests.doubles.memory import (
+    Died,
+    MemoryKratos,
+    MemoryLedger,
+    MemoryLimits,
+    Trouble,
+)
 from tests.unit.samples import RING, RULES
 
 ADDRESS = "ann@example.com"
@@ -58,10 +62,10 @@ class World:
         self.clock, self.log = ClockDouble(), LogDouble()
         self.ledger, self.kratos = MemoryLedger(self.clock), MemoryKratos()
         self.counters = CountersDouble()
-        self.buckets = MemoryBuckets(self.clock)
+        self.limits = MemoryLimits()
         self.deps = Dependencies(
             ledger=cast("Any", self.ledger),
-            mails=MailLimits(cast("Any", self.buckets), RULES),
+            limits=cast("Any", self.limits),
             kratos=cast("Any", self.kratos),
             courier=cast("Any", OpenGate()),
             keys=RING,
@@ -170,7 +174,7 @@ class World:
 
     def check_rows(self) -> None:
         """Final states stay, tries stay within bounds, mails and events are counted."""
-        assert len(self.kratos.codes) <= self.buckets.counted
+        assert len(self.kratos.codes) <= self.limits.counted
         for signup_id, state in self.final.items():
             assert state is self.ledger.rows[signup_id].state
         for row in self.ledger.rows.values():

@@ -3,8 +3,9 @@
 import uuid
 from typing import Any
 
+from signupd.ledger.buckets import Limit
 from signupd.ledger.record import Lease, Record, State
-from signupd.policy.rules import SECOND, Limit, Rules
+from signupd.policy.rules import SECOND, Rules
 from signupd.sealing import KeyRing
 
 SIGNUP_ID = uuid.UUID("5f0c2a3e-7b1d-4c52-9d6a-0a1b2c3d4e5f")
@@ -20,6 +21,7 @@ RULES = Rules(
     sends=5,
     per_address=Limit(5, 1800 * SECOND),
     per_client=Limit(60, 60 * SECOND),
+    wrong_codes=Limit(100, 25920 * SECOND),
     password_min_length=8,
     password_max_bytes=72,
     lease=75 * SECOND,

@@ -28,14 +28,14 @@ class AnsweringLedger(Ledger):
         self.away = False
         self.counted = 0
 
-    async def ping(self) -> None:
+    async def probe(self) -> None:
         """Answer, or not."""
         if self.away:
             raise LedgerUnavailable("away")
 
     async def under_way(self) -> dict[str, int]:
         """Count two sign-ups."""
-        await self.ping()
+        await self.probe()
         self.counted += 1
         return {"code_required": 2}
 

@@ -13,13 +13,13 @@ from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, sett
 from signupd.cli.page import age, columns, console, moment, printable, rfc3339
 from signupd.errors import EmailInvalid
 from signupd.keyfile import key_ring
-from signupd.ledger.browse import Entry, Wanted, browsing
-from signupd.ledger.record import Lease, State
+from signupd.ledger.ledger import Snapshot, browsing
+from signupd.ledger.record import Lease, Record, State
 from signupd.sealing import KeyRing, SealBroken
 from signupd.signup.sealed import address_digest, open_mask
+from signupd.signup.transitions import state_shown
 
-# What a person looks through. A script may ask for more; all are held in memory, and
-# each thousand reads the table once.
+# What a person looks through. A script may ask for more; all are held in memory.
 LIMIT: Final = 50
 MAX_LIMIT: Final = 10_000
 KEY_MISSING: Final = "(key missing)"
@@ -59,23 +59,23 @@ def list_signups(
     settings = settings_of(config)
     sought = None if address is None else _address(address)
 
-    async def work() -> tuple[list[Entry], KeyRing, int]:
-        async with browsing(settings.ledger_url) as browser:
+    async def work() -> tuple[list[Snapshot], KeyRing]:
+        async with browsing(settings.ledger_url) as ledger:
             keys = key_ring(settings, make=False)
             digest = address_digest(keys, sought.text) if sought else None
-            pages = browser.pages(Wanted(tuple(state or ()), digest), limit)
-            listed = [entry async for page in pages for entry in page]
-            return listed, keys, browser.now()
+            return await ledger.browse(limit, state or (), address_digest=digest), keys
 
-    listed, keys, now = run(work)
+    listed, keys = run(work)
     if as_json:
-        typer.echo(json.dumps([_fields(keys, one, now) for one in listed], indent=2))
+        typer.echo(json.dumps([_fields(keys, one) for one in listed], indent=2))
     elif listed:
         table = columns("sign-up", "state", "age", "address")
-        for one in listed:
+        for found in listed:
+            one, now = found.record, found.now
             since = age(moment(now) - moment(one.create_time))
             masked = _mask(keys, one) or KEY_MISSING
-            table.add_row(str(one.signup_id), one.state.name, since, masked)
+            shown = state_shown(one, now).name
+            table.add_row(str(one.signup_id), shown, since, masked)
         console().print(table)
     if not listed:
         complain(["no sign-up matches"])
@@ -95,10 +95,10 @@ def show_signup(
     settings = settings_of(config)
 
     async def work() -> dict[str, Any] | None:
-        async with browsing(settings.ledger_url) as browser:
+        async with browsing(settings.ledger_url) as ledger:
             keys = key_ring(settings, make=False)
-            entry = await browser.find(signup_id)
-            return None if entry is None else _fields(keys, entry, browser.now())
+            found = await ledger.find(signup_id)
+            return None if found is None else _fields(keys, found)
 
     fields = run(work)
     if fields is None:
@@ -131,27 +131,28 @@ def _address(given: str) -> Address:
         ) from None
 
 
-def _fields(keys: KeyRing, entry: Entry, now: int) -> dict[str, Any]:
+def _fields(keys: KeyRing, found: Snapshot) -> dict[str, Any]:
     """Return all that may be shown of a sign-up. Scripts rely on the names."""
+    entry, state = found.record, state_shown(found.record, found.now)
     return {
         "signup_id": str(entry.signup_id),
-        "state": entry.state.name,
+        "state": state.name,
         "masked_email": _mask(keys, entry),
         "create_time": _time(entry.create_time),
         "send_time": _time(entry.send_time),
         "state_time": _time(entry.state_time),
-        "expire_time": None if entry.state.final else _time(entry.expire_time),
+        "expire_time": None if state.final else _time(entry.expire_time),
         "identity_id": str(entry.identity_id) if entry.identity_id else None,
         "caller": entry.caller or None,
         "sends": entry.sends,
         "code_attempts": entry.code_attempts,
         "code_repeats": entry.code_repeats,
         "password_attempts": entry.password_attempts,
-        "lease": _lease(entry, now),
+        "lease": _lease(entry, found.now),
     }
 
 
-def _mask(keys: KeyRing, entry: Entry) -> str | None:
+def _mask(keys: KeyRing, entry: Record) -> str | None:
     """Open the masked address; None if no key opens it."""
     try:
         return open_mask(keys, entry.signup_id, entry.sealed_mask)
@@ -159,7 +160,7 @@ def _mask(keys: KeyRing, entry: Entry) -> str | None:
         return None
 
 
-def _lease(entry: Entry, now: int) -> dict[str, Any] | None:
+def _lease(entry: Record, now: int) -> dict[str, Any] | None:
     if entry.lease is Lease.NONE:
         return None
     until = max(entry.lease_until, entry.approved_until)

@@ -1,36 +1,48 @@
-"""Buckets of mails: how many mails an address or a client may still ask for.
+"""Buckets: how many mails may still be asked for, how many wrong codes tried.
 
 The row of a bucket holds one number, the moment at which the bucket is full again. Each
-mail puts it off by the time that one mail takes to come back (the generic cell rate
+debit puts it off by the time that one debit takes to come back (the generic cell rate
 algorithm of ITU-T I.371). So no job refills buckets, and a full bucket needs no row.
+
+The functions are transactions, or parts of one (``Database.transact``).
 """
 
-import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Final
 
-from signupd.errors import SendLimitReached
 from signupd.ledger import statements
-from signupd.ledger.database import Connection, Database
+from signupd.ledger.database import Row, Steps, Values
 
-_MICROS: Final = 1_000_000
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """The size of a bucket, and how fast it fills."""
+
+    size: int  # how many debits a full one holds; at least one
+    refill: int  # how long one takes to come back, in microseconds
+
+    @property
+    def whole(self) -> int:
+        """How long an empty bucket takes to fill."""
+        return self.size * self.refill
 
 
 @dataclass(frozen=True, slots=True)
 class Debit:
-    """One mail, as one bucket counts it.
+    """One debit on the bucket ``digest``, if it leaves as many there as it must.
 
-    Args:
-        digest: Names the bucket.
-        refill: How long one mail takes to come back, in microseconds.
-        room: How far off the bucket may be from being full for this mail to be allowed,
-            in microseconds.
+    ``leaves`` may be negative, for a debit that is rather counted than refused; at
+    least minus the size, so that a bucket in debt fills again.
     """
 
     digest: bytes = field(repr=False)
-    refill: int
-    room: int
+    limit: Limit
+    leaves: int = 0
+
+    @property
+    def room(self) -> int:
+        """How far from full the bucket may be, in microseconds."""
+        return (self.limit.size - 1 - self.leaves) * self.limit.refill
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,72 +53,74 @@ class Debited:
     time: int
 
 
-class Buckets:
-    """Counts mails in buckets.
+def ask(digest: bytes, span: int) -> Steps[bool]:
+    """Note that a client asks, for ``span``; return whether an earlier note stands."""
+    rows = yield statements.ASK, {"digest": digest, "span": span}
+    return bool(rows[0][0])
 
-    Every method raises ``LedgerUnavailable`` if the database does not answer.
 
-    Args:
-        database: Where they are kept. Its clock fills them.
+def debit_all(debits: Sequence[Debit]) -> Steps[list[Debited] | int]:
+    """Make all debits, or none and return the microseconds until all have room.
+
+    Transactions that debit several buckets must name them in the same order of kinds,
+    so that they do not wait for each other.
     """
-
-    def __init__(self, database: Database) -> None:
-        self._database = database
-
-    async def debit_all(self, debits: Sequence[Debit]) -> list[Debited]:
-        """Count a mail in all of the buckets or in none.
-
-        Args:
-            debits: One for each bucket.
-
-        Raises:
-            SendLimitReached: One has no room; with the time until all would have.
-        """
-        # Always in the same order, so that two transactions do not wait for each other.
-        ordered = sorted(debits, key=lambda debit: debit.digest)
-        alone = contextlib.nullcontext(self._database)
-        transaction = self._database.transaction() if len(debits) > 1 else alone
-        async with transaction as connection:
-            debited = await _debit(connection, ordered)
-            if len(debited) < len(debits):
-                waits = [await _wait(connection, one) for one in ordered]
-                raise SendLimitReached(retry_after_seconds=max(waits) / _MICROS)
-        return debited
-
-    async def debit_each(self, debits: Sequence[Debit]) -> list[Debited]:
-        """Count a mail in those of the buckets that have room."""
-        return await _debit(self._database, debits)
-
-    async def refund(self, debited: Sequence[Debited]) -> None:
-        """Undo debits, less what the bucket has regained by itself since.
-
-        Without that, hours of failing calls would add up to a burst of mails.
-        """
-        for one in debited:
-            await self._database.execute(
-                statements.REFUND,
-                digest=one.debit.digest,
-                refill=one.debit.refill,
-                time=one.time,
-            )
-
-
-async def _debit(connection: Connection, debits: Sequence[Debit]) -> list[Debited]:
-    """Make those of the debits that have room."""
-    made = []
+    made: list[Debited] = []
     for one in debits:
-        row = await connection.fetch_one(
-            statements.DEBIT, digest=one.digest, refill=one.refill, room=one.room
-        )
-        if row is not None:
-            made.append(Debited(one, row[0]))
+        rows = yield _debit(one)
+        if not rows:
+            yield from refund(made)
+            longest = 1
+            for other in debits:
+                longest = max(longest, (yield from wait(other)))
+            return longest
+        made.append(_made(one, rows))
     return made
 
 
-async def _wait(connection: Connection, debit: Debit) -> int:
-    """Return in how many microseconds a bucket has room."""
-    row = await connection.fetch_one(statements.FULL_TIME, digest=debit.digest)
-    if row is None:
+def debit_each(debits: Iterable[Debit]) -> Steps[list[Debited]]:
+    """Make those of the debits that have room."""
+    made = []
+    for one in debits:
+        rows = yield _debit(one)
+        if rows:
+            made.append(_made(one, rows))
+    return made
+
+
+def refund(debited: Iterable[Debited]) -> Steps[None]:
+    """Undo debits, less what the bucket has regained by itself since.
+
+    Without that, hours of failing calls would add up to a burst of mails.
+    """
+    for one in debited:
+        digest, refill = one.debit.digest, one.debit.limit.refill
+        yield statements.REFUND, {"digest": digest, "refill": refill, "time": one.time}
+
+
+def wait(debit: Debit) -> Steps[int]:
+    """Return in how many microseconds a debit has room; 0 if it has."""
+    rows = yield statements.FULL_TIME, {"digest": debit.digest}
+    if not rows:
         return 0
-    full_time, now = row
+    full_time, now = rows[0]
     return max(0, int(full_time) - debit.room - int(now))
+
+
+def fill(digest: bytes) -> Steps[None]:
+    """Fill a bucket at once."""
+    yield statements.FILL, {"digest": digest}
+
+
+def _debit(debit: Debit) -> tuple[str, Values]:
+    limit = debit.limit
+    return statements.DEBIT, {
+        "digest": debit.digest,
+        "refill": limit.refill,
+        "room": debit.room,
+        "longest": 2 * limit.whole,  # at the deepest debt
+    }
+
+
+def _made(debit: Debit, rows: list[Row]) -> Debited:
+    return Debited(debit, rows[0][0])

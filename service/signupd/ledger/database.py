@@ -3,10 +3,9 @@
 import re
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import Any, ClassVar, Final
+from typing import Any, ClassVar, Final, TypeVar
 
 from signupd.errors import LedgerUnavailable
 from signupd.ledger import statements
@@ -15,6 +14,9 @@ Row = tuple[Any, ...]
 Values = dict[str, Any]
 # The rows that a statement returns, and the number of rows that it changed.
 Result = tuple[list[Row], int]
+T = TypeVar("T")
+# A transaction: yields statements with their parameters and is sent their rows.
+Steps = Generator[tuple[str, Values], list[Row], T]
 
 # A statement waits this long for a connection, a lock or another writer, and may run
 # this long.
@@ -31,33 +33,11 @@ class DuplicateKey(Exception):
     """A row with this key exists already; nothing was changed."""
 
 
-class Connection(ABC):
-    """Runs statements, each of which is text from ``statements``.
+class Database(ABC):
+    """A database; each statement commits by itself.
 
-    Parameters are given by name. Every method raises ``LedgerUnavailable`` if the
-    database does not answer and ``DuplicateKey`` if a key exists already.
-    """
-
-    @abstractmethod
-    async def run(self, statement: str, values: Values) -> Result:
-        """Run a statement with its parameters."""
-
-    async def fetch_one(self, statement: str, /, **values: Any) -> Row | None:
-        """Run a statement and return its first row, or None if there is none."""
-        rows, _ = await self.run(statement, values)
-        return rows[0] if rows else None
-
-    async def fetch_all(self, statement: str, /, **values: Any) -> list[Row]:
-        """Run a statement and return its rows."""
-        return (await self.run(statement, values))[0]
-
-    async def execute(self, statement: str, /, **values: Any) -> int:
-        """Run a statement and return the number of rows that it changed."""
-        return (await self.run(statement, values))[1]
-
-
-class Database(Connection):
-    """A database; each statement outside a transaction commits by itself.
+    Statements are text from ``statements``, their parameters given by name. All methods
+    raise ``LedgerUnavailable`` if the database does not answer.
 
     All deadlines and leases use one clock. With PostgreSQL it is the server's, so that
     replicas whose clocks differ agree; SQLite has none but the machine's. Between reads
@@ -78,19 +58,40 @@ class Database(Connection):
 
     @abstractmethod
     async def open(self) -> None:
-        """Connect, or make ready to.
-
-        Raises:
-            LedgerUnavailable: The database cannot be reached.
-        """
+        """Connect, or make ready to."""
 
     @abstractmethod
     async def close(self) -> None:
         """Close all connections. A second call does nothing."""
 
     @abstractmethod
-    def transaction(self) -> AbstractAsyncContextManager[Connection]:
-        """Run several statements as one; an exception rolls all of them back."""
+    async def run(self, statement: str, values: Values) -> Result:
+        """Run a statement.
+
+        Raises:
+            DuplicateKey: A row with this key exists already.
+        """
+
+    @abstractmethod
+    async def transact(self, steps: Steps[T]) -> T:
+        """Run the statements of a generator as one transaction; return its result.
+
+        An exception rolls all of them back. SQLite runs them on its thread at one go,
+        so the generator must neither wait nor touch anything of the event loop.
+        """
+
+    async def fetch_one(self, statement: str, /, **values: Any) -> Row | None:
+        """Run a statement and return its first row, or None if there is none."""
+        rows, _ = await self.run(statement, values)
+        return rows[0] if rows else None
+
+    async def fetch_all(self, statement: str, /, **values: Any) -> list[Row]:
+        """Run a statement and return its rows."""
+        return (await self.run(statement, values))[0]
+
+    async def execute(self, statement: str, /, **values: Any) -> int:
+        """Run a statement and return the number of rows that it changed."""
+        return (await self.run(statement, values))[1]
 
     def now(self) -> int:
         """Return the ledger's time, in microseconds since the Unix epoch."""
@@ -130,14 +131,7 @@ def steady_clock() -> Callable[[], int]:
 
 
 def sqlite_file(url: str) -> Path | None:
-    """Return the file that a ledger URL names.
-
-    Args:
-        url: ``sqlite:///FILE`` or ``postgresql://USER@HOST/DATABASE``.
-
-    Returns:
-        The path, relative to the working directory unless the URL has four slashes.
-        None if the URL names a PostgreSQL database.
+    """Return the file that a ledger URL names; None if it names a PostgreSQL database.
 
     Raises:
         ValueError: The URL does not name a database that can hold a ledger.
@@ -164,10 +158,7 @@ def make_database(
 ) -> Database:
     """Make the database of a ledger URL; nothing is connected yet.
 
-    Args:
-        url: As ``sqlite_file`` takes it.
-        clock: As ``Database`` takes it.
-        read_only: Whether the database itself refuses changes.
+    With ``read_only`` the database itself refuses changes.
     """
     # Imported here, because a server needs only one of the two drivers.
     if (file := sqlite_file(url)) is not None:

@@ -1,15 +1,25 @@
 """Sign-ups in the ledger. Every change is one compare-and-set on the row's epoch."""
 
+import contextlib
 import uuid
-from collections.abc import Collection
+from collections.abc import AsyncIterator, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from signupd.errors import SignupBusy
+from signupd.errors import LedgerUnavailable, SignupBusy
 from signupd.ledger import statements
-from signupd.ledger.database import Database, DuplicateKey, Row
+from signupd.ledger.database import (
+    Database,
+    DuplicateKey,
+    Row,
+    make_database,
+    sqlite_file,
+    steady_clock,
+)
 from signupd.ledger.record import Lease, Record, State
+from signupd.ledger.schema import demand_usable
 
+_PROBED: Final = b"probe"
 _BEFORE_ALL: Final = (-1, uuid.UUID(int=0))
 
 
@@ -28,9 +38,6 @@ class Ledger:
     locks and changes its batch, and PostgreSQL skips rows that another replica holds.
 
     Every method raises ``LedgerUnavailable`` if the database does not answer.
-
-    Args:
-        database: Where they are kept.
 
     Attributes:
         now: Returns the time that deadlines go by, in microseconds.
@@ -56,28 +63,45 @@ class Ledger:
 
     async def find(self, signup_id: uuid.UUID) -> Snapshot | None:
         """Read a row by its id."""
-        row = await self._database.fetch_one(statements.FIND, signup_id=signup_id)
-        return self._snapshot(row)
+        return await self._find(statements.FIND, signup_id=signup_id)
 
     async def find_request(self, caller: str, request_id: uuid.UUID) -> Snapshot | None:
         """Read a row by the request id of the StartSignup that made it."""
-        row = await self._database.fetch_one(
+        return await self._find(
             statements.FIND_REQUEST, caller=caller, request_id=request_id
         )
-        return self._snapshot(row)
+
+    async def browse(
+        self,
+        limit: int,
+        states: Sequence[State] = (),
+        **sought: bytes | uuid.UUID | None,
+    ) -> list[Snapshot]:
+        """Read rows for an operator, the newest first; all are held in memory.
+
+        No index serves operators alone: unless an id is sought this reads all rows.
+
+        Args:
+            limit: How many at most.
+            states: Any of these, as callers see them; all if empty.
+            sought: ``signup_id`` or ``address_digest``; any if None.
+        """
+        given = {name: value for name, value in sought.items() if value is not None}
+        rows = await self._database.fetch_all(
+            statements.browse(*given, states=len(states)),
+            most=limit,
+            **given,
+            **{f"state_{n}": state for n, state in enumerate(states)},
+        )
+        return [self._snapshot(row) for row in rows]
 
     async def change(
         self, record: Record, *, unapproved: bool = False, **values: Any
     ) -> Record:
-        """Change a row, unless it was changed since ``record`` was read.
+        """Change columns of a row, unless it was changed since ``record`` was read.
 
-        Args:
-            record: The row as read.
-            unapproved: Change nothing either if the password hook has approved since.
-            values: The columns to change, by name.
-
-        Returns:
-            The row as it is now, its epoch one higher.
+        With ``unapproved``, change nothing either if the password hook has approved
+        since. Returns the row as it is now, its epoch one higher.
 
         Raises:
             SignupBusy: Another change came first; nothing is changed.
@@ -101,13 +125,8 @@ class Ledger:
     ) -> uuid.UUID | None:
         """Approve the account that a live SETTING lease asks for, by one statement.
 
-        Args:
-            flow_digest: Of the Kratos flow that asks.
-            address_digest: Of the address the account would have.
-            span: How long the approval stands, in microseconds.
-
-        Returns:
-            The sign-up, or None if no lease asks for this account.
+        The approval stands for ``span`` microseconds. Returns the sign-up, or None if
+        none asks for this address by this Kratos flow.
         """
         row = await self._database.fetch_one(
             statements.APPROVE,
@@ -145,28 +164,17 @@ class Ledger:
         return [row[0] for row in rows]
 
     async def expire(self, batch: int) -> list[tuple[uuid.UUID, str]]:
-        """Set a batch of lapsed sign-ups without a lease to EXPIRED.
-
-        Returns:
-            The id and the caller of each.
-        """
+        """Set a batch of lapsed sign-ups to EXPIRED; return their ids and callers."""
         rows = await self._database.fetch_all(statements.EXPIRE, batch=batch)
         return [(signup_id, caller) for signup_id, caller in rows]
 
     async def forget(
         self, batch: int, *, passwords_before: int, signups_before: int
     ) -> list[int]:
-        """Erase a batch of each kind that is past its time.
+        """Erase a batch of each kind that is past its time; return how many of each.
 
-        Args:
-            batch: How many rows of each kind at most.
-            passwords_before: Sign-ups completed before this moment lose the digests of
-                their passwords.
-            signups_before: Sign-ups that were final before this moment are deleted.
-
-        Returns:
-            The rows erased: of these two kinds, and of buckets that are full again. A
-            bucket without a row is full.
+        The kinds are the password digests of sign-ups completed before a moment,
+        sign-ups that were final before another, and buckets that are full again.
         """
         run = self._database.execute
         return [
@@ -177,20 +185,39 @@ class Ledger:
             await run(statements.FORGET_BUCKETS, batch=batch),
         ]
 
-    async def ping(self) -> None:
-        """Run a query that reads nothing."""
-        await self._database.fetch_one(statements.PING)
+    async def clamp(
+        self, batch: int, *, steps: Mapping[State, int], lease: int, approval: int
+    ) -> list[int]:
+        """Bring times that are too far off to the farthest that is possible.
+
+        A clock that ran ahead, or a ledger that was restored where the clock is behind,
+        leaves such times. They would lock addresses and sign-ups until then. Spans are
+        microseconds: of a state, a lease, an approval. Returns how many rows of each
+        kind were changed.
+        """
+        run, longest = self._database.execute, max(steps.values())
+        leases = {"lease": lease, "approval": approval, "step": longest}
+        return [
+            await run(statements.CLAMP_BUCKETS, batch=batch),
+            await run(statements.CLAMP_LEASES, batch=batch, **leases),
+            *[
+                await run(statements.CLAMP_WAITING, batch=batch, state=state, step=step)
+                for state, step in steps.items()
+            ],
+        ]
+
+    async def probe(self) -> None:
+        """Write something, which a full or read-only disk refuses."""
+        await self._database.execute(statements.PROBE, digest=_PROBED)
 
     async def under_way(self) -> dict[str, int]:
         """Count the sign-ups that wait for a code or a password, by state."""
         return dict(await self._database.fetch_all(statements.UNDER_WAY))
 
     async def unopened(self, heads: Collection[bytes], most: int) -> list[uuid.UUID]:
-        """List sign-ups under way that are sealed under none of the keys.
+        """List at most so many sign-ups under way that no key opens.
 
-        Args:
-            heads: How the seals of each key begin, all of one length.
-            most: How many to list at most.
+        ``heads`` are how the seals of each key begin, all of one length.
         """
         known = sorted(heads)
         rows = await self._database.fetch_all(
@@ -214,9 +241,31 @@ class Ledger:
         if changed != 1:
             raise SignupBusy("the row has moved")
 
-    def _snapshot(self, row: Row | None) -> Snapshot | None:
-        if row is None:
-            return None
+    async def _find(self, statement: str, **key: Any) -> Snapshot | None:
+        row = await self._database.fetch_one(statement, **key)
+        return None if row is None else self._snapshot(row)
+
+    def _snapshot(self, row: Row) -> Snapshot:
         signup_id, state, lease, *rest, now = row
         self._database.synchronize(now)
         return Snapshot(Record(signup_id, State(state), Lease(lease), *rest), now)
+
+
+@contextlib.asynccontextmanager
+async def browsing(url: str) -> AsyncIterator[Ledger]:
+    """Open the ledger LEDGER_URL for reading only; servers may be using it.
+
+    Raises:
+        LedgerUnavailable: The file does not exist, or as for ``demand_usable``.
+    """
+    file = sqlite_file(url)
+    if file is not None and not file.exists():
+        raise LedgerUnavailable(f"there is no ledger {file}")
+    database = make_database(url, steady_clock(), read_only=True)
+    await database.open()
+    try:
+        await demand_usable(database)
+        await database.read_clock()
+        yield Ledger(database)
+    finally:
+        await database.close()

@@ -13,11 +13,12 @@ from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 from signupd.ledger.database import (
     CALL_SECONDS,
     WAIT_SECONDS,
-    Connection,
     Database,
     DuplicateKey,
     Result,
     Row,
+    Steps,
+    T,
     Values,
     unavailable,
     unopened,
@@ -39,12 +40,7 @@ _TROUBLES: Final = psycopg.Error, PoolTimeout, PoolClosed, OSError
 
 
 def connection_parameters(url: str, *, read_only: bool = False) -> dict[str, Any]:
-    """Return libpq's parameters; those in the URL take precedence.
-
-    Args:
-        url: ``postgresql://USER@HOST/DATABASE``.
-        read_only: Whether PostgreSQL refuses changes.
-    """
+    """Return libpq's parameters; those in the URL take precedence."""
     given = conninfo_to_dict(url)
     # PostgreSQL applies the options from left to right.
     options = [f"-c statement_timeout={WAIT_SECONDS}s", "-c timezone=UTC"]
@@ -59,29 +55,11 @@ def connect(url: str) -> psycopg.Connection:
     return psycopg.connect(**connection_parameters(url))
 
 
-class _Session(Connection):
-    """One connection of the pool."""
-
-    def __init__(self, connection: psycopg.AsyncConnection[Row]) -> None:
-        self._connection = connection
-
-    async def run(self, statement: str, values: Values) -> Result:
-        """Run a statement with its parameters."""
-        text: Any = rendered(statement)
-        cursor = await self._connection.execute(text, values)
-        rows = await cursor.fetchall() if cursor.description else []
-        return rows, cursor.rowcount
-
-
 class PostgresDatabase(Database):
     """A PostgreSQL database, used by any number of servers.
 
-    Args:
-        url: As ``connection_parameters`` takes it.
-        clock: As ``Database`` takes it.
-        read_only: Whether PostgreSQL refuses changes.
-        call_seconds: How long a call may take in all. One that takes longer is
-            cancelled, and its connection is closed if that does not help.
+    A call that takes longer than ``call_seconds`` is cancelled, and its connection is
+    closed if that does not help.
     """
 
     shared = True
@@ -126,15 +104,21 @@ class PostgresDatabase(Database):
         await self._pool.close(timeout=WAIT_SECONDS)
 
     async def run(self, statement: str, values: Values) -> Result:
-        """Run a statement with its parameters."""
+        """Run a statement."""
         async with self._connection() as connection:
-            return await _Session(connection).run(statement, values)
+            return await _run(connection, statement, values)
 
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """Run several statements as one; an exception rolls all of them back."""
+    async def transact(self, steps: Steps[T]) -> T:
+        """Run the statements of a generator as one transaction; return its result."""
         async with self._connection() as connection, connection.transaction():
-            yield _Session(connection)
+            try:
+                statement, values = next(steps)
+                while True:
+                    rows, _ = await _run(connection, statement, values)
+                    statement, values = steps.send(rows)
+            except StopIteration as done:
+                result: T = done.value
+                return result
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
@@ -158,3 +142,12 @@ class PostgresDatabase(Database):
             self._checking = asyncio.create_task(self._pool.check())
         # Cancelling it would lose the connections that it looks at.
         await asyncio.wait([self._checking], timeout=WAIT_SECONDS)
+
+
+async def _run(
+    connection: psycopg.AsyncConnection[Row], statement: str, values: Values
+) -> Result:
+    text: Any = rendered(statement)
+    cursor = await connection.execute(text, values)
+    rows = await cursor.fetchall() if cursor.description else []
+    return rows, cursor.rowcount

@@ -59,14 +59,10 @@ async def is_up_to_date(database: Database) -> bool:
 async def migrate(
     url: str, table_seconds: float = WAIT_SECONDS
 ) -> tuple[str | None, str | None]:
-    """Bring the ledger's schema up to date; do nothing if it is.
+    """Bring the schema of the ledger LEDGER_URL up to date; do nothing if it is.
 
-    Args:
-        url: The ledger's database, as in the LEDGER_URL setting.
-        table_seconds: How long it waits for a table that others use, with PostgreSQL.
-
-    Returns:
-        The revisions before (None for an empty database) and after.
+    With PostgreSQL it waits ``table_seconds`` for a table that others use. Returns the
+    revisions before (None for an empty database) and after.
 
     Raises:
         LedgerUnavailable: The database does not answer, or its schema is newer than

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
@@ -21,10 +21,11 @@ from signupd.errors import LedgerUnavailable
 from signupd.ledger.database import (
     CALL_SECONDS,
     WAIT_SECONDS,
-    Connection,
     Database,
     DuplicateKey,
     Result,
+    Steps,
+    T,
     Values,
     sqlite_file,
     unavailable,
@@ -44,20 +45,13 @@ sqlite3.register_converter("CHAR", lambda value: uuid.UUID(value.decode()))
 
 
 def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
-    """Connect to a SQLite file; create it with mode 0600 if it does not exist.
-
-    Args:
-        file: The database.
-        read_only: Whether SQLite refuses changes; then no file is created.
+    """Connect to a SQLite file; create it unless ``read_only``.
 
     Raises:
         sqlite3.Error, OSError: The file cannot be opened.
     """
     if not read_only:
-        # O_EXCL does not open an existing file: when a process closes any descriptor of
-        # it, SQLite's locks end (https://sqlite.org/howtocorrupt.html, 2.2).
-        with contextlib.suppress(FileExistsError):
-            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
+        _create_private(file)
     # https://sqlite.org/uri.html
     mode = "ro" if read_only else "rw"
     connection = sqlite3.connect(
@@ -79,50 +73,39 @@ def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
     return connection
 
 
-class _Worker(Connection):
-    """One connection, and the thread that runs its statements.
+class _Worker:
+    """One connection, made anew after an error, and the thread that does its jobs."""
 
-    Args:
-        connect: Makes the connection, at the first statement and after an error.
-        now: The ledger's time, for statements that need it.
-    """
-
-    def __init__(
-        self, connect: Callable[[], sqlite3.Connection], now: Callable[[], int]
-    ) -> None:
+    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
         self._connect = connect
-        self._now = now
         self._connection: sqlite3.Connection | None = None
         self._executor = ThreadPoolExecutor(1, "ledger")
 
-    async def run(self, statement: str, values: Values) -> Result:
-        """Run a statement with its parameters."""
-        values["now"] = self._now()
+    async def do(self, job: Callable[[sqlite3.Connection], T]) -> T:
+        """Do a job with the connection, and translate what goes wrong with it."""
+        loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(CALL_SECONDS):
-                return await asyncio.get_running_loop().run_in_executor(
-                    self._executor, self._run, rendered(statement), values
-                )
+                return await loop.run_in_executor(self._executor, self._do, job)
         except sqlite3.IntegrityError as error:
             raise DuplicateKey from error
         except (sqlite3.Error, OSError, RuntimeError) as error:
             raise unavailable(error) from error
 
     async def close(self) -> None:
-        """Let statements that have begun end, then close the connection."""
+        """Let jobs that have begun end, then close the connection."""
         with contextlib.suppress(RuntimeError):  # it was closed before
             await asyncio.get_running_loop().run_in_executor(self._executor, self._drop)
         self._executor.shutdown(wait=False)
 
-    def _run(self, text: str, values: Values) -> Result:
+    def _do(self, job: Callable[[sqlite3.Connection], T]) -> T:
         try:
             if self._connection is None:
                 self._connection = self._connect()
-            cursor = self._connection.execute(text, values)
-            return cursor.fetchall(), cursor.rowcount
+            return job(self._connection)
         except sqlite3.Error as error:
             if not isinstance(error, sqlite3.IntegrityError):
-                self._drop()  # the next statement connects anew
+                self._drop()  # the next job connects anew
             raise
 
     def _drop(self) -> None:
@@ -132,13 +115,7 @@ class _Worker(Connection):
 
 
 class SqliteDatabase(Database):
-    """A SQLite file, used by one server at a time.
-
-    Args:
-        file: The database.
-        clock: As ``Database`` takes it.
-        read_only: Whether SQLite refuses changes.
-    """
+    """A SQLite file, used by one server at a time."""
 
     shared = False
 
@@ -146,11 +123,9 @@ class SqliteDatabase(Database):
         self, file: Path, clock: Callable[[], int], *, read_only: bool = False
     ) -> None:
         super().__init__(clock)
-
         self._connect = functools.partial(connect, file, read_only=read_only)
-        self._reader = _Worker(self._connect, self.now)
-        self._writer = _Worker(self._connect, self.now)
-        self._writing = asyncio.Lock()
+        self._reader = _Worker(self._connect)
+        self._writer = _Worker(self._connect)
 
     async def open(self) -> None:
         """Connect once; each thread connects at its first statement."""
@@ -165,25 +140,46 @@ class SqliteDatabase(Database):
         await self._writer.close()
 
     async def run(self, statement: str, values: Values) -> Result:
-        """Run a statement with its parameters."""
-        if rendered(statement).startswith("SELECT"):
-            return await self._reader.run(statement, values)
-        async with self._writing:
-            return await self._writer.run(statement, values)
+        """Run a statement."""
+        reads = rendered(statement).startswith("SELECT")
+        worker = self._reader if reads else self._writer
+        return await worker.do(functools.partial(self._run, statement, values))
 
-    @contextlib.asynccontextmanager
-    async def transaction(self) -> AsyncIterator[Connection]:
-        """Run several statements as one; an exception rolls all of them back."""
-        async with self._writing:
+    async def transact(self, steps: Steps[T]) -> T:
+        """Run the statements of a generator as one transaction; return its result."""
+        return await self._writer.do(functools.partial(self._transact, steps))
+
+    def _run(
+        self, statement: str, values: Values, connection: sqlite3.Connection
+    ) -> Result:
+        values["now"] = self.now()
+        cursor = connection.execute(rendered(statement), values)
+        return cursor.fetchall(), cursor.rowcount
+
+    def _transact(self, steps: Steps[T], connection: sqlite3.Connection) -> T:
+        with connection:  # commits, or rolls back
+            connection.execute("BEGIN IMMEDIATE")
             try:
-                await self._writer.execute("BEGIN IMMEDIATE")
-                yield self._writer
-            except BaseException:
-                # A connection that failed was dropped, and its transaction with it.
-                with contextlib.suppress(LedgerUnavailable):
-                    await self._writer.execute("ROLLBACK")
-                raise
-            await self._writer.execute("COMMIT")
+                statement, values = next(steps)
+                while True:
+                    rows, _ = self._run(statement, values, connection)
+                    statement, values = steps.send(rows)
+            except StopIteration as done:
+                result: T = done.value
+                return result
+
+
+def _create_private(file: Path) -> None:
+    """Create an empty file with mode 0600, whatever the umask; leave one that exists.
+
+    O_EXCL does not open an existing file: when a process closes any descriptor of it,
+    SQLite's locks end (https://sqlite.org/howtocorrupt.html, 2.2). SQLite gives the
+    files beside it the same mode.
+    """
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600)
+        os.fchmod(descriptor, 0o600)
+        os.close(descriptor)
 
 
 def _use_wal(connection: sqlite3.Connection) -> None:
@@ -210,10 +206,8 @@ def alone_on(url: str) -> Iterator[None]:
     """Lock a SQLite ledger against a second server that is started by mistake.
 
     A server on SQLite ends all leases that it finds. The lock is on a file of its own:
-    SQLite's locks on the ledger end when any descriptor of it is closed.
-
-    Args:
-        url: Of the ledger; one that servers share needs no lock.
+    SQLite's locks on the ledger end when any descriptor of it is closed. A ledger that
+    servers share needs no lock.
 
     Raises:
         LedgerUnavailable: Another server has it.
@@ -223,7 +217,9 @@ def alone_on(url: str) -> Iterator[None]:
     if ledger is None:
         yield
         return
-    with ledger.with_name(f"{ledger.name}.lock").open("ab") as file:
+    lock = ledger.with_name(f"{ledger.name}.lock")
+    _create_private(lock)
+    with lock.open("ab") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -8,7 +8,6 @@ databases spell differently (``Spelling``). Times are microseconds since the Uni
 import dataclasses
 import functools
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -28,6 +27,7 @@ class Spelling:
     parameter: str  # a replacement for ``:name``
     now: str  # the time when the statement began
     clock: str  # the time when the expression is evaluated, after any wait for a lock
+    least: str  # the function for the smaller of two numbers
     skip_locked: str  # locks the rows of a subquery, except those that others hold
     has_versions: str  # the query that counts the tables of alembic
     time_limit: str  # the query for the session's statement timeout; "0" is none
@@ -44,6 +44,7 @@ SQLITE: Final = Spelling(
     parameter=r":\1",
     now=":now",
     clock=":now",
+    least="min",
     skip_locked="",
     has_versions="SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'",
     time_limit="SELECT 'none needed'",
@@ -51,6 +52,7 @@ SQLITE: Final = Spelling(
 POSTGRESQL: Final = Spelling(
     parameter=r"%(\1)s",
     now="(extract(epoch FROM statement_timestamp()) * 1000000)::bigint",
+    least="least",
     clock="(extract(epoch FROM clock_timestamp()) * 1000000)::bigint",
     skip_locked="FOR UPDATE SKIP LOCKED",
     has_versions="SELECT count(*) FROM pg_tables WHERE tablename = 'alembic_version'"
@@ -60,7 +62,12 @@ POSTGRESQL: Final = Spelling(
 
 # The database itself
 
-PING: Final = "SELECT 1"
+# Writes a bucket that is full at once, which the sweeper deletes.
+PROBE: Final = """
+    INSERT INTO send_buckets (digest, full_time, longest) VALUES (:digest, {now}, 0)
+    ON CONFLICT (digest) DO UPDATE SET full_time = excluded.full_time
+"""
+
 CLOCK: Final = "SELECT {clock}"
 HAS_VERSIONS: Final = "{has_versions}"
 VERSION: Final = "SELECT version_num FROM alembic_version"
@@ -91,11 +98,9 @@ REMOVE: Final = f"""
 
 @functools.cache
 def change(names: frozenset[str], *, unapproved: bool) -> str:
-    """Return the statement that changes these columns of one row.
+    """Return the statement that changes these columns of one row to ``to_NAME``.
 
-    Args:
-        names: The columns; their new values are the parameters ``to_NAME``.
-        unapproved: Whether ``approved_until`` has to be ``is_approved_until`` still.
+    If ``unapproved``, ``approved_until`` has to be ``is_approved_until`` still.
     """
     assignments = ", ".join(f"{name} = :to_{name}" for name in sorted(names))
     also = " AND approved_until = :is_approved_until" if unapproved else ""
@@ -137,57 +142,74 @@ DEAD_LEASES: Final = """
     LIMIT :batch
 """
 
-EXPIRE: Final = """
+
+def _batch(table: str, condition: str, order: str) -> str:
+    """Return the condition for one batch of rows, without those that others hold."""
+    key = "digest" if table == "send_buckets" else "signup_id"
+    return f"""{key} IN (
+        SELECT {key} FROM {table} WHERE {condition}
+        ORDER BY {order} LIMIT :batch {{skip_locked}}
+    )"""
+
+
+def _signups(condition: str, order: str) -> str:
+    return _batch("signups", condition, order)
+
+
+_WAITING: Final = "state IN ('code_required', 'password_required')"
+_LAPSED: Final = f"{_WAITING} AND lease = 'none' AND expire_time <= {{now}}"
+EXPIRE: Final = f"""
     UPDATE signups
-    SET state = 'expired', state_time = {now}, epoch = epoch + 1,
+    SET state = 'expired', state_time = {{now}}, epoch = epoch + 1,
         sealed = NULL, sealed_passwords = NULL, password_flow_digest = NULL
-    WHERE signup_id IN (
-        SELECT signup_id FROM signups
-        WHERE state IN ('code_required', 'password_required')
-            AND lease = 'none'
-            AND expire_time <= {now}
-        ORDER BY expire_time
-        LIMIT :batch {skip_locked}
-    )
+    WHERE {_signups(_LAPSED, "expire_time")}
     RETURNING signup_id, caller
 """
 
-FORGET_PASSWORDS: Final = """
+_KEPT: Final = """state = 'completed' AND sealed_passwords IS NOT NULL
+            AND state_time <= :before"""
+FORGET_PASSWORDS: Final = f"""
     UPDATE signups SET sealed_passwords = NULL, epoch = epoch + 1
-    WHERE signup_id IN (
-        SELECT signup_id FROM signups
-        WHERE state = 'completed'
-            AND sealed_passwords IS NOT NULL
-            AND state_time <= :before
-        ORDER BY state_time
-        LIMIT :batch {skip_locked}
-    )
+    WHERE {_signups(_KEPT, "state_time")}
 """
 
-FORGET_SIGNUPS: Final = """
+_FINAL: Final = """state IN ('completed', 'already_registered', 'expired', 'cancelled')
+            AND state_time <= :before"""
+FORGET_SIGNUPS: Final = f"""
     DELETE FROM signups
-    WHERE signup_id IN (
-        SELECT signup_id FROM signups
-        WHERE state IN ('completed', 'already_registered', 'expired', 'cancelled')
-            AND state_time <= :before
-        ORDER BY state_time
-        LIMIT :batch {skip_locked}
-    )
+    WHERE {_signups(_FINAL, "state_time")}
 """
 
-UNDER_WAY: Final = """
-    SELECT state, count(*) FROM signups
-    WHERE state IN ('code_required', 'password_required')
-    GROUP BY state
+UNDER_WAY: Final = f"""
+    SELECT state, count(*) FROM signups WHERE {_WAITING} GROUP BY state
+"""
+
+# Times farther off than any step puts them: the clock ran ahead when they were written.
+# The epoch stays, because the holder of a lease goes on.
+
+_AHEAD: Final = f"{_WAITING} AND state = :state AND expire_time > {{now}} + :step"
+CLAMP_WAITING: Final = f"""
+    UPDATE signups
+    SET expire_time = {{now}} + :step, send_time = {{least}}(send_time, {{now}})
+    WHERE {_signups(_AHEAD, "expire_time")}
+"""
+
+_LEASED_AHEAD: Final = """lease <> 'none' AND (lease_until > {now} + :lease
+            OR approved_until > {now} + :approval OR expire_time > {now} + :step)"""
+CLAMP_LEASES: Final = f"""
+    UPDATE signups
+    SET lease_until = {{least}}(lease_until, {{now}} + :lease),
+        approved_until = {{least}}(approved_until, {{now}} + :approval),
+        expire_time = {{least}}(expire_time, {{now}} + :step),
+        send_time = {{least}}(send_time, {{now}})
+    WHERE {_signups(_LEASED_AHEAD, "lease_until")}
 """
 
 
 def sealed_otherwise(heads: int) -> str:
     """Return the query for sign-ups under way that are sealed under another key.
 
-    Args:
-        heads: How many keys there are. The first ``length`` bytes of what each key
-            seals are the parameters ``head_0`` and so on.
+    The first ``length`` bytes of what each key seals are ``head_0`` and so on.
     """
     return f"""
     SELECT signup_id FROM signups
@@ -197,55 +219,55 @@ def sealed_otherwise(heads: int) -> str:
 """
 
 
-# Sign-ups to show to an operator. A sign-up is shown as expired from its deadline on,
-# whether or not the sweeper has written that down.
-_STATE_SHOWN: Final = """CASE
-        WHEN state IN ('starting', 'code_required', 'password_required')
-            AND lease = 'none' AND expire_time <= :moment
-        THEN 'expired' ELSE state END"""
+def browse(*sought: str, states: int) -> str:
+    """Return the query for sign-ups to show to an operator, the newest first.
 
-
-def browse(columns: Sequence[str], states: int) -> str:
-    """Return the query for a page of sign-ups, the newest first.
-
-    Args:
-        columns: Those to select; ``state`` is the one shown to callers at ``moment``.
-        states: How many states to choose from: ``state_0`` and so on.
+    The columns sought equal the parameter of the same name. The states, if any, are
+    ``state_0`` and so on: those that callers see (``transitions.state_shown``).
     """
+    conditions = ["1 = 1", *(f"{name} = :{name}" for name in sought)]
+    if states:
+        conditions.append(f"""CASE
+        WHEN state IN ('starting', 'code_required', 'password_required')
+            AND lease = 'none' AND expire_time <= {{now}}
+        THEN 'expired' ELSE state END IN ({_numbered("state", states)})""")
     return f"""
-    SELECT {_shown(columns)} FROM signups
-    WHERE {_STATE_SHOWN} IN ({_numbered("state", states)})
-        AND (address_digest = :address_digest OR :any_address = 1)
-        AND (create_time, signup_id) < (:before_time, :before_id)
+    SELECT {{columns}}, {{now}} FROM signups WHERE {" AND ".join(conditions)}
     ORDER BY create_time DESC, signup_id DESC
     LIMIT :most
 """
-
-
-def show(columns: Sequence[str]) -> str:
-    """Return the query for the sign-up ``signup_id``, with columns as in ``browse``."""
-    return f"SELECT {_shown(columns)} FROM signups WHERE signup_id = :signup_id"
-
-
-def _shown(columns: Sequence[str]) -> str:
-    return ", ".join(_STATE_SHOWN if name == "state" else name for name in columns)
 
 
 def _numbered(name: str, count: int) -> str:
     return ", ".join(f":{name}_{n}" for n in range(count))
 
 
-# Buckets of mails (buckets.py)
+# Buckets, of buckets.py.
 
 # A bucket without a row is full.
 DEBIT: Final = """
-    INSERT INTO send_buckets (digest, full_time) VALUES (:digest, {now} + :refill)
+    INSERT INTO send_buckets (digest, full_time, longest)
+    VALUES (:digest, {now} + :refill, :longest)
     ON CONFLICT (digest) DO UPDATE
-    SET full_time = :refill + CASE
+    SET longest = excluded.longest, full_time = :refill + CASE
         WHEN send_buckets.full_time > excluded.full_time - :refill
         THEN send_buckets.full_time ELSE excluded.full_time - :refill END
     WHERE send_buckets.full_time <= excluded.full_time - :refill + :room
     RETURNING {now}
+"""
+
+# One microsecond more says that the row found a note that still stood.
+ASK: Final = """
+    INSERT INTO send_buckets (digest, full_time, longest)
+    VALUES (:digest, {now} + :span, :span + 1)
+    ON CONFLICT (digest) DO UPDATE
+    SET longest = excluded.longest, full_time = excluded.full_time
+        + CASE WHEN send_buckets.full_time > {now} THEN 1 ELSE 0 END
+    RETURNING full_time - {now} - :span
+"""
+
+FILL: Final = """
+    DELETE FROM send_buckets WHERE digest = :digest
 """
 
 FULL_TIME: Final = """
@@ -260,12 +282,13 @@ REFUND: Final = """
     WHERE digest = :digest AND {now} - :time < :refill
 """
 
-FORGET_BUCKETS: Final = """
-    DELETE FROM send_buckets
-    WHERE digest IN (
-        SELECT digest FROM send_buckets
-        WHERE full_time <= {now}
-        ORDER BY full_time
-        LIMIT :batch {skip_locked}
-    )
+_FULL: Final = "full_time <= {now}"
+FORGET_BUCKETS: Final = f"""
+    DELETE FROM send_buckets WHERE {_batch("send_buckets", _FULL, "full_time")}
+"""
+
+_TOO_FAR: Final = "full_time - longest > {now}"
+CLAMP_BUCKETS: Final = f"""
+    UPDATE send_buckets SET full_time = {{now}} + longest
+    WHERE {_batch("send_buckets", _TOO_FAR, "full_time - longest")}
 """

@@ -4,40 +4,17 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
+from signupd.ledger.buckets import Limit
+
 SECOND: Final = 1_000_000  # the ledger counts microseconds
 HOUR_SECONDS: Final = 3600.0
+WRONG_CODES_SECONDS: Final = 30 * 86400.0  # in which all wrong codes are forgotten
 # How long a repeated SetPassword is told whether its password made the account.
 PASSWORDS_KEPT: Final = 24 * 3600 * SECOND
 # How many wrong passwords it is told about: after that nobody learns any more there.
 PASSWORD_REPEATS: Final = 20
 # Unicode's category Cc. bcrypt ends at a NUL, and PostgreSQL stores none.
 CONTROL: Final = re.compile(r"[\x00-\x1f\x7f-\x9f]")
-
-
-@dataclass(frozen=True, slots=True)
-class Limit:
-    """The size of a bucket of mails, and how fast it fills.
-
-    Args:
-        sends: How many a full bucket holds; at least one.
-        refill: How long one takes to come back, in microseconds.
-    """
-
-    sends: int
-    refill: int
-
-    @property
-    def room(self) -> int:
-        """How far from full a bucket may be that still holds a mail."""
-        return (self.sends - 1) * self.refill
-
-    @property
-    def room_in_debt(self) -> int:
-        """How far from full it may be for a mail that is counted but not refused.
-
-        The debt is at most one whole bucket, so that the bucket fills again.
-        """
-        return self.room + self.sends * self.refill
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +29,7 @@ class Rules:
     sends: int  # mails of one sign-up, including the first
     per_address: Limit  # mails to one address, over all sign-ups
     per_client: Limit  # mails that one client has asked for, over all sign-ups
+    wrong_codes: Limit  # wrong codes for one address, over all sign-ups
     password_min_length: int  # in code points
     password_max_bytes: int  # in bytes of UTF-8
     lease: int  # longer than all the calls to Kratos that one lease covers

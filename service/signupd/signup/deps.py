@@ -12,7 +12,7 @@ from signupd.kratos.outcomes import Delivery
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import Record, State
 from signupd.policy.identity_schema import SchemaRules
-from signupd.policy.mail_limits import MailLimits
+from signupd.policy.limits import Limits
 from signupd.policy.password import PasswordGate
 from signupd.policy.rules import Rules
 from signupd.sealing import KeyRing, Step
@@ -49,7 +49,7 @@ class Dependencies:
     """
 
     ledger: Ledger
-    mails: MailLimits
+    limits: Limits
     kratos: Kratos
     courier: Courier
     keys: KeyRing

@@ -21,7 +21,7 @@ from signupd.errors import (
 from signupd.kratos.identity import Identity
 from signupd.kratos.outcomes import FlowState
 from signupd.ledger.record import Record
-from signupd.policy.mail_limits import Counted
+from signupd.policy.limits import Counted
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies
 from signupd.signup.sealed import Contents, only_attempt, open_contents, seal_contents
@@ -110,7 +110,7 @@ async def mail_code(
     try:
         await public.send_code(flow_id, contents.traits, contents.locale)
     except NOT_SENT:
-        await deps.mails.refund(counted)
+        await deps.limits.refund(counted)
         raise
     except KratosUnavailable:
         with contextlib.suppress(KratosUnavailable, KratosIncompatible):
@@ -135,6 +135,7 @@ async def conclude_code(deps: Dependencies, record: Record, address: str) -> Rec
     The address is not looked up before the proof.
     """
     account = await deps.kratos.admin.find_identity(address)
+    await deps.limits.proved(record.address_digest)
     now = deps.ledger.now()
     if account is not None:
         verified = address in account.verified

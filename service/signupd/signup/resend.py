@@ -90,7 +90,7 @@ async def _grant(
 async def _send(deps: Dependencies, leased: Leased) -> Record:
     """Send the mail under the row's lease, and write down what came of it."""
     record, contents = leased.record, leased.contents
-    counted = await deps.mails.further_mail(record.address_digest, contents.client)
+    counted = await deps.limits.further_mail(record.address_digest, contents.client)
     try:
         await mail_code(deps, contents.pending_flow_id, contents, counted)
     except NOT_SENT as error:

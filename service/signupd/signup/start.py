@@ -16,7 +16,7 @@ from signupd.errors import (
 from signupd.kratos.outcomes import FlowState
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record, State
-from signupd.policy.mail_limits import Counted, client_of
+from signupd.policy.limits import Counted, client_of
 from signupd.policy.rules import SECOND
 from signupd.policy.traits import identity_traits
 from signupd.sealing import SealBroken, Step, digests_equal
@@ -38,23 +38,14 @@ MAX_FIRST_MAILS: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class StartRequest:
-    """The fields of a StartSignup whose form was checked.
+    """The fields of a StartSignup whose form was checked."""
 
-    Args:
-        email: As the person typed it.
-        traits: Further traits, JSON values by name.
-        locale: For the mail template; may be empty.
-        request_id: Identifies a repeat, if given.
-        caller: Whom the request id belongs to.
-        client_ip: The person's address; may be empty. For limits alone.
-    """
-
-    email: str
-    traits: Mapping[str, Any]
-    locale: str
+    email: str  # as the person typed it
+    traits: Mapping[str, Any]  # further ones, JSON values by name
+    locale: str  # for the mail template; may be empty
     request_id: uuid.UUID | None
-    caller: str = ""
-    client_ip: str = ""
+    caller: str = ""  # whom the request id belongs to
+    client_ip: str = ""  # the person's; may be empty; for limits alone
 
     def __repr__(self) -> str:
         """Show nothing of the person."""
@@ -87,13 +78,15 @@ async def _begin(
     """Count the mail before the first call to Kratos, insert the row, and send."""
     digest = address_digest(deps.keys, address.text)
     client = client_of(deps.keys, request.client_ip)
-    async with deps.mails.first_mail(digest, client) as counted:
+    async with deps.limits.first_mail(digest, client) as counted:
         await deps.hook_proof.prove(traits)
         flow_id = await deps.kratos.public.open_registration()
         contents = Contents(
             address.text, traits, request.locale, flow_id, client=client
         )
         record = _new_record(deps, request, address, contents, digest)
+        if counted.guessed:
+            record = record._replace(code_attempts=deps.rules.code_attempts - 1)
         await deps.ledger.add(record)
     return await _send(deps, record, contents, counted)
 
@@ -142,7 +135,7 @@ async def _resume(deps: Dependencies, found: Snapshot) -> StepResult:
         wait = record.expire_time - found.now
         raise SendLimitReached(retry_after_seconds=wait / SECOND)
     digest, client = record.address_digest, contents.client
-    async with deps.mails.first_mail(digest, client) as counted:
+    async with deps.limits.first_mail(digest, client) as counted:
         flow_id = await deps.kratos.public.open_registration()
         contents = replace(contents, flow_id=flow_id)
         sealed = seal_contents(deps.keys, record.signup_id, contents)

@@ -70,7 +70,7 @@ async def _repeat(deps: Dependencies, record: Record, code: str) -> StepResult:
     counted = await deps.ledger.change(record, code_repeats=repeats + 1)
     digest = code_digest(deps.keys, record, code)
     if not digests_equal(digest, record.code_digest or b""):
-        deps.observer.wrong_code()
+        await _count_wrong(deps, record)
         raise CodeIncorrect
     record = await deps.ledger.change(counted, code_repeats=repeats)
     return deps.result(record, Step.PASSWORD)
@@ -159,9 +159,9 @@ async def _refuse(
     """Give the lease back, and say why the code proves nothing."""
     record = leased.record
     if answer is CodeAnswer.INCORRECT:
-        deps.observer.wrong_code()
         refused = refused_code_digest(deps.keys, record, code)
         await deps.ledger.change(record, **transitions.code_refused(refused))
+        await _count_wrong(deps, record)
         raise CodeIncorrect
     contents = replace(leased.contents, flow_id="")
     sealed = seal_contents(deps.keys, record.signup_id, contents)
@@ -169,3 +169,8 @@ async def _refuse(
     if answer is CodeAnswer.HOOK_MISSING:
         raise KratosIncompatible(MISSING_HOOK)
     raise CodeExpired
+
+
+async def _count_wrong(deps: Dependencies, record: Record) -> None:
+    deps.observer.wrong_code()
+    await deps.limits.wrong_code(record.address_digest)

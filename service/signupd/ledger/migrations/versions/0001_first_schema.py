@@ -1,4 +1,4 @@
-"""The first schema: sign-ups, and the buckets that mails are counted in."""
+"""The first schema: sign-ups, and the buckets of mails and wrong codes."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -77,8 +77,12 @@ def upgrade() -> None:
         "send_buckets",
         sa.Column("digest", sa.LargeBinary, primary_key=True),
         sa.Column("full_time", sa.BigInteger, nullable=False),
+        # How far off full_time can be, in microseconds.
+        sa.Column("longest", sa.BigInteger, nullable=False),
     )
     op.create_index("ix_send_buckets_full", "send_buckets", ["full_time"])
+    written = sa.text("(full_time - longest)")
+    op.create_index("ix_send_buckets_ahead", "send_buckets", [written])
     if op.get_bind().dialect.name == "postgresql":
         for table in ("signups", "send_buckets"):
             op.execute(AUTOVACUUM.format(table=table))

@@ -1,0 +1,137 @@
+"""Limits over all sign-ups: mails by address and by client, wrong codes by address.
+
+The first mail of a sign-up is refused if a bucket is empty. A further one is only
+counted, so that a stranger who uses up the mails of an address cannot stop a sign-up.
+"""
+
+import contextlib
+import ipaddress
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Final
+
+from signupd.errors import LedgerUnavailable, SendLimitReached, SignupdError
+from signupd.ledger import buckets
+from signupd.ledger.buckets import Debit, Debited
+from signupd.ledger.database import Database, Steps
+from signupd.policy.rules import SECOND, Rules
+from signupd.sealing import KeyRing
+
+# One subscriber usually has all addresses of a network of this size (RFC 6177, 2).
+_IPV6_PREFIX: Final = 64
+# The most that RetryInfo is blurred by, so that a stranger does not know the moment at
+# which a mail comes back.
+_BLUR: Final = 1 / 3
+
+
+def client_of(keys: KeyRing, client_ip: str) -> str:
+    """Return a digest of a client's network, in hex; empty if no client is given."""
+    if not client_ip:
+        return ""
+    ip = ipaddress.ip_address(client_ip)
+    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
+        ip = ip.ipv4_mapped
+    network = ip.packed if ip.version == 4 else ip.packed[: _IPV6_PREFIX // 8]  # noqa: PLR2004 - the protocol's own number
+    return keys.digest(b"client", network).hex()
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """A mail in each of its buckets, as long as it may have to be given back.
+
+    ``guessed`` says that too many wrong codes were tried for the address.
+    """
+
+    debited: list[Debited]
+    guessed: bool = False
+
+
+class Limits:
+    """Counts mails and wrong codes.
+
+    Every method but ``refund`` raises ``LedgerUnavailable`` if the ledger does not
+    answer. Addresses are keyed digests, clients as ``client_of`` names them. ``chance``
+    returns a random number from 0 to 1.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        keys: KeyRing,
+        rules: Rules,
+        chance: Callable[[], float],
+    ) -> None:
+        self._database = database
+        self._keys = keys
+        self._rules = rules
+        self._chance = chance
+
+    @contextlib.asynccontextmanager
+    async def first_mail(self, address: bytes, client: str) -> AsyncIterator[Counted]:
+        """Count a mail of StartSignup; give it back on an error before it is sent.
+
+        Raises:
+            SendLimitReached: Too many mails lately; with the time to wait.
+        """
+        counted = await self._database.transact(self._first_mail(address, client))
+        if isinstance(counted, int):
+            wait = counted / SECOND * (1 + _BLUR * self._chance())
+            raise SendLimitReached(retry_after_seconds=wait)
+        try:
+            yield counted
+        except SignupdError:
+            await self.refund(counted)
+            raise
+
+    async def further_mail(self, address: bytes, client: str) -> Counted:
+        """Count a further mail of a sign-up, without refusing it."""
+        debits = [
+            Debit(one.digest, one.limit, leaves=-one.limit.size)
+            for one in self._debits(address, client)
+        ]
+        return Counted(await self._database.transact(buckets.debit_each(debits)))
+
+    async def refund(self, counted: Counted) -> None:
+        """Give back a mail that was certainly not sent.
+
+        If the ledger does not answer the mail stays counted, which is safe.
+        """
+        with contextlib.suppress(LedgerUnavailable):
+            await self._database.transact(buckets.refund(counted.debited))
+
+    async def wrong_code(self, address: bytes) -> None:
+        """Count a wrong code; beyond the limit up to as many again."""
+        limit = self._rules.wrong_codes
+        debit = Debit(self._codes(address), limit, leaves=-limit.size)
+        await self._database.transact(buckets.debit_each([debit]))
+
+    async def proved(self, address: bytes) -> None:
+        """Forget the wrong codes of an address that was proved."""
+        await self._database.transact(buckets.fill(self._codes(address)))
+
+    def _first_mail(self, address: bytes, client: str) -> Steps[Counted | int]:
+        """Count a mail, or return the microseconds to wait.
+
+        The last mail of an address is kept for a client that has not asked for it
+        within the time in which the bucket fills; callers that name no client are one.
+        """
+        per_address = self._rules.per_address
+        note = self._keys.digest(b"asked", address, client.encode())
+        asked = yield from buckets.ask(note, per_address.whole)
+        kept = min(1, per_address.size - 1) if asked else 0
+        debited = yield from buckets.debit_all(self._debits(address, client, kept))
+        if isinstance(debited, int):
+            return debited
+        codes = Debit(self._codes(address), self._rules.wrong_codes)
+        wait = yield from buckets.wait(codes)
+        return Counted(debited, guessed=wait > 0)
+
+    def _debits(self, address: bytes, client: str, leaves: int = 0) -> list[Debit]:
+        """Name the buckets of a mail; the client's first, in every transaction."""
+        debits = [Debit(address, self._rules.per_address, leaves)]
+        if client:
+            debits.insert(0, Debit(bytes.fromhex(client), self._rules.per_client))
+        return debits
+
+    def _codes(self, address: bytes) -> bytes:
+        return self._keys.digest(b"wrong codes", address)
