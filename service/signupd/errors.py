@@ -45,17 +45,11 @@ DOMAIN: Final = "kratos-signup"
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """One fault of one request field, as google.rpc.BadRequest wants it.
+    """One fault of one request field, as google.rpc.BadRequest wants it."""
 
-    Args:
-        field: Path of the field, such as ``email`` or ``traits.name``.
-        description: A constant English sentence. Never the caller's own input.
-        reason: A constant in capitals that a program may act on; may be empty.
-    """
-
-    field: str
-    description: str
-    reason: str = ""
+    field: str  # its path, such as ``email`` or ``traits.name``
+    description: str  # a constant English sentence, never the caller's own input
+    reason: str = ""  # a constant in capitals that a program may act on
 
 
 class SignupdError(Exception):

@@ -9,10 +9,11 @@ from typing import Final
 import structlog
 
 from signupd.errors import KratosIncompatible, KratosUnavailable
-from signupd.hooks import Hooks
 from signupd.kratos.hook_proof import PROOF_INTERVAL_SECONDS
 from signupd.parts import Parts, secret
-from signupd.probes import Probes
+from signupd.ports.hooks import Hooks
+from signupd.ports.probes import Probes
+from signupd.ports.web import listen, runner_of
 from signupd.rpc.accounts import AccountServicer
 from signupd.rpc.callers import Callers, wall_clock
 from signupd.rpc.credentials import Credentials
@@ -24,7 +25,6 @@ from signupd.signup.approve import approve
 from signupd.signup.deps import Dependencies
 from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer
-from signupd.web import listen, runner_of
 from signupd.work import Work
 
 _LISTED_AT_START: Final = 20

@@ -21,21 +21,13 @@ _GIVE_UP_AFTER: Final = 3
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What one round did, in rows.
+    """What one round did, in rows."""
 
-    Args:
-        settled: Dead leases that were settled by what Kratos says.
-        failed: Dead leases that could not be settled; a later round tries again.
-        expired: Sign-ups whose step had lapsed.
-        forgotten: Sign-ups, password digests and buckets past their time.
-        more: Whether a batch was full, so that another round should follow at once.
-    """
-
-    settled: int
-    failed: int
-    expired: int
-    forgotten: int
-    more: bool
+    settled: int  # dead leases, by what Kratos says
+    failed: int  # dead leases that a later round tries again
+    expired: int  # sign-ups whose step had lapsed
+    forgotten: int  # sign-ups, password digests and buckets past their time
+    more: bool  # whether a batch was full, so another round should follow at once
 
 
 class Sweeper:
@@ -86,10 +78,7 @@ class Sweeper:
         return await self._work.run(None, self._sweep)
 
     async def clamp(self) -> bool:
-        """Bring a batch of times that a clock ahead has left to what is possible.
-
-        Returns whether there may be more.
-        """
+        """Clamp a batch of times that a clock ahead left; is there more?"""
         rules = self._deps.rules
         steps = {
             State.CODE_REQUIRED: rules.code_ttl,

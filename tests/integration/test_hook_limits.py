@@ -9,9 +9,8 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Self
 
 import pytest
-from signupd.hooks import MAX_BODY_BYTES, Hooks
-from signupd.signup.approve import Refusal
-from signupd.web import (
+from signupd.ports.hooks import MAX_BODY_BYTES, Hooks
+from signupd.ports.web import (
     MAX_FIELD_BYTES,
     MAX_FIELDS,
     MAX_LINE_BYTES,
@@ -19,6 +18,7 @@ from signupd.web import (
     listen,
     runner_of,
 )
+from signupd.signup.approve import Refusal
 
 from tests.doubles.log import LogDouble
 

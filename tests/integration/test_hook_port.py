@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 import aiohttp
-from signupd.hooks import MAX_BODY_BYTES
+from signupd.ports.hooks import MAX_BODY_BYTES
 
 from tests.doubles.trouble import Held
 from tests.integration.caller import Caller

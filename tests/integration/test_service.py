@@ -11,8 +11,8 @@ import pytest
 from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
+from signupd.ports.web import MAX_LINE_BYTES
 from signupd.service import Service
-from signupd.web import MAX_LINE_BYTES
 
 from tests.integration.caller import Caller, reflected, refusal
 from tests.integration.world import World, to_code

@@ -31,32 +31,18 @@ RULES = Rules(
 
 def row(**changes: Any) -> Record:
     """Make a row that waits for its code, but for the changes."""
-    columns: dict[str, Any] = {
-        "signup_id": SIGNUP_ID,
-        "state": State.CODE_REQUIRED,
-        "lease": Lease.NONE,
-        "epoch": 2,
-        "lease_until": 0,
-        "approved_until": 0,
-        "address_digest": b"a" * 32,
-        "sealed": b"sealed contents",
-        "sealed_mask": b"sealed mask",
-        "code_digest": None,
-        "password_flow_digest": None,
-        "sealed_passwords": None,
-        "identity_id": None,
-        "existing_verified": None,
-        "code_attempts": 0,
-        "code_repeats": 0,
-        "password_attempts": 0,
-        "password_repeats": 0,
-        "sends": 1,
-        "create_time": NOW,
-        "send_time": NOW,
-        "expire_time": NOW + RULES.code_ttl,
-        "state_time": NOW,
-        "caller": "",
-        "request_id": None,
-        "request_digest": None,
-    }
-    return Record(**{**columns, **changes})
+    made = Record(
+        signup_id=SIGNUP_ID,
+        state=State.CODE_REQUIRED,
+        lease=Lease.NONE,
+        lease_until=0,
+        address_digest=b"a" * 32,
+        sealed=b"sealed contents",
+        sealed_mask=b"sealed mask",
+        create_time=NOW,
+        send_time=NOW,
+        expire_time=NOW + RULES.code_ttl,
+        state_time=NOW,
+        epoch=2,
+    )
+    return made._replace(**changes)

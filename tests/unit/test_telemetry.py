@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.ledger import Ledger
-from signupd.probes import COUNT_SECONDS, Probes
+from signupd.ports.probes import COUNT_SECONDS, Probes
 from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer
 

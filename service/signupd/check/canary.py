@@ -53,17 +53,13 @@ _OVER: Final = frozenset({"STEP_MISMATCH", "SIGNUP_EXPIRED", "SIGNUP_CANCELLED"}
 class Canary:
     """Signs up an address, and removes what it left.
 
-    Args:
-        stub: Calls the running server.
-        subject: Shows what is stored; has the traits to sign up with.
-        email: Whose mailbox gets the code. A taken address is refused.
-        ask: Asks a person for the code in the mail; empty if there is nobody to ask.
-        sleep: Waits; in seconds, as the monotonic clock.
+    A taken address is refused.
     """
 
     stub: SignupServiceStub
     subject: Subject
     email: str
+    # Asks a person for the code in the mail; empty if there is nobody to ask.
     ask: Callable[[], Awaitable[str]]
     sleep: Callable[[float], Awaitable[None]] = asyncio.sleep
     clock: Callable[[], float] = time.monotonic

@@ -9,9 +9,9 @@ import structlog
 import yaml
 
 from signupd.check.kratos_file import AFTER, PATHS, KratosFile
-from signupd.hooks import KEY_HEADER
 from signupd.kratos.client import Kratos
 from signupd.notation import dialled
+from signupd.ports.hooks import KEY_HEADER
 from signupd.settings import Settings
 
 # Wider than any line of ours, so that none is folded.

@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import yaml
 
-from signupd.hooks import CODE_PATH, PASSWORD_PATH
+from signupd.ports.hooks import CODE_PATH, PASSWORD_PATH
 
 AFTER: Final = "selfservice.flows.registration.after"
 PROFILE: Final = "selfservice.methods.profile.enabled"

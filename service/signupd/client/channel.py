@@ -60,24 +60,14 @@ def open_channel(target: str, tls: Tls | None, *, retry: bool = False) -> grpc.C
 
 @dataclass(eq=False)
 class Refusal(Exception):
-    """A call that failed.
+    """A call that failed, by its status and the details of google.rpc."""
 
-    Args:
-        status: The name of the gRPC status.
-        message: The sentence that goes with it.
-        reason: The name of one of the contract's reasons; empty if the error is not the
-            service's own, but gRPC's or a proxy's.
-        faults: Of the request's fields; may be empty.
-        retry_seconds: After how long a retry can help; 0 if unknown.
-        signup: The sign-up's current state; empty if unknown.
-    """
-
-    status: str
+    status: str  # the name of the gRPC status
     message: str
-    reason: str
+    reason: str  # of the contract; empty if the error is gRPC's or a proxy's
     faults: BadRequest
-    retry_seconds: float
-    signup: pb.Signup
+    retry_seconds: float  # after how long a retry can help; 0 if unknown
+    signup: pb.Signup  # empty if unknown
 
 
 def call(method: Callable[..., Any], request: object, seconds: float) -> Any:

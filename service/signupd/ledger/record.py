@@ -39,41 +39,43 @@ class Lease(enum.StrEnum):
 
 
 class Record(NamedTuple):
-    """One row of the table: a named tuple of its columns, in their order.
+    """One row of the table, by its columns' names; defaults are those of a new row.
 
-    Each step of a sign-up makes some, and a frozen data class of this many fields takes
-    ten times as long. Times are microseconds since the Unix epoch, by the ledger's
-    clock. Digests are keyed.
+    A named tuple: each step of a sign-up makes some, and a frozen data class of this
+    many fields takes ten times as long. Times are microseconds since the Unix epoch, by
+    the ledger's clock. Digests are keyed.
     """
 
     signup_id: uuid.UUID  # random (version 4); public
     state: State
     lease: Lease
-    # Counts the row's changes; every change names the epoch it builds on.
-    epoch: int
     lease_until: int  # a stale lease means that its holder died
-    # Until when Kratos may still store the account that the password hook approved; 0
-    # if it approved none.
-    approved_until: int
     address_digest: bytes  # of the canonical address
     sealed: bytes | None  # address, traits, locale, Kratos flow ids; None when final
     sealed_mask: bytes  # the masked address; kept
-    code_digest: bytes | None  # of the code submitted last
-    password_flow_digest: bytes | None  # of the flow that a SETTING lease is for
-    sealed_passwords: bytes | None  # salted digests of the passwords tried
-    identity_id: uuid.UUID | None  # the account's in Kratos, once completed
-    # Whether the account that was there has the address verified; None but for
-    # ALREADY_REGISTERED.
-    existing_verified: bool | None
-    code_attempts: int
-    code_repeats: int  # wrong codes tried after the proof
-    password_attempts: int  # passwords that Kratos refused or accepted
-    password_repeats: int  # other passwords tried after the account was made
-    sends: int  # mails asked for, including the first
     create_time: int  # when StartSignup was called
     send_time: int  # when the last mail was asked for
     expire_time: int  # when the current step lapses
     state_time: int  # when the state changed last
-    caller: str  # the client that request_id belongs to; empty without certificates
-    request_id: uuid.UUID | None  # that of StartSignup
-    request_digest: bytes | None  # of what came with request_id
+    # Counts the row's changes; every change names the epoch it builds on.
+    epoch: int = 1
+    # Until when Kratos may still store the account that the password hook approved; 0
+    # if it approved none.
+    approved_until: int = 0
+    code_digest: bytes | None = None  # of the code submitted last
+    password_flow_digest: bytes | None = None  # of a SETTING lease's flow
+    sealed_passwords: bytes | None = None  # salted digests of the passwords tried
+    identity_id: uuid.UUID | None = None  # the account's in Kratos, once completed
+    # Whether the account that was there has the address verified; None but for
+    # ALREADY_REGISTERED.
+    existing_verified: bool | None = None
+    code_attempts: int = 0
+    code_repeats: int = 0  # wrong codes tried after the proof
+    password_attempts: int = 0  # passwords that Kratos refused or accepted
+    password_repeats: int = 0  # other passwords tried after the account was made
+    sends: int = 1  # mails asked for, including the first
+    caller: str = (
+        ""  # the client that request_id belongs to; empty without certificates
+    )
+    request_id: uuid.UUID | None = None  # that of StartSignup
+    request_digest: bytes | None = None  # of what came with request_id

@@ -24,21 +24,13 @@ from signupd.work import Work
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """A sign-up as its caller sees it.
+    """A sign-up as its caller sees it."""
 
-    Args:
-        token: The token to go on with; empty when the state is final.
-        state: The state that the caller sees.
-        record: The row.
-        masked_email: The address as far as it may be shown.
-        delivery: What the courier says of the last mail, if it was asked.
-    """
-
-    token: str = field(repr=False)
-    state: State
+    token: str = field(repr=False)  # to go on with; empty when the state is final
+    state: State  # EXPIRED from the deadline on, whatever the row says
     record: Record
     masked_email: str
-    delivery: Delivery | None = None
+    delivery: Delivery | None = None  # if the courier was asked
 
 
 @dataclass(frozen=True, slots=True)

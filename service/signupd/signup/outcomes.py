@@ -39,19 +39,12 @@ SCHEMA_CHANGED: Final = (
 
 @dataclass(slots=True)
 class Leased:
-    """A row that is reserved for one piece of work on Kratos.
+    """A row that is reserved for one piece of work on Kratos."""
 
-    Args:
-        before: The row as it was found.
-        record: The row under its lease.
-        contents: What its seal holds.
-        stored: The account that an answer of Kratos named, if one did.
-    """
-
-    before: Record
-    record: Record
+    before: Record  # as it was found
+    record: Record  # under its lease
     contents: Contents
-    stored: uuid.UUID | None = None
+    stored: uuid.UUID | None = None  # the account that an answer of Kratos named
 
 
 @contextlib.asynccontextmanager

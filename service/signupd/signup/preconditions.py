@@ -46,11 +46,7 @@ async def open_step(deps: Dependencies, token: str, step: Step) -> Snapshot:
 
 
 def check_open(found: Snapshot) -> None:
-    """Refuse a step if the sign-up has expired, was cancelled, or is being worked on.
-
-    Raises:
-        SignupExpired, SignupCancelled, SignupBusy: As their names say.
-    """
+    """Refuse a step if the sign-up has expired, was cancelled, or is at work."""
     record, now = found.record, found.now
     shown = transitions.state_shown(record, now)
     if shown is State.EXPIRED:

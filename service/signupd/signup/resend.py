@@ -37,9 +37,7 @@ async def resend_code(
     A repeat with the same request id mails nothing.
 
     Raises:
-        TokenInvalid, StepMismatch, SignupExpired, SignupCancelled, SignupBusy,
-        CodeAttemptsExhausted, ResendTooSoon, SendLimitReached, KratosUnavailable,
-        KratosIncompatible: As their names say.
+        SignupdError: One of the RPC's reasons, as its .proto file explains.
     """
     found = await open_step(deps, token, Step.CODE)
     if found.record.state.final:

@@ -65,9 +65,7 @@ async def set_password(deps: Dependencies, token: str, password: str) -> StepRes
     Raises:
         PasswordRejected: With one violation per rule. What is refused here costs no
             attempt, what Kratos refuses does.
-        TokenInvalid, StepMismatch, SignupExpired, SignupCancelled, SignupBusy,
-        PasswordAlreadySet, PasswordAttemptsExhausted, KratosUnavailable,
-        KratosIncompatible: As their names say.
+        SignupdError: Another of the RPC's reasons, as its .proto file explains.
     """
     found = await open_step(deps, token, Step.PASSWORD)
     record = found.record

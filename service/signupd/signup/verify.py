@@ -45,9 +45,7 @@ async def verify_code(deps: Dependencies, token: str, code: str) -> StepResult:
     ALREADY_REGISTERED where an account is there. Its repeat gets the same answer.
 
     Raises:
-        TokenInvalid, StepMismatch, SignupExpired, SignupCancelled, SignupBusy,
-        CodeIncorrect, CodeExpired, CodeAttemptsExhausted, KratosUnavailable,
-        KratosIncompatible: As their names say.
+        SignupdError: One of the RPC's reasons, as its .proto file explains.
     """
     found = await open_step(deps, token, Step.CODE)
     if found.record.state is not State.CODE_REQUIRED:

@@ -37,6 +37,14 @@ DUE = {
 
 def upgrade() -> None:
     """Create the tables and the indexes that calls and the sweeper use."""
+    _create_signups()
+    _create_buckets()
+    if op.get_bind().dialect.name == "postgresql":
+        for table in ("signups", "send_buckets"):
+            op.execute(AUTOVACUUM.format(table=table))
+
+
+def _create_signups() -> None:
     op.create_table(
         "signups",
         sa.Column("signup_id", sa.Uuid, primary_key=True),
@@ -73,6 +81,9 @@ def upgrade() -> None:
         op.create_index(
             name, "signups", columns, sqlite_where=where, postgresql_where=where
         )
+
+
+def _create_buckets() -> None:
     op.create_table(
         "send_buckets",
         sa.Column("digest", sa.LargeBinary, primary_key=True),
@@ -83,6 +94,3 @@ def upgrade() -> None:
     op.create_index("ix_send_buckets_full", "send_buckets", ["full_time"])
     written = sa.text("(full_time - longest)")
     op.create_index("ix_send_buckets_ahead", "send_buckets", [written])
-    if op.get_bind().dialect.name == "postgresql":
-        for table in ("signups", "send_buckets"):
-            op.execute(AUTOVACUUM.format(table=table))

@@ -27,17 +27,10 @@ MAX_FIELDS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much clients can take of a port.
+    """How much clients can take of a port; docs/rationale.md has the reasons.
 
-    Args:
-        max_requests: Requests at work at once; others get a 503. At most 128 of our
-            calls to Kratos are under way, and each calls at most one hook. The rest is
-            for other replicas' calls and for strangers at Kratos' public API. Kratos
-            retries twice, a second or two apart.
-        request_seconds: For one request, its body's arrival included. Both ledger calls
-            of an approval end after 10 s, and Kratos waits for 30 s.
-        idle_seconds: How long a connection is kept without a complete head. It outlasts
-            the 90 s of Go's clients, so that no request meets a connection that closes.
+    More than ``max_requests`` at once get a 503. ``request_seconds`` includes a body's
+    arrival. A connection without a complete head is kept for ``idle_seconds``.
     """
 
     max_requests: int = 256

@@ -1,0 +1,1 @@
+"""The HTTP ports: Kratos' hooks, metrics and probes, within limits."""
