@@ -1,7 +1,5 @@
 """What the double of Kratos keeps: accounts, mails, flows, and how it is set up."""
 
-from __future__ import annotations
-
 import json
 import uuid
 from dataclasses import dataclass, field
@@ -168,7 +166,7 @@ class Books:
     """
 
     setup: Setup = field(default_factory=Setup)
-    flows: dict[str, Flow] = field(default_factory=dict)
+    flows: dict[str, "Flow"] = field(default_factory=dict)
     accounts: dict[uuid.UUID, Identity] = field(default_factory=dict)
     mails: list[Mail] = field(default_factory=list)
     calls: list[str] = field(default_factory=list)

@@ -1,20 +1,16 @@
 """A double of SignupService that answers from a script, over a real connection."""
 
-from __future__ import annotations
-
 import functools
 from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 import grpc
 from grpc_status import rpc_status
 from kratos_signup.v1 import signup_service_pb2 as pb
+from signupd.errors import SignupdError
 from signupd.rpc.statuses import DETAILS_KEY, status_of
-
-if TYPE_CHECKING:
-    from signupd.errors import SignupdError
 
 SERVICE = pb.DESCRIPTOR.services_by_name["SignupService"]
 
@@ -65,7 +61,7 @@ class ScriptedService:
         """The calls that are still expected."""
         return [method for method, _ in self._script]
 
-    def _handler(self, method: str) -> grpc.RpcMethodHandler[Any, Any]:
+    def _handler(self, method: str) -> Any:
         return grpc.unary_unary_rpc_method_handler(
             functools.partial(self._play, method),
             request_deserializer=getattr(pb, f"{method}Request").FromString,

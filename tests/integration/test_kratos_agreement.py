@@ -6,12 +6,12 @@ other tests may trust the double. Not held against a real Kratos: a breached pas
 double's way.
 """
 
-from __future__ import annotations
-
 import uuid
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from signupd.errors import KratosFlowGone, KratosIncompatible, TraitsInvalid
@@ -31,6 +31,7 @@ from tests.doubles import kratos_flow
 from tests.doubles.certificate import certificate_file
 from tests.doubles.hooks import NOT_NOW, Asked, HookDouble, yes
 from tests.doubles.kratos import KratosDouble
+from tests.doubles.kratos_books import Setup
 from tests.integration.kratos_stage import (
     NAMED,
     DoubleStage,
@@ -41,13 +42,7 @@ from tests.integration.kratos_stage import (
     schema_requiring,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-    from pathlib import Path
-
-    from tests.doubles.kratos_books import Setup
-
-    OpenStage = Callable[[Shape], Awaitable[Stage]]
+OpenStage = Callable[[Shape], Awaitable[Stage]]
 
 Json = dict[str, Any]
 

@@ -55,22 +55,15 @@ CALL_SECONDS = 60.0
 
 
 class Scripted:
-    """A server that answers by its script. An asynchronous context manager.
-
-    Attributes:
-        answer: Status and body to everything; a body that is text goes out as it is.
-        script: Other answers, by method and path.
-        headers: Of each answer, besides the usual.
-        requests: What came, with its body.
-        silent: Set if nothing is to be answered until the test ends.
-    """
+    """A server that answers by its script."""
 
     def __init__(self) -> None:
+        # Status and body to everything; a body that is text goes out as it is.
         self.answer: tuple[int, Any] = 200, None
-        self.script: dict[tuple[str, str], tuple[int, Any]] = {}
-        self.headers: dict[str, str] = {}
+        self.script: dict[tuple[str, str], tuple[int, Any]] = {}  # by method and path
+        self.headers: dict[str, str] = {}  # of each answer
         self.requests: list[tuple[web.Request, Any]] = []
-        self.silent: asyncio.Event | None = None
+        self.silent: asyncio.Event | None = None  # answers nothing until it is set
 
     async def respond(self, request: web.Request) -> web.Response:
         """Answer a request."""
@@ -255,14 +248,6 @@ async def test_long_header(kratos: Kratos, server: Scripted) -> None:
     server.headers, server.answer = {"Link": f"{link}first,{link}next"}, (200, [])
 
     assert {} == await kratos.admin.accounts([ID])
-
-
-async def test_version(kratos: Kratos, server: Scripted) -> None:
-    """The version is what Kratos calls itself; empty if it does not say."""
-    silent = await kratos.admin.version()
-    server.script["GET", "/admin/version"] = 200, {"version": "v1.3.1"}
-
-    assert ("", "v1.3.1") == (silent, await kratos.admin.version())
 
 
 def flow(*messages: tuple[str, int, str], **changed: Any) -> Json:

@@ -1,9 +1,8 @@
 """The service config for callers: gRPC itself repeats what may be repeated."""
 
-from __future__ import annotations
-
 import json
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator
+from typing import Any
 
 import grpc
 import pytest
@@ -13,18 +12,19 @@ from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 from signup_example.channel import DEADLINE_SECONDS, SERVICE_CONFIG, channel_options
 from signup_example.failure import Failure
 from signupd.errors import SignupBusy
+from signupd.rpc.callers import Context
 from signupd.rpc.server import SIGNUP_SERVICE
 from signupd.rpc.statuses import DETAILS_KEY, status_of
 
-from tests.integration.world import PASSWORD, another, state_of, to_code, to_password
-
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceAsyncStub
-    from signupd.rpc.callers import Context
-
-    from tests.integration.world import Replica, World
+from tests.integration.world import (
+    PASSWORD,
+    Replica,
+    World,
+    another,
+    state_of,
+    to_code,
+    to_password,
+)
 
 ADDRESS = "ann@example.com"
 REQUEST_ID = "5f0c7a8e-2f0f-4a6b-9a56-0d5f3c1f7e21"
@@ -37,16 +37,14 @@ async def replica(world: World) -> Replica:
 
 
 @pytest.fixture
-async def signups(replica: Replica) -> AsyncIterator[SignupServiceAsyncStub]:
+async def signups(replica: Replica) -> AsyncIterator[Any]:
     """Call the service as the Python example does."""
     target = f"127.0.0.1:{replica.service.port}"
     async with grpc.aio.insecure_channel(target, channel_options()) as channel:
         yield SignupServiceStub(channel)
 
 
-async def test_unavailable(
-    world: World, replica: Replica, signups: SignupServiceAsyncStub
-) -> None:
+async def test_unavailable(world: World, replica: Replica, signups: Any) -> None:
     """A call that meets an unavailable Kratos is repeated, and takes effect once."""
     world.kratos.fail("open")
     request = pb.StartSignupRequest(email=ADDRESS, request_id=REQUEST_ID)
@@ -63,9 +61,7 @@ async def test_unavailable(
     assert 2 == world.log.events().count("kratos_unavailable")
 
 
-async def test_not_repeated(
-    world: World, replica: Replica, signups: SignupServiceAsyncStub
-) -> None:
+async def test_not_repeated(world: World, replica: Replica, signups: Any) -> None:
     """A wrong code is put to Kratos once: what a person must mend is not repeated."""
     token, code = await to_code(world, replica.caller, ADDRESS)
     request = pb.VerifyCodeRequest(continuation_token=token, code=another(code))
@@ -106,7 +102,7 @@ class BusyOnce:
 
 
 @pytest.fixture
-async def busy() -> AsyncIterator[tuple[BusyOnce, SignupServiceAsyncStub]]:
+async def busy() -> AsyncIterator[tuple[BusyOnce, Any]]:
     """Give a service that is busy, and a stub with the service config."""
     service, server = BusyOnce(), grpc.aio.server()
     server.add_generic_rpc_handlers((service.handler(),))
@@ -117,7 +113,7 @@ async def busy() -> AsyncIterator[tuple[BusyOnce, SignupServiceAsyncStub]]:
     await server.stop(0)
 
 
-async def test_busy(busy: tuple[BusyOnce, SignupServiceAsyncStub]) -> None:
+async def test_busy(busy: tuple[BusyOnce, Any]) -> None:
     """A busy sign-up is tried again."""
     service, signups = busy
     await signups.VerifyCode(pb.VerifyCodeRequest(), timeout=DEADLINE_SECONDS)

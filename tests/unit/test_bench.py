@@ -2,9 +2,8 @@
 
 import pytest
 
-from bench.meter import percentile
 from bench.strangers import chance
-from bench.table import MarkMissingError, Table, fill
+from bench.table import Table, fill
 
 ONE, OTHER = (Table(name, ["RPC", "µs"], [[name, r"\1"]]) for name in ("one", "other"))
 TEXT = """before
@@ -28,26 +27,6 @@ def test_filled() -> None:
 
     assert expected == fill(TEXT, [ONE, OTHER])
     assert expected == fill(expected, [OTHER, ONE])
-
-
-def test_no_place() -> None:
-    """A table without marks is an error."""
-    with pytest.raises(MarkMissingError, match="other"):
-        fill("<!-- bench:one --><!-- /bench -->", [ONE, OTHER])
-
-
-@pytest.mark.parametrize(
-    ("values", "percent", "expected"),
-    [
-        ([7.0], 50, 7.0),
-        ([3.0, 1.0, 2.0], 50, 2.0),
-        ([float(n) for n in range(1, 101)], 99, 99.0),
-        ([float(n) for n in range(1, 101)], 100, 100.0),
-    ],
-)
-def test_percentile(values: list[float], percent: float, expected: float) -> None:
-    """It is the least value that so many percent do not exceed."""
-    assert expected == percentile(values, percent)
 
 
 @pytest.mark.parametrize(
