@@ -206,7 +206,7 @@ def _judged(answer: PasswordAnswer, port: Finding, cure: str) -> Finding:
             "response.parse: true."
         )
         return error(check, what, why, cure)
-    if answer is not PasswordAnswer.UNCLEAR:
+    if answer not in (PasswordAnswer.HOOK_AWAY, PasswordAnswer.UNCLEAR):
         what = "the password hook was not checked"
         why = "Kratos refused the traits or the password before it called any hook."
         return warning(check, what, why, _TRAITS)
