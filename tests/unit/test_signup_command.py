@@ -212,7 +212,7 @@ BEFORE: dict[str, tuple[list[Any], list[str]]] = {
     "SetPassword": ([STARTED, VERIFIED], [ANN, "123456", GOOD, GOOD]),
 }
 FINALS = {
-    pb.SIGNUP_STATE_ALREADY_REGISTERED: "Sign in if it is yours. (Its address is verified",
+    pb.SIGNUP_STATE_ALREADY_REGISTERED: "Sign in if it is yours.",
     pb.SIGNUP_STATE_EXPIRED: "The sign-up has expired. Start again.",
     pb.SIGNUP_STATE_CANCELLED: "The sign-up was cancelled. Start again.",
     99: "The sign-up's state is unknown: 99.",

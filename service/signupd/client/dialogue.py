@@ -50,8 +50,8 @@ _REACHED: Final = {
     ),
     pb.SIGNUP_STATE_COMPLETED: "The account is ready: {0.identity_id}",
     pb.SIGNUP_STATE_ALREADY_REGISTERED: (
-        "This address already has an account. Sign in if it is yours. (Its address is "
-        "verified: {0.existing_account_verified})"
+        "This address already has an account (verified: "
+        "{0.existing_account_verified}). Sign in if it is yours."
     ),
     pb.SIGNUP_STATE_EXPIRED: f"The sign-up has expired. {_START_AGAIN}",
     pb.SIGNUP_STATE_CANCELLED: f"The sign-up was cancelled. {_START_AGAIN}",
