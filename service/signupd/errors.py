@@ -32,14 +32,14 @@
 
 The name of a class, in capitals, is the ``reason`` that the contract promises to
 callers: ``CODE_EXPIRED`` for ``CodeExpired``. What a caller reads is a constant
-sentence chosen by reason (``signupd.rpc.statuses``); ``detail`` is for the log alone.
+sentence chosen by reason (``signupd.rpc.statuses``); only the log gets ``detail``.
 """
 
 import re
 from dataclasses import dataclass
 from typing import ClassVar, Final
 
-# Whose reasons they are, for google.rpc.ErrorInfo.
+# The domain of the reasons in google.rpc.ErrorInfo.
 DOMAIN: Final = "kratos-signup"
 
 
@@ -56,9 +56,9 @@ class SignupdError(Exception):
     """The root of the tree; never raised itself.
 
     Args:
-        detail: For operators; it goes to the log alone.
-        signup: The sign-up as it stands now (the contract's ``Signup``), which the
-            answer shows; None unless the caller's token was valid.
+        detail: For operators; it goes only to the log.
+        signup: The current sign-up (the contract's ``Signup``), which the answer
+            shows; None unless the caller's token was valid.
         retry_after_seconds: When a retry can help; by default ``retry_seconds``.
         violations: The faulty fields.
     """

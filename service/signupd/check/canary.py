@@ -1,6 +1,6 @@
-"""The canary: one whole sign-up through a running server, of which nothing is left.
+"""The canary: one whole sign-up through a running server, which it then removes.
 
-It deletes no account but the one that its own sign-up made, which Kratos keeps marked
+It deletes only the account that its own sign-up made. Kratos keeps this account marked
 with the sign-up's id.
 """
 
@@ -97,7 +97,7 @@ class Canary:
     async def _start(self) -> Finding:
         if await self.subject.kratos.admin.find_identity(self.email) is not None:
             what = "the canary's address is taken"
-            why = "The canary makes an account and deletes it; it touches no other."
+            why = "The canary changes no account except the one that it makes."
             cure = "Give --canary an address that has no account."
             raise CanaryFailedError(Check.CANARY_START, what, why, cure)
         begun, id_ = self.clock(), str(uuid.uuid4())
@@ -132,7 +132,7 @@ class Canary:
         self._demand("VerifyCode", "PASSWORD_REQUIRED")
         if await self.subject.kratos.admin.find_identity(self.email) is not None:
             what = "there is an account with the address before it has a password"
-            why = "Kratos stores accounts at the code, or somebody else has registered."
+            why = "Kratos stores accounts at the code, or another person registered."
             lines = hook_lines("code", self.subject.settings)
             cure = f"The account was left alone. The code hook should be:\n{lines}"
             raise CanaryFailedError(check, what, why, cure)
@@ -154,13 +154,13 @@ class Canary:
         check = Check.CANARY_CODE
         if code := await self.subject.kratos.admin.newest_code(self.email):
             what = "Kratos shows codes on its admin API: it runs with --dev"
-            why = "Others can take over sign-ups so, and passwords are hashed cheaply."
+            why = "Others can read codes, and Kratos hashes passwords cheaply."
             cure = "Start Kratos without --dev, except for trying things out."
             self._findings.append(warning(check, what, why, cure))
             return code
         if code := await self.ask():
             return code
-        what = "the code is in the mail, and there was nobody to type it"
+        what = "the code is in the mail, and nobody typed it"
         why = "Kratos does not show what its mails say, except with --dev."
         cure = "Run this check on a terminal, or pipe the code to --code-from-stdin."
         raise CanaryFailedError(check, what, why, cure)
@@ -180,7 +180,7 @@ class Canary:
         stored = await self.subject.kratos.admin.find_account(self.email)
         if stored is None or not self._is_own(stored):
             what = "the account is not there, or lacks the sign-up's mark"
-            why = "Another hook has replaced our answer, or somebody has changed it."
+            why = "Another hook replaced our answer, or another program changed it."
             lines = hook_lines("password", self.subject.settings)
             cure = f"The password hook should be the last:\n{lines}"
             raise CanaryFailedError(check, what, why, cure)
@@ -259,7 +259,7 @@ class Canary:
         """Demand that a call has led to a state."""
         seen = pb.SignupState.Name(self._signup.state).removeprefix("SIGNUP_STATE_")
         if seen != state:
-            why = "Somebody else has used the canary's address, or ended its sign-up."
+            why = "Another person used the canary's address, or ended its sign-up."
             cure = "Give --canary an address that nobody else uses."
             raise CanaryFailedError(STEPS[rpc], f"{rpc} led to {seen}", why, cure)
 

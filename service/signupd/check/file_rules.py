@@ -51,7 +51,7 @@ def profile_finding(check: Check, file: KratosFile | None, *, on: bool) -> Findi
     what = "users can move their account onto any free address"
     why = (
         "They need no proof of it. The owner of that mailbox cannot sign up any more, "
-        "and recovers an account that somebody else made."
+        "and recovers an account that another person made."
     )
     hook = f"a web_hook with response.parse: true under {place}.hooks"
     cure = (
@@ -129,7 +129,7 @@ def _hook_urls(settings: Settings, ours: dict[str, Hook | None]) -> Finding:
     if len(places) <= 1 and len(keys) <= 1:
         return ok(Check.HOOK_URLS, "our hooks go to one place, with one key")
     what = "the two hooks go to different places, or with different keys"
-    why = "One signupd answers both, at HOOK_LISTEN and with one HOOK_KEY."
+    why = "signupd answers both hooks, at HOOK_LISTEN and with one HOOK_KEY."
     cure = "\nand\n".join(hook_lines(hook, settings) for hook in PATHS)
     return error(Check.HOOK_URLS, what, why, cure)
 
@@ -184,7 +184,7 @@ def _courier(file: KratosFile) -> Finding:
     wait = file.seconds(f"{_WORKER}.pull_wait")
     rate = file.number(f"{_WORKER}.pull_count") / wait if wait else math.inf
     what = f"the courier sends up to {rate:.3g} mails a second"
-    why = f"A code comes up to {wait:g} s later, and far later when many sign up."
+    why = f"A code arrives up to {wait:g} s later, or much later if many sign up."
     cure = lines(_WORKER, {"pull_count": 100, "pull_wait": "100ms"})
     broken = rate <= SLOW_MAILS_PER_SECOND
     return _warned(Check.COURIER, what, why, cure, broken=broken)

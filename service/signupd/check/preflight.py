@@ -53,7 +53,7 @@ async def admin_api(subject: Subject) -> list[Finding]:
     """See whether the admin API answers and lets us in, and which version it is."""
     await subject.kratos.admin.find_identity(probe_address())
     version = await subject.kratos.admin.version()
-    answers = ok(Check.ADMIN_API, "Kratos' admin API answers and lets signupd in")
+    answers = ok(Check.ADMIN_API, "Kratos' admin API answers and accepts signupd")
     return [answers, version_finding(version)]
 
 

@@ -116,7 +116,7 @@ async def registration(subject: Subject) -> list[Finding]:
     if browser is None or not browser.whole:
         what = "Kratos does not show what it offers to browsers"
         why = "It offers passkeys and WebAuthn to browsers only."
-        cure = f"See that {_METHODS}.passkey and .webauthn are off, or have hooks."
+        cure = f"Check that {_METHODS}.passkey and .webauthn are off, or have hooks."
         others.append(warning(Check.OTHER_METHODS, what, why, cure))
     return [
         ok(Check.REGISTRATION, "registration is on"),
@@ -183,7 +183,7 @@ async def _hook_port(subject: Subject) -> Finding:
         return ok(check, "a signupd answers at HOOK_LISTEN")
     if answer is not None and answer.status == HTTPStatus.FORBIDDEN:
         what = "the server at HOOK_LISTEN expects another key"
-        why = "This check has another SIGNUPD_HOOK_KEY than that server, or none."
+        why = "This check's SIGNUPD_HOOK_KEY differs from that server's, or is unset."
         return error(check, what, why, "Run this check with the server's settings.")
     what = "a program other than signupd answers at HOOK_LISTEN"
     why = "signupd cannot start there, and that program gets Kratos' hooks."

@@ -1,4 +1,4 @@
-"""The command line: the commands of this room's modules, joined."""
+"""The command line: joins the commands of this package's modules."""
 
 from importlib import metadata
 from typing import Annotated

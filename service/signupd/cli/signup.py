@@ -31,9 +31,9 @@ def signup(  # noqa: PLR0913 - one for each option
 ) -> None:
     """Sign up a person at the terminal: address, code, password.
 
-    Uses TLS, except to this machine itself without --ca and --cert. An empty code
-    requests a new one. The end of the input cancels the sign-up. The exit code is 0 if
-    the account was made.
+    Uses TLS. To this machine it uses plaintext unless --ca or --cert is given. An empty
+    code requests a new one. The end of the input cancels the sign-up. The exit code is
+    0 if the account was made.
     """
     tls = tls_of(target, Tls(ca, cert, key), insecure=insecure)
     given = json_object(traits)

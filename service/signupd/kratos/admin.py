@@ -161,7 +161,7 @@ class AdminApi:
         return newest.delivery if newest and newest.created_at >= since else None
 
     async def newest_code(self, address: str) -> str:
-        """Read the code in the newest code mail to an address, for a preflight.
+        """Read the code in the newest code mail to an address, for ``signupd check``.
 
         It is empty if there is none, and outside ``--dev``, where the courier hides the
         mails' text.

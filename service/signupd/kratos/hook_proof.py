@@ -43,9 +43,9 @@ FAULTS: Final = {
         "or the address belongs to an identity that does not sign in with it"
     ),
     PasswordAnswer.HOOK_AWAY: (
-        "Kratos did not reach its password hook, or not ours: is the URL under "
-        f"{_HOOK} this server's HOOK_LISTEN, seen from Kratos, and its X-Hook-Key our "
-        "HOOK_KEY?"
+        "Kratos did not reach this server's password hook, so it makes no account. "
+        f"Correct {_HOOK}: the URL has to lead to HOOK_LISTEN, and X-Hook-Key has to "
+        "be HOOK_KEY"
     ),
     PasswordAnswer.METHOD_OFF: (
         "Kratos does not register by password: is selfservice.methods.password.enabled "
@@ -53,9 +53,9 @@ FAULTS: Final = {
     ),
 }
 UNPROVED: Final = (
-    "the identity schema refuses what the proof registers with, so Kratos does not get "
-    "as far as its hook: a required trait, which the next StartSignup may bring, or a "
-    "pattern that keeps addresses under probe.invalid out"
+    "the identity schema refuses the traits of the proof, so Kratos does not call its "
+    "hook: a required trait is missing, which the next StartSignup may bring, or a "
+    "pattern excludes addresses under probe.invalid"
 )
 
 
@@ -88,8 +88,8 @@ class HookProof:
     async def prove(self, traits: Mapping[str, Any]) -> None:
         """Return once the proof is made; make it if necessary.
 
-        Kratos holds the traits against the schema before it asks a hook. Where some are
-        required besides the address, the proof waits for a caller who brings them.
+        Kratos checks the traits against the schema before it asks a hook. If more
+        than the address is required, the proof waits for a caller who brings them.
 
         Raises:
             KratosIncompatible: Kratos does not ask, or not us. The log says why.

@@ -1,6 +1,6 @@
 """HTTP to Kratos: one bounded request, its JSON response, and errors as ours.
 
-httpx is the interface and aiohttp carries it. Both are known here alone.
+httpx is the interface and aiohttp the transport. Only this module imports them.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""The ways to register that a flow offers, for a preflight."""
+"""The ways to register that a flow offers, for ``signupd check``."""
 
 import enum
 from dataclasses import dataclass

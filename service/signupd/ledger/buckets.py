@@ -1,4 +1,4 @@
-"""Buckets: how many mails may still be asked for, how many wrong codes tried.
+"""Buckets: how many mails and wrong codes are still allowed.
 
 The row of a bucket holds one number, the moment at which the bucket is full again. Each
 debit puts it off by the time that one debit takes to come back (the generic cell rate
@@ -29,9 +29,9 @@ class Limit:
 
 @dataclass(frozen=True, slots=True)
 class Debit:
-    """One debit on the bucket ``digest``, if it leaves as many there as it must.
+    """One debit on the bucket ``digest``, made if at least ``leaves`` debits remain.
 
-    ``leaves`` may be negative, for a debit that is rather counted than refused; at
+    ``leaves`` is negative for a debit that is counted rather than refused. It is at
     least minus the size, so that a bucket in debt fills again.
     """
 

@@ -32,7 +32,7 @@ class Snapshot:
 
 
 class Ledger:
-    """Reads and changes sign-ups: one by its key, or a batch of those that are due.
+    """Reads and changes sign-ups: one by its key, or a batch of due ones.
 
     Replicas sweep at the same time without waiting for each other: one statement picks,
     locks and changes its batch, and PostgreSQL skips rows that another replica holds.

@@ -66,7 +66,7 @@ class Record(NamedTuple):
     password_flow_digest: bytes | None = None  # of a SETTING lease's flow
     sealed_passwords: bytes | None = None  # salted digests of the passwords tried
     identity_id: uuid.UUID | None = None  # the account's in Kratos, once completed
-    # Whether the account that was there has the address verified; None but for
+    # Whether the existing account has the address verified; None unless
     # ALREADY_REGISTERED.
     existing_verified: bool | None = None
     code_attempts: int = 0

@@ -1,4 +1,4 @@
-"""The identity schema: are sign-ups with it safe, and which traits does it reserve."""
+"""The identity schema: whether sign-ups with it are safe, and what it reserves."""
 
 import asyncio
 import time
@@ -19,7 +19,7 @@ _NEEDED: Final = frozenset(
 )
 # A schema changes with a deployment of Kratos; one request a minute finds out.
 FRESH_SECONDS: Final = 60.0
-# Somebody may be mending it.
+# An operator may be correcting it.
 FAULTY_SECONDS: Final = 5.0
 _RESERVED: Final = (
     "is an identifier, verification or recovery address, which callers may not set"

@@ -39,7 +39,7 @@ def client_of(keys: KeyRing, client_ip: str) -> str:
 class Counted:
     """A mail in each of its buckets, as long as it may have to be given back.
 
-    ``guessed`` says that too many wrong codes were tried for the address.
+    ``guessed`` means that too many wrong codes were tried for the address.
     """
 
     debited: list[Debited]

@@ -1,1 +1,1 @@
-"""The HTTP ports: Kratos' hooks, metrics and probes, within limits."""
+"""The HTTP ports: Kratos' hooks, metrics and probes, with their limits."""

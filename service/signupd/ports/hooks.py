@@ -1,8 +1,8 @@
 """The two web hooks that Kratos' registration flows call.
 
 The code hook always stops Kratos from storing an account at the code. The password hook
-lets Kratos store one account: that of a sign-up which is setting a password now, by the
-flow that asks. A foreign request learns and changes nothing.
+lets Kratos store one account: that of the sign-up which is setting a password by this
+flow now. A foreign request learns and changes nothing.
 """
 
 import hmac
@@ -38,7 +38,7 @@ class Hooks:
     """Answers Kratos' hooks.
 
     ``approve`` decides whether Kratos may store an account. The key, if given, is
-    required in the header ``X-Hook-Key``; the log gets a line for each request without.
+    required in the header ``X-Hook-Key``; each request without it is logged.
     """
 
     def __init__(

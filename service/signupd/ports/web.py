@@ -16,8 +16,8 @@ from signupd.notation import endpoint
 # How long the rest of a refused body is read and dropped. Closing a connection with
 # unread data resets it, and the client would lose the refusal.
 LINGER_SECONDS: Final = 1.0
-# This server's own work has ended by then. An answer to another replica's call takes
-# milliseconds, and Kratos retries without one.
+# This server's own work has ended by then. A hook request that another replica
+# caused takes milliseconds, and Kratos retries it if it gets no answer.
 SHUTDOWN_SECONDS: Final = 5.0
 # Of a head: our paths are short, Kratos sends ten header fields, a mesh adds as many.
 MAX_LINE_BYTES: Final = 1024
@@ -27,7 +27,7 @@ MAX_FIELDS: Final = 64
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """How much clients can take of a port; docs/rationale.md has the reasons.
+    """The limits of a port; docs/rationale.md has the reasons.
 
     More than ``max_requests`` at once get a 503. ``request_seconds`` includes a body's
     arrival. A connection without a complete head is kept for ``idle_seconds``.

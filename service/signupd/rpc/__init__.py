@@ -1,1 +1,1 @@
-"""The gRPC world: server, servicers, and errors as statuses."""
+"""The gRPC side: server, servicers, and errors as statuses."""

@@ -1,4 +1,4 @@
-"""Errors become statuses here, and nowhere else. Unreadable bytes end here."""
+"""The only place where errors become statuses and unreadable requests are refused."""
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator

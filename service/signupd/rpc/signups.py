@@ -117,7 +117,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
 
     @contextlib.asynccontextmanager
     async def _signup_of(self, request: requests.HasToken) -> AsyncIterator[str]:
-        """Yield the request's token, and add its sign-up to whatever goes wrong."""
+        """Yield the request's token, and add its sign-up to an error."""
         token = requests.token_of(request)
         try:
             yield token

@@ -1,8 +1,8 @@
 """Errors as gRPC statuses: one table from reason to status and sentence.
 
 The details follow google.rpc's error model (google/rpc/error_details.proto): ErrorInfo
-always, BadRequest for field faults, RetryInfo where waiting helps, and the sign-up as
-it stands where the caller's token was good.
+always, BadRequest for field faults, RetryInfo where waiting helps, and the current
+sign-up if the caller's token was valid.
 """
 
 from collections.abc import Iterator

@@ -1,1 +1,1 @@
-"""What the product is: a sign-up, its states, its steps."""
+"""The sign-up: its states, its steps, and recovery."""

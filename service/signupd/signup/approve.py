@@ -1,4 +1,4 @@
-"""The approval of an account: what the password hook may say yes to."""
+"""The approval of an account: which account the password hook lets Kratos store."""
 
 import enum
 

@@ -1,4 +1,4 @@
-"""GetSignup: the state of a sign-up. It changes only what a dead call has left."""
+"""GetSignup: the state of a sign-up. It changes only what a dead call left."""
 
 from signupd.ledger.record import State
 from signupd.signup.deps import Dependencies, StepResult

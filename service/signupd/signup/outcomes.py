@@ -1,4 +1,4 @@
-"""What a call to Kratos came to, written down."""
+"""Writes down the outcomes of calls to Kratos in the ledger."""
 
 import asyncio
 import contextlib

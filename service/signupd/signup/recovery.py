@@ -1,4 +1,4 @@
-"""Recovery: what became of a call that died, or whose outcome was not written down.
+"""Recovery: what happened to a call that died, or whose outcome was not written down.
 
 Kratos is asked, and the row moves on by what it says.
 """

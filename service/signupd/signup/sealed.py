@@ -21,7 +21,7 @@ _ATTEMPT_BYTES: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class Contents:
-    """What every step sends to Kratos. Texts may be empty, but for the address."""
+    """What every step sends to Kratos. All texts but the address may be empty."""
 
     address: str  # canonical
     traits: dict[str, Any]  # all, the address among them
@@ -36,7 +36,7 @@ class Contents:
     client: str = ""  # digest of the client that asked for it, in hex
 
     def __repr__(self) -> str:
-        """Show nothing of it: it is kept sealed for a reason."""
+        """Show no contents, which the ledger keeps sealed."""
         return "Contents(...)"
 
 

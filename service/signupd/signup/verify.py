@@ -32,9 +32,9 @@ MISSING_HOOK = (
     "with response.parse true (under after.hooks it does not count)"
 )
 DEAD_HOOK = (
-    "Kratos did not reach its code hook, or did not like the answer: is the URL under "
-    "selfservice.flows.registration.after.code.hooks this server's HOOK_LISTEN, seen "
-    "from Kratos, and its X-Hook-Key our HOOK_KEY? Codes still prove, slowly"
+    "Kratos did not reach its code hook, or refused the answer. It may still "
+    "accept codes, slowly. Correct selfservice.flows.registration.after.code.hooks: "
+    "the URL has to lead to HOOK_LISTEN, and X-Hook-Key has to be HOOK_KEY"
 )
 
 
