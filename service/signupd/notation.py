@@ -145,7 +145,7 @@ HookKey = Annotated[
         f"is shorter than {MIN_HOOK_KEY_CHARS} characters",
     ),
 ]
-Address = Annotated[str, _demand(_is_address, "is not host:port or unix:path")]
+ListenAddress = Annotated[str, _demand(_is_address, "is not host:port or unix:path")]
 TcpAddress = Annotated[str, _demand(_is_tcp, "is not host:port")]
 MetricsAddress = Annotated[
     str, _demand(lambda text: not text or _is_tcp(text), "is not host:port")

@@ -18,7 +18,7 @@ from signupd.kratos.public import PublicApi
 from signupd.ledger.buckets import Limit
 from signupd.ledger.database import Database, make_database, steady_clock
 from signupd.ledger.ledger import Ledger
-from signupd.ledger.schema import demand_usable, is_up_to_date, migrate
+from signupd.ledger.migrate import demand_usable, is_up_to_date, migrate
 from signupd.policy.identity_schema import SchemaRules
 from signupd.policy.limits import Limits
 from signupd.policy.password import PasswordGate

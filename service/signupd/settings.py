@@ -57,7 +57,7 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    listen: notation.Address = "127.0.0.1:50051"
+    listen: notation.ListenAddress = "127.0.0.1:50051"
     insecure: bool = False
     hook_listen: notation.TcpAddress = "127.0.0.1:9465"
     hook_key: notation.HookKey | None = None

@@ -12,8 +12,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from typing import Any, TypeVar
 
 from signupd.errors import KratosUnavailable, KratosUnreached, SignupBusy, SignupdError
-from signupd.kratos.identity import Identity, Mark
-from signupd.kratos.outcomes import (
+from signupd.kratos.answers import (
     CodeAnswer,
     CodeResult,
     FlowState,
@@ -21,6 +20,7 @@ from signupd.kratos.outcomes import (
     PasswordResult,
     code_result,
 )
+from signupd.kratos.identity import Identity, Mark
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record
 from signupd.policy.limits import Counted

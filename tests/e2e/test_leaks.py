@@ -12,7 +12,7 @@ import httpx
 import pytest
 from kratos_signup.v1 import account_service_pb2 as accounts
 from kratos_signup.v1 import signup_service_pb2 as pb
-from signupd.ledger.schema import migrate
+from signupd.ledger.migrate import migrate
 
 from devstack.ports import free_ports
 from devstack.postgres import Postgres

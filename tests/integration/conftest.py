@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import uvloop
 from signupd.ledger.database import Database, make_database
-from signupd.ledger.schema import migrate
+from signupd.ledger.migrate import migrate
 
 from devstack.postgres import Postgres
 from tests.doubles.clock import ClockDouble

@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 from signupd.kratos.admin import AdminApi
+from signupd.kratos.answers import read_flow
 from signupd.kratos.http import HttpClient
-from signupd.kratos.outcomes import read_flow
 from signupd.kratos.public import PublicApi
 
 from devstack.binary import KRATOS_DIRECTORY, kratos_binary

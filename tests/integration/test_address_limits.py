@@ -11,7 +11,7 @@ import grpc
 import pytest
 from signupd.ledger.database import Database, make_database
 from signupd.ledger.ledger import Ledger
-from signupd.ledger.schema import migrate
+from signupd.ledger.migrate import migrate
 from signupd.ledger.sqlite import alone_on
 
 from tests.doubles.clock import ClockDouble

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from signupd.ledger.database import Database, make_database
 from signupd.ledger.ledger import Ledger, browsing
+from signupd.ledger.migrate import migrate
 from signupd.ledger.record import Lease, State
-from signupd.ledger.schema import migrate
 from signupd.signup.transitions import state_shown
 
 from tests.doubles.clock import ClockDouble

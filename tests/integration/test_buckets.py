@@ -18,7 +18,7 @@ from signupd.ledger.buckets import (
     refund,
 )
 from signupd.ledger.database import Database, make_database
-from signupd.ledger.schema import migrate
+from signupd.ledger.migrate import migrate
 
 from devstack.postgres import Postgres
 from tests.doubles.clock import ClockDouble

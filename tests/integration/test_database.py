@@ -17,8 +17,8 @@ import pytest
 from signupd.errors import LedgerUnavailable
 from signupd.ledger import statements
 from signupd.ledger.database import Database, Steps, make_database
+from signupd.ledger.migrate import migrate
 from signupd.ledger.postgres import CONNECTIONS, PostgresDatabase
-from signupd.ledger.schema import migrate
 from signupd.ledger.sqlite import connect
 
 from devstack.postgres import Postgres

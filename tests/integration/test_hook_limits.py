@@ -14,11 +14,11 @@ from signupd.ports.web import (
     MAX_FIELD_BYTES,
     MAX_FIELDS,
     MAX_LINE_BYTES,
-    Limits,
+    PortLimits,
     listen,
     runner_of,
 )
-from signupd.signup.approve import Refusal
+from signupd.signup.approve import HookRefusal
 
 from tests.doubles.log import LogDouble
 
@@ -81,7 +81,7 @@ class Door:
         self.fault: Exception | None = None
         self._news = asyncio.Condition()
         app = Hooks(self._approve, self.log.logger, key).app()
-        self.runner = runner_of(app, self.log.logger, "hook port", Limits(**limits))
+        self.runner = runner_of(app, self.log.logger, "hook port", PortLimits(**limits))
         self._clients: list[Client] = []
 
     async def __aenter__(self) -> Self:
@@ -106,7 +106,7 @@ class Door:
         async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(condition)
 
-    async def _approve(self, _flow_id: str, _address: str) -> Refusal:
+    async def _approve(self, _flow_id: str, _address: str) -> HookRefusal:
         self.asked += 1
         await self._notify()
         await self.released.wait()
@@ -114,7 +114,7 @@ class Door:
             raise self.fault
         self.answered += 1
         await self._notify()
-        return Refusal.UNKNOWN_FLOW
+        return HookRefusal.UNKNOWN_FLOW
 
     async def _notify(self) -> None:
         async with self._news:

@@ -15,8 +15,7 @@ from typing import Any
 
 import pytest
 from signupd.errors import KratosFlowGone, KratosIncompatible, TraitsInvalid
-from signupd.kratos.identity import AccountState, Identity, Mark, PasswordStatus
-from signupd.kratos.outcomes import (
+from signupd.kratos.answers import (
     CodeAnswer,
     CodeResult,
     Delivery,
@@ -25,6 +24,7 @@ from signupd.kratos.outcomes import (
     PasswordResult,
     PasswordRule,
 )
+from signupd.kratos.identity import AccountState, Identity, Mark, PasswordStatus
 
 from devstack.config import KratosConfig
 from tests.doubles import kratos_flow

@@ -21,11 +21,7 @@ from signupd.errors import (
     TraitsInvalid,
 )
 from signupd.kratos.admin import AdminApi
-from signupd.kratos.client import Kratos
-from signupd.kratos.http import HttpClient
-from signupd.kratos.identity import AccountState, Identity, Mark, PasswordStatus
-from signupd.kratos.offer import FlowKind, Offer
-from signupd.kratos.outcomes import (
+from signupd.kratos.answers import (
     CodeAnswer,
     CodeResult,
     FlowState,
@@ -33,6 +29,10 @@ from signupd.kratos.outcomes import (
     PasswordResult,
     PasswordRule,
 )
+from signupd.kratos.client import Kratos
+from signupd.kratos.http import HttpClient
+from signupd.kratos.identity import AccountState, Identity, Mark, PasswordStatus
+from signupd.kratos.offer import FlowKind, Offer
 from signupd.kratos.public import PublicApi
 
 from tests.doubles.certificate import certificate_file

@@ -15,8 +15,8 @@ import pytest
 from signupd.errors import LedgerUnavailable, SignupBusy
 from signupd.ledger.database import Database, make_database, sqlite_file
 from signupd.ledger.ledger import Ledger
+from signupd.ledger.migrate import REVISION, demand_usable, migrate
 from signupd.ledger.record import Lease, Record
-from signupd.ledger.schema import REVISION, demand_usable, migrate
 
 from devstack.postgres import Postgres
 from tests.doubles.clock import ClockDouble

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.database import make_database, steady_clock
-from signupd.ledger.schema import demand_usable, migrate
+from signupd.ledger.migrate import demand_usable, migrate
 
 from devstack.postgres import Postgres
 from tests.doubles.pooler import Pooler

@@ -16,8 +16,8 @@ import pytest
 from signupd.cli import app
 from signupd.ledger.database import make_database, sqlite_file
 from signupd.ledger.ledger import Ledger
+from signupd.ledger.migrate import migrate
 from signupd.ledger.record import Lease, Record, State
-from signupd.ledger.schema import migrate
 from signupd.sealing import KeyRing
 from signupd.signup.sealed import address_digest, seal_mask
 from typer.testing import CliRunner, Result

@@ -6,7 +6,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
-from signupd.ledger.schema import migrate
+from signupd.ledger.migrate import migrate
 
 from devstack.admin import Admin
 from devstack.binary import kratos_binary

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
+from signupd.kratos.answers import PasswordAnswer, PasswordResult
 from signupd.kratos.client import Kratos
 from signupd.kratos.hook_proof import (
     AWAY_SECONDS,
@@ -15,7 +16,6 @@ from signupd.kratos.hook_proof import (
     HookProof,
 )
 from signupd.kratos.identity import Identity
-from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
 
 from tests.doubles.identities import an_identity
 from tests.doubles.log import LogDouble

@@ -11,7 +11,7 @@ import uvloop
 
 from signupd import logs
 from signupd.cli.common import EXIT_SETTINGS, Config, complain, run, settings_of
-from signupd.ledger import schema
+from signupd.ledger.migrate import migrate as migrate_ledger
 from signupd.ledger.sqlite import alone_on
 from signupd.parts import Parts
 from signupd.service import Service
@@ -59,7 +59,7 @@ def serve(config: Config = None) -> None:
 def migrate(config: Config = None) -> None:
     """Upgrade the ledger's schema. With SQLite the server does it at start."""
     settings = settings_of(config)
-    before, after = run(lambda: schema.migrate(settings.ledger_url))
+    before, after = run(lambda: migrate_ledger(settings.ledger_url))
     typer.echo(f"ledger schema: {before or 'none'} -> {after}")
 
 

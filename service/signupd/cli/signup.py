@@ -9,7 +9,7 @@ from signupd.cli.common import EXIT_TROUBLE, Ca, Cert, Key, Traits, json_object,
 from signupd.cli.page import printable
 from signupd.client.channel import Tls, open_channel
 from signupd.client.dialogue import Dialogue
-from signupd.notation import Address, is_loopback
+from signupd.notation import ListenAddress, is_loopback
 
 
 def signup(  # noqa: PLR0913 - one for each option
@@ -48,7 +48,7 @@ def signup(  # noqa: PLR0913 - one for each option
 
 def tls_of(target: str, files: Tls, *, insecure: bool) -> Tls | None:
     """Choose TLS or plaintext as a server does; refuse options that contradict."""
-    parsed(Address, target, "--target")
+    parsed(ListenAddress, target, "--target")
     if (files.cert is None) != (files.key is None):
         raise typer.BadParameter("--cert and --key go together")
     if files != Tls():

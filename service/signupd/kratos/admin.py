@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 from signupd.errors import KratosIncompatible, KratosUnavailable
+from signupd.kratos.answers import Delivery
 from signupd.kratos.http import Call, HttpClient, Response
 from signupd.kratos.identity import (
     Identity,
@@ -17,7 +18,6 @@ from signupd.kratos.identity import (
     read_session,
     read_time,
 )
-from signupd.kratos.outcomes import Delivery
 
 Query = Sequence[tuple[str, str]]
 

@@ -11,7 +11,7 @@ import structlog
 
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.kratos.admin import AdminApi
-from signupd.kratos.outcomes import Delivery
+from signupd.kratos.answers import Delivery
 
 # Kratos lists an address' mails: 3 to 5 ms, and longer the more there are. That would
 # tell addresses with a history, so an answer takes this long whatever Kratos takes.

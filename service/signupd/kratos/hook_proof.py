@@ -17,9 +17,9 @@ from typing import Any, Final
 import structlog
 
 from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
+from signupd.kratos.answers import PasswordAnswer
 from signupd.kratos.client import Kratos
 from signupd.kratos.identity import ADDRESS_TRAIT
-from signupd.kratos.outcomes import PasswordAnswer
 
 # A failed proof is not tried again sooner: each costs Kratos a password hash.
 PROOF_INTERVAL_SECONDS: Final = 5.0

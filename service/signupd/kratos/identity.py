@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from signupd.errors import KratosIncompatible
-from signupd.kratos.outcomes import MARK
+from signupd.kratos.answers import MARK
 
 # The trait that holds an identity's address.
 ADDRESS_TRAIT: Final = "email"

@@ -28,7 +28,7 @@ class Offer:
     whole: bool
 
 
-class Step(NamedTuple):
+class OfferedStep(NamedTuple):
     """One step of a flow's form."""
 
     methods: frozenset[str]  # those that have a field in it
@@ -36,7 +36,7 @@ class Step(NamedTuple):
     last: bool
 
 
-def read_step(response: Response) -> Step:
+def read_step(response: Response) -> OfferedStep:
     """Read a step.
 
     Raises:
@@ -54,7 +54,7 @@ def read_step(response: Response) -> Step:
         raise KratosIncompatible(
             f"Kratos opens no registration flow (HTTP status {response.status})"
         ) from error
-    return Step(
+    return OfferedStep(
         methods=frozenset(group for group, _ in fields) - _NO_METHODS,
         token=fields.get(("default", "csrf_token"), ""),
         last=fields.get(("profile", "method")) != "profile",

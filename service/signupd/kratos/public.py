@@ -5,9 +5,7 @@ from http import HTTPStatus
 from typing import Any
 
 from signupd.errors import KratosFlowGone, KratosIncompatible, TraitsInvalid
-from signupd.kratos.http import Call, HttpClient
-from signupd.kratos.offer import FlowKind, Offer, read_step
-from signupd.kratos.outcomes import (
+from signupd.kratos.answers import (
     CODE_SENT_ID,
     FLOW_DISABLED,
     GONE,
@@ -20,6 +18,8 @@ from signupd.kratos.outcomes import (
     read_flow,
     trait_violations,
 )
+from signupd.kratos.http import Call, HttpClient
+from signupd.kratos.offer import FlowKind, Offer, read_step
 from signupd.kratos.schema import IdentitySchema, read_schema
 
 

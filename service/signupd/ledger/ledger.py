@@ -16,8 +16,8 @@ from signupd.ledger.database import (
     sqlite_file,
     steady_clock,
 )
+from signupd.ledger.migrate import demand_usable
 from signupd.ledger.record import Lease, Record, State
-from signupd.ledger.schema import demand_usable
 
 _PROBED: Final = b"probe"
 _BEFORE_ALL: Final = (-1, uuid.UUID(int=0))

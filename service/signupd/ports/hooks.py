@@ -15,17 +15,17 @@ import structlog
 from aiohttp import web
 
 from signupd.errors import LedgerUnavailable
-from signupd.kratos.identity import Mark
-from signupd.kratos.outcomes import (
+from signupd.kratos.answers import (
     MARK,
     NOT_NOW_ID,
     PROVED_ID,
     UNKNOWN_FLOW_ID,
 )
-from signupd.signup.approve import Refusal
+from signupd.kratos.identity import Mark
+from signupd.signup.approve import HookRefusal
 
 # Called with a flow's id and an address: may Kratos store this account?
-Approve = Callable[[str, str], Awaitable[Mark | Refusal]]
+Approve = Callable[[str, str], Awaitable[Mark | HookRefusal]]
 
 CODE_PATH: Final = "/kratos/code"
 PASSWORD_PATH: Final = "/kratos/password"  # noqa: S105 - a path
@@ -84,10 +84,10 @@ class Hooks:
             verdict = await self._approve(flow_id, address)
         except LedgerUnavailable as error:
             self._log.warning("hook_without_ledger", why=error.detail)
-            verdict = Refusal.NOT_NOW
-        if verdict is Refusal.NOT_NOW:
+            verdict = HookRefusal.NOT_NOW
+        if verdict is HookRefusal.NOT_NOW:
             return _refusal(NOT_NOW_ID, "not now")
-        if verdict is Refusal.UNKNOWN_FLOW:
+        if verdict is HookRefusal.UNKNOWN_FLOW:
             return _refusal(UNKNOWN_FLOW_ID, "unknown flow")
         return _approval(verdict, address)
 

@@ -26,7 +26,7 @@ MAX_FIELDS: Final = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class PortLimits:
     """The limits of a port; docs/rationale.md has the reasons.
 
     More than ``max_requests`` at once get a 503. ``request_seconds`` includes a body's
@@ -42,7 +42,7 @@ def runner_of(
     app: web.Application,
     log: structlog.typing.FilteringBoundLogger,
     port: str,
-    limits: Limits = Limits(),
+    limits: PortLimits = PortLimits(),
 ) -> web.AppRunner:
     """Prepare to serve a web application, from ``listen`` until the runner's cleanup.
 
@@ -78,7 +78,7 @@ async def listen(runner: web.AppRunner, address: str) -> int:
 
 
 def _limited(
-    log: structlog.typing.FilteringBoundLogger, port: str, limits: Limits
+    log: structlog.typing.FilteringBoundLogger, port: str, limits: PortLimits
 ) -> Middleware:
     """Bound the number of requests at work and the time of each; hide defects."""
     at_work = 0

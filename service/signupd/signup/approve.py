@@ -7,14 +7,14 @@ from signupd.signup.deps import Dependencies
 from signupd.signup.sealed import address_digest, attempt_of, flow_digest
 
 
-class Refusal(enum.Enum):
+class HookRefusal(enum.Enum):
     """Why an account may not be stored."""
 
     UNKNOWN_FLOW = enum.auto()  # no sign-up here sets a password by it
     NOT_NOW = enum.auto()  # one did, but its lease is over
 
 
-async def approve(deps: Dependencies, flow_id: str, address: str) -> Mark | Refusal:
+async def approve(deps: Dependencies, flow_id: str, address: str) -> Mark | HookRefusal:
     """Approve an account if a live lease of a sign-up asks for exactly this one.
 
     The flow is the one by which Kratos would store the account. The address is the
@@ -31,5 +31,5 @@ async def approve(deps: Dependencies, flow_id: str, address: str) -> Mark | Refu
     if signup_id is not None:
         return Mark(signup_id, attempt_of(digest))
     if await deps.ledger.knows_flow(digest):
-        return Refusal.NOT_NOW
-    return Refusal.UNKNOWN_FLOW
+        return HookRefusal.NOT_NOW
+    return HookRefusal.UNKNOWN_FLOW

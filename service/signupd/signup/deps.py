@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from signupd.kratos.answers import Delivery
 from signupd.kratos.client import Kratos
 from signupd.kratos.courier import Courier
 from signupd.kratos.hook_proof import HookProof
-from signupd.kratos.outcomes import Delivery
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import Record, State
 from signupd.policy.identity_schema import SchemaRules

@@ -18,8 +18,8 @@ from signupd.errors import (
     SignupdError,
     TraitsInvalid,
 )
+from signupd.kratos.answers import FlowState
 from signupd.kratos.identity import Identity
-from signupd.kratos.outcomes import FlowState
 from signupd.ledger.record import Record
 from signupd.policy.limits import Counted
 from signupd.signup import transitions

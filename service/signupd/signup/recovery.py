@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Final
 
 from signupd.errors import SignupBusy
-from signupd.kratos.outcomes import FlowState
+from signupd.kratos.answers import FlowState
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record
 from signupd.signup import transitions

@@ -14,9 +14,9 @@ from signupd.errors import (
     SignupdError,
     StepMismatch,
 )
+from signupd.kratos.answers import PasswordAnswer, PasswordResult
 from signupd.kratos.hook_proof import FAULTS
 from signupd.kratos.identity import Mark
-from signupd.kratos.outcomes import PasswordAnswer, PasswordResult
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Record, State
 from signupd.policy.password import violations

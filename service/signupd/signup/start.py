@@ -13,7 +13,7 @@ from signupd.errors import (
     SendLimitReached,
     SignupBusy,
 )
-from signupd.kratos.outcomes import FlowState
+from signupd.kratos.answers import FlowState
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record, State
 from signupd.policy.limits import Counted, client_of

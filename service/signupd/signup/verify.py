@@ -11,7 +11,7 @@ from signupd.errors import (
     KratosUnavailable,
     KratosUnreached,
 )
-from signupd.kratos.outcomes import CodeAnswer, CodeResult, FlowState
+from signupd.kratos.answers import CodeAnswer, CodeResult, FlowState
 from signupd.ledger.record import Record, State
 from signupd.sealing import Step, digests_equal
 from signupd.signup import transitions
