@@ -19,10 +19,10 @@ from signupd.ledger.buckets import Limit
 from signupd.ledger.database import Database, make_database, steady_clock
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.migrate import demand_usable, is_up_to_date, migrate
-from signupd.policy.identity_schema import SchemaRules
 from signupd.policy.limits import Limits
 from signupd.policy.password import PasswordGate
 from signupd.policy.rules import HOUR_SECONDS, WRONG_CODES_SECONDS, Rules, micros
+from signupd.policy.traits import SchemaRules
 from signupd.settings import Settings
 from signupd.signup.deps import Dependencies
 from signupd.sweeper import Sweeper

@@ -12,6 +12,7 @@ from signupd.policy.rules import PASSWORDS_KEPT
 from signupd.sealing import SealBroken
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies
+from signupd.signup.outcomes import note_event
 from signupd.signup.recovery import settle
 from signupd.work import Work
 
@@ -99,7 +100,7 @@ class Sweeper:
         settled, failed = await self._settle_dead()
         expired = await ledger.expire(self._batch)
         for signup_id, caller in expired:
-            deps.note(transitions.Event.EXPIRED, signup_id, caller)
+            note_event(deps, transitions.Event.EXPIRED, signup_id, caller)
         now = ledger.now()
         forgotten = await ledger.forget(
             self._batch,

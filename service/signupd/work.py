@@ -7,7 +7,17 @@ call that is still at work joins it.
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
+
+from signupd.errors import DeadlineTooShort, SignupBusy, SignupdError
+
+# Stands for no deadline.
+DEFAULT_SECONDS: Final = 60.0
+# Kept back so that the answer still arrives.
+KEPT_BACK_SECONDS: Final = 0.1
+# Calls to Kratos take tens of milliseconds, a password's hash a quarter of a second.
+# With less time than this, a call begins work whose result its caller cannot receive.
+LEAST_SECONDS: Final = 0.3
 
 T = TypeVar("T")
 
@@ -46,6 +56,32 @@ class Work:
     ) -> T:
         """Begin or join a job; if this call is cancelled the job goes on."""
         return await asyncio.shield(self.begin(key, job))
+
+    async def result(
+        self,
+        seconds: float | None,
+        job: Callable[[], Coroutine[Any, Any, T]],
+        key: bytes | None = None,
+        late: type[SignupdError] = SignupBusy,
+    ) -> T:
+        """Begin or join a job, and wait until shortly before its caller's deadline.
+
+        The deadline bounds the wait, not the work. It is ``seconds`` away; None stands
+        for the default.
+
+        Raises:
+            DeadlineTooShort: At once; nothing is begun.
+            SignupBusy: Or ``late``, if given: the time is up and the job is still at
+                work. A repeat may join it.
+        """
+        seconds = DEFAULT_SECONDS if seconds is None else seconds
+        if seconds < LEAST_SECONDS:
+            raise DeadlineTooShort
+        task = self.begin(key, job)
+        await asyncio.wait({task}, timeout=seconds - KEPT_BACK_SECONDS)
+        if not task.done():
+            raise late("still at work past the caller's deadline")
+        return task.result()
 
     async def drain(self, seconds: float | None = None) -> None:
         """Wait until all work is done, and cancel what is left after ``seconds``.

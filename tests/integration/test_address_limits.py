@@ -55,7 +55,7 @@ async def test_last_mail_is_for_newcomers(
     taken = [await asked(caller, address, stranger) for _ in range(6)]
     newcomers = [await asked(caller, address, ip) for ip in (OWNER, OTHER, OTHER)]
     back = f"full_time = full_time - {REFILL * 1_000_000:.0f}"
-    await database.execute(f"UPDATE send_buckets SET {back} WHERE {ADDRESSES}")  # noqa: S608 - a test's own
+    await database.run(f"UPDATE send_buckets SET {back} WHERE {ADDRESSES}")  # noqa: S608 - a test's own
     again = [await asked(caller, address, ip) for ip in (stranger, OTHER, LATE)]
 
     assert [None] * 4 + [near(REFILL)] * 2 == taken
@@ -72,7 +72,7 @@ async def test_asked_long_ago(
     for _ in range(4):
         await asked(caller, ADDRESS, STRANGER)
     note = f"longest = {5 * REFILL * 1_000_000 + 1:.0f}"
-    await database.execute(f"UPDATE send_buckets SET full_time = 0 WHERE {note}")  # noqa: S608 - a test's own
+    await database.run(f"UPDATE send_buckets SET full_time = 0 WHERE {note}")  # noqa: S608 - a test's own
 
     assert None is await asked(caller, ADDRESS, STRANGER)
 
@@ -111,7 +111,7 @@ async def test_wrong_codes(
     over = await refusal(caller.verify(token, code))
     other = await caller.start("cid@example.com")
     day = f"full_time = full_time - {6 * 86_400_000_000}"
-    await database.execute(f"UPDATE send_buckets SET {day}")  # noqa: S608 - a test's own
+    await database.run(f"UPDATE send_buckets SET {day}")  # noqa: S608 - a test's own
     left += [(await guess(0))[0]]
     remaining, token, code = await guess(0)
     proved = await caller.verify(token, code)
@@ -140,18 +140,19 @@ async def test_clock_that_ran_ahead(
         "signups": ("expire_time", "send_time"),
     }.items():
         ahead = ", ".join(f"{name} = {name} + {YEAR}" for name in columns)
-        await database.execute(f"UPDATE {table} SET {ahead}")  # noqa: S608 - a test's own
+        await database.run(f"UPDATE {table} SET {ahead}")  # noqa: S608 - a test's own
     held = f"lease = 'verifying', lease_until = {2**60}, approved_until = {2**60}"
     one = f"signup_id = '{(await first.caller.get(leased)).signup.signup_id}'"
     if not database.shared:
         one = one.replace("-", "")
-    await database.execute(f"UPDATE signups SET {held} WHERE {one}")  # noqa: S608 - a test's own
+    await database.run(f"UPDATE signups SET {held} WHERE {one}")  # noqa: S608 - a test's own
     replica = await world.serve(**on) if when == "start" else first
     if when == "sweep":
         await first.service.sweeper.sweep()
-    (lease,) = await database.fetch_all(
+    leases = await database.run(
         f"SELECT lease_until, approved_until, {{now}} FROM signups WHERE {one}"  # noqa: S608 - a test's own
     )
+    (lease,) = leases.rows
     world.clock.move(1)
     shown = (await replica.caller.resend(token)).signup
     waits = await asked(replica.caller, ADDRESS, LATE)

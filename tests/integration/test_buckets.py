@@ -41,7 +41,8 @@ async def taken(database: Database) -> bool:
 
 async def rows(database: Database) -> dict[bytes, int]:
     """Read the buckets that are not known to be full."""
-    return dict(await database.fetch_all("SELECT digest, full_time FROM send_buckets"))
+    result = await database.run("SELECT digest, full_time FROM send_buckets")
+    return dict(result.rows)
 
 
 async def test_take_at_one_moment(postgres: Postgres, clock: ClockDouble) -> None:

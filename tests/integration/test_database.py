@@ -35,14 +35,13 @@ PATIENCE_SECONDS = 60.0
 
 async def buckets(database: Database) -> int:
     """Count the buckets that have a row."""
-    row = await database.fetch_one("SELECT count(*) FROM send_buckets")
-    assert row is not None
-    return int(row[0])
+    result = await database.run("SELECT count(*) FROM send_buckets")
+    return int(result.rows[0][0])
 
 
 async def fill(database: Database, digest: bytes = b"a") -> None:
     """Add a bucket."""
-    await database.execute(statements.PROBE, digest=digest)
+    await database.run(statements.PROBE, digest=digest)
 
 
 async def test_failed_transaction(database: Database) -> None:
@@ -149,15 +148,13 @@ async def server(postgres: Postgres, clock: ClockDouble) -> AsyncIterator[Databa
 
 async def who(database: Database, statement: str = WHO) -> int:
     """Return the number of the server's process that answers."""
-    row = await database.fetch_one(statement)
-    assert row is not None
-    return int(row[0])
+    return int((await database.run(statement)).rows[0][0])
 
 
 async def test_connections_cut(postgres: Postgres, server: Database) -> None:
     """When the server has ended all connections, at most one statement fails."""
     await asyncio.gather(*(who(server, WHO_SLOWLY) for _ in range(CONNECTIONS)))
-    (name,) = await server.fetch_one("SELECT current_database()") or ("",)
+    ((name,),) = (await server.run("SELECT current_database()")).rows
     with psycopg.connect(f"{postgres.url}/postgres", autocommit=True) as other:
         other.execute(CUT, [name])
     with contextlib.suppress(LedgerUnavailable):

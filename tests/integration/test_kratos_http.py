@@ -20,8 +20,8 @@ from typing import Any, Self
 
 import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, KratosUnreached
-from signupd.kratos.breaker import FAILURES
 from signupd.kratos.http import (
+    FAILURES,
     MAX_BODY_BYTES,
     MAX_CONNECTIONS,
     MAX_HEADER_BYTES,

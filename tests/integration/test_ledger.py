@@ -54,7 +54,7 @@ async def test_other_revisions(
     database: Database, url: str, revision: str, said: str
 ) -> None:
     """An older ledger has to be migrated first; a newer one is refused."""
-    await database.execute(f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608 - a test's own
+    await database.run(f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608 - a test's own
     with pytest.raises(LedgerUnavailable, match=said):
         await demand_usable(database)
     if revision > REVISION:

@@ -96,7 +96,7 @@ async def test_options_of_the_url(
     )
     await database.open()
     shown = [
-        await database.fetch_one(f"SHOW {setting}")
+        (await database.run(f"SHOW {setting}")).rows[0]
         for setting in (
             "statement_timeout",
             "timezone",

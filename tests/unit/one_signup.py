@@ -4,7 +4,7 @@ import uuid
 from typing import Any, cast
 
 from signupd.errors import SignupdError
-from signupd.ledger.record import State
+from signupd.ledger.record import FINAL, State
 from signupd.policy.password import PasswordGate
 from signupd.policy.rules import PASSWORD_REPEATS
 from signupd.signup.cancel import cancel_signup
@@ -178,7 +178,7 @@ class World:
         for signup_id, state in self.final.items():
             assert state is self.ledger.rows[signup_id].state
         for row in self.ledger.rows.values():
-            if row.state.final:
+            if row.state in FINAL:
                 self.final[row.signup_id] = row.state
             assert 0 <= row.code_attempts <= RULES.code_attempts
             assert 1 <= row.sends <= RULES.sends

@@ -7,7 +7,7 @@ import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, TraitsInvalid
 from signupd.kratos.public import PublicApi
 from signupd.kratos.schema import IdentitySchema, read_schema
-from signupd.policy.identity_schema import FAULTY_SECONDS, FRESH_SECONDS, SchemaRules
+from signupd.policy.traits import FAULTY_SECONDS, FRESH_SECONDS, SchemaRules
 
 from tests.doubles.log import LogDouble
 from tests.unit.schemas import (

@@ -14,7 +14,7 @@ from signupd.cli.page import age, columns, console, moment, printable, rfc3339
 from signupd.errors import EmailInvalid
 from signupd.keyfile import key_ring
 from signupd.ledger.ledger import Snapshot, browsing
-from signupd.ledger.record import Lease, Record, State
+from signupd.ledger.record import FINAL, Lease, Record, State
 from signupd.sealing import KeyRing, SealBroken
 from signupd.signup.sealed import address_digest, open_mask
 from signupd.signup.transitions import state_shown
@@ -141,7 +141,7 @@ def _fields(keys: KeyRing, found: Snapshot) -> dict[str, Any]:
         "create_time": _time(entry.create_time),
         "send_time": _time(entry.send_time),
         "state_time": _time(entry.state_time),
-        "expire_time": None if state.final else _time(entry.expire_time),
+        "expire_time": None if state in FINAL else _time(entry.expire_time),
         "identity_id": str(entry.identity_id) if entry.identity_id else None,
         "caller": entry.caller or None,
         "sends": entry.sends,

@@ -26,7 +26,6 @@ from signupd.errors import (
     KratosUnreached,
     SignupdError,
 )
-from signupd.kratos.breaker import Breaker
 from signupd.telemetry.observer import LOST, UNREACHED, Observer
 
 # More would only queue up inside Kratos, whose pool to its database is smaller.
@@ -39,6 +38,10 @@ KEEPALIVE_SECONDS: Final = 15.0
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024
 # Kratos repeats the query in each reference of Link; one with 100 ids has 4 KiB.
 MAX_HEADER_BYTES: Final = 64 * 1024
+# In a row, with no answer in between: more than chance, and soon reached under load.
+FAILURES: Final = 10
+# An open breaker lets one call through in so many seconds; an answer closes it.
+PROBE_SECONDS: Final = 2.0
 _HEADERS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",  # a compressed body has no bound
@@ -107,6 +110,43 @@ class Response:
         """The cookies it sets, as the header Cookie of a request."""
         given = self.headers.get_list("Set-Cookie")
         return "; ".join(one.partition(";")[0] for one in given)
+
+
+class Breaker:
+    """The circuit breaker of one API. While open it refuses calls at once.
+
+    Otherwise each would wait out its timeout, holding a connection and a lease. It
+    counts by method: a Kratos that opens flows may be too slow to go on with them, so
+    an answer to GET does not close the breaker of POST. It has monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._failures: defaultdict[str, int] = defaultdict(int)
+        self._next_probe: dict[str, float] = {}
+
+    def admit(self, method: str) -> None:
+        """Let a call through, or raise KratosUnreached at once: nothing is sent."""
+        now = self._clock()
+        for failing, next_probe in self._next_probe.items():
+            if now < next_probe:
+                raise KratosUnreached(
+                    f"Kratos gets no calls after {self._failures[failing]} failures",
+                    retry_after_seconds=next_probe - now,
+                )
+        if method in self._next_probe:  # this call is the probe
+            self._next_probe[method] = now + PROBE_SECONDS
+
+    def answered(self, method: str) -> None:
+        """Note that the server answered, with whatever status."""
+        self._failures[method] = 0
+        self._next_probe.pop(method, None)
+
+    def failed(self, method: str) -> None:
+        """Note that the server did not answer, or said that it cannot."""
+        self._failures[method] += 1
+        if self._failures[method] >= FAILURES:
+            self._next_probe[method] = self._clock() + PROBE_SECONDS
 
 
 class HttpClient:
@@ -202,11 +242,9 @@ class HttpClient:
         """Send a request if the breaker of its API lets it through."""
         breaker = self._breakers["/".join(url.split("/", 3)[:3])]
         breaker.admit(method)
-        # After a longer wait too little time would be left for the response.
-        wait = seconds / 2
-        timeout = {"connect": min(CONNECT_SECONDS, wait), "pool": wait}
+        wait = seconds / 2  # after a longer one too little is left for the response
+        limits = {"timeout": {"connect": min(CONNECT_SECONDS, wait), "pool": wait}}
         try:
-            limits = {"timeout": timeout}
             request = httpx.Request(
                 method, url, headers=headers, json=payload, extensions=limits
             )

@@ -5,7 +5,6 @@ Kratos marks traits with an extension keyword of JSON Schema (its own
 the trait: in nested objects, arrays and conditions, and behind ``$ref``.
 """
 
-import re
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -39,21 +38,6 @@ class IdentitySchema:
     uses: Mapping[str, frozenset[str]]  # of what identifies or reaches a person
     required: tuple[str, ...]  # the traits that every identity has
     unread: Mapping[str, str]  # references out of the schema, or back into themselves
-
-    def reserved(self, traits: Mapping[str, Any]) -> list[str]:
-        """Name what a caller may not set: identifiers, addresses, and what is unread.
-
-        The traits come without the address. A name may contain dots and brackets, so
-        this names too much rather than too little.
-        """
-
-        def matching(path: str) -> str:
-            return re.escape(path).replace(r"\*", ".*")
-
-        reserved = [matching(path) for path in self.uses if path != ADDRESS]
-        reserved += [rf"{matching(path)}([.\[].*)?" for path in self.unread]
-        pattern = re.compile("|".join(reserved), re.DOTALL)
-        return [path for path in _paths(traits, ROOT) if pattern.fullmatch(path)]
 
 
 def read_schema(schema_id: str, document: Any) -> IdentitySchema:
@@ -139,15 +123,3 @@ def _uses(mark: Any) -> Iterator[str]:
         details = mark.get(name)
         if isinstance(details, dict) and details.get("via"):
             yield f"{name} by {details['via']}"
-
-
-def _paths(value: Any, path: str) -> Iterator[str]:
-    """List the path of everything within a value, as schemas name it."""
-    if isinstance(value, dict):
-        inside = [(f"{path}.{name}", inner) for name, inner in value.items()]
-    else:
-        items = value if isinstance(value, list) else ()
-        inside = [(f"{path}[]", inner) for inner in items]
-    for inner_path, inner in inside:
-        yield inner_path
-        yield from _paths(inner, inner_path)

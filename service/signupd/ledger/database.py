@@ -4,16 +4,14 @@ import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, TypeVar
 
 from signupd.errors import LedgerUnavailable
-from signupd.ledger import statements
 
 Row = tuple[Any, ...]
 Values = dict[str, Any]
-# The rows that a statement returns, and the number of rows that it changed.
-Result = tuple[list[Row], int]
 T = TypeVar("T")
 # A transaction: yields statements with their parameters and is sent their rows.
 Steps = Generator[tuple[str, Values], list[Row], T]
@@ -33,6 +31,14 @@ class DuplicateKey(Exception):
     """A row with this key exists already; nothing was changed."""
 
 
+@dataclass(frozen=True, slots=True)
+class Result:
+    """The rows that a statement returned, and the number of rows that it changed."""
+
+    rows: list[Row]
+    changed: int
+
+
 class Database(ABC):
     """A database; each statement commits by itself.
 
@@ -43,18 +49,13 @@ class Database(ABC):
     replicas whose clocks differ agree; SQLite has none but the machine's. Between reads
     the process' own clock runs on.
 
-    Args:
-        clock: Microseconds since the Unix epoch, never set back.
-
     Attributes:
         shared: Whether several servers may use it at once.
+        now: Returns the ledger's time, in microseconds since the Unix epoch.
     """
 
     shared: ClassVar[bool]
-
-    def __init__(self, clock: Callable[[], int]) -> None:
-        self._clock = clock
-        self._ahead = 0
+    now: Callable[[], int]
 
     @abstractmethod
     async def open(self) -> None:
@@ -65,7 +66,7 @@ class Database(ABC):
         """Close all connections. A second call does nothing."""
 
     @abstractmethod
-    async def run(self, statement: str, values: Values) -> Result:
+    async def run(self, statement: str, /, **values: Any) -> Result:
         """Run a statement.
 
         Raises:
@@ -80,33 +81,13 @@ class Database(ABC):
         so the generator must neither wait nor touch anything of the event loop.
         """
 
-    async def fetch_one(self, statement: str, /, **values: Any) -> Row | None:
-        """Run a statement and return its first row, or None if there is none."""
-        rows, _ = await self.run(statement, values)
-        return rows[0] if rows else None
-
-    async def fetch_all(self, statement: str, /, **values: Any) -> list[Row]:
-        """Run a statement and return its rows."""
-        return (await self.run(statement, values))[0]
-
-    async def execute(self, statement: str, /, **values: Any) -> int:
-        """Run a statement and return the number of rows that it changed."""
-        return (await self.run(statement, values))[1]
-
-    def now(self) -> int:
-        """Return the ledger's time, in microseconds since the Unix epoch."""
-        return self._clock() + self._ahead
-
+    @abstractmethod
     def synchronize(self, now: int) -> None:
-        """Continue from a time that the database has returned, in microseconds."""
-        if self.shared:
-            self._ahead = now - self._clock()
+        """Continue from a time that the database has returned, if it has its own."""
 
+    @abstractmethod
     async def read_clock(self) -> None:
-        """Continue from the database's time."""
-        row = await self.fetch_one(statements.CLOCK)
-        if row is not None:
-            self.synchronize(row[0])
+        """Continue from the database's time, if it has its own."""
 
 
 def unavailable(error: Exception) -> LedgerUnavailable:

@@ -47,6 +47,7 @@ class Ledger:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._after = _BEFORE_ALL
+        self._run = database.run
         self.now = database.now
         self.read_clock = database.read_clock
 
@@ -57,7 +58,7 @@ class Ledger:
             SignupBusy: Its caller used its request id before; nothing is inserted.
         """
         try:
-            await self._database.execute(statements.ADD, **record._asdict())
+            await self._run(statements.ADD, **record._asdict())
         except DuplicateKey as error:
             raise SignupBusy from error
 
@@ -87,13 +88,13 @@ class Ledger:
             sought: ``signup_id`` or ``address_digest``; any if None.
         """
         given = {name: value for name, value in sought.items() if value is not None}
-        rows = await self._database.fetch_all(
+        result = await self._run(
             statements.browse(*given, states=len(states)),
             most=limit,
             **given,
             **{f"state_{n}": state for n, state in enumerate(states)},
         )
-        return [self._snapshot(row) for row in rows]
+        return [self._snapshot(row) for row in result.rows]
 
     async def change(
         self, record: Record, *, unapproved: bool = False, **values: Any
@@ -128,24 +129,23 @@ class Ledger:
         The approval stands for ``span`` microseconds. Returns the sign-up, or None if
         none asks for this address by this Kratos flow.
         """
-        row = await self._database.fetch_one(
+        approved = await self._run(
             statements.APPROVE,
             flow_digest=flow_digest,
             address_digest=address_digest,
             span=span,
         )
-        return None if row is None else row[0]
+        return approved.rows[0][0] if approved.rows else None
 
     async def knows_flow(self, flow_digest: bytes) -> bool:
         """Return whether a row sets a password by this flow, or did so last."""
-        row = await self._database.fetch_one(
-            statements.KNOWS_FLOW, flow_digest=flow_digest
+        return bool(
+            (await self._run(statements.KNOWS_FLOW, flow_digest=flow_digest)).rows
         )
-        return row is not None
 
     async def end_all_leases(self) -> int:
         """End every lease. Only for a ledger that no other server uses."""
-        return await self._database.execute(statements.END_ALL_LEASES)
+        return (await self._run(statements.END_ALL_LEASES)).changed
 
     async def dead_leases(self, batch: int) -> list[uuid.UUID]:
         """List a batch of sign-ups whose lease ran out.
@@ -154,19 +154,20 @@ class Ledger:
         that cannot be settled do not hold up the others.
         """
         after_until, after_id = self._after
-        rows = await self._database.fetch_all(
+        result = await self._run(
             statements.DEAD_LEASES,
             after_until=after_until,
             after_id=after_id,
             batch=batch,
         )
+        rows = result.rows
         self._after = (rows[-1][1], rows[-1][0]) if len(rows) == batch else _BEFORE_ALL
         return [row[0] for row in rows]
 
     async def expire(self, batch: int) -> list[tuple[uuid.UUID, str]]:
         """Set a batch of lapsed sign-ups to EXPIRED; return their ids and callers."""
-        rows = await self._database.fetch_all(statements.EXPIRE, batch=batch)
-        return [(signup_id, caller) for signup_id, caller in rows]
+        expired = await self._run(statements.EXPIRE, batch=batch)
+        return [(signup_id, caller) for signup_id, caller in expired.rows]
 
     async def forget(
         self, batch: int, *, passwords_before: int, signups_before: int
@@ -176,14 +177,15 @@ class Ledger:
         The kinds are the password digests of sign-ups completed before a moment,
         sign-ups that were final before another, and buckets that are full again.
         """
-        run = self._database.execute
-        return [
+        run = self._run
+        forgotten = [
             await run(
                 statements.FORGET_PASSWORDS, before=passwords_before, batch=batch
             ),
             await run(statements.FORGET_SIGNUPS, before=signups_before, batch=batch),
             await run(statements.FORGET_BUCKETS, batch=batch),
         ]
+        return [result.changed for result in forgotten]
 
     async def clamp(
         self, batch: int, *, steps: Mapping[State, int], lease: int, approval: int
@@ -195,9 +197,9 @@ class Ledger:
         microseconds: of a state, a lease, an approval. Returns how many rows of each
         kind were changed.
         """
-        run, longest = self._database.execute, max(steps.values())
+        run, longest = self._run, max(steps.values())
         leases = {"lease": lease, "approval": approval, "step": longest}
-        return [
+        clamped = [
             await run(statements.CLAMP_BUCKETS, batch=batch),
             await run(statements.CLAMP_LEASES, batch=batch, **leases),
             *[
@@ -205,14 +207,15 @@ class Ledger:
                 for state, step in steps.items()
             ],
         ]
+        return [result.changed for result in clamped]
 
     async def probe(self) -> None:
         """Write something, which a full or read-only disk refuses."""
-        await self._database.execute(statements.PROBE, digest=_PROBED)
+        await self._run(statements.PROBE, digest=_PROBED)
 
     async def under_way(self) -> dict[str, int]:
         """Count the sign-ups that wait for a code or a password, by state."""
-        return dict(await self._database.fetch_all(statements.UNDER_WAY))
+        return dict((await self._run(statements.UNDER_WAY)).rows)
 
     async def unopened(self, heads: Collection[bytes], most: int) -> list[uuid.UUID]:
         """List at most so many sign-ups under way that no key opens.
@@ -220,34 +223,35 @@ class Ledger:
         ``heads`` are how the seals of each key begin, all of one length.
         """
         known = sorted(heads)
-        rows = await self._database.fetch_all(
+        result = await self._run(
             statements.sealed_otherwise(len(known)),
             length=len(known[0]),
             most=most,
             **{f"head_{n}": head for n, head in enumerate(known)},
         )
-        return [row[0] for row in rows]
+        return [row[0] for row in result.rows]
 
     async def _change_one(
         self, statement: str, record: Record, values: dict[str, Any]
     ) -> None:
-        changed = await self._database.execute(
+        result = await self._run(
             statement,
             is_signup_id=record.signup_id,
             is_epoch=record.epoch,
             is_approved_until=record.approved_until,
             **values,
         )
-        if changed != 1:
+        if result.changed != 1:
             raise SignupBusy("the row has moved")
 
     async def _find(self, statement: str, **key: Any) -> Snapshot | None:
-        row = await self._database.fetch_one(statement, **key)
-        return None if row is None else self._snapshot(row)
+        rows = (await self._run(statement, **key)).rows
+        return self._snapshot(rows[0]) if rows else None
 
     def _snapshot(self, row: Row) -> Snapshot:
         signup_id, state, lease, *rest, now = row
-        self._database.synchronize(now)
+        if self._database.shared:  # its clock is not this machine's
+            self._database.synchronize(now)
         return Snapshot(Record(signup_id, State(state), Lease(lease), *rest), now)
 
 

@@ -34,8 +34,7 @@ async def demand_usable(database: Database) -> None:
             "the ledger has no schema or an older one, and this version of signupd "
             f"needs revision {REVISION}: run `signupd migrate`"
         )
-    limit = await database.fetch_one(statements.TIME_LIMIT)
-    if limit is None or limit[0] == "0":
+    if (await database.run(statements.TIME_LIMIT)).rows == [("0",)]:
         raise LedgerUnavailable(
             "the ledger's statements have no time limit (statement_timeout is 0): "
             "LEDGER_URL says so, or a pooler in between drops the one asked for; "
@@ -49,9 +48,9 @@ async def is_up_to_date(database: Database) -> bool:
     Raises:
         LedgerUnavailable: The database does not answer, or its schema is newer.
     """
-    tables = await database.fetch_one(statements.HAS_VERSIONS)
-    row = await database.fetch_one(statements.VERSION) if tables == (1,) else None
-    found = None if row is None else str(row[0])
+    tables = (await database.run(statements.HAS_VERSIONS)).rows
+    rows = (await database.run(statements.VERSION)).rows if tables == [(1,)] else []
+    found = str(rows[0][0]) if rows else None
     _refuse_newer(found)
     return found == REVISION
 

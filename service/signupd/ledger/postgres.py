@@ -23,7 +23,7 @@ from signupd.ledger.database import (
     unavailable,
     unopened,
 )
-from signupd.ledger.statements import POSTGRESQL
+from signupd.ledger.statements import CLOCK, POSTGRESQL
 
 # Each statement is short. Ten replicas fit PostgreSQL's default of 100 connections.
 CONNECTIONS: Final = 10
@@ -72,7 +72,8 @@ class PostgresDatabase(Database):
         read_only: bool = False,
         call_seconds: float = CALL_SECONDS,
     ) -> None:
-        super().__init__(clock)
+        self._clock = clock
+        self._ahead = 0
         self._call_seconds = call_seconds
         self._parameters = connection_parameters(url, read_only=read_only)
         self._pool = AsyncConnectionPool(
@@ -103,7 +104,7 @@ class PostgresDatabase(Database):
         """Close the pool."""
         await self._pool.close(timeout=WAIT_SECONDS)
 
-    async def run(self, statement: str, values: Values) -> Result:
+    async def run(self, statement: str, /, **values: Any) -> Result:
         """Run a statement."""
         async with self._connection() as connection:
             return await _run(connection, statement, values)
@@ -114,11 +115,23 @@ class PostgresDatabase(Database):
             try:
                 statement, values = next(steps)
                 while True:
-                    rows, _ = await _run(connection, statement, values)
-                    statement, values = steps.send(rows)
+                    result = await _run(connection, statement, values)
+                    statement, values = steps.send(result.rows)
             except StopIteration as done:
-                result: T = done.value
-                return result
+                value: T = done.value
+                return value
+
+    def now(self) -> int:
+        """Return the server's time, as far as it is known."""
+        return self._clock() + self._ahead
+
+    def synchronize(self, now: int) -> None:
+        """Continue from a time that the server has returned, in microseconds."""
+        self._ahead = now - self._clock()
+
+    async def read_clock(self) -> None:
+        """Continue from the server's time."""
+        self.synchronize((await self.run(CLOCK)).rows[0][0])
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:
@@ -150,4 +163,4 @@ async def _run(
     text: Any = rendered(statement)
     cursor = await connection.execute(text, values)
     rows = await cursor.fetchall() if cursor.description else []
-    return rows, cursor.rowcount
+    return Result(rows, cursor.rowcount)

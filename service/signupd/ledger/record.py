@@ -16,13 +16,9 @@ class State(enum.StrEnum):
     EXPIRED = "expired"
     CANCELLED = "cancelled"
 
-    @property
-    def final(self) -> bool:
-        """Whether the state never changes again."""
-        return self in _FINAL
 
-
-_FINAL = frozenset(
+# The states that never change again.
+FINAL = frozenset(
     {State.COMPLETED, State.ALREADY_REGISTERED, State.EXPIRED, State.CANCELLED}
 )
 # The states that wait for a code or a password.

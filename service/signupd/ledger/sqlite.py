@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import quote
 
 from signupd.errors import LedgerUnavailable
@@ -122,7 +122,7 @@ class SqliteDatabase(Database):
     def __init__(
         self, file: Path, clock: Callable[[], int], *, read_only: bool = False
     ) -> None:
-        super().__init__(clock)
+        self.now = clock
         self._connect = functools.partial(connect, file, read_only=read_only)
         self._reader = _Worker(self._connect)
         self._writer = _Worker(self._connect)
@@ -139,11 +139,17 @@ class SqliteDatabase(Database):
         await self._reader.close()
         await self._writer.close()
 
-    async def run(self, statement: str, values: Values) -> Result:
+    async def run(self, statement: str, /, **values: Any) -> Result:
         """Run a statement."""
         reads = rendered(statement).startswith("SELECT")
         worker = self._reader if reads else self._writer
         return await worker.do(functools.partial(self._run, statement, values))
+
+    def synchronize(self, now: int) -> None:
+        """Do nothing: the machine's time is the ledger's."""
+
+    async def read_clock(self) -> None:
+        """Do nothing, likewise."""
 
     async def transact(self, steps: Steps[T]) -> T:
         """Run the statements of a generator as one transaction; return its result."""
@@ -154,7 +160,7 @@ class SqliteDatabase(Database):
     ) -> Result:
         values["now"] = self.now()
         cursor = connection.execute(rendered(statement), values)
-        return cursor.fetchall(), cursor.rowcount
+        return Result(cursor.fetchall(), cursor.rowcount)
 
     def _transact(self, steps: Steps[T], connection: sqlite3.Connection) -> T:
         with connection:  # commits, or rolls back
@@ -162,11 +168,11 @@ class SqliteDatabase(Database):
             try:
                 statement, values = next(steps)
                 while True:
-                    rows, _ = self._run(statement, values, connection)
-                    statement, values = steps.send(rows)
+                    result = self._run(statement, values, connection)
+                    statement, values = steps.send(result.rows)
             except StopIteration as done:
-                result: T = done.value
-                return result
+                value: T = done.value
+                return value
 
 
 def _create_private(file: Path) -> None:

@@ -1,28 +1,16 @@
-"""The identity schema: whether sign-ups with it are safe, and what it reserves."""
+"""The identity schema: whether sign-ups with it are safe."""
 
-import asyncio
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Final
 
-import structlog
-
-from signupd.errors import KratosIncompatible, TraitsInvalid, Violation
+from signupd.errors import KratosIncompatible
 from signupd.kratos.identity import ADDRESS_TRAIT
-from signupd.kratos.public import PublicApi
 from signupd.kratos.schema import ADDRESS, ROOT, IdentitySchema
 
 # What the address trait has to be used for, in the words of IdentitySchema.uses.
 _NEEDED: Final = frozenset(
     ("identifier for code by email", "identifier for password", "verification by email")
-)
-# A schema changes with a deployment of Kratos; one request a minute finds out.
-FRESH_SECONDS: Final = 60.0
-# An operator may be correcting it.
-FAULTY_SECONDS: Final = 5.0
-_RESERVED: Final = (
-    "is an identifier, verification or recovery address, which callers may not set"
 )
 
 
@@ -114,67 +102,3 @@ def registration_schema(
         "IDENTITY_SCHEMA_ID must name the identity schema that registration uses; it "
         f"is {wanted or 'not set'}, and Kratos has {', '.join(found) or 'none'}"
     )
-
-
-class SchemaRules:
-    """Applies the identity schema to sign-ups. It reads the schema once a minute.
-
-    ``wanted`` is as for ``registration_schema``; the clock counts monotonic seconds.
-    """
-
-    def __init__(
-        self,
-        public: PublicApi,
-        wanted: str | None,
-        log: structlog.typing.FilteringBoundLogger,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._public = public
-        self._wanted = wanted
-        self._log = log
-        self._clock = clock
-        self._lock = asyncio.Lock()
-        self._stale_at = 0.0
-        self._found: IdentitySchema | KratosIncompatible
-        self._warnings: list[str] = []
-
-    async def permit(self, traits: Mapping[str, Any]) -> None:
-        """Check a caller's traits: JSON values by name, without the address.
-
-        Raises:
-            TraitsInvalid: With each trait that callers may not set.
-            KratosIncompatible: Sign-ups with this schema are not safe.
-            KratosUnavailable: The schema cannot be read.
-        """
-        async with self._lock:
-            if self._clock() >= self._stale_at:
-                await self._read()
-        if isinstance(self._found, KratosIncompatible):
-            raise KratosIncompatible(self._found.detail)
-        reserved = self._found.reserved(traits)
-        if violations := tuple(Violation(path, _RESERVED) for path in reserved):
-            raise TraitsInvalid(violations=violations)
-
-    async def _read(self) -> None:
-        try:
-            schema = registration_schema(await self._public.schemas(), self._wanted)
-            self._judge(schema)
-        except KratosIncompatible as error:
-            self._log.error("kratos_incompatible", why=error.detail)
-            self._found, fresh = error, FAULTY_SECONDS
-        else:
-            self._found, fresh = schema, FRESH_SECONDS
-        self._stale_at = self._clock() + fresh
-
-    def _judge(self, schema: IdentitySchema) -> None:
-        """Refuse a schema with a severe fault; log each other fault once."""
-        texts: dict[bool, list[str]] = {True: [], False: []}
-        for fault in schema_faults(schema):
-            text = f"identity schema {schema.id}: {fault.what}; {fault.why}"
-            texts[fault.severe].append(text)
-        if texts[True]:
-            raise KratosIncompatible("; ".join(texts[True]))
-        if texts[False] != self._warnings:
-            self._warnings = texts[False]
-            for text in texts[False]:
-                self._log.warning("identity_schema_fault", why=text)

@@ -1,11 +1,19 @@
-"""The traits a caller may give besides the address."""
+"""The traits that a caller may give besides the address, by form and by schema."""
 
+import asyncio
 import itertools
-from collections.abc import Iterator, Mapping
+import re
+import time
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
-from signupd.errors import TraitsInvalid, Violation
+import structlog
+
+from signupd.errors import KratosIncompatible, TraitsInvalid, Violation
 from signupd.kratos.identity import ADDRESS_TRAIT
+from signupd.kratos.public import PublicApi
+from signupd.kratos.schema import ADDRESS, ROOT, IdentitySchema
+from signupd.policy.identity_schema import registration_schema, schema_faults
 from signupd.policy.rules import CONTROL
 
 MAX_DEPTH: Final = 8  # Kratos' forms are flat; a schema nests two or three levels
@@ -13,6 +21,13 @@ MAX_BYTES: Final = 8 * 1024  # encoded; they are kept sealed with the sign-up
 MAX_FAULTS: Final = 16  # an answer's metadata has room for a few KiB
 # A double holds every integer up to here (IEEE 754).
 _MAX_EXACT: Final = 2.0**53
+# A schema changes with a deployment of Kratos; one request a minute finds out.
+FRESH_SECONDS: Final = 60.0
+# An operator may be correcting it.
+FAULTY_SECONDS: Final = 5.0
+_RESERVED: Final = (
+    "is an identifier, verification or recovery address, which callers may not set"
+)
 
 
 def identity_traits(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -70,3 +85,92 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(inner) for inner in value]
     return value
+
+
+def _reserved(schema: IdentitySchema, traits: Mapping[str, Any]) -> list[str]:
+    """Name what a caller may not set: identifiers, addresses, and what is unread.
+
+    The traits come without the address. A name may contain dots and brackets, so this
+    names too much rather than too little.
+    """
+    known = [re.escape(path) for path in schema.uses if path != ADDRESS]
+    unread = [rf"{re.escape(path)}([.\[].*)?" for path in schema.unread]
+    text = "|".join(known + unread).replace(r"\*", ".*")
+    pattern = re.compile(text, re.DOTALL)
+    return [path for path in _paths(traits, ROOT) if pattern.fullmatch(path)]
+
+
+def _paths(value: Any, path: str) -> Iterator[str]:
+    """List the path of everything within a value, as schemas name it."""
+    if isinstance(value, dict):
+        inside = [(f"{path}.{name}", inner) for name, inner in value.items()]
+    else:
+        items = value if isinstance(value, list) else ()
+        inside = [(f"{path}[]", inner) for inner in items]
+    for inner_path, inner in inside:
+        yield inner_path
+        yield from _paths(inner, inner_path)
+
+
+class SchemaRules:
+    """Applies the identity schema to sign-ups. It reads the schema once a minute.
+
+    ``wanted`` is as for ``registration_schema``; the clock counts monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        public: PublicApi,
+        wanted: str | None,
+        log: structlog.typing.FilteringBoundLogger,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._public = public
+        self._wanted = wanted
+        self._log = log
+        self._clock = clock
+        self._lock = asyncio.Lock()
+        self._stale_at = 0.0
+        self._found: IdentitySchema | KratosIncompatible
+        self._warnings: list[str] = []
+
+    async def permit(self, traits: Mapping[str, Any]) -> None:
+        """Check a caller's traits: JSON values by name, without the address.
+
+        Raises:
+            TraitsInvalid: With each trait that callers may not set.
+            KratosIncompatible: Sign-ups with this schema are not safe.
+            KratosUnavailable: The schema cannot be read.
+        """
+        async with self._lock:
+            if self._clock() >= self._stale_at:
+                await self._read()
+        if isinstance(self._found, KratosIncompatible):
+            raise KratosIncompatible(self._found.detail)
+        reserved = _reserved(self._found, traits)
+        if violations := tuple(Violation(path, _RESERVED) for path in reserved):
+            raise TraitsInvalid(violations=violations)
+
+    async def _read(self) -> None:
+        try:
+            schema = registration_schema(await self._public.schemas(), self._wanted)
+            self._judge(schema)
+        except KratosIncompatible as error:
+            self._log.error("kratos_incompatible", why=error.detail)
+            self._found, fresh = error, FAULTY_SECONDS
+        else:
+            self._found, fresh = schema, FRESH_SECONDS
+        self._stale_at = self._clock() + fresh
+
+    def _judge(self, schema: IdentitySchema) -> None:
+        """Refuse a schema with a severe fault; log each other fault once."""
+        texts: dict[bool, list[str]] = {True: [], False: []}
+        for fault in schema_faults(schema):
+            text = f"identity schema {schema.id}: {fault.what}; {fault.why}"
+            texts[fault.severe].append(text)
+        if texts[True]:
+            raise KratosIncompatible("; ".join(texts[True]))
+        if texts[False] != self._warnings:
+            self._warnings = texts[False]
+            for text in texts[False]:
+                self._log.warning("identity_schema_fault", why=text)

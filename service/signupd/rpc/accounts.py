@@ -10,7 +10,6 @@ from signupd.errors import KratosUnavailable
 from signupd.kratos.admin import AdminApi
 from signupd.rpc import requests
 from signupd.rpc.callers import Context
-from signupd.rpc.deadline import within_deadline
 from signupd.work import Work
 
 
@@ -29,8 +28,8 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
     ) -> pb.GetAccountResponse:
         """Look up one account."""
         job = partial(get_account, self._admin, requests.account_key(request))
-        account = await within_deadline(
-            context, self._work, job, late=KratosUnavailable
+        account = await self._work.result(
+            context.time_remaining(), job, late=KratosUnavailable
         )
         return pb.GetAccountResponse(account=_message(account))
 
@@ -40,8 +39,8 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         """Look up many accounts."""
         ids = requests.identity_ids_of(request)
         job = partial(batch_get_accounts, self._admin, ids)
-        accounts = await within_deadline(
-            context, self._work, job, late=KratosUnavailable
+        accounts = await self._work.result(
+            context.time_remaining(), job, late=KratosUnavailable
         )
         return pb.BatchGetAccountsResponse(accounts=map(_message, accounts))
 

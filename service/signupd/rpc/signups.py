@@ -10,15 +10,15 @@ from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1 import signup_service_pb2_grpc
 
 from signupd.errors import LedgerUnavailable, SignupdError, TokenInvalid
-from signupd.ledger.record import State
+from signupd.ledger.record import FINAL, State
 from signupd.policy.rules import Rules
 from signupd.rpc import requests
 from signupd.rpc.callers import Callers, Context
-from signupd.rpc.deadline import within_deadline
 from signupd.sealing import SealBroken
 from signupd.signup.cancel import cancel_signup
 from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.get import get_signup
+from signupd.signup.outcomes import step_result
 from signupd.signup.resend import resend_code
 from signupd.signup.set_password import set_password
 from signupd.signup.start import start_signup
@@ -101,7 +101,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         self, context: Context, job: Job, key: bytes | None, response: type[M]
     ) -> M:
         """Run a step within the caller's deadline, and pack what it answers."""
-        result = await within_deadline(context, self._work, job, key)
+        result = await self._work.result(context.time_remaining(), job, key)
         signup = _message(result, self._deps.rules)
         return response(continuation_token=result.token, signup=signup)
 
@@ -136,7 +136,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
             signup_id, step = deps.keys.open_token(token)
             found = await deps.ledger.find(signup_id)
             if found is not None and found.record.state is not State.STARTING:
-                result = deps.result(found.record, step, found.now)
+                result = step_result(deps, found.record, step, found.now)
                 return _message(result, deps.rules)
         return None
 
@@ -150,7 +150,7 @@ def _message(result: StepResult, rules: Rules) -> pb.Signup:
         masked_email=result.masked_email,
     )
     message.create_time.FromMicroseconds(record.create_time)
-    if not state.final:
+    if state not in FINAL:
         message.expire_time.FromMicroseconds(record.expire_time)
     match state:
         case State.CODE_REQUIRED:

@@ -1,9 +1,10 @@
 """CancelSignup: the sign-up ends. There is nothing in Kratos to undo."""
 
 from signupd.errors import StepMismatch
-from signupd.ledger.record import State
+from signupd.ledger.record import FINAL, State
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies, StepResult
+from signupd.signup.outcomes import move, step_result
 from signupd.signup.preconditions import check_open, open_signup
 
 
@@ -17,11 +18,11 @@ async def cancel_signup(deps: Dependencies, token: str) -> StepResult:
     found, step = await open_signup(deps, token)
     record, now = found.record, found.now
     if record.state is State.CANCELLED:
-        return deps.result(record, step, now)
+        return step_result(deps, record, step, now)
     check_open(found)
-    if record.state.final:
+    if record.state in FINAL:
         raise StepMismatch
     changes = transitions.ended(State.CANCELLED, now)
     event = transitions.Event.CANCELLED
-    record = await deps.move(record, event, changes, unapproved=True)
-    return deps.result(record, step)
+    record = await move(deps, record, event, changes, unapproved=True)
+    return step_result(deps, record, step)

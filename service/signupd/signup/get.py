@@ -2,6 +2,7 @@
 
 from signupd.ledger.record import State
 from signupd.signup.deps import Dependencies, StepResult
+from signupd.signup.outcomes import step_result
 from signupd.signup.preconditions import open_signup
 from signupd.signup.sealed import open_contents
 from signupd.signup.transitions import state_shown
@@ -23,4 +24,4 @@ async def get_signup(deps: Dependencies, token: str) -> StepResult:
         delivery = await deps.courier.delivery(
             record.signup_id, address, record.send_time
         )
-    return deps.result(record, step, now, delivery)
+    return step_result(deps, record, step, now, delivery)

@@ -1,4 +1,4 @@
-"""Writes down the outcomes of calls to Kratos in the ledger."""
+"""Writes down in the ledger what calls to Kratos did, and makes a step's result."""
 
 import asyncio
 import contextlib
@@ -18,13 +18,20 @@ from signupd.errors import (
     SignupdError,
     TraitsInvalid,
 )
-from signupd.kratos.answers import FlowState
+from signupd.kratos.answers import Delivery, FlowState
 from signupd.kratos.identity import Identity
-from signupd.ledger.record import Record
+from signupd.ledger.record import FINAL, Record
 from signupd.policy.limits import Counted
+from signupd.sealing import Step
 from signupd.signup import transitions
-from signupd.signup.deps import Dependencies
-from signupd.signup.sealed import Contents, only_attempt, open_contents, seal_contents
+from signupd.signup.deps import Dependencies, StepResult
+from signupd.signup.sealed import (
+    Contents,
+    only_attempt,
+    open_contents,
+    open_mask,
+    seal_contents,
+)
 from signupd.signup.transitions import Changes, Event
 
 # After these errors of ``send_code`` it is certain that no mail was sent.
@@ -35,6 +42,53 @@ _LONGEST_PAUSE_SECONDS: Final = 2.0
 SCHEMA_CHANGED: Final = (
     "Kratos refuses traits that it took before: has its schema changed?"
 )
+
+
+def step_result(
+    deps: Dependencies,
+    record: Record,
+    step: Step,
+    now: int | None = None,
+    delivery: Delivery | None = None,
+) -> StepResult:
+    """Return a row as its caller sees it, with a token of this step.
+
+    ``now`` is the moment it was read, by the ledger's clock; the present if None.
+
+    Raises:
+        SealBroken: The row's key is gone, or it was tampered with.
+    """
+    state = transitions.state_shown(record, deps.ledger.now() if now is None else now)
+    token = "" if state in FINAL else deps.keys.seal_token(record.signup_id, step)
+    mask = open_mask(deps.keys, record.signup_id, record.sealed_mask)
+    return StepResult(token, state, record, mask, delivery)
+
+
+async def move(
+    deps: Dependencies,
+    record: Record,
+    event: Event,
+    changes: Changes,
+    *,
+    unapproved: bool = False,
+) -> Record:
+    """Change a row's state by ``Ledger.change``, and note the event."""
+    moved = await deps.ledger.change(record, unapproved=unapproved, **changes)
+    note_event(deps, event, record.signup_id, record.caller)
+    return moved
+
+
+def note_event(
+    deps: Dependencies, event: Event, signup_id: uuid.UUID, caller: str
+) -> None:
+    """Count a transition and log it: the audit trail.
+
+    It is noted once it is committed. A process that dies in between leaves the row and
+    no line.
+    """
+    deps.observer.event(event)
+    name = f"signup_{event}"
+    deps.log.info(name, signup_id=str(signup_id), caller=caller)
 
 
 @dataclass(slots=True)
@@ -133,8 +187,9 @@ async def conclude_code(deps: Dependencies, record: Record, address: str) -> Rec
     if account is not None:
         verified = address in account.verified
         changes = transitions.already_registered(now, verified=verified)
-        return await deps.move(record, Event.ALREADY_REGISTERED, changes)
-    return await deps.move(record, Event.VERIFIED, transitions.proved(now, deps.rules))
+        return await move(deps, record, Event.ALREADY_REGISTERED, changes)
+    changes = transitions.proved(now, deps.rules)
+    return await move(deps, record, Event.VERIFIED, changes)
 
 
 async def conclude_password(
@@ -145,7 +200,7 @@ async def conclude_password(
         return await complete(deps, record, account.id, account.mark.attempt)
     verified = open_contents(deps.keys, record).address in account.verified
     changes = transitions.already_registered(deps.ledger.now(), verified=verified)
-    return await deps.move(record, Event.ALREADY_REGISTERED, changes)
+    return await move(deps, record, Event.ALREADY_REGISTERED, changes)
 
 
 async def complete(
@@ -154,7 +209,7 @@ async def complete(
     """Write down whose account it is, and end the session that it was made with."""
     kept = only_attempt(deps.keys, record, attempt)
     changes = transitions.completed(deps.ledger.now(), identity_id, kept)
-    record = await deps.move(record, Event.COMPLETED, changes)
+    record = await move(deps, record, Event.COMPLETED, changes)
     try:
         await deps.kratos.admin.end_sessions(identity_id)
     except SignupdError as error:  # the session's token is unused

@@ -12,7 +12,7 @@ from signupd.errors import (
     TraitsInvalid,
 )
 from signupd.ledger.ledger import Snapshot
-from signupd.ledger.record import Record, State
+from signupd.ledger.record import FINAL, Record, State
 from signupd.policy.rules import SECOND
 from signupd.sealing import Step
 from signupd.signup import transitions
@@ -24,6 +24,7 @@ from signupd.signup.outcomes import (
     conclude_resend,
     mail_code,
     recovery_on_error,
+    step_result,
 )
 from signupd.signup.preconditions import check_not_expired, open_step
 from signupd.signup.sealed import Contents, open_contents, seal_contents
@@ -40,15 +41,15 @@ async def resend_code(
         SignupdError: One of the RPC's reasons, as its .proto file explains.
     """
     found = await open_step(deps, token, Step.CODE)
-    if found.record.state.final:
+    if found.record.state in FINAL:
         raise StepMismatch
     contents = open_contents(deps.keys, found.record)
     if request_id is not None and str(request_id) in contents.resends:
-        return deps.result(found.record, Step.CODE)
+        return step_result(deps, found.record, Step.CODE)
     _check_due(deps, found)
     leased = await _grant(deps, found, contents, request_id)
     async with recovery_on_error(deps, leased):
-        return deps.result(await _send(deps, leased), Step.CODE)
+        return step_result(deps, await _send(deps, leased), Step.CODE)
 
 
 def _check_due(deps: Dependencies, found: Snapshot) -> None:

@@ -30,6 +30,7 @@ from signupd.signup.outcomes import (
     complete,
     conclude_password,
     recovery_on_error,
+    step_result,
 )
 from signupd.signup.preconditions import check_not_expired, open_step
 from signupd.signup.sealed import (
@@ -71,7 +72,7 @@ async def set_password(deps: Dependencies, token: str, password: str) -> StepRes
     record = found.record
     if record.state is not State.PASSWORD_REQUIRED:
         await _check_repeat(deps, found, password)
-        return deps.result(record, Step.PASSWORD, found.now)
+        return step_result(deps, record, Step.PASSWORD, found.now)
     if record.password_attempts >= deps.rules.password_attempts:
         raise PasswordAttemptsExhausted
     contents = open_contents(deps.keys, record)
@@ -80,7 +81,7 @@ async def set_password(deps: Dependencies, token: str, password: str) -> StepRes
         leased = await _grant(deps, record, contents, flow_id, password)
     async with recovery_on_error(deps, leased):
         record = await _submit(deps, leased, flow_id, password)
-    return deps.result(record, Step.PASSWORD)
+    return step_result(deps, record, Step.PASSWORD)
 
 
 async def _check_repeat(deps: Dependencies, found: Snapshot, password: str) -> None:

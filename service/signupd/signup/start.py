@@ -22,7 +22,14 @@ from signupd.policy.traits import identity_traits
 from signupd.sealing import SealBroken, Step, digests_equal
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies, StepResult
-from signupd.signup.outcomes import NOT_SENT, Leased, mail_code, recovery_on_error
+from signupd.signup.outcomes import (
+    NOT_SENT,
+    Leased,
+    mail_code,
+    move,
+    recovery_on_error,
+    step_result,
+)
 from signupd.signup.recovery import settle
 from signupd.signup.sealed import (
     Contents,
@@ -116,7 +123,7 @@ async def _outcome(deps: Dependencies, found: Snapshot) -> StepResult | None:
     record = found.record
     if record.state is not State.STARTING:
         found = await settle(deps, found)
-        return deps.result(found.record, Step.CODE, found.now)
+        return step_result(deps, found.record, Step.CODE, found.now)
     if transitions.is_busy(record, found.now):
         raise SignupBusy
     if transitions.is_expired(record, found.now):
@@ -171,8 +178,8 @@ async def _take_back(deps: Dependencies, record: Record, sends: int) -> None:
 async def _sent(deps: Dependencies, record: Record) -> StepResult:
     now = deps.ledger.now()
     changes = transitions.code_sent(now, deps.rules)
-    record = await deps.move(record, transitions.Event.STARTED, changes)
-    return deps.result(record, Step.CODE, now)
+    record = await move(deps, record, transitions.Event.STARTED, changes)
+    return step_result(deps, record, Step.CODE, now)
 
 
 def _new_record(

@@ -19,7 +19,7 @@ import enum
 import uuid
 from typing import Any
 
-from signupd.ledger.record import Lease, Record, State
+from signupd.ledger.record import FINAL, Lease, Record, State
 from signupd.policy.rules import Rules
 
 Changes = dict[str, Any]
@@ -55,7 +55,7 @@ def needs_recovery(record: Record, now: int) -> bool:
 
 def is_expired(record: Record, now: int) -> bool:
     """Return whether the present step has expired. Work begun in time may end."""
-    late = now >= record.expire_time and not record.state.final
+    late = now >= record.expire_time and record.state not in FINAL
     return late and not is_busy(record, now)
 
 

@@ -16,7 +16,12 @@ from signupd.ledger.record import Record, State
 from signupd.sealing import Step, digests_equal
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies, StepResult
-from signupd.signup.outcomes import Leased, conclude_code, recovery_on_error
+from signupd.signup.outcomes import (
+    Leased,
+    conclude_code,
+    recovery_on_error,
+    step_result,
+)
 from signupd.signup.preconditions import check_not_expired, open_step
 from signupd.signup.sealed import (
     Contents,
@@ -56,7 +61,7 @@ async def verify_code(deps: Dependencies, token: str, code: str) -> StepResult:
         if answer is not CodeAnswer.PROVED:
             await _refuse(deps, leased, code, answer)
         record = await conclude_code(deps, leased.record, leased.contents.address)
-    return deps.result(record, Step.PASSWORD)
+    return step_result(deps, record, Step.PASSWORD)
 
 
 async def _repeat(deps: Dependencies, record: Record, code: str) -> StepResult:
@@ -71,7 +76,7 @@ async def _repeat(deps: Dependencies, record: Record, code: str) -> StepResult:
         await _count_wrong(deps, record)
         raise CodeIncorrect
     record = await deps.ledger.change(counted, code_repeats=repeats)
-    return deps.result(record, Step.PASSWORD)
+    return step_result(deps, record, Step.PASSWORD)
 
 
 async def _grant(deps: Dependencies, record: Record, code: str) -> Leased:
