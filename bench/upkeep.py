@@ -8,13 +8,7 @@ from itertools import pairwise
 from statistics import median
 
 from bench.load import Step, send, starts
-from bench.meter import (
-    MICROS,
-    cpu_seconds,
-    on_cores,
-    percentile,
-    resident_mebibytes,
-)
+from bench.meter import MICROS, cpu_seconds, on_cores, percentile, resident_mebibytes
 from bench.rows import Rows
 from bench.site import DATABASES, NOW, Site
 from bench.table import Table

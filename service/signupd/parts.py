@@ -94,7 +94,7 @@ class Parts:
             await migrate(self.settings.ledger_url)
         if only_server and not self.database.shared:
             await self.deps.ledger.end_all_leases()
-        await self.database.read_clock()
+        await self.deps.ledger.read_clock()
 
     async def close(self) -> None:
         """Close all connections."""

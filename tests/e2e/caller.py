@@ -7,10 +7,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from kratos_signup.v1 import account_service_pb2 as accounts_pb
-from kratos_signup.v1 import (
-    account_service_pb2_grpc,
-    signup_service_pb2_grpc,
-)
+from kratos_signup.v1 import account_service_pb2_grpc, signup_service_pb2_grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from devstack.server import NO_PROXY

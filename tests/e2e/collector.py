@@ -7,12 +7,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
 
 import grpc
-from opentelemetry.proto.collector.trace.v1 import (
-    trace_service_pb2 as pb,
-)
-from opentelemetry.proto.collector.trace.v1 import (
-    trace_service_pb2_grpc,
-)
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2 as pb
+from opentelemetry.proto.collector.trace.v1 import trace_service_pb2_grpc
 
 from devstack.ports import LOOPBACK
 

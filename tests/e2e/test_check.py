@@ -25,14 +25,7 @@ from tests.e2e.broken import (
     unverifiable,
     without_hook,
 )
-from tests.e2e.checking import (
-    check,
-    config_of,
-    cured,
-    held,
-    settings_for,
-    settings_of,
-)
+from tests.e2e.checking import check, config_of, cured, held, settings_for, settings_of
 from tests.e2e.frail import Frail
 from tests.e2e.holdings import identity_ids, session_ids
 from tests.e2e.site import Site

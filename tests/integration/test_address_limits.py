@@ -1,5 +1,6 @@
 """What is kept of an address over all its sign-ups, on both databases."""
 
+import asyncio
 import os
 import resource
 import stat
@@ -13,6 +14,7 @@ from signupd.ledger.database import Database, make_database
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.migrate import migrate
 from signupd.ledger.sqlite import alone_on
+from signupd.ports.probes import PROBE_SECONDS
 
 from tests.doubles.clock import ClockDouble
 from tests.integration.caller import Caller, refusal
@@ -26,8 +28,8 @@ REFILL = 30 * 60.0
 # What PostgreSQL's clock may go on by while a test runs.
 SLACK_SECONDS = 60.0
 YEAR = 365 * 86_400_000_000
-# The rows of addresses, by how long their bucket takes from the deepest debt.
-ADDRESSES = f"longest = {10 * REFILL * 1_000_000:.0f}"
+# The rows of addresses, by how long their buckets take from the deepest debt.
+ADDRESSES = f"longest IN ({8 * REFILL * 1_000_000:.0f}, {2 * REFILL * 1_000_000:.0f})"
 
 
 def near(seconds: float) -> Any:
@@ -62,6 +64,21 @@ async def test_last_mail_is_for_newcomers(
     assert [None, near(REFILL), near(2 * REFILL)] == newcomers
     assert [near(REFILL), near(REFILL), None] == again
     assert 6 == len(world.kratos.mails_to(address))
+
+
+async def test_resends_leave_the_last_mail(
+    world: World, database: Database, on: dict[str, Any]
+) -> None:
+    """A stranger's resends count for him, and not against newcomers."""
+    caller = (await world.serve(**on)).caller
+    begun = [await caller.start(ADDRESS, client_ip=STRANGER) for _ in range(4)]
+    for started in begun * 4:
+        await database.run("UPDATE signups SET send_time = 0")
+        await caller.resend(started.continuation_token)
+
+    assert None is await asked(caller, ADDRESS, OWNER)
+    assert near(REFILL) == await asked(caller, ADDRESS, OTHER)
+    assert near(5 * REFILL) == await asked(caller, ADDRESS, STRANGER)
 
 
 async def test_asked_long_ago(
@@ -155,10 +172,10 @@ async def test_clock_that_ran_ahead(
     (lease,) = leases.rows
     world.clock.move(1)
     shown = (await replica.caller.resend(token)).signup
-    waits = await asked(replica.caller, ADDRESS, LATE)
+    waits = await asked(replica.caller, ADDRESS, "")
 
     assert shown.expire_time.seconds - lease[2] / 1e6 == near(15 * 60)
-    assert waits == near(6 * REFILL)
+    assert waits == near(5 * REFILL)
     assert max(lease[:2]) - lease[2] <= 120_000_000
     assert "clock_ran_ahead" in world.log.events()
 
@@ -195,12 +212,17 @@ async def test_ready_on_a_full_disk(world: World) -> None:
         async with aiohttp.ClientSession() as http, http.get(url) as page:
             return page.status, await page.text()
 
-    seen = [await ready()]
-    resource.setrlimit(resource.RLIMIT_FSIZE, (1, limits[1]))
     try:
-        seen.append(await ready())
+        for room, expected in (
+            (limits[0], (200, "ready\n")),
+            (1, (503, "no ledger\n")),
+            (limits[0], (200, "ready\n")),
+        ):
+            resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
+            async with asyncio.timeout(10 * PROBE_SECONDS):
+                while (seen := await ready()) != expected:
+                    pass  # until probes no longer share the last answer
+
+            assert expected == seen
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
-    seen.append(await ready())
-
-    assert [(200, "ready\n"), (503, "no ledger\n"), (200, "ready\n")] == seen

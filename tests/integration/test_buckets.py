@@ -9,14 +9,7 @@ import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from signupd.ledger.buckets import (
-    Debit,
-    Debited,
-    Limit,
-    debit_all,
-    debit_each,
-    refund,
-)
+from signupd.ledger.buckets import Debit, Debited, Limit, debit_all, debit_each, refund
 from signupd.ledger.database import Database, make_database
 from signupd.ledger.migrate import migrate
 

@@ -12,7 +12,7 @@ from tests.doubles.trouble import Held
 from tests.integration.caller import Caller
 from tests.integration.world import PASSWORD, World, state_of, to_password
 
-ADDRESS = "ann@example.com"
+ADDRESS = "kim@example.com"
 LEASE_SECONDS = 75
 UNKNOWN_FLOW = 9999002
 NOT_NOW = 9999003
@@ -72,18 +72,19 @@ async def test_foreign_requests(world: World, caller: Caller) -> None:
     held, call = await setting(world, caller)
     *earlier, flow_id = world.kratos.flow_ids()
     foreign = [(one, ADDRESS) for one in (str(uuid.uuid4()), "", *earlier)]
-    others = [(flow_id, one) for one in ("bob@example.com", "ann@example.com ")]
+    foreign += [(flow_id, one) for one in ("", "\u212aim@example.com")]
+    others = [(flow_id, one) for one in ("bob@example.com", f"{ADDRESS} ")]
     before = world.rows()
     answers = [
         await world.ask_hook("password", flow_id=flow, email=address)
-        for flow, address in (*foreign, (flow_id, ""), *others)
+        for flow, address in (*foreign, *others)
     ]
     after = world.rows()
     held.released.set()
     await call
 
     unknown, not_now = (403, [UNKNOWN_FLOW]), (403, [NOT_NOW])
-    expected = [unknown] * (len(foreign) + 1) + [not_now] * 2
+    expected = [unknown] * len(foreign) + [not_now] * 2
     assert expected == [(a.status, a.message_ids()) for a in answers]
     assert before == after
 
@@ -163,7 +164,10 @@ async def test_other_routes(world: World, caller: Caller) -> None:
 
 
 async def test_wrong_key(world: World) -> None:
-    """Without the key there is no answer of ours, and the log says so, not the key."""
+    """Without the key there is no answer of ours.
+
+    The log says so, without the key, and not for each request of a flood.
+    """
     world.kratos.setup.hook_key = HOOK_KEY
     await world.serve(hook_key=HOOK_KEY)
     answers = []
@@ -175,5 +179,5 @@ async def test_wrong_key(world: World) -> None:
         ]
 
     assert [(403, "")] * 8 == [(answer.status, answer.text) for answer in answers]
-    assert ["hook_key_wrong"] * 8 == world.log.events("warning")
+    assert ["hook_key_wrong"] == world.log.events("warning")
     assert HOOK_KEY[:-1] not in repr(world.log.entries)

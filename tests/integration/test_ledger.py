@@ -35,7 +35,7 @@ async def opened(url: str, clock: ClockDouble) -> AsyncIterator[Database]:
     """Open a ledger's database, as a further server does."""
     database = make_database(url, clock)
     await database.open()
-    await database.read_clock()
+    await Ledger(database).read_clock()
     yield database
     await database.close()
 

@@ -261,15 +261,15 @@ async def test_death_gives_nothing_back(world: World) -> None:
 
 async def test_given_back_by_a_race(world: World) -> None:
     """A mail is given back if another server began with the same request id."""
-    first, second = [await world.serve(sends_per_address=2) for _ in range(2)]
+    first, second = [await world.serve(sends_per_address=3) for _ in range(2)]
     request_id = uuid.uuid4()
     held = world.kratos.hold("open", after=True)
-    begun = start(first.caller, ADDRESS, request_id)
+    begun = first.caller.start(ADDRESS, request_id)
     await held.arrived.wait()
-    await start(second.caller, ADDRESS, request_id)
+    await second.caller.start(ADDRESS, request_id)
     held.released.set()
     refused = await refusal(begun)
-    other = await start(first.caller, ADDRESS)
+    other = await first.caller.start(ADDRESS)
 
     assert "SIGNUP_BUSY" == refused.reason
     assert "CODE_REQUIRED" == state_of(other)
@@ -323,16 +323,17 @@ async def test_debt_ends(world: World) -> None:
     """Resends delay the next StartSignup, by one bucket at most."""
     caller = (await world.serve(resend_interval="1s")).caller
     tokens = await start_all(caller, ADDRESS, 5)
+    await refusal(caller.start(ADDRESS))  # from now on this client has asked
     waits = []
     for _ in range(4):
         world.clock.move(1)
         for token in tokens:
             await caller.resend(token)
-        waits.append((await refusal(start(caller, ADDRESS))).retry_seconds)
+        waits.append((await refusal(caller.start(ADDRESS))).retry_seconds)
     world.clock.move(waits[-1] or 0)
-    started = await start(caller, ADDRESS)
+    started = await caller.start(ADDRESS)
 
-    assert [6 * REFILL - n for n in (1, 2, 3, 4)] == waits
+    assert [5 * REFILL - n for n in (1, 2, 3, 4)] == waits
     assert "CODE_REQUIRED" == state_of(started)
     assert 26 == len(world.kratos.mails_to(ADDRESS))
 

@@ -1,6 +1,7 @@
 """One sign-up in a world without I/O, and what must hold in it at every moment."""
 
 import uuid
+from collections import Counter
 from typing import Any, cast
 
 from signupd.errors import SignupdError
@@ -16,18 +17,12 @@ from signupd.signup.set_password import set_password
 from signupd.signup.start import StartRequest, start_signup
 from signupd.signup.transitions import Event, state_shown
 from signupd.signup.verify import verify_code
+from signupd.telemetry.observer import Observer
 
 from tests.doubles.clock import ClockDouble
-from tests.doubles.counters import CountersDouble
 from tests.doubles.kratos_flow import Flow
 from tests.doubles.log import LogDouble
-from tests.doubles.memory import (
-    Died,
-    MemoryKratos,
-    MemoryLedger,
-    MemoryLimits,
-    Trouble,
-)
+from tests.doubles.memory import Died, MemoryKratos, MemoryLedger, MemoryLimits, Trouble
 from tests.unit.samples import RING, RULES
 
 ADDRESS = "ann@example.com"
@@ -36,6 +31,18 @@ REQUEST = StartRequest(ADDRESS, {}, "", uuid.uuid4())
 
 
 GATE = PasswordGate(RULES)
+
+
+class CountingObserver(Observer):
+    """An observer that keeps how often each transition was noted."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.events: Counter[str] = Counter()
+
+    def event(self, event: str) -> None:
+        """Count a transition."""
+        self.events[event] += 1
 
 
 class OpenGate:
@@ -61,7 +68,7 @@ class World:
     def __init__(self) -> None:
         self.clock, self.log = ClockDouble(), LogDouble()
         self.ledger, self.kratos = MemoryLedger(self.clock), MemoryKratos()
-        self.counters = CountersDouble()
+        self.counters = CountingObserver()
         self.limits = MemoryLimits()
         self.deps = Dependencies(
             ledger=cast("Any", self.ledger),
@@ -73,7 +80,7 @@ class World:
             passwords=GATE,
             hook_proof=cast("Any", OpenGate()),
             schema=cast("Any", OpenGate()),
-            observer=cast("Any", self.counters),
+            observer=self.counters,
             log=self.log.logger,
         )
         self.kratos.deps = self.deps

@@ -8,11 +8,7 @@ import pytest
 from google.protobuf.struct_pb2 import Struct
 from kratos_signup.v1 import account_service_pb2 as accounts_pb
 from kratos_signup.v1 import signup_service_pb2 as pb
-from signupd.errors import (
-    RequestInvalid,
-    SignupdError,
-    TokenInvalid,
-)
+from signupd.errors import RequestInvalid, SignupdError, TokenInvalid
 from signupd.rpc import requests
 
 UUID4 = "5f0c2a3e-7b1d-4c52-9d6a-0a1b2c3d4e5f"

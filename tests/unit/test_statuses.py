@@ -8,10 +8,7 @@ from google.rpc import error_details_pb2
 from kratos_signup.v1 import errors_pb2
 from kratos_signup.v1 import signup_service_pb2 as pb
 from signupd import errors
-from signupd.errors import (
-    SignupdError,
-    Violation,
-)
+from signupd.errors import SignupdError, Violation
 from signupd.rpc.statuses import STATUSES, status_of
 
 from tests.refusal import details_of

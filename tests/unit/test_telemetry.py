@@ -1,5 +1,6 @@
 """What operators' machines read: metrics and probes."""
 
+import asyncio
 import re
 from importlib.metadata import version
 from pathlib import Path
@@ -10,7 +11,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.ledger import Ledger
-from signupd.ports.probes import COUNT_SECONDS, Probes
+from signupd.ports.probes import COUNT_SECONDS, PROBE_SECONDS, Probes
 from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer
 
@@ -22,21 +23,22 @@ CALLS = "signupd_kratos_call_duration_seconds"
 
 
 class AnsweringLedger(Ledger):
-    """A ledger that answers, or not, and counts how often it is counted."""
+    """A ledger that answers, or not, and counts how often it is asked."""
 
     def __init__(self) -> None:
         self.away = False
-        self.counted = 0
+        self.asked = 0
 
     async def probe(self) -> None:
-        """Answer, or not."""
+        """Answer, or not, after others have had their turn."""
+        self.asked += 1
+        await asyncio.sleep(0)
         if self.away:
             raise LedgerUnavailable("away")
 
     async def under_way(self) -> dict[str, int]:
         """Count two sign-ups."""
         await self.probe()
-        self.counted += 1
         return {"code_required": 2}
 
 
@@ -95,7 +97,7 @@ async def test_sign_ups(scene: Scene) -> None:
     """Sign-ups are counted by state in the ledger, and by event in this process."""
     for event in (Event.STARTED, Event.STARTED, Event.VERIFIED):
         scene.observer.event(event)
-    scene.observer.wrong_code()
+    scene.observer.wrong_codes.inc()
     lines = await scene.scrape()
 
     assert [
@@ -171,12 +173,19 @@ async def test_documented(scene: Scene) -> None:
     )
 
 
-async def test_scrapes_share_a_count(scene: Scene) -> None:
-    """Scrapes close together cost the ledger one count."""
-    for seconds, expected in ((0, 1), (COUNT_SECONDS - 0.5, 1), (0.5, 2)):
+@pytest.mark.parametrize("away", [False, True])
+@pytest.mark.parametrize(
+    ("path", "span"), [("/metrics", COUNT_SECONDS), ("/readyz", PROBE_SECONDS)]
+)
+async def test_requests_share_an_answer(
+    scene: Scene, path: str, span: float, *, away: bool
+) -> None:
+    """Requests close together, also at once, cost the ledger one statement."""
+    scene.probes.ready, scene.ledger.away = True, away
+    for seconds, expected in ((0, 1), (span - 0.5, 1), (0.5, 2)):
         scene.now += seconds
-        await scene.scrape()
-        assert expected == scene.ledger.counted
+        await asyncio.gather(scene.get(path), scene.get(path))
+        assert expected == scene.ledger.asked
 
 
 async def test_metrics_without_ledger(scene: Scene) -> None:

@@ -52,7 +52,7 @@ def serve(config: Config = None) -> None:
             finally:
                 await service.stop()
 
-    with logs.written_by_a_thread(observer.log_line_dropped):
+    with logs.written_by_a_thread(observer.dropped_lines.inc):
         run(work, uvloop.new_event_loop)
 
 

@@ -85,10 +85,6 @@ class Database(ABC):
     def synchronize(self, now: int) -> None:
         """Continue from a time that the database has returned, if it has its own."""
 
-    @abstractmethod
-    async def read_clock(self) -> None:
-        """Continue from the database's time, if it has its own."""
-
 
 def unavailable(error: Exception) -> LedgerUnavailable:
     """Translate a driver's error without its text, which may hold parameters."""

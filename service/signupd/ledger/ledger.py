@@ -41,7 +41,6 @@ class Ledger:
 
     Attributes:
         now: Returns the time that deadlines go by, in microseconds.
-        read_clock: Continues from the database's time.
     """
 
     def __init__(self, database: Database) -> None:
@@ -49,7 +48,11 @@ class Ledger:
         self._after = _BEFORE_ALL
         self._run = database.run
         self.now = database.now
-        self.read_clock = database.read_clock
+
+    async def read_clock(self) -> None:
+        """Continue from the database's time, if it has its own."""
+        if self._database.shared:
+            self._database.synchronize((await self._run(statements.CLOCK)).rows[0][0])
 
     async def add(self, record: Record) -> None:
         """Insert a new row.
@@ -139,9 +142,8 @@ class Ledger:
 
     async def knows_flow(self, flow_digest: bytes) -> bool:
         """Return whether a row sets a password by this flow, or did so last."""
-        return bool(
-            (await self._run(statements.KNOWS_FLOW, flow_digest=flow_digest)).rows
-        )
+        known = await self._run(statements.KNOWS_FLOW, flow_digest=flow_digest)
+        return bool(known.rows)
 
     async def end_all_leases(self) -> int:
         """End every lease. Only for a ledger that no other server uses."""
@@ -269,7 +271,8 @@ async def browsing(url: str) -> AsyncIterator[Ledger]:
     await database.open()
     try:
         await demand_usable(database)
-        await database.read_clock()
-        yield Ledger(database)
+        ledger = Ledger(database)
+        await ledger.read_clock()
+        yield ledger
     finally:
         await database.close()

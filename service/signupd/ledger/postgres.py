@@ -23,7 +23,7 @@ from signupd.ledger.database import (
     unavailable,
     unopened,
 )
-from signupd.ledger.statements import CLOCK, POSTGRESQL
+from signupd.ledger.statements import POSTGRESQL
 
 # Each statement is short. Ten replicas fit PostgreSQL's default of 100 connections.
 CONNECTIONS: Final = 10
@@ -128,10 +128,6 @@ class PostgresDatabase(Database):
     def synchronize(self, now: int) -> None:
         """Continue from a time that the server has returned, in microseconds."""
         self._ahead = now - self._clock()
-
-    async def read_clock(self) -> None:
-        """Continue from the server's time."""
-        self.synchronize((await self.run(CLOCK)).rows[0][0])
 
     @contextlib.asynccontextmanager
     async def _connection(self) -> AsyncIterator[psycopg.AsyncConnection[Row]]:

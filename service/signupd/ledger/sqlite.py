@@ -148,9 +148,6 @@ class SqliteDatabase(Database):
     def synchronize(self, now: int) -> None:
         """Do nothing: the machine's time is the ledger's."""
 
-    async def read_clock(self) -> None:
-        """Do nothing, likewise."""
-
     async def transact(self, steps: Steps[T]) -> T:
         """Run the statements of a generator as one transaction; return its result."""
         return await self._writer.do(functools.partial(self._transact, steps))

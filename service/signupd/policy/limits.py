@@ -2,6 +2,10 @@
 
 The first mail of a sign-up is refused if a bucket is empty. A further one is only
 counted, so that a stranger who uses up the mails of an address cannot stop a sign-up.
+
+The last mail of an address is kept for a client that has not asked for it within the
+time in which its mails come back. Further mails do not touch it. Calls without a client
+count as one.
 """
 
 import contextlib
@@ -12,7 +16,7 @@ from typing import Final
 
 from signupd.errors import LedgerUnavailable, SendLimitReached, SignupdError
 from signupd.ledger import buckets
-from signupd.ledger.buckets import Debit, Debited
+from signupd.ledger.buckets import Debit, Debited, Limit
 from signupd.ledger.database import Database, Steps
 from signupd.policy.rules import SECOND, Rules
 from signupd.sealing import KeyRing
@@ -65,6 +69,9 @@ class Limits:
         self._keys = keys
         self._rules = rules
         self._chance = chance
+        whole = rules.per_address
+        self._common = Limit(max(1, whole.size - 1), whole.refill)
+        self._kept = Limit(1, whole.refill) if whole.size > 1 else None
 
     @contextlib.asynccontextmanager
     async def first_mail(self, address: bytes, client: str) -> AsyncIterator[Counted]:
@@ -85,10 +92,8 @@ class Limits:
 
     async def further_mail(self, address: bytes, client: str) -> Counted:
         """Count a further mail of a sign-up, without refusing it."""
-        debits = [
-            Debit(one.digest, one.limit, leaves=-one.limit.size)
-            for one in self._debits(address, client)
-        ]
+        debits = self._debits(address, client)
+        debits = [_unrefused(one.digest, one.limit) for one in debits]
         return Counted(await self._database.transact(buckets.debit_each(debits)))
 
     async def refund(self, counted: Counted) -> None:
@@ -101,8 +106,7 @@ class Limits:
 
     async def wrong_code(self, address: bytes) -> None:
         """Count a wrong code; beyond the limit up to as many again."""
-        limit = self._rules.wrong_codes
-        debit = Debit(self._codes(address), limit, leaves=-limit.size)
+        debit = _unrefused(self._codes(address), self._rules.wrong_codes)
         await self._database.transact(buckets.debit_each([debit]))
 
     async def proved(self, address: bytes) -> None:
@@ -110,28 +114,36 @@ class Limits:
         await self._database.transact(buckets.fill(self._codes(address)))
 
     def _first_mail(self, address: bytes, client: str) -> Steps[Counted | int]:
-        """Count a mail, or return the microseconds to wait.
-
-        The last mail of an address is kept for a client that has not asked for it
-        within the time in which the bucket fills; callers that name no client are one.
-        """
-        per_address = self._rules.per_address
+        """Count a mail, or return the microseconds to wait."""
         note = self._keys.digest(b"asked", address, client.encode())
-        asked = yield from buckets.ask(note, per_address.whole)
-        kept = min(1, per_address.size - 1) if asked else 0
-        debited = yield from buckets.debit_all(self._debits(address, client, kept))
+        asked = yield from buckets.ask(note, self._rules.per_address.whole)
+        debits = self._debits(address, client)
+        debited = yield from buckets.debit_all(debits)
+        if isinstance(debited, int) and self._kept is not None and not asked:
+            digest = self._keys.digest(b"kept", address)
+            kept = [*debits[:-1], Debit(digest, self._kept)]
+            debited = yield from buckets.debit_all(kept)
+            if not isinstance(debited, int):
+                # It is a mail of the address too, so that no more go in all.
+                common = [_unrefused(address, self._common)]
+                debited += yield from buckets.debit_each(common)
         if isinstance(debited, int):
             return debited
         codes = Debit(self._codes(address), self._rules.wrong_codes)
         wait = yield from buckets.wait(codes)
         return Counted(debited, guessed=wait > 0)
 
-    def _debits(self, address: bytes, client: str, leaves: int = 0) -> list[Debit]:
+    def _debits(self, address: bytes, client: str) -> list[Debit]:
         """Name the buckets of a mail; the client's first, in every transaction."""
-        debits = [Debit(address, self._rules.per_address, leaves)]
+        debits = [Debit(address, self._common)]
         if client:
             debits.insert(0, Debit(bytes.fromhex(client), self._rules.per_client))
         return debits
 
     def _codes(self, address: bytes) -> bytes:
         return self._keys.digest(b"wrong codes", address)
+
+
+def _unrefused(digest: bytes, limit: Limit) -> Debit:
+    """Make a debit that is counted, down to a debt as deep as the bucket."""
+    return Debit(digest, limit, leaves=-limit.size)

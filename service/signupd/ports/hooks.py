@@ -7,6 +7,7 @@ flow now. A foreign request learns and changes nothing.
 
 import hmac
 import json
+import time
 from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final
@@ -15,12 +16,7 @@ import structlog
 from aiohttp import web
 
 from signupd.errors import LedgerUnavailable
-from signupd.kratos.answers import (
-    MARK,
-    NOT_NOW_ID,
-    PROVED_ID,
-    UNKNOWN_FLOW_ID,
-)
+from signupd.kratos.answers import MARK, NOT_NOW_ID, PROVED_ID, UNKNOWN_FLOW_ID
 from signupd.kratos.identity import Mark
 from signupd.signup.approve import HookRefusal
 
@@ -32,13 +28,15 @@ PASSWORD_PATH: Final = "/kratos/password"  # noqa: S105 - a path
 KEY_HEADER: Final = "X-Hook-Key"
 # What our jsonnet sends has two short fields.
 MAX_BODY_BYTES: Final = 8 * 1024
+# A flood of requests without the key must not fill a disk with lines.
+LINE_SECONDS: Final = 60.0
 
 
 class Hooks:
     """Answers Kratos' hooks.
 
     ``approve`` decides whether Kratos may store an account. The key, if given, is
-    required in the header ``X-Hook-Key``; each request without it is logged.
+    required in the header ``X-Hook-Key``; one line a minute tells of requests without.
     """
 
     def __init__(
@@ -50,6 +48,7 @@ class Hooks:
         self._approve = approve
         self._log = log
         self._key = None if key is None else key.encode()
+        self._next_line = 0.0  # by the monotonic clock
 
     def app(self) -> web.Application:
         """Make the web application."""
@@ -92,17 +91,20 @@ class Hooks:
         return _approval(verdict, address)
 
     def _without_key(self, request: web.Request) -> web.Response:
-        self._log.warning("hook_key_wrong", path=request.path)
+        now = time.monotonic()
+        if now >= self._next_line:
+            self._next_line = now + LINE_SECONDS
+            self._log.warning("hook_key_wrong", path=request.path)
         return web.Response(status=HTTPStatus.FORBIDDEN)
 
 
 def _texts(body: bytes, *names: str) -> list[str] | None:
-    """Read fields of a JSON object; None unless each is a non-empty, valid text."""
+    """Read fields of a JSON object; None unless each is a non-empty ASCII text."""
     try:
         fields = json.loads(body)
         values = [fields[name] for name in names]
-        # JSON can hold a lone surrogate, which is no valid text and cannot be encoded.
-        valid = all(isinstance(value, str) and value.encode() for value in values)
+        # Ours are ASCII. Other letters may have an ASCII one as their lower case.
+        valid = all(isinstance(one, str) and one and one.isascii() for one in values)
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
     return values if valid else None

@@ -1,5 +1,7 @@
 """The metrics port: metrics for Prometheus, and probes of liveness and readiness."""
 
+import asyncio
+import contextlib
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Final
@@ -20,6 +22,8 @@ from signupd.ledger.record import WAITING
 # A count reads an index entry for each sign-up under way, so scrapes within this time
 # share one.
 COUNT_SECONDS: Final = 15.0
+# A probe of readiness writes, so probes within this time share one.
+PROBE_SECONDS: Final = 1.0
 
 
 class Probes:
@@ -40,7 +44,9 @@ class Probes:
         self._ledger = ledger
         self._registry = registry
         self._clock = clock
-        self._next_count = clock()
+        self._next_count = self._next_probe = clock()
+        self._writable = False
+        self._asking = asyncio.Lock()
         # Not in the other registry: a counter there has the name of this gauge.
         self._counts = CollectorRegistry()
         self._ledger_up = Gauge(
@@ -82,18 +88,27 @@ class Probes:
         """
         if not self.ready:
             return web.Response(status=503, text="not serving\n")
-        try:
-            await self._ledger.probe()
-        except LedgerUnavailable:
+        async with self._asking:
+            if self._clock() >= self._next_probe:
+                await self._probe()
+        if not self._writable:
             return web.Response(status=503, text="no ledger\n")
         return web.Response(text="ready\n")
 
     async def metrics(self, _request: web.Request) -> web.Response:
         """Answer with all metrics, in Prometheus' text format."""
-        if self._clock() >= self._next_count:
-            await self._count()
+        async with self._asking:
+            if self._clock() >= self._next_count:
+                await self._count()
         body = generate_latest(self._counts) + generate_latest(self._registry)
         return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    async def _probe(self) -> None:
+        self._writable = False
+        with contextlib.suppress(LedgerUnavailable):
+            await self._ledger.probe()
+            self._writable = True
+        self._next_probe = self._clock() + PROBE_SECONDS
 
     async def _count(self) -> None:
         """Count sign-ups under way; without the ledger the metric has no values."""
@@ -102,8 +117,8 @@ class Probes:
         except LedgerUnavailable:
             self._ledger_up.set(0)
             self._under_way.clear()
-            return
+        else:
+            self._ledger_up.set(1)
+            for state in WAITING:
+                self._under_way.labels(state).set(counts.get(state, 0))
         self._next_count = self._clock() + COUNT_SECONDS
-        self._ledger_up.set(1)
-        for state in WAITING:
-            self._under_way.labels(state).set(counts.get(state, 0))

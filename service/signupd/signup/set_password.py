@@ -96,7 +96,7 @@ async def _check_repeat(deps: Dependencies, found: Snapshot, password: str) -> N
     # Counted before it is compared, so that calls in parallel cannot outrun the count.
     counted = await deps.ledger.change(record, password_repeats=repeats + 1)
     if not knows_password(deps.keys, record, password):
-        deps.observer.wrong_password()
+        deps.observer.wrong_passwords.inc()
         if counted.password_repeats == PASSWORD_REPEATS:
             signup_id = str(record.signup_id)
             deps.log.warning("password_repeats_exhausted", signup_id=signup_id)

@@ -175,5 +175,5 @@ async def _refuse(
 
 
 async def _count_wrong(deps: Dependencies, record: Record) -> None:
-    deps.observer.wrong_code()
+    deps.observer.wrong_codes.inc()
     await deps.limits.wrong_code(record.address_digest)

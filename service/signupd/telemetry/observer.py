@@ -61,15 +61,15 @@ class Observer:
         self._events = self._counter(
             "signupd_signups", "Transitions of sign-ups at this process.", ("event",)
         )
-        self._wrong_codes = self._counter(
+        self.wrong_codes = self._counter(
             "signupd_wrong_codes",
             "Wrong codes tried, over all sign-ups, at this process.",
         )
-        self._wrong_passwords = self._counter(
+        self.wrong_passwords = self._counter(
             "signupd_wrong_passwords",
             "Other passwords tried on completed sign-ups, at this process.",
         )
-        self._dropped_lines = self._counter(
+        self.dropped_lines = self._counter(
             "signupd_log_lines_dropped",
             "Lines of the log that were dropped because standard error was not read.",
         )
@@ -88,22 +88,10 @@ class Observer:
         """Count a transition of a sign-up."""
         self._events.labels(event).inc()
 
-    def wrong_code(self) -> None:
-        """Count a wrong code."""
-        self._wrong_codes.inc()
-
-    def wrong_password(self) -> None:
-        """Count a password that is not the one of a completed sign-up."""
-        self._wrong_passwords.inc()
-
     def close(self) -> None:
         """Send the spans that are left, if calls are traced."""
         if self._tracing is not None:
             self._tracing.close()
-
-    def log_line_dropped(self) -> None:
-        """Count a line of the log that was dropped."""
-        self._dropped_lines.inc()
 
     def rpc(self, method: str, metadata: Callable[[], Any]) -> Watch:
         """Begin to observe an RPC, by its full name: ``/package.Service/Method``."""
