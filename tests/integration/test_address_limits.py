@@ -81,6 +81,20 @@ async def test_resends_leave_the_last_mail(
     assert near(5 * REFILL) == await asked(caller, ADDRESS, STRANGER)
 
 
+async def test_refused_client_leaves_no_rows(
+    world: World, database: Database, on: dict[str, Any]
+) -> None:
+    """A client without mails left cannot fill the ledger with rows of addresses."""
+    caller = (await world.serve(**on, sends_per_ip_per_hour=1)).caller
+
+    async def rows(first: int, last: int) -> int:
+        for n in range(first, last):
+            await asked(caller, f"ann+{n}@example.com", STRANGER)
+        return len((await database.run("SELECT digest FROM send_buckets")).rows)
+
+    assert await rows(0, 1) == await rows(1, 5)
+
+
 async def test_asked_long_ago(
     world: World, database: Database, on: dict[str, Any]
 ) -> None:
