@@ -2,6 +2,8 @@
 
 import asyncio
 import datetime as dt
+import select
+import socket
 import ssl
 from collections.abc import Callable
 from pathlib import Path
@@ -135,6 +137,31 @@ class Client:
         writer.transport.abort()  # the server need not say goodbye
         return x509.load_der_x509_certificate(der).serial_number, version
 
+    def forward(self, listener: socket.socket, port: int) -> None:
+        """Forward one connection over TLS, in a session that resumes an earlier one."""
+        with self._connect(port) as first:
+            first.recv(1)  # TLS 1.3 hands out sessions after the handshake
+            session = first.session
+        plain, _ = listener.accept()
+        with plain, self._connect(port, session) as secure:
+            assert secure.session_reused
+            while True:
+                pending = [secure] if secure.pending() else []
+                for one in pending or select.select([plain, secure], [], [])[0]:
+                    data = one.recv(65536)
+                    if not data:
+                        return
+                    (secure if one is plain else plain).sendall(data)
+
+    def _connect(
+        self, port: int, session: ssl.SSLSession | None = None
+    ) -> ssl.SSLSocket:
+        return self.context.wrap_socket(
+            socket.create_connection(("127.0.0.1", port)),
+            server_hostname="localhost",
+            session=session,
+        )
+
 
 @pytest.fixture
 def client(tmp_path: Path) -> Client:
@@ -149,6 +176,24 @@ async def test_version(mutual: Replica, client: Client, version: str) -> None:
     _, spoken = await client.shake_hands(mutual.service.port)
 
     assert version.replace("_", ".") == spoken
+
+
+@pytest.mark.parametrize("version", ["TLSv1_2", "TLSv1_3"])
+async def test_resumed_session(
+    world: World, mutual: Replica, client: Client, version: str
+) -> None:
+    """A session that is resumed opens nothing once its certificate has lapsed."""
+    client.context.maximum_version = ssl.TLSVersion[version]
+    reasons = []
+    for days in (0, 3):
+        world.clock.move(days * 86_400)
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            work = asyncio.to_thread(client.forward, listener, mutual.service.port)
+            forwarding = asyncio.ensure_future(work)
+            reasons.append(await reason(Caller(listener.getsockname()[1])))
+            await forwarding
+
+    assert ["TOKEN_INVALID", "CALLER_NOT_PERMITTED"] == reasons
 
 
 async def test_old_version(mutual: Replica, client: Client) -> None:
