@@ -17,6 +17,7 @@ import pytest
 from signupd.errors import LedgerUnavailable
 from signupd.ledger import statements
 from signupd.ledger.database import Database, Steps, make_database
+from signupd.ledger.ledger import Ledger
 from signupd.ledger.migrate import migrate
 from signupd.ledger.postgres import CONNECTIONS, PostgresDatabase
 from signupd.ledger.sqlite import connect
@@ -84,6 +85,17 @@ async def test_read_only(tmp_path: Path, clock: ClockDouble) -> None:
     with pytest.raises(LedgerUnavailable):
         await fill(database)
     assert 0 == await buckets(database)
+    await database.close()
+
+
+async def test_read_only_server(postgres: Postgres, clock: ClockDouble) -> None:
+    """A PostgreSQL that takes no changes is not ready."""
+    url = postgres.create_database(f"read_only_{uuid.uuid4().hex}")
+    await migrate(url)
+    database = make_database(url, clock, read_only=True)
+    await database.open()
+    with pytest.raises(LedgerUnavailable):
+        await Ledger(database).probe()
     await database.close()
 
 

@@ -200,9 +200,16 @@ async def test_admin_refuses(kratos: Kratos, server: Scripted, status: int) -> N
 
 
 @pytest.mark.parametrize("status", [200, 302, 307, 308])
-async def test_admin_token(kratos: Kratos, server: Scripted, status: int) -> None:
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+async def test_admin_token(
+    kratos: Kratos, server: Scripted, status: int, host: str
+) -> None:
     """The token goes to the admin API as bearer, and nowhere else on a redirect."""
-    server.answer, server.headers = (status, None), {"Location": "/elsewhere"}
+    await outcomes(kratos)
+    port = server.requests.pop()[0].url.port
+    server.requests.clear()
+    server.answer = status, None
+    server.headers = {"Location": f"http://{host}:{port}/elsewhere"}
     await outcomes(kratos)
     given = {
         (one.path.split("/")[1], one.headers.get("Authorization"))

@@ -134,22 +134,6 @@ async def test_dead_verifying_of_a_wrong_code(world: World) -> None:
     assert 4 == again.signup.code_attempts_remaining
 
 
-async def test_dead_verifying_of_a_torn_code(world: World) -> None:
-    """A code used up by a call that died before its flow noticed is right."""
-    first, second = await two(world)
-    token, code = await to_code(world, first, ADDRESS)
-    world.kratos.tear("code")
-    held = world.kratos.hold("flow")
-    call = asyncio.ensure_future(first.verify(token, code))
-    await held.arrived.wait()
-    world.clock.move(LEASE_SECONDS)
-    verified = await second.verify(token, code)
-    held.released.set()
-    await refusal(call)
-
-    assert "PASSWORD_REQUIRED" == state_of(verified)
-
-
 async def test_dead_setting_of_a_stranger(world: World) -> None:
     """An account that came by another way is nobody's of this sign-up."""
     first, second = await two(world)

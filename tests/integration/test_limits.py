@@ -319,25 +319,6 @@ async def test_stranger(world: World) -> None:
     assert "PASSWORD_REQUIRED" == state_of(verified)
 
 
-async def test_debt_ends(world: World) -> None:
-    """Resends delay the next StartSignup, by one bucket at most."""
-    caller = (await world.serve(resend_interval="1s")).caller
-    tokens = await start_all(caller, ADDRESS, 5)
-    await refusal(caller.start(ADDRESS))  # from now on this client has asked
-    waits = []
-    for _ in range(4):
-        world.clock.move(1)
-        for token in tokens:
-            await caller.resend(token)
-        waits.append((await refusal(caller.start(ADDRESS))).retry_seconds)
-    world.clock.move(waits[-1] or 0)
-    started = await caller.start(ADDRESS)
-
-    assert [5 * REFILL - n for n in (1, 2, 3, 4)] == waits
-    assert "CODE_REQUIRED" == state_of(started)
-    assert 26 == len(world.kratos.mails_to(ADDRESS))
-
-
 async def test_resends_count_for_the_client(world: World) -> None:
     """A resend also counts for the client of the sign-up."""
     caller = (await world.serve(sends_per_ip_per_hour=2, resend_interval="1s")).caller

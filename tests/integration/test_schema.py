@@ -26,23 +26,17 @@ async def test_reserved_trait(world: World) -> None:
 
 
 async def test_which_schema(world: World) -> None:
-    """Of several schemas the setting names the one; without it nobody begins."""
+    """Of several schemas the setting names the one; else nobody begins."""
     schemas = world.kratos.setup.schemas
     schemas["staff"] = deepcopy(schemas["user"])
-    undecided = (await world.serve(proved=False)).caller
-    refused = await refusal(undecided.start(ADDRESS))
+    reasons = []
+    for undecided in ({}, {"identity_schema_id": "nobody"}):
+        replica = await world.serve(proved=False, **undecided)
+        reasons.append((await refusal(replica.caller.start(ADDRESS))).reason)
     why = world.log.entry("kratos_incompatible")["why"]
     caller = (await world.serve(identity_schema_id="staff")).caller
 
-    assert "KRATOS_INCOMPATIBLE" == refused.reason
+    assert ["KRATOS_INCOMPATIBLE"] * 2 == reasons
     assert "IDENTITY_SCHEMA_ID" in why
-    assert "CODE_REQUIRED" == state_of(await caller.start(ADDRESS))
-
-
-async def test_no_such_schema(world: World) -> None:
-    """A name that Kratos does not know is no schema."""
-    caller = (await world.serve(proved=False, identity_schema_id="staff")).caller
-    refused = await refusal(caller.start(ADDRESS))
-
-    assert "KRATOS_INCOMPATIBLE" == refused.reason
     assert [] == world.kratos.mails_to(ADDRESS)
+    assert "CODE_REQUIRED" == state_of(await caller.start(ADDRESS))

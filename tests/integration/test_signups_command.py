@@ -33,7 +33,7 @@ IDS = {name: uuid.UUID(int=n, version=4) for n, name in enumerate((ANN, BOB, CID
 FIELDS = [
     *("signup_id", "state", "masked_email", "create_time", "send_time", "state_time"),
     *("expire_time", "identity_id", "caller", "sends", "code_attempts"),
-    *("code_repeats", "password_attempts", "lease"),
+    *("code_repeats", "password_attempts", "password_repeats", "lease"),
 ]
 
 

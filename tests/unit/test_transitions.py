@@ -1,7 +1,7 @@
 """The moments that the state machine's rules turn on."""
 
 import pytest
-from signupd.ledger.record import FINAL, Lease, State
+from signupd.ledger.record import Lease, State
 from signupd.signup import transitions
 
 from tests.unit.samples import NOW, row
@@ -60,12 +60,3 @@ def test_moments(  # noqa: PLR0913, PLR0917 - the table's columns
     assert expired is transitions.is_expired(record, NOW)
     shown = State.EXPIRED if expired and lease is Lease.NONE else state
     assert shown is transitions.state_shown(record, NOW)
-
-
-@pytest.mark.parametrize("state", [state for state in State if state in FINAL])
-def test_final_states_do_not_lapse(state: State) -> None:
-    """A final state is shown as it is, long after the deadline too."""
-    record = row(state=state, expire_time=0)
-
-    assert not transitions.is_expired(record, NOW)
-    assert state is transitions.state_shown(record, NOW)

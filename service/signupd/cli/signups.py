@@ -148,6 +148,7 @@ def _fields(keys: KeyRing, found: Snapshot) -> dict[str, Any]:
         "code_attempts": entry.code_attempts,
         "code_repeats": entry.code_repeats,
         "password_attempts": entry.password_attempts,
+        "password_repeats": entry.password_repeats,
         "lease": _lease(entry, found.now),
     }
 

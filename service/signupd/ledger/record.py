@@ -42,6 +42,7 @@ class Record(NamedTuple):
     the ledger's clock. Digests are keyed.
     """
 
+    # ``Ledger`` reads the first three by their places.
     signup_id: uuid.UUID  # random (version 4); public
     state: State
     lease: Lease
@@ -62,16 +63,13 @@ class Record(NamedTuple):
     password_flow_digest: bytes | None = None  # of a SETTING lease's flow
     sealed_passwords: bytes | None = None  # salted digests of the passwords tried
     identity_id: uuid.UUID | None = None  # the account's in Kratos, once completed
-    # Whether the existing account has the address verified; None unless
-    # ALREADY_REGISTERED.
+    # Of ALREADY_REGISTERED: whether that account has the address verified.
     existing_verified: bool | None = None
     code_attempts: int = 0
     code_repeats: int = 0  # wrong codes tried after the proof
     password_attempts: int = 0  # passwords that Kratos refused or accepted
     password_repeats: int = 0  # other passwords tried after the account was made
     sends: int = 1  # mails asked for, including the first
-    caller: str = (
-        ""  # the client that request_id belongs to; empty without certificates
-    )
+    caller: str = ""  # the client whose request_id it is; empty without certificates
     request_id: uuid.UUID | None = None  # that of StartSignup
     request_digest: bytes | None = None  # of what came with request_id
