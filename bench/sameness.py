@@ -12,9 +12,9 @@ from devstack.admin import Admin
 from devstack.mailbox import Mailbox
 from devstack.server import NO_PROXY
 
-PAIRS = 1500
-# Where the kinds do not differ, chance alone exceeds this once in 10 000 times: it is
-# 3.8 standard deviations away from one half.
+PAIRS = 800
+# Where the kinds do not differ, chance alone exceeds this once in 400 times: it is 2.8
+# standard deviations away from one half.
 MOST_CHANCE = 0.54
 AT_ONCE = 100
 HEADER = [
