@@ -63,10 +63,7 @@ def _echo(site: Site, calls: int) -> float:
 
 
 def in_turns(
-    site: Site,
-    servers: Mapping[str, Signupd],
-    calls: int,
-    rounds: Iterable[int],
+    site: Site, servers: Mapping[str, Signupd], calls: int, rounds: Iterable[int]
 ) -> Costs:
     """Have so many people sign up with each server, in rounds of alternating order."""
     costs: Costs = defaultdict(list)

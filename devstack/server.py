@@ -37,7 +37,7 @@ class Signupd(Process):
         python: The interpreter of the environment that signupd is installed in.
     """
 
-    # Longer than DRAIN_SECONDS.
+    # Longer than DRAIN_TIMEOUT.
     STOP_SECONDS = 40.0
 
     def __init__(  # noqa: PLR0913 - each is a thing of its own

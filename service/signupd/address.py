@@ -31,13 +31,14 @@ class Address:
 
 
 def parse_address(text: str) -> Address:
-    """Read an address as a person typed it, without surrounding spaces.
+    """Read an address as a person pasted it; white space around it is dropped.
 
     Raises:
         EmailInvalid: RFC 5321 has no such mailbox, or Kratos' schema format ``email``
             would refuse it (quoted or non-ASCII local parts, address literals). Whether
             the domain exists is not asked.
     """
+    text = text.strip()
     try:
         if len(text) > MAX_CHARS:
             raise email_validator.EmailSyntaxError("too long")

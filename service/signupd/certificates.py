@@ -84,10 +84,9 @@ def names_in(certificate: bytes) -> frozenset[str]:
 
 
 def valid_seconds(certificate: bytes) -> range:
-    """Return the seconds since the Unix epoch in which a certificate is valid.
+    """Return the seconds since the Unix epoch in which a certificate, in PEM, is valid.
 
-    Args:
-        certificate: In PEM. If it cannot be read, it is valid in none.
+    If it cannot be read, it is valid in none.
     """
     try:
         (parsed,) = x509.load_pem_x509_certificates(certificate)

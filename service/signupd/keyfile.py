@@ -64,9 +64,7 @@ def ring_beside(ledger: Path, *, make: bool = True) -> KeyRing:
 def write_private(path: Path, text: str) -> None:
     """Create a file that only its owner can read, whole or not at all.
 
-    Raises:
-        FileExistsError: The file exists; it is left as it is.
-        OSError: It cannot be written.
+    One that exists is left as it is, and raises FileExistsError.
     """
     # mkstemp creates a file with mode 0600.
     descriptor, draft = tempfile.mkstemp(prefix=f"{path.name}.", dir=path.parent)

@@ -72,7 +72,8 @@ def _seconds(value: object) -> float:
 def _show_seconds(seconds: float) -> str:
     """Write a duration in the largest unit that leaves no remainder: ``90s``."""
     millis = round(seconds * 1000)
-    unit = next(unit for unit, size in _UNIT_MILLIS.items() if millis % size == 0)
+    sizes = _UNIT_MILLIS.items()
+    unit = next(unit for unit, size in sizes if millis % size == 0) if millis else "s"
     return f"{millis // _UNIT_MILLIS[unit]}{unit}"
 
 
@@ -133,9 +134,12 @@ def _demand(accepts: Callable[[Any], bool], fault: str) -> AfterValidator:
 
 # In JSON, settings are shown in the notation they are written in.
 _Shown = functools.partial(PlainSerializer, return_type=str, when_used="json")
-Seconds = Annotated[
-    float, BeforeValidator(_seconds), Field(gt=0, le=366 * 86400), _Shown(_show_seconds)
+_Duration = Annotated[
+    float, BeforeValidator(_seconds), Field(le=366 * 86400), _Shown(_show_seconds)
 ]
+Seconds = Annotated[_Duration, Field(gt=0)]
+SecondsOrNone = Annotated[_Duration, Field(ge=0)]
+Word = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 Key = Annotated[SecretBytes, BeforeValidator(_key)]
 Keys = Annotated[tuple[Key, ...], BeforeValidator(_split)]
 HookKey = Annotated[

@@ -77,8 +77,7 @@ class KeyRing:
     def seal(self, plaintext: bytes, context: bytes) -> bytes:
         """Encrypt and authenticate, bound to a context that opening must give again.
 
-        Returns:
-            Version, key id, nonce and ciphertext: 33 bytes longer than the plaintext.
+        Version, key id, nonce and ciphertext are 33 bytes longer than the plaintext.
         """
         head, nonce = self._sealing_head, os.urandom(_NONCE_BYTES)
         text = self._sealing_cipher.encrypt(nonce, plaintext, head + context)

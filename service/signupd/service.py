@@ -108,7 +108,7 @@ class Service:
         for loop in self._loops:
             loop.cancel()
         if self.port:
-            await self._server.stop(self._settings.drain_seconds)
+            await self._server.stop(self._settings.drain_timeout)
         await self._work.drain()
         await self._chores.drain()
         await self.deps.releases.drain(_RELEASE_SECONDS)

@@ -84,7 +84,7 @@ class Settings(BaseModel):
     # Kratos takes five codes on a flow and refuses even the right one after that.
     code_attempts: Annotated[int, Field(ge=1, le=5)] = 5
     password_attempts: Annotated[int, Field(ge=1, le=1000)] = 20
-    resend_interval: notation.Seconds = 60.0
+    resend_interval: notation.SecondsOrNone = 60.0
     sends_per_signup: Annotated[int, Field(ge=1, le=100)] = 5
     sends_per_address: Annotated[int, Field(ge=1, le=1000)] = 5
     sends_refill: notation.Seconds = 1800.0
@@ -96,10 +96,12 @@ class Settings(BaseModel):
     sweep_batch: Annotated[int, Field(ge=1, le=10_000)] = 100
     retention: notation.Seconds = 30 * 86400.0
     max_concurrent_rpcs: Annotated[int, Field(ge=1, le=65_536)] = 256
-    drain_seconds: Annotated[float, Field(ge=0, le=3600)] = 20.0
+    drain_timeout: notation.SecondsOrNone = 20.0
     reflection: bool | None = None
-    log_format: Literal["json", "console"] | None = None
-    log_level: Literal["debug", "info", "warning", "error"] = "info"
+    log_format: Annotated[Literal["json", "console"] | None, notation.Word] = None
+    log_level: Annotated[
+        Literal["debug", "info", "warning", "error"], notation.Word
+    ] = "info"
 
     @field_validator(*SECRETS, mode="before")
     @classmethod

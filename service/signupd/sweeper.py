@@ -39,12 +39,7 @@ class Sweeper:
     """
 
     def __init__(
-        self,
-        deps: Dependencies,
-        *,
-        batch: int,
-        retention: int,
-        interval_seconds: float,
+        self, deps: Dependencies, *, batch: int, retention: int, interval_seconds: float
     ) -> None:
         self._deps = deps
         self._batch = batch
@@ -71,11 +66,7 @@ class Sweeper:
         await self._work.drain()
 
     async def sweep(self) -> Swept:
-        """Do one round, to its end even if the caller is cancelled.
-
-        Raises:
-            LedgerUnavailable: The database does not answer.
-        """
+        """Do one round, to its end even if the caller is cancelled."""
         return await self._work.run(None, self._sweep)
 
     async def clamp(self) -> bool:

@@ -143,7 +143,8 @@ class PublicApi:
         return self._store(flow, account)
 
     def _store(self, flow: Flow, account: Identity) -> web.Response:
-        if self._books.account(account.address) is not None:
+        contacts = {one.traits.get("contact") for one in self._books.accounts.values()}
+        if self._books.account(account.address) or account.address in contacts:
             return _refused(flow, Message(4000007, TAKEN))
         account.sessions = 1
         self._books.accounts[account.id] = account

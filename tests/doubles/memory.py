@@ -221,12 +221,7 @@ class MemoryKratos:
         await self._meet(work)
 
     async def submit_code(
-        self,
-        flow_id: str,
-        traits: Mapping[str, Any],
-        code: str,
-        *,
-        again: bool = False,
+        self, flow_id: str, traits: Mapping[str, Any], code: str, *, again: bool = False
     ) -> CodeResult:
         """Judge a code; the code hook always says no."""
         flow = self.flows[flow_id]

@@ -36,8 +36,7 @@ class ScriptedService:
     """
 
     def __init__(
-        self,
-        *script: tuple[str, Reply | SignupdError | bytes | grpc.StatusCode],
+        self, *script: tuple[str, Reply | SignupdError | bytes | grpc.StatusCode]
     ) -> None:
         self.requests: list[Any] = []
         self.target = ""

@@ -62,8 +62,7 @@ def others(flow: Handmade) -> dict[str, str]:
     made["lookup secrets"], token = flow.register(new_address())
     flow.change(token, *LOOKUP)
     made["imported password"] = flow.make(
-        new_address(),
-        credentials={"password": {"config": {"hashed_password": HASH}}},
+        new_address(), credentials={"password": {"config": {"hashed_password": HASH}}}
     )
     made["migration hook"] = flow.make(
         new_address(),

@@ -81,6 +81,21 @@ async def test_resends_leave_the_last_mail(
     assert near(5 * REFILL) == await asked(caller, ADDRESS, STRANGER)
 
 
+async def test_newcomer_without_a_mail(
+    world: World, database: Database, on: dict[str, Any]
+) -> None:
+    """A client whose call sent no mail has not asked: the kept mail is still hers."""
+    caller = (await world.serve(**on)).caller
+    for _ in range(4):
+        await asked(caller, ADDRESS, STRANGER)
+    world.kratos.break_after("open")
+    refused = await refusal(caller.start(ADDRESS, client_ip=OWNER))
+    await world.kratos.up()
+
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert None is await asked(caller, ADDRESS, OWNER)
+
+
 async def test_refused_client_leaves_no_rows(
     world: World, database: Database, on: dict[str, Any]
 ) -> None:

@@ -91,6 +91,7 @@ async def test_read_only(tmp_path: Path, clock: ClockDouble) -> None:
 async def test_read_only_server(postgres: Postgres, clock: ClockDouble) -> None:
     """A PostgreSQL that takes no changes is not ready."""
     url = postgres.create_database(f"read_only_{uuid.uuid4().hex}")
+    url = url.replace("postgresql://", "postgres://")
     await migrate(url)
     database = make_database(url, clock, read_only=True)
     await database.open()

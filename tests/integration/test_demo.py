@@ -77,12 +77,9 @@ class TestPage:
 
         assert (True, False) == (page.claim("Mails", 1, 1), page.claim("Codes", 1, 2))
         assert (1, 1) == (page.held, page.failed)
-        assert [
-            "✓ Mails: 1",
-            "✗ Not so: Codes",
-            "  expected  1",
-            "  seen      2",
-        ] == [line.rstrip() for line in capsys.readouterr().out.splitlines()]
+        assert ["✓ Mails: 1", "✗ Not so: Codes", "  expected  1", "  seen      2"] == [
+            line.rstrip() for line in capsys.readouterr().out.splitlines()
+        ]
 
 
 class TestPaste:

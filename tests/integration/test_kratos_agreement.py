@@ -56,6 +56,7 @@ USED = ("", 4000001, kratos_flow.USED)
 NO_STRATEGY = ("", 4010003, kratos_flow.NO_STRATEGY)
 OTHER_TRAITS = ("", 4000036, kratos_flow.OTHER_TRAITS)
 TAKEN = ("", 4000007, kratos_flow.TAKEN)
+BY_NAME = {"credentials": {"password": {"identifier": True}}}
 
 
 def _hooks_misplaced(config: Json, double: Setup) -> None:
@@ -88,10 +89,19 @@ def _registration_off(config: Json, double: Setup) -> None:
 
 
 def _user_names(config: Json, double: Setup) -> None:
-    by_name = {"credentials": {"password": {"identifier": True}}}
-    username = {"type": "string", "ory.sh/kratos": by_name}
+    username = {"type": "string", "ory.sh/kratos": BY_NAME}
     schema = {"id": NAMED, "url": schema_requiring(username=username)}
     config["identity"]["schemas"].append(schema)
+
+
+def _contacts(config: Json, double: Setup) -> None:
+    """Have a schema whose addresses are no identifiers."""
+    _user_names(config, double)
+    verified = {"verification": {"via": "email"}}
+    contact = {"type": "string", "format": "email", "ory.sh/kratos": verified}
+    config["identity"]["schemas"][-1]["url"] = schema_requiring(
+        username={"type": "string", "ory.sh/kratos": BY_NAME}, contact=contact
+    )
 
 
 def _nothing(config: Json, double: Setup) -> None:
@@ -101,6 +111,7 @@ def _nothing(config: Json, double: Setup) -> None:
 REFERENCE, MISPLACED = Shape(_nothing), Shape(_hooks_misplaced)
 TWO_METHODS_OFF, CODE_OFF = Shape(_two_methods_off), Shape(_code_off)
 REGISTRATION_OFF, USER_NAMES = Shape(_registration_off), Shape(_user_names)
+CONTACTS = Shape(_contacts)
 
 
 @pytest.fixture(scope="module")
@@ -516,11 +527,7 @@ async def test_password_not_agreed_to(open_stage: OpenStage, address: str) -> No
     ],
 )
 async def test_password_refused(
-    open_stage: OpenStage,
-    password: str,
-    rule: PasswordRule,
-    message_id: int,
-    text: str,
+    open_stage: OpenStage, password: str, rule: PasswordRule, message_id: int, text: str
 ) -> None:
     """A password that breaks a rule of Kratos is refused before the hook is asked."""
     stage = await open_stage(REFERENCE)
@@ -547,7 +554,7 @@ async def test_password_for_a_taken_address(
     result = await stage.public.submit_password(flow_id, traits, PASSWORD)
     account = await stage.admin.find_identity(address)
 
-    assert PasswordResult(PasswordAnswer.UNCLEAR) == result
+    assert PasswordResult(PasswordAnswer.TAKEN) == result
     assert [TAKEN] == await stage.messages(flow_id)
     assert ["/kratos/password"] == [asked.path for asked in stage.hooks.asked]
     assert account is not None
@@ -699,6 +706,20 @@ async def test_read_many(open_stage: OpenStage, address: str) -> None:
     assert [frozenset(), {f"1{address}"}, {f"2{address}"}] == [
         found[one].verified for one in ids[:3]
     ]
+
+
+async def test_taken_otherwise(open_stage: OpenStage, address: str) -> None:
+    """An address that verifies another identity is taken, and no look-up finds it."""
+    stage = await open_stage(CONTACTS)
+    await stage.add({"username": uuid.uuid4().hex, "contact": address})
+    stage.hooks.password = yes(address, uuid.uuid4(), "1")
+    flow_id = await stage.public.open_registration()
+
+    answer = await stage.public.submit_password(flow_id, {"email": address}, PASSWORD)
+
+    assert PasswordResult(PasswordAnswer.TAKEN) == answer
+    assert [TAKEN] == await stage.messages(flow_id)
+    assert None is await stage.admin.find_identity(address)
 
 
 async def test_user_names(open_stage: OpenStage, address: str) -> None:

@@ -319,7 +319,7 @@ async def test_code(
         (("traits.email", 9999003, "x"), PasswordAnswer.HOOK_NOT_NOW),
         (("traits.name", 4000002, "x"), PasswordAnswer.TRAITS_REFUSED),
         (("traits", 4000001, "x"), PasswordAnswer.TRAITS_REFUSED),
-        (("", 4000007, "x"), PasswordAnswer.UNCLEAR),
+        (("", 4000007, "x"), PasswordAnswer.TAKEN),
         (("", 4010003, "x"), PasswordAnswer.UNCLEAR),
         (("", 4999999, "x"), PasswordAnswer.UNCLEAR),
     ],

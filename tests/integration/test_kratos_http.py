@@ -257,9 +257,7 @@ class TestLost:
 
     @pytest.mark.parametrize("end", ["close", "abort"])
     @pytest.mark.parametrize(
-        "response",
-        [OK, CHUNKS, CONTINUE + OK],
-        ids=["length", "chunked", "continue"],
+        "response", [OK, CHUNKS, CONTINUE + OK], ids=["length", "chunked", "continue"]
     )
     async def test_closed_within_the_response(
         self, raw: Raw, response: bytes, end: str

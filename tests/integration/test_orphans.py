@@ -227,12 +227,7 @@ async def test_another_number(shell: Shell, expect: str) -> None:
 
 @pytest.mark.parametrize(
     "options",
-    [
-        ["--apply"],
-        ["--expect", "1"],
-        ["--older-than", "soon"],
-        ["--older-than", "0s"],
-    ],
+    [["--apply"], ["--expect", "1"], ["--older-than", "soon"], ["--older-than", "0s"]],
     ids=" ".join,
 )
 async def test_options(shell: Shell, options: list[str]) -> None:

@@ -9,6 +9,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from signupd.kratos.http import FAILURES, PROBE_SECONDS
+from signupd.rpc.interceptor import MAX_WATCHES
 
 from tests.doubles.trouble import Held
 from tests.integration.caller import Caller, refusal
@@ -34,9 +35,7 @@ async def busy(world: World) -> tuple[Caller, list[Any], list[Held]]:
     return caller, calls, holds
 
 
-async def test_shed(
-    busy: tuple[Caller, list[Any], list[Held]],
-) -> None:
+async def test_shed(busy: tuple[Caller, list[Any], list[Held]]) -> None:
     """Calls beyond the limit are OVERLOADED and do nothing; health is answered."""
     caller, calls, holds = busy
     refused = [await refusal(caller.get("x")) for _ in range(MANY)]
@@ -51,6 +50,23 @@ async def test_shed(
     assert health_pb2.HealthCheckResponse.SERVING == health.status
     assert ["CODE_REQUIRED"] * MOST == [state_of(answer) for answer in served]
     assert "TOKEN_INVALID" == after.reason
+
+
+async def test_watchers(world: World) -> None:
+    """So many may watch the health at once; checks go on meanwhile."""
+    caller = (await world.serve()).caller
+    stub: Any = health_pb2_grpc.HealthStub(caller.channel)
+    request = health_pb2.HealthCheckRequest()
+    watches = [stub.Watch(request) for _ in range(MAX_WATCHES)]
+    for watch in watches:
+        await watch.read()
+    refused = await refusal(stub.Watch(request).read())
+    checked = await stub.Check(request)
+    for watch in watches:
+        watch.cancel()
+
+    assert "OVERLOADED" == refused.reason
+    assert health_pb2.HealthCheckResponse.SERVING == checked.status
 
 
 async def test_work_without_callers_counts(

@@ -182,6 +182,23 @@ async def test_address_taken_meanwhile(
     assert ("old", 1) == (there.password, there.sessions)
 
 
+async def test_address_taken_otherwise(world: World, caller: Caller) -> None:
+    """An address that serves another account, but not as its identifier, is taken."""
+    world.kratos.add_identity({"username": "root", "contact": ADDRESS})
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.lose("password")
+    lost = await refusal(caller.set_password(token, PASSWORD))
+    world.clock.move(60)
+    answer = await caller.set_password(token, PASSWORD)
+    again = await caller.set_password(token, PASSWORD)
+
+    assert "KRATOS_UNAVAILABLE" == lost.reason
+    assert "ALREADY_REGISTERED" == state_of(answer) == state_of(again)
+    assert not answer.signup.existing_account_verified
+    assert answer.signup == again.signup
+    assert "none" == world.row()["lease"]
+
+
 async def test_verify_again(world: World, caller: Caller) -> None:
     """The right code again gives the same answer, after the account too."""
     token, code = await to_code(world, caller, ADDRESS)

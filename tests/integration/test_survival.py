@@ -35,7 +35,7 @@ async def test_drain(world: World) -> None:
 
 async def test_drain_longer_than_its_grace(world: World) -> None:
     """When the grace is over callers are cut off, and the work is still finished."""
-    first = await world.serve(drain_seconds=0)
+    first = await world.serve(drain_timeout="0s")
     token = await to_password(world, first.caller, ADDRESS)
     held = world.kratos.hold("password")
     call = asyncio.ensure_future(first.caller.set_password(token, PASSWORD))

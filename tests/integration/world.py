@@ -83,7 +83,7 @@ class World:
             "kratos_ca": certificate_file(self.directory),
             "ledger_url": f"sqlite:///{self.directory}/signupd.db",
             "metrics_listen": "",
-            "drain_seconds": 1,
+            "drain_timeout": "1s",
         }
         return Settings.model_validate(given | changed)
 

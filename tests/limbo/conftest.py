@@ -129,11 +129,7 @@ def _stage(
     with server, Caller(server.target) as caller:
         wait_proved(server)
         stage = Stage(
-            world=world,
-            books=Books(url),
-            caller=caller,
-            server=server,
-            settings=chosen,
+            world=world, books=Books(url), caller=caller, server=server, settings=chosen
         )
         yield stage
         stage.books.check(stage.secrets)

@@ -19,7 +19,7 @@ from signupd.kratos.schema import IdentitySchema, read_schema
 from signupd.settings import Settings
 
 from tests.doubles.log import LogDouble
-from tests.unit.schemas import reference, with_traits
+from tests.unit.schemas import PHONE, RECOVERY, marked, reference, with_traits
 
 Json = dict[str, Any]
 
@@ -74,6 +74,17 @@ async def test_required_traits() -> None:
 
     assert {"ok"} == {one.severity for one in findings}
     assert "name, newsletter" in findings[0].what
+
+
+async def test_addresses_elsewhere() -> None:
+    """Addresses of another schema that identify nobody are warned of, by their path."""
+    other = with_traits(contact=marked(RECOVERY), phone=marked(PHONE))
+    findings = await judged(reference(), other, wanted="user")
+    (found,) = [one for one in findings if one.severity is Severity.WARNING]
+
+    assert "traits.contact of staff" in found.what
+    assert "phone" not in found.what
+    assert "ALREADY_REGISTERED" in found.why
 
 
 @pytest.mark.parametrize(

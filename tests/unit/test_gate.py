@@ -24,6 +24,7 @@ FAULTY = [
     PasswordAnswer.CREATED,
     PasswordAnswer.HOOK_AWAY,
     PasswordAnswer.UNCLEAR,
+    PasswordAnswer.TAKEN,
     PasswordAnswer.METHOD_OFF,
 ]
 PASSING = [

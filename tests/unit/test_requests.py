@@ -14,11 +14,35 @@ from signupd.rpc import requests
 UUID4 = "5f0c2a3e-7b1d-4c52-9d6a-0a1b2c3d4e5f"
 LOCALES = ["", "de", "de-CH", "zh-Hant-TW", "sl-rozaj-biske-1994", "x-whatever"]
 LOCALES += ["de-" + "-".join(["abcdefgh"] * 3) + "-abcde"]  # 35 characters
-NO_LOCALES = ["de_CH", "-", "de-", "-de", "d e", "de\n", "dé", "1", "\uff44\uff45"]
+NO_LOCALES = ["-", "_", "de_", "de-", "-de", "d e", "de\n", "dé", "1", "\uff44\uff45"]
 NO_LOCALES += ["abcdefghi", "de--CH", "de-" + "-".join(["abcdefgh"] * 3) + "-abcdef"]
-IPS = ["", "192.0.2.1", "2001:db8::1", "::ffff:192.0.2.1", "::"]
-NO_IPS = ["192.0.2", "192.0.2.256", "192.0.2.01", " 192.0.2.1", "192.0.2.1:80", "host"]
-NO_IPS += ["[::1]", "192.0.2.0/24", "\u0661.1.1.1"]
+# What is pasted, and what is understood.
+PASTED_IPS = {
+    "": "",
+    " 192.0.2.1\n": "192.0.2.1",
+    "192.0.2.1:54321": "192.0.2.1",
+    "2001:DB8:0::1": "2001:db8::1",
+    "[2001:db8::1]": "2001:db8::1",
+    "[2001:db8::1]:443": "2001:db8::1",
+    "::ffff:192.0.2.1": "192.0.2.1",
+    "[::ffff:c000:201]:80": "192.0.2.1",
+    "::": "::",
+}
+PASTED_LOCALES = {"de_DE": "de-DE", "zh_Hant_TW": "zh-Hant-TW", "de-CH": "de-CH"}
+PASTED_CODES = {
+    " 123456\r\n": "123456",
+    "123 456": "123456",
+    "123-456": "123456",
+    "12\u00a034\u202f56": "123456",
+    "123\u2013456": "123456",
+    "\uff11\uff12\uff13": "123",
+    "\u0661\u0662\u0663": "123",
+    "1 " * 16: "1" * 16,
+    "1" + " " * 63: "1",
+}
+NO_IPS = ["192.0.2", "192.0.2.256", "192.0.2.01", "192.0.2.1:", "192.0.2.1:x", "host"]
+NO_IPS += ["[::1", "[::1]x", "[::1]:123456", "[192.0.2.1", "192.0.2.0/24"]
+NO_IPS += ["\u0661.1.1.1", "2001:db8::1:99999", "[::1]:\u0661", "1.2.3.4:80:90"]
 REQUEST_IDS = [UUID4, UUID4.upper(), str(uuid.uuid4())]
 NO_REQUEST_IDS = [
     "x",
@@ -45,9 +69,9 @@ LOOSE_REQUEST_IDS = [
 IDENTITY_IDS = [*REQUEST_IDS, str(uuid.uuid1()), str(uuid.UUID(int=0))]
 NO_IDENTITY_IDS = ["", *NO_REQUEST_IDS[:8], *LOOSE_REQUEST_IDS]
 CODES = ["0", "000000", "123456", "1234567890123456"]
-NO_CODES = ["", "12345678901234567", "12345a", " 123456", "123456\n", "12 34", "-1"]
-NO_CODES += ["12\x003456", "\x1b12345", "12345\x7f"]
-NO_CODES += ["\u0661\u0662\u0663", "\uff11\uff12\uff13", "\u00b2", "1_0", "1.0"]
+NO_CODES = ["", " ", "-", "12345678901234567", "12345a", "1" + " " * 64]
+NO_CODES += ["12\x003456", "\x1b12345", "12345\x7f", "1\u200b2"]
+NO_CODES += ["\u00b2", "\u2460", "\u4e00", "1_0", "1.0", "+1"]
 
 
 def faults_of(error: SignupdError) -> list[str]:
@@ -73,11 +97,10 @@ def start_faults(**fields: Any) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    ("field", "values"),
-    [("locale", LOCALES), ("client_ip", IPS), ("request_id", ["", *REQUEST_IDS])],
+    ("field", "values"), [("locale", LOCALES), ("request_id", ["", *REQUEST_IDS])]
 )
 def test_taken(field: str, values: list[str]) -> None:
-    """Language tags, single addresses and UUIDs of version 4 pass, as does none."""
+    """Language tags and UUIDs of version 4 pass, as does none."""
     assert [] == [one for one in values if start_faults(**{field: one})]
 
 
@@ -94,6 +117,23 @@ def test_refused(field: str, values: list[str]) -> None:
     found = [start_faults(**{field: one}) for one in values]
 
     assert [[field]] * len(values) == found
+
+
+def test_pasted() -> None:
+    """Codes, client addresses and locales are understood as people paste them."""
+    start = pb.StartSignupRequest
+
+    assert PASTED_CODES == {
+        one: requests.code_of(pb.VerifyCodeRequest(code=one)) for one in PASTED_CODES
+    }
+    assert PASTED_IPS == {
+        one: requests.start_request(start(client_ip=one), "").client_ip
+        for one in PASTED_IPS
+    }
+    assert PASTED_LOCALES == {
+        one: requests.start_request(start(locale=one), "").locale
+        for one in PASTED_LOCALES
+    }
 
 
 def test_token_length() -> None:
@@ -116,7 +156,7 @@ def test_code(code: str) -> None:
 
 @pytest.mark.parametrize("code", NO_CODES)
 def test_no_code(code: str) -> None:
-    """Anything else is none, digits of other scripts included."""
+    """Anything else is none: letters, invisible characters, other numbers."""
     with pytest.raises(RequestInvalid) as refusal:
         requests.code_of(pb.VerifyCodeRequest(code=code))
 

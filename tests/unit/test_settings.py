@@ -45,7 +45,7 @@ WRONG = {
     "TLS_CERT": ["/etc/hosts", "/nowhere/secret"],
     "TLS_CLIENT_CA": ["/etc/hosts", "/nowhere/secret"],
     "CALLERS": [
-        *("hunter2", '{"hunter2": ["secret"]}', '{"web.example": ["SignupService"]}'),
+        *("hunter2", '{"hunter2": ["secret"]}', '{"web.example": ["SignupService"]}')
     ],
     "CODE_ATTEMPTS": ["6", "0"],
     "PASSWORD_ATTEMPTS": ["many"],
@@ -55,7 +55,7 @@ WRONG = {
     "PASSWORD_MIN_LENGTH": ["7"],
     "PASSWORD_MAX_BYTES": ["7"],
     "SWEEP_BATCH": ["0"],
-    "DRAIN_SECONDS": ["-1"],
+    "DRAIN_TIMEOUT": ["-1s", "20"],
     "REFLECTION": ["perhaps"],
     "LOG_FORMAT": ["xml"],
     "LOG_LEVEL": ["trace"],
@@ -190,6 +190,24 @@ def test_tls_mistakes(folder: Path) -> None:
 def test_good(values: dict[str, str]) -> None:
     """These are settings that can be used."""
     assert {name.lower() for name in values} == given(values).model_fields_set
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "read"),
+    [
+        ("RESEND_INTERVAL", "0s", 0.0),
+        ("DRAIN_TIMEOUT", "0s", 0.0),
+        ("LOG_LEVEL", "INFO", "info"),
+        ("LOG_FORMAT", "Json", "json"),
+    ],
+)
+def test_forms(name: str, value: str, read: object) -> None:
+    """Values are read in the forms people have, and shown in ours."""
+    settings = given({name: value})
+
+    assert read == getattr(settings, name.lower())
+    shown = settings.model_dump(mode="json")[name.lower()]
+    assert value.lower() == shown
 
 
 def test_tls(folder: Path) -> None:
@@ -388,11 +406,7 @@ def test_plaintext_to_kratos(
     ],
 )
 def test_secrets_that_others_can_read(
-    text: str,
-    mode: int,
-    warned: bool,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    text: str, mode: int, warned: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A ``.env`` with secrets that other users can read is warned of."""
     monkeypatch.chdir(tmp_path)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from signupd.cli import app
-from signupd.settings import Settings, load
+from signupd.settings import Settings
 from typer.testing import CliRunner, Result
 
 from tests.doubles.authority import Authority
@@ -184,17 +184,6 @@ def test_key_file(folder: Path, options: list[str]) -> None:
     assert 0o600 == stat.S_IMODE((folder / "key").stat().st_mode)
     assert key not in done.output
     assert ["key"] == [path.name for path in folder.iterdir()]
-
-
-def test_key_files_as_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The settings accept such files."""
-    for name in ("token_keys", "digest_key"):
-        new_key("--out", name)
-        monkeypatch.setenv(f"SIGNUPD_{name.upper()}_FILE", name)
-    settings = load(None)
-
-    assert settings.digest_key is not None
-    assert settings.token_keys[0] != settings.digest_key
 
 
 @pytest.mark.parametrize(

@@ -128,13 +128,6 @@ def test_end_of_input(script: list[Any], typed: list[str]) -> None:
     assert result.stdout.endswith("The sign-up was cancelled. Start again.\n")
 
 
-def test_nothing_typed() -> None:
-    """Without an address nothing is called."""
-    result = run(ScriptedService())
-
-    assert (1, "E-mail address: ") == (result.exit_code, result.stdout)
-
-
 # A refusal, and what is said of it after the service's sentence and the reason. After
 # these the same question is asked again.
 AGAIN: list[tuple[str, SignupdError, list[str]]] = [

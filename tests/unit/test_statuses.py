@@ -1,7 +1,9 @@
 """Errors as statuses: class, reason, enum, status and sentence, all in one table."""
 
+import base64
 import inspect
 import re
+import uuid
 
 import pytest
 from google.rpc import error_details_pb2
@@ -119,6 +121,22 @@ def test_time_to_wait(micros: int) -> None:
     delay = details_of(status_of(error))[error_details_pb2.RetryInfo].retry_delay
 
     assert micros == delay.ToMicroseconds()
+
+
+def test_many_faults() -> None:
+    """Of many faults sixteen are told, and how many more; gRPC takes all of it."""
+    long = "\N{GRINNING FACE}" * 5000
+    faults = [Violation(f"traits.{n}{long}", "x" * 60) for n in range(100)]
+    signup = pb.Signup(signup_id=str(uuid.uuid4()), masked_email="a" * 260)
+    error = errors.TraitsInvalid(
+        violations=tuple(faults), signup=signup, retry_after_seconds=1
+    )
+    status = status_of(error)
+    *told, last = details_of(status)[error_details_pb2.BadRequest].field_violations
+
+    assert [f"traits.{n}{long}"[:64] for n in range(16)] == [one.field for one in told]
+    assert ("traits", "has 84 more faults") == (last.field, last.description)
+    assert len(base64.b64encode(status.SerializeToString())) < 8 * 1024
 
 
 def test_details() -> None:

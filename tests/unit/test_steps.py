@@ -95,10 +95,7 @@ def test_what_must_hold_can_fail() -> None:
 
 
 @settings(max_examples=100, derandomize=True, deadline=None)
-@given(
-    steps=st.lists(STEPS, max_size=12),
-    seconds=st.sampled_from([0, 45, 75]),
-)
+@given(steps=st.lists(STEPS, max_size=12), seconds=st.sampled_from([0, 45, 75]))
 @example(steps=[("verify", 0, [Trouble.LOST, Trouble.UNREACHED])], seconds=0)
 @example(steps=[("verify", 0, [Trouble.TORN, Trouble.DIED_BEFORE])], seconds=0)
 @example(

@@ -69,8 +69,3 @@ def test_control_characters(char: str) -> None:
 
     assert ["traits.a", "traits.b", "traits.c"] == faults(given)
     assert ["traits"] == faults({text: "Ann"})
-
-
-def test_many_faults() -> None:
-    """No more faults are named than an answer has room for."""
-    assert 16 == len(faults({f"n{n}": "\0" for n in range(100)}))

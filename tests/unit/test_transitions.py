@@ -32,8 +32,7 @@ MOMENTS = [
 
 
 @pytest.mark.parametrize(
-    ("lease", "until", "approved", "expire", "at_work", "abandoned", "expired"),
-    MOMENTS,
+    ("lease", "until", "approved", "expire", "at_work", "abandoned", "expired"), MOMENTS
 )
 @pytest.mark.parametrize("state", [State.CODE_REQUIRED, State.PASSWORD_REQUIRED])
 def test_moments(  # noqa: PLR0913, PLR0917 - the table's columns

@@ -106,7 +106,8 @@ class StartSignupRequest(_message.Message):
     CLIENT_IP_FIELD_NUMBER: _builtins.int
     email: _builtins.str
     """Address to sign up. Kratos mails the code to it. Required, at most 254 octets
-    (RFC 5321; RFC 3696, erratum 1690). Otherwise EMAIL_INVALID.
+    (RFC 5321; RFC 3696, erratum 1690). White space around it is dropped. Otherwise
+    EMAIL_INVALID.
     """
     request_id: _builtins.str
     """Makes the call safe to retry. Optional; a UUID v4 in its 36-character text
@@ -116,14 +117,15 @@ class StartSignupRequest(_message.Message):
     The same id with other content is REQUEST_ID_REUSED.
     """
     locale: _builtins.str
-    """Language of the mail, as a BCP 47 tag such as "de-CH". The mail template gets
-    it. Optional, at most 35 characters (RFC 5646, 4.4.1), otherwise
-    REQUEST_INVALID.
+    """Language of the mail, as a BCP 47 tag such as "de-CH"; "_" counts as "-". The
+    mail template gets it. Optional, at most 35 characters (RFC 5646, 4.4.1),
+    otherwise REQUEST_INVALID.
     """
     client_ip: _builtins.str
-    """The end user's IP address as the caller saw it, IPv4 or IPv6 in text form.
-    Optional; a malformed address is REQUEST_INVALID. Used only to limit mails,
-    IPv6 per /64.
+    """The end user's IP address as the caller saw it, IPv4 or IPv6 in text form. It
+    may have a port: "192.0.2.1:443", "[2001:db8::1]:443". Optional; a malformed
+    address is REQUEST_INVALID. Used only to limit mails, IPv6 per /64, and an
+    IPv4-mapped IPv6 address as the IPv4 one.
     """
     @_builtins.property
     def traits(self) -> _struct_pb2.Struct:
@@ -257,8 +259,9 @@ class VerifyCodeRequest(_message.Message):
     step is STEP_MISMATCH.
     """
     code: _builtins.str
-    """The code: 1 to 16 decimal digits. Required. Otherwise REQUEST_INVALID, which
-    costs no attempt. A wrong code costs one.
+    """The code: 1 to 16 decimal digits, of any script. White space and hyphens are
+    dropped; at most 64 characters with them. Required. Otherwise REQUEST_INVALID,
+    which costs no attempt. A wrong code costs one.
     """
     def __init__(
         self,

@@ -47,11 +47,7 @@ def account_of(identity: Identity) -> Account:
 
 
 async def get_account(admin: AdminApi, key: uuid.UUID | Address) -> Account:
-    """Look up an account by its identity's id or its address, in one call.
-
-    Raises:
-        AccountNotFound: There is none.
-    """
+    """Look up an account by its id or address, or raise AccountNotFound."""
     if isinstance(key, Address):
         found = await admin.find_account(key.text)
     else:
@@ -64,10 +60,6 @@ async def get_account(admin: AdminApi, key: uuid.UUID | Address) -> Account:
 async def batch_get_accounts(
     admin: AdminApi, ids: Sequence[uuid.UUID]
 ) -> list[Account]:
-    """Look up 1 to ``MAX_ACCOUNTS`` accounts by their identities' ids, in one call.
-
-    Returns:
-        One for each id, in their order.
-    """
+    """Look up 1 to ``MAX_ACCOUNTS`` accounts by their ids, in order, in one call."""
     found = await admin.accounts(ids)
     return [account_of(found[id_]) if id_ in found else Account(id_) for id_ in ids]

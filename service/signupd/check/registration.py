@@ -1,5 +1,6 @@
 """How Kratos registers people: by which schema, which methods and which hook."""
 
+from collections.abc import Iterable, Iterator
 from http import HTTPStatus
 from typing import Final
 
@@ -20,6 +21,7 @@ from signupd.kratos.answers import NOT_NOW_ID, UNKNOWN_FLOW_ID, PasswordAnswer
 from signupd.kratos.hook_proof import REFUSED_BY_US, probe, probe_address
 from signupd.kratos.identity import ADDRESS_TRAIT
 from signupd.kratos.offer import FlowKind, Offer
+from signupd.kratos.schema import IdentitySchema
 from signupd.notation import dialled
 from signupd.policy.identity_schema import registration_schema, schema_faults
 from signupd.ports.hooks import KEY_HEADER, PASSWORD_PATH
@@ -52,10 +54,7 @@ NEEDED: Final = {
         {"enabled": True, "passwordless_enabled": True},
         "A registration by code proves the mailbox.",
     ),
-    "password": (
-        {"enabled": True},
-        "A registration by password makes the account.",
-    ),
+    "password": ({"enabled": True}, "A registration by password makes the account."),
 }
 _TRAITS: Final = "Give the traits that the identity schema requires with --traits."
 _SERVE: Final = "Start `signupd serve` and run this check again."
@@ -96,7 +95,33 @@ async def identity_schema(subject: Subject) -> list[Finding]:
     ]
     found = {one.check for one in faults}
     well = [ok(check, what) for check, what in _WELL.items() if check not in found]
-    return [ok(Check.IDENTITY_SCHEMA, uses), *faults, *well]
+    return [
+        ok(Check.IDENTITY_SCHEMA, uses),
+        *faults,
+        *well,
+        *_elsewhere(schemas, schema),
+    ]
+
+
+def _elsewhere(
+    schemas: Iterable[IdentitySchema], registers: IdentitySchema
+) -> Iterator[Finding]:
+    """Warn of other schemas with addresses that identify nobody."""
+    paths = [
+        f"{path} of {one.id}"
+        for one in schemas
+        for path, uses in one.uses.items()
+        if one.id != registers.id
+        and any(use.endswith("by email") for use in uses)
+        and not any(use.startswith("identifier") for use in uses)
+    ]
+    if paths:
+        what = (
+            f"other schemas have addresses that are no identifiers: {', '.join(paths)}"
+        )
+        why = "Nobody else can sign up with such an address: ALREADY_REGISTERED."
+        cure = "Make them identifiers too, so that their owners can sign in with them."
+        yield warning(Check.OTHER_IDENTIFIERS, what, why, cure)
 
 
 async def registration(subject: Subject) -> list[Finding]:

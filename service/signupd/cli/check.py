@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.text import Text
 
 from signupd import logs
-from signupd.address import Address, parse_address
+from signupd.address import Address
 from signupd.check.canary import Canary
 from signupd.check.findings import Finding, Severity, Subject
 from signupd.check.kratos_file import FileUnreadableError, KratosFile, read_files
@@ -29,12 +29,12 @@ from signupd.cli.common import (
     Key,
     Traits,
     json_object,
+    mailbox,
     run,
     settings_of,
 )
 from signupd.cli.page import columns, console, printable
 from signupd.client.channel import Tls, open_channel
-from signupd.errors import EmailInvalid
 from signupd.notation import dialled
 from signupd.parts import kratos_of
 
@@ -42,17 +42,10 @@ _STYLES: Final = {Severity.OK: "green", Severity.WARNING: "yellow"}
 _WORST: Final = "bold red"
 
 
-def _address(text: str) -> Address:
-    try:
-        return parse_address(text)
-    except EmailInvalid as error:
-        raise typer.BadParameter("is not an e-mail address") from error
-
-
 _CANARY_HELP: Final = "Also sign this address up at the server, and remove it again."
 CanaryAddress = Annotated[
     Address | None,
-    typer.Option("--canary", parser=_address, metavar="ADDRESS", help=_CANARY_HELP),
+    typer.Option("--canary", parser=mailbox, metavar="ADDRESS", help=_CANARY_HELP),
 ]
 _STDIN_HELP: Final = "Read the canary's code from standard input."
 CodeFromStdin = Annotated[bool, typer.Option("--code-from-stdin", help=_STDIN_HELP)]

@@ -9,7 +9,8 @@ from typing import Annotated, Any, Final, TypeVar
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from signupd.errors import SignupdError
+from signupd.address import Address, parse_address
+from signupd.errors import EmailInvalid, SignupdError
 from signupd.settings import Settings, SettingsInvalidError, load
 
 EXIT_TROUBLE: Final = 1
@@ -53,6 +54,14 @@ def parsed(kind: Any, text: str, option: str) -> Any:
     except ValidationError as error:
         why = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise typer.BadParameter(why, param_hint=option) from None
+
+
+def mailbox(text: str) -> Address:
+    """Parse an option's e-mail address, or refuse it."""
+    try:
+        return parse_address(text)
+    except EmailInvalid as error:
+        raise typer.BadParameter("is not an e-mail address") from error
 
 
 def json_object(text: str) -> dict[str, Any]:

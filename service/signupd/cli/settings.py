@@ -52,7 +52,7 @@ def new(
         Path | None,
         typer.Option(
             help="Write the key to this new file (mode 0600) instead of standard "
-            "output. TOKEN_KEYS_FILE and DIGEST_KEY_FILE can name it.",
+            "output. TOKEN_KEYS_FILE and DIGEST_KEY_FILE can name it."
         ),
     ] = None,
     as_json: AsJson = False,

@@ -25,8 +25,7 @@ def signup(  # noqa: PLR0913 - one for each option
     cert: Cert = None,
     key: Key = None,
     insecure: Annotated[
-        bool,
-        typer.Option("--insecure", help="Use plaintext to another machine too."),
+        bool, typer.Option("--insecure", help="Use plaintext to another machine too.")
     ] = False,
 ) -> None:
     """Sign up a person at the terminal: address, code, password.

@@ -8,10 +8,17 @@ from typing import Annotated, Any, Final
 import typer
 from rich.text import Text
 
-from signupd.address import Address, parse_address
-from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, run, settings_of
+from signupd.address import Address
+from signupd.cli.common import (
+    EXIT_TROUBLE,
+    AsJson,
+    Config,
+    complain,
+    mailbox,
+    run,
+    settings_of,
+)
 from signupd.cli.page import age, columns, console, moment, printable, rfc3339
-from signupd.errors import EmailInvalid
 from signupd.keyfile import key_ring
 from signupd.ledger.ledger import Snapshot, browsing
 from signupd.ledger.record import FINAL, Lease, Record, State
@@ -25,6 +32,13 @@ MAX_LIMIT: Final = 10_000
 KEY_MISSING: Final = "(key missing)"
 
 signups = typer.Typer(no_args_is_help=True)
+
+
+def _address(given: str) -> Address:
+    if given == "-":
+        typer.echo("Address: ", nl=False, err=True)  # standard output is for the list
+        given = sys.stdin.readline()
+    return mailbox(given)
 
 
 @signups.callback()
@@ -42,9 +56,12 @@ def list_signups(
             "it is not known whether a mail was sent; callers never see this state.",
         ),
     ] = None,
-    address: Annotated[
-        str | None,
+    sought: Annotated[
+        Address | None,
         typer.Option(
+            "--address",
+            parser=_address,
+            metavar="ADDRESS",
             help="Only sign-ups for this address. With - the command asks for it, so "
             "that it appears in no process list and no shell history.",
         ),
@@ -57,7 +74,6 @@ def list_signups(
 ) -> None:
     """List sign-ups, the newest first, with masked addresses."""
     settings = settings_of(config)
-    sought = None if address is None else _address(address)
 
     async def work() -> tuple[list[Snapshot], KeyRing]:
         async with browsing(settings.ledger_url) as ledger:
@@ -117,18 +133,6 @@ def show_signup(
         if value is not None:
             table.add_row(Text(name, style="dim"), printable(str(value)))
     console().print(table)
-
-
-def _address(given: str) -> Address:
-    if given == "-":
-        typer.echo("Address: ", nl=False, err=True)  # standard output is for the list
-        given = sys.stdin.readline().strip()
-    try:
-        return parse_address(given)
-    except EmailInvalid:
-        raise typer.BadParameter(
-            "is not an e-mail address", param_hint="--address"
-        ) from None
 
 
 def _fields(keys: KeyRing, found: Snapshot) -> dict[str, Any]:

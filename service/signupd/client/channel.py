@@ -41,8 +41,7 @@ class Tls:
 def open_channel(target: str, tls: Tls | None, *, retry: bool = False) -> grpc.Channel:
     """Open a channel, in plaintext without ``tls``; it connects at the first call.
 
-    Raises:
-        OSError: A file cannot be read.
+    A file that cannot be read is an OSError.
     """
     # A proxy of the environment is for the web, and would see where people sign up.
     options: list[tuple[str, int | str]] = [("grpc.enable_http_proxy", 0)]
@@ -71,11 +70,7 @@ class Refusal(Exception):
 
 
 def call(method: Callable[..., Any], request: object, seconds: float) -> Any:
-    """Make a call of a stub once.
-
-    Raises:
-        Refusal: It failed.
-    """
+    """Make a call of a stub once; raise a ``Refusal`` if it fails."""
     try:
         return method(request, timeout=seconds)
     except grpc.RpcError as error:

@@ -148,14 +148,10 @@ class AdminApi:
         await self._delete(Call.DELETE, f"{_IDENTITIES}/{identity_id}", tries)
 
     async def code_delivery(self, address: str, since: datetime) -> Delivery | None:
-        """Ask the courier what became of the newest code mail to an address.
+        """Ask the courier what became of the newest code mail to a canonical address.
 
-        Args:
-            address: The canonical address.
-            since: Mails queued before are not looked at; with a time zone.
-
-        Returns:
-            None if there is no such mail among the address' last ten.
+        ``since`` has a time zone. None says that no mail that was queued after it is
+        among the address' last ten.
         """
         newest = await self._newest_code_mail(address)
         return newest.delivery if newest and newest.created_at >= since else None

@@ -63,6 +63,7 @@ class PasswordAnswer(enum.Enum):
     HOOK_UNKNOWN_FLOW = enum.auto()  # our hook, or another server's, said no
     HOOK_NOT_NOW = enum.auto()  # our hook said: not at this moment
     TRAITS_REFUSED = enum.auto()  # a trait does not fit; the hook was not asked
+    TAKEN = enum.auto()  # by an identifier, verification or recovery address of anybody
     METHOD_OFF = enum.auto()  # Kratos does not register by password
     HOOK_AWAY = enum.auto()  # no flow: the hook, or what Kratos needs, is not there
     UNCLEAR = enum.auto()  # look the address up
@@ -81,16 +82,18 @@ class PasswordRule(enum.StrEnum):
 # The first entry that a flow has a message for, by id and by a part of its text. Two
 # meanings share id 4000001 and differ by their text alone; the tests against a real
 # Kratos pin both.
+_TAKEN_ID: Final = 4000007
 _CODE_ANSWERS: Final = (
     (PROVED_ID, "", CodeAnswer.PROVED),
     (4040003, "", CodeAnswer.INCORRECT),
-    (4000007, "", CodeAnswer.HOOK_MISSING),  # the address is taken
+    (_TAKEN_ID, "", CodeAnswer.HOOK_MISSING),
     (4000001, "submitted too often", CodeAnswer.TOO_OFTEN),
     (4000001, "already used", CodeAnswer.USED),
 )
-_HOOK_ANSWERS: Final = {
+_PASSWORD_ANSWERS: Final = {
     UNKNOWN_FLOW_ID: PasswordAnswer.HOOK_UNKNOWN_FLOW,
     NOT_NOW_ID: PasswordAnswer.HOOK_NOT_NOW,
+    _TAKEN_ID: PasswordAnswer.TAKEN,
 }
 _PASSWORD_RULES: Final = {
     4000031: PasswordRule.TOO_SIMILAR,
@@ -236,7 +239,7 @@ def password_result(status: int, body: Any, flow_id: str) -> PasswordResult:
         return PasswordResult(PasswordAnswer.HOOK_AWAY)
     if flow.says(_BREACH_CHECK_DOWN_ID):
         raise KratosUnavailable("Kratos does not reach its haveibeenpwned_host")
-    for message_id, answer in _HOOK_ANSWERS.items():
+    for message_id, answer in _PASSWORD_ANSWERS.items():
         if flow.says(message_id):
             return PasswordResult(answer)
     rules = dict.fromkeys(

@@ -39,15 +39,10 @@ class Courier:
     async def delivery(
         self, signup_id: uuid.UUID, address: str, sent: int
     ) -> Delivery | None:
-        """Return what became of the newest code mail to an address.
+        """Return what became of a sign-up's newest code mail to a canonical address.
 
-        Args:
-            signup_id: Whose look-ups are counted.
-            address: The canonical address.
-            sent: When the sign-up's last mail was asked for. Older ones do not count.
-
-        Returns:
-            None if there is no such mail, or if the courier cannot say.
+        ``sent`` is when it was asked for; older mails do not count. None says that
+        there is no such mail, or that the courier cannot say.
         """
         look = self._look(signup_id, address, sent, self._clock() // _SECOND)
         delivery, _ = await asyncio.gather(look, asyncio.sleep(PAUSE_SECONDS))

@@ -39,9 +39,9 @@ FAULTS: Final = {
         "count); the account is deleted again"
     ),
     PasswordAnswer.UNCLEAR: (
-        "Kratos refuses to register by password with a message that is unknown here, "
-        "or the address belongs to an identity that does not sign in with it"
+        "Kratos refuses to register by password with a message that is unknown here"
     ),
+    PasswordAnswer.TAKEN: "Kratos takes a random address for somebody's",
     PasswordAnswer.HOOK_AWAY: (
         "Kratos did not reach this server's password hook, so it makes no account. "
         f"Correct {_HOOK}: the URL has to lead to HOOK_LISTEN, and X-Hook-Key has to "

@@ -158,10 +158,7 @@ class HttpClient:
 
     ``ca`` is a file of certificates to trust instead of the system's. The breakers go
     by a clock of monotonic seconds. The observer is told of every request, also of one
-    that a breaker refuses.
-
-    Raises:
-        OSError, ssl.SSLError: The CA file cannot be read.
+    that a breaker refuses. A CA file that cannot be read is an OSError.
     """
 
     def __init__(

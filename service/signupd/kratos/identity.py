@@ -107,11 +107,7 @@ def read_identity(body: Any, shown: Collection[str] = ()) -> Identity:
 
 
 def read_session(body: Any) -> Session:
-    """Read a session from the JSON of the admin API.
-
-    Raises:
-        KratosIncompatible: It is not a session.
-    """
+    """Read a session from the JSON of the admin API, or raise KratosIncompatible."""
     try:
         return Session(
             begun_at=max(

@@ -37,11 +37,7 @@ class OfferedStep(NamedTuple):
 
 
 def read_step(response: Response) -> OfferedStep:
-    """Read a step.
-
-    Raises:
-        KratosIncompatible: The response is not a flow.
-    """
+    """Read a step, or raise KratosIncompatible if the response is not a flow."""
     try:
         fields = {  # a script that several methods share has a group, but no name
             (str(node["group"]), str(node["attributes"]["name"])): str(

@@ -43,8 +43,7 @@ class PublicApi:
     async def open_registration(self) -> str:
         """Open a registration flow, and give its id; Kratos forgets an unused one.
 
-        Raises:
-            KratosIncompatible: Registration is switched off.
+        KratosIncompatible says that registration is switched off.
         """
         response = await self._http.request(
             "GET", f"{self._registration}/api", self._seconds, call=Call.OPEN
@@ -98,12 +97,7 @@ class PublicApi:
         )
 
     async def submit_code(
-        self,
-        flow_id: str,
-        traits: Mapping[str, Any],
-        code: str,
-        *,
-        again: bool = False,
+        self, flow_id: str, traits: Mapping[str, Any], code: str, *, again: bool = False
     ) -> CodeResult:
         """Check a code, with the flow and the very traits it was sent with.
 

@@ -67,11 +67,7 @@ class Database(ABC):
 
     @abstractmethod
     async def run(self, statement: str, /, **values: Any) -> Result:
-        """Run a statement.
-
-        Raises:
-            DuplicateKey: A row with this key exists already.
-        """
+        """Run a statement; DuplicateKey if a row with this key exists already."""
 
     @abstractmethod
     async def transact(self, steps: Steps[T]) -> T:

@@ -55,11 +55,7 @@ class Ledger:
             self._database.synchronize((await self._run(statements.CLOCK)).rows[0][0])
 
     async def add(self, record: Record) -> None:
-        """Insert a new row.
-
-        Raises:
-            SignupBusy: Its caller used its request id before; nothing is inserted.
-        """
+        """Insert a new row; SignupBusy if its caller used its request id before."""
         try:
             await self._run(statements.ADD, **record._asdict())
         except DuplicateKey as error:
@@ -81,14 +77,11 @@ class Ledger:
         states: Sequence[State] = (),
         **sought: bytes | uuid.UUID | None,
     ) -> list[Snapshot]:
-        """Read rows for an operator, the newest first; all are held in memory.
+        """Read at most ``limit`` rows, the newest first; all are held in memory.
 
-        No index serves operators alone: unless an id is sought this reads all rows.
-
-        Args:
-            limit: How many at most.
-            states: Any of these, as callers see them; all if empty.
-            sought: ``signup_id`` or ``address_digest``; any if None.
+        Give the states as callers see them, or none for all, and ``signup_id`` or
+        ``address_digest``. No index serves operators alone: unless an id is sought this
+        reads all rows.
         """
         given = {name: value for name, value in sought.items() if value is not None}
         result = await self._run(
@@ -117,11 +110,7 @@ class Ledger:
         return record._replace(**values)
 
     async def remove(self, record: Record) -> None:
-        """Delete a row, unless it was changed since ``record`` was read.
-
-        Raises:
-            SignupBusy: Another change came first; nothing is deleted.
-        """
+        """Delete a row; SignupBusy if it was changed since ``record`` was read."""
         await self._change_one(statements.REMOVE, record, {})
 
     async def approve(

@@ -43,10 +43,9 @@ async def demand_usable(database: Database) -> None:
 
 
 async def is_up_to_date(database: Database) -> bool:
-    """Return whether the schema is this version's; an empty database is not.
+    """Return whether the schema is this version's; an empty database's is not.
 
-    Raises:
-        LedgerUnavailable: The database does not answer, or its schema is newer.
+    A newer one raises ``LedgerUnavailable``.
     """
     tables = (await database.run(statements.HAS_VERSIONS)).rows
     rows = (await database.run(statements.VERSION)).rows if tables == [(1,)] else []

@@ -47,8 +47,7 @@ sqlite3.register_converter("CHAR", lambda value: uuid.UUID(value.decode()))
 def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
     """Connect to a SQLite file; create it unless ``read_only``.
 
-    Raises:
-        sqlite3.Error, OSError: The file cannot be opened.
+    A file that cannot be opened is a sqlite3.Error or an OSError.
     """
     if not read_only:
         _create_private(file)

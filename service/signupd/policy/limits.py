@@ -33,8 +33,6 @@ def client_of(keys: KeyRing, client_ip: str) -> str:
     if not client_ip:
         return ""
     ip = ipaddress.ip_address(client_ip)
-    if isinstance(ip, ipaddress.IPv6Address) and ip.ipv4_mapped is not None:
-        ip = ip.ipv4_mapped
     network = ip.packed if ip.version == 4 else ip.packed[: _IPV6_PREFIX // 8]  # noqa: PLR2004 - the protocol's own number
     return keys.digest(b"client", network).hex()
 
@@ -43,10 +41,12 @@ def client_of(keys: KeyRing, client_ip: str) -> str:
 class Counted:
     """A mail in each of its buckets, as long as it may have to be given back.
 
-    ``guessed`` means that too many wrong codes were tried for the address.
+    ``note`` tells that the client has asked, and is empty if it had before. ``guessed``
+    means that too many wrong codes were tried for the address.
     """
 
     debited: list[Debited]
+    note: bytes = b""
     guessed: bool = False
 
 
@@ -102,7 +102,7 @@ class Limits:
         If the ledger does not answer the mail stays counted, which is safe.
         """
         with contextlib.suppress(LedgerUnavailable):
-            await self._database.transact(buckets.refund(counted.debited))
+            await self._database.transact(self._refund(counted))
 
     async def wrong_code(self, address: bytes) -> None:
         """Count a wrong code; beyond the limit up to as many again."""
@@ -133,7 +133,12 @@ class Limits:
             return debited
         codes = Debit(self._codes(address), self._rules.wrong_codes)
         wait = yield from buckets.wait(codes)
-        return Counted(debited, guessed=wait > 0)
+        return Counted(debited, b"" if asked else note, guessed=wait > 0)
+
+    def _refund(self, counted: Counted) -> Steps[None]:
+        yield from buckets.refund(counted.debited)
+        if counted.note:
+            yield from buckets.fill(counted.note)
 
     def _debits(self, address: bytes, client: str) -> list[Debit]:
         """Name the buckets of a mail; the client's first, in every transaction."""

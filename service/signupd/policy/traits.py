@@ -1,7 +1,6 @@
 """The traits that a caller may give besides the address, by form and by schema."""
 
 import asyncio
-import itertools
 import re
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +17,6 @@ from signupd.policy.rules import CONTROL
 
 MAX_DEPTH: Final = 8  # Kratos' forms are flat; a schema nests two or three levels
 MAX_BYTES: Final = 8 * 1024  # encoded; they are kept sealed with the sign-up
-MAX_FAULTS: Final = 16  # an answer's metadata has room for a few KiB
 # A double holds every integer up to here (IEEE 754).
 _MAX_EXACT: Final = 2.0**53
 # A schema changes with a deployment of Kratos; one request a minute finds out.
@@ -46,7 +44,7 @@ def identity_traits(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
         TraitsInvalid: The address is among them, one is nested too deeply, or a name or
             a string in them has a control character: PostgreSQL stores no NUL.
     """
-    if faults := tuple(itertools.islice(_faults(given), MAX_FAULTS)):
+    if faults := tuple(_faults(given)):
         raise TraitsInvalid(violations=faults)
     return {ADDRESS_TRAIT: address, **{n: _plain(v) for n, v in given.items()}}
 

@@ -69,8 +69,7 @@ def runner_of(
 async def listen(runner: web.AppRunner, address: str) -> int:
     """Serve at ``host:port``, and return the port: port 0 takes a free one.
 
-    Raises:
-        OSError: The address cannot be used.
+    An address that cannot be used is an OSError.
     """
     await runner.setup()
     await web.TCPSite(runner, *endpoint(address)).start()

@@ -80,11 +80,7 @@ class Callers:
         return self.peer_of(certificate)
 
     def admit(self, method: str, context: Context) -> None:
-        """Let a call in.
-
-        Raises:
-            CallerNotPermitted: Its caller may not make it.
-        """
+        """Let a call in, or raise CallerNotPermitted."""
         peer = self.peer(context)
         nameless = "a certificate without a name" if self._mutual else "anybody"
         who = peer.caller if peer.names else nameless

@@ -32,10 +32,7 @@ class Credentials:
         self._seen = self._stamps()
 
     def make(self) -> grpc.ServerCredentials:
-        """Make the credentials, for TLS 1.2 at least, which is gRPC's own floor.
-
-        It raises CertificatesUnusable.
-        """
+        """Make the credentials, for TLS 1.2 at least, or raise CertificatesUnusable."""
         if self._files.key.stat().st_mode & _OTHERS_MAY_READ:
             self._log.warning("tls_key_open_to_others", cure="chmod o-r TLS_KEY")
         return grpc.dynamic_ssl_server_credentials(

@@ -21,6 +21,8 @@ _NUMBERS: Final[dict[str, int]] = {
     CALLER_GONE: grpc.StatusCode.CANCELLED.value[0],
     **{reason: row.code.value[0] for reason, row in STATUSES.items()},
 }
+# Health streams at once, which last as long as their callers want.
+MAX_WATCHES: Final = 256
 # Errors that an operator must see.
 _LOUD: Final = frozenset({INTERNAL, "KRATOS_INCOMPATIBLE"})
 _WORTH_A_LINE: Final = frozenset(
@@ -54,7 +56,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         self._work = work
         self._limit = limit
         self._observer = observer
-        self._calls = 0
+        self._calls = self._watches = 0
         self._guarded: dict[str, Handler] = {}
 
     async def intercept_service(
@@ -77,7 +79,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if method.startswith(HEALTH):
             guard = self._check_health
             if handler.unary_stream:
-                make = grpc.unary_stream_rpc_method_handler
+                make, guard = grpc.unary_stream_rpc_method_handler, self._watch_health
         elif not method.startswith(OURS):
             make, guard = grpc.stream_stream_rpc_method_handler, self._reflect
         return make(
@@ -100,10 +102,21 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         self, method: str, handler: Handler, data: bytes, context: Context
     ) -> Any:
         """Guard a health check, which is open to all callers and never refused."""
-        check = handler.unary_unary or handler.unary_stream
         async with self._errors_as_statuses(method, context):
-            # A watcher gets its answers inside, and none from here.
-            return await check(_parse(handler, data), context)
+            return await handler.unary_unary(_parse(handler, data), context)
+
+    async def _watch_health(
+        self, method: str, handler: Handler, data: bytes, context: Context
+    ) -> None:
+        """Guard a watcher of health, which gets its answers inside."""
+        async with self._errors_as_statuses(method, context):
+            if self._watches >= MAX_WATCHES:
+                raise Overloaded
+            self._watches += 1
+            try:
+                await handler.unary_stream(_parse(handler, data), context)
+            finally:
+                self._watches -= 1
 
     async def _reflect(
         self,

@@ -1,10 +1,12 @@
 """Messages of the contract as values, their form checked field by field.
 
-Every function raises ``RequestInvalid``, or the error it names, with the faulty fields.
+What people paste is normalised here, and an address in ``parse_address``. Every
+function raises ``RequestInvalid``, or the error it names, with the faulty fields.
 """
 
 import ipaddress
 import re
+import unicodedata
 import uuid
 from typing import Any, Final, Protocol
 
@@ -28,6 +30,9 @@ _UUID: Final = re.compile(r"(?ai)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NO_UUID4: Final = "is not a UUID of version 4"
 _NO_UUID: Final = "is not a UUID of 36 characters"
 _CODE: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
+MAX_PASTED_CHARS: Final = 64  # of a code with its spaces and hyphens
+# An address with a port: IPv6 in brackets (RFC 3986, 3.2.2), or IPv4.
+_WITH_PORT: Final = re.compile(r"(?a)\[([^\]]+)\](?::\d{1,5})?|([\d.]+):\d{1,5}")
 
 
 class HasToken(Protocol):
@@ -39,9 +44,10 @@ class HasToken(Protocol):
 def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
     """Read a StartSignupRequest; address and traits are looked at by the step."""
     faults: list[Violation] = []
-    if message.locale and not _LOCALE.fullmatch(message.locale):
+    locale = message.locale.replace("_", "-")
+    if locale and not _LOCALE.fullmatch(locale):
         faults.append(Violation("locale", "is not a BCP 47 language tag"))
-    if message.client_ip and not _is_ip(message.client_ip):
+    if (client_ip := _client_ip(message.client_ip)) is None:
         faults.append(Violation("client_ip", "is not an IP address"))
     if (request_id := _uuid4(message.request_id)) is None and message.request_id:
         faults.append(Violation("request_id", _NO_UUID4))
@@ -50,10 +56,10 @@ def start_request(message: pb.StartSignupRequest, caller: str) -> StartRequest:
     return StartRequest(
         message.email,
         _traits(message.traits),
-        message.locale,
+        locale,
         request_id,
         caller,
-        message.client_ip,
+        client_ip or "",
     )
 
 
@@ -72,10 +78,13 @@ def token_of(message: HasToken) -> str:
 
 
 def code_of(message: pb.VerifyCodeRequest) -> str:
-    """Read a code: 1 to 16 decimal digits."""
-    if not _CODE.fullmatch(message.code):
+    """Read a code: 1 to 16 decimal digits of any script, with spaces and hyphens."""
+    pasted = message.code[: MAX_PASTED_CHARS + 1]
+    kept = (c for c in pasted if not (c.isspace() or unicodedata.category(c) == "Pd"))
+    code = "".join(str(unicodedata.decimal(char, char)) for char in kept)
+    if len(pasted) > MAX_PASTED_CHARS or not _CODE.fullmatch(code):
         raise _invalid("code", "is not a string of 1 to 16 decimal digits")
-    return message.code
+    return code
 
 
 def password_of(message: pb.SetPasswordRequest) -> str:
@@ -131,12 +140,19 @@ def _uuid(text: str) -> uuid.UUID | None:
     return uuid.UUID(text) if _UUID.fullmatch(text) else None
 
 
-def _is_ip(text: str) -> bool:
+def _client_ip(text: str) -> str | None:
+    """Read an IP address, which may have a port; None if it is not one.
+
+    An IPv4 address that is mapped to IPv6 (RFC 4291, 2.5.5.2) is the IPv4 one.
+    """
+    if not (text := text.strip()):
+        return text
+    with_port = _WITH_PORT.fullmatch(text)
     try:
-        ipaddress.ip_address(text)
+        ip = ipaddress.ip_address((with_port[1] or with_port[2]) if with_port else text)
     except ValueError:
-        return False
-    return True
+        return None
+    return str(getattr(ip, "ipv4_mapped", None) or ip)
 
 
 def _traits(struct: Struct) -> dict[str, Any]:

@@ -48,8 +48,8 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         """Mail a code."""
         wanted = requests.start_request(request, self._caller(context))
         job = partial(start_signup, self._deps, wanted)
-        key = self._key(request, context) if wanted.request_id else None
-        return await self._run(context, job, key, pb.StartSignupResponse)
+        joins = wanted.request_id is not None
+        return await self._run(request, context, job, pb.StartSignupResponse, joins)
 
     async def ResendCode(
         self, request: pb.ResendCodeRequest, context: Context
@@ -58,8 +58,8 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         async with self._signup_of(request) as token:
             request_id = requests.request_id_of(request, self._caller(context))
             job = partial(resend_code, self._deps, token, request_id)
-            key = self._key(request, context) if request_id else None
-            return await self._run(context, job, key, pb.ResendCodeResponse)
+            joins = request_id is not None
+            return await self._run(request, context, job, pb.ResendCodeResponse, joins)
 
     async def VerifyCode(
         self, request: pb.VerifyCodeRequest, context: Context
@@ -67,8 +67,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         """Check the code."""
         async with self._signup_of(request) as token:
             job = partial(verify_code, self._deps, token, requests.code_of(request))
-            key = self._key(request, context)
-            return await self._run(context, job, key, pb.VerifyCodeResponse)
+            return await self._run(request, context, job, pb.VerifyCodeResponse)
 
     async def SetPassword(
         self, request: pb.SetPasswordRequest, context: Context
@@ -77,8 +76,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         async with self._signup_of(request) as token:
             password = requests.password_of(request)
             job = partial(set_password, self._deps, token, password)
-            key = self._key(request, context)
-            return await self._run(context, job, key, pb.SetPasswordResponse)
+            return await self._run(request, context, job, pb.SetPasswordResponse)
 
     async def CancelSignup(
         self, request: pb.CancelSignupRequest, context: Context
@@ -86,8 +84,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         """End a sign-up that is under way."""
         async with self._signup_of(request) as token:
             job = partial(cancel_signup, self._deps, token)
-            key = self._key(request, context)
-            return await self._run(context, job, key, pb.CancelSignupResponse)
+            return await self._run(request, context, job, pb.CancelSignupResponse)
 
     async def GetSignup(
         self, request: pb.GetSignupRequest, context: Context
@@ -95,12 +92,18 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         """Show a sign-up."""
         async with self._signup_of(request) as token:
             job = partial(get_signup, self._deps, token)
-            return await self._run(context, job, None, pb.GetSignupResponse)
+            return await self._run(request, context, job, pb.GetSignupResponse, False)
 
     async def _run(
-        self, context: Context, job: Job, key: bytes | None, response: type[M]
+        self,
+        request: Message,
+        context: Context,
+        job: Job,
+        response: type[M],
+        joins: bool = True,
     ) -> M:
-        """Run a step within the caller's deadline, and pack what it answers."""
+        """Run a step or join its run, within the caller's deadline; pack the result."""
+        key = self._key(request, context) if joins else None
         result = await self._work.result(context.time_remaining(), job, key)
         signup = _message(result, self._deps.rules)
         return response(continuation_token=result.token, signup=signup)

@@ -5,6 +5,7 @@ always, BadRequest for field faults, RetryInfo where waiting helps, and the curr
 sign-up if the caller's token was valid.
 """
 
+import re
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
@@ -18,6 +19,9 @@ from signupd.errors import DOMAIN, SignupdError
 
 DETAILS_KEY: Final = "grpc-status-details-bin"
 INTERNAL: Final = "INTERNAL"
+# gRPC's clients take 8 KiB of metadata, and the details come in base64.
+MAX_FAULTS: Final = 16
+MAX_FIELD_CHARS: Final = 64
 
 
 class Row(NamedTuple):
@@ -89,10 +93,16 @@ def _details(error: SignupdError) -> Iterator[Message]:
     if error.violations:
         faults = [
             error_details_pb2.BadRequest.FieldViolation(
-                field=one.field, description=one.description, reason=one.reason
+                field=one.field[:MAX_FIELD_CHARS],
+                description=one.description,
+                reason=one.reason,
             )
-            for one in error.violations
+            for one in error.violations[:MAX_FAULTS]
         ]
+        if (more := len(error.violations) - MAX_FAULTS) > 0:
+            whole = re.split(r"[.\[]", error.violations[-1].field)[0]
+            last = {"field": whole, "description": f"has {more} more faults"}
+            faults.append(error_details_pb2.BadRequest.FieldViolation(**last))
         yield error_details_pb2.BadRequest(field_violations=faults)
     if error.retry_after_seconds is not None:
         delay = Duration()

@@ -13,7 +13,7 @@ async def cancel_signup(deps: Dependencies, token: str) -> StepResult:
 
     Raises:
         StepMismatch: It is complete, or the address already has an account.
-        TokenInvalid, SignupExpired, SignupBusy: See ``open_signup``, ``check_open``.
+        SignupdError: See ``open_signup`` and ``check_open``.
     """
     found, step = await open_signup(deps, token)
     record, now = found.record, found.now

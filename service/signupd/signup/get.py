@@ -12,9 +12,7 @@ async def get_signup(deps: Dependencies, token: str) -> StepResult:
     """Return the state of a sign-up, and a token of the same step as the given one.
 
     Raises:
-        TokenInvalid: Not one of our tokens, or its sign-up is no longer kept.
-        KratosUnavailable, KratosIncompatible: A call died at work on this sign-up, and
-            Kratos cannot say what became of it.
+        SignupdError: See ``open_signup``.
     """
     found, step = await open_signup(deps, token)
     record, now = found.record, found.now

@@ -3,7 +3,8 @@
 The contents and the masked address are sealed; addresses, flows and codes are keyed
 digests; passwords are salted, keyed digests inside a seal. A fast HMAC is enough for
 passwords: all but the finished attempt's go when the sign-up is final, and that one
-after a day.
+after a day. What opens a seal raises ``SealBroken`` if the key is gone, or the row was
+tampered with.
 """
 
 import json
@@ -47,11 +48,7 @@ def seal_contents(keys: KeyRing, signup_id: uuid.UUID, contents: Contents) -> by
 
 
 def open_contents(keys: KeyRing, record: Record) -> Contents:
-    """Open the contents of a sign-up that is not final.
-
-    Raises:
-        SealBroken: The key is gone, or the row was tampered with.
-    """
+    """Open the contents of a sign-up that is not final."""
     sealed = record.sealed or b""
     context = _bound_to(b"contents", record.signup_id)
     plain = json.loads(keys.open(sealed, context))
@@ -64,11 +61,7 @@ def seal_mask(keys: KeyRing, signup_id: uuid.UUID, masked: str) -> bytes:
 
 
 def open_mask(keys: KeyRing, signup_id: uuid.UUID, sealed: bytes) -> str:
-    """Open the masked address of a sign-up.
-
-    Raises:
-        SealBroken: The key is gone, or the row was tampered with.
-    """
+    """Open the masked address of a sign-up."""
     return keys.open(sealed, _bound_to(b"mask", signup_id)).decode()
 
 

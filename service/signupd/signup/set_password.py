@@ -29,6 +29,7 @@ from signupd.signup.outcomes import (
     Leased,
     complete,
     conclude_password,
+    move,
     recovery_on_error,
     step_result,
 )
@@ -41,6 +42,7 @@ from signupd.signup.sealed import (
     open_contents,
     with_password,
 )
+from signupd.signup.transitions import Event
 
 FOREIGN_HOOK: Final = (
     "Kratos asked another server about a password: do all servers behind the hook's "
@@ -145,6 +147,8 @@ async def _submit(
         case PasswordAnswer.HOOK_UNKNOWN_FLOW:
             await _give_back(deps, leased)
             raise KratosIncompatible(FOREIGN_HOOK)
+        case PasswordAnswer.TAKEN:
+            return await _look_up(deps, leased, None)
         case _:
             # Only the refusals above say for certain that nothing is stored.
             away = result.answer is PasswordAnswer.HOOK_AWAY
@@ -189,15 +193,22 @@ async def _created(
     raise KratosIncompatible(FAULTS[result.answer])
 
 
-async def _look_up(deps: Dependencies, leased: Leased, trouble: SignupdError) -> Record:
+async def _look_up(
+    deps: Dependencies, leased: Leased, trouble: SignupdError | None
+) -> Record:
     """Look the address up, because it is not known what Kratos did.
 
     If there is no account and our hook approved nothing under this lease, Kratos cannot
-    store one later. If the hook did approve, it may still be about to.
+    store one later. If the hook did approve, it may still be about to. Without
+    ``trouble`` Kratos stored nothing, because the address is taken: by an identity that
+    the look-up finds, or as the verification or recovery address of another.
     """
     record = leased.record
     account = await deps.kratos.admin.find_identity(leased.contents.address)
     if account is None:
+        if trouble is None:
+            changes = transitions.already_registered(deps.ledger.now(), verified=False)
+            return await move(deps, record, Event.ALREADY_REGISTERED, changes)
         with contextlib.suppress(SignupBusy):
             await _give_back(deps, leased, unapproved=True)
         raise trouble

@@ -63,12 +63,7 @@ async def start_signup(deps: Dependencies, request: StartRequest) -> StepResult:
     """Begin a sign-up: Kratos mails a code to the address.
 
     Raises:
-        EmailInvalid, TraitsInvalid: With the faulty fields; no mail was sent.
-        RequestIdReused: The request id came with something else before.
-        SendLimitReached: Too many mails, to the address or for the client.
-        SignupBusy: The same request is being worked on elsewhere.
-        KratosUnavailable: Repeat with the same request id.
-        KratosIncompatible: Kratos is not set up for this.
+        SignupdError: One of the RPC's reasons, as its .proto file explains.
     """
     address = parse_address(request.email)
     traits = identity_traits(address.text, request.traits)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from prometheus_client import (
@@ -48,41 +49,35 @@ class Observer:
         self.registry = CollectorRegistry()
         self._tracing = tracing
         self._clock = clock
-        self._rpcs = self._histogram(
+        counter = partial(Counter, registry=self.registry)
+        histogram = partial(Histogram, registry=self.registry, buckets=BUCKETS_SECONDS)
+        self._rpcs = histogram(
             "signupd_rpc_duration_seconds",
             "How long RPCs took, by how they ended.",
             ("method", "reason"),
         )
-        self._calls = self._histogram(
+        self._calls = histogram(
             "signupd_kratos_call_duration_seconds",
             "How long calls to Kratos took, by HTTP status or how else they ended.",
             ("call", "outcome"),
         )
-        self._events = self._counter(
+        self._events = counter(
             "signupd_signups", "Transitions of sign-ups at this process.", ("event",)
         )
-        self.wrong_codes = self._counter(
+        self.wrong_codes = counter(
             "signupd_wrong_codes",
             "Wrong codes tried, over all sign-ups, at this process.",
         )
-        self.wrong_passwords = self._counter(
+        self.wrong_passwords = counter(
             "signupd_wrong_passwords",
             "Other passwords tried on completed sign-ups, at this process.",
         )
-        self.dropped_lines = self._counter(
+        self.dropped_lines = counter(
             "signupd_log_lines_dropped",
             "Lines of the log that were dropped because standard error was not read.",
         )
         for event in events:
             self._events.labels(event)
-
-    def _counter(self, name: str, text: str, labels: tuple[str, ...] = ()) -> Counter:
-        return Counter(name, text, labels, registry=self.registry)
-
-    def _histogram(self, name: str, text: str, labels: tuple[str, str]) -> Histogram:
-        return Histogram(
-            name, text, labels, registry=self.registry, buckets=BUCKETS_SECONDS
-        )
 
     def event(self, event: str) -> None:
         """Count a transition of a sign-up."""
