@@ -277,14 +277,14 @@ async def test_delivery(open_stage: OpenStage, address: str) -> None:
             [("traits", 4000001, 'additionalProperties "height" not allowed')],
         ),
         (
-            {"name": 5, "newsletter": "yes"},
+            {"name": 5, "newsletter": {"weekly": True}},
             [
                 ("traits.name", "has the wrong type"),
                 ("traits.newsletter", "has the wrong type"),
             ],
             [
                 ("traits.name", 4000026, "expected string, but got number"),
-                ("traits.newsletter", 4000026, "expected boolean, but got string"),
+                ("traits.newsletter", 4000026, "expected boolean, but got object"),
             ],
         ),
     ],
