@@ -84,11 +84,7 @@ class KeyRing:
         return head + nonce + text
 
     def open(self, sealed: bytes, context: bytes) -> bytes:
-        """Undo ``seal``.
-
-        Raises:
-            SealBroken: Other version, unknown key, other context, or altered text.
-        """
+        """Undo ``seal``; SealBroken for another key or context, or altered text."""
         head, rest = sealed[:HEAD_BYTES], sealed[HEAD_BYTES:]
         nonce, text = rest[:_NONCE_BYTES], rest[_NONCE_BYTES:]
         cipher = self._ciphers.get(head)

@@ -81,8 +81,7 @@ def run(
 ) -> T:
     """Run a command's work to its end; Ctrl-C cancels it.
 
-    Raises:
-        typer.Exit: The work failed; the reason was printed in one line.
+    If it fails, the reason is printed in one line, and the command exits.
     """
     try:
         with asyncio.Runner(loop_factory=new_loop) as runner:

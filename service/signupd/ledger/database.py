@@ -106,8 +106,7 @@ def steady_clock() -> Callable[[], int]:
 def sqlite_file(url: str) -> Path | None:
     """Return the file that a ledger URL names; None if it names a PostgreSQL database.
 
-    Raises:
-        ValueError: The URL does not name a database that can hold a ledger.
+    ValueError says that it names no database that can hold a ledger.
     """
     scheme, separator, rest = url.partition("://")
     if not separator:

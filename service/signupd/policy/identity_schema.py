@@ -90,8 +90,7 @@ def registration_schema(
 ) -> IdentitySchema:
     """Choose the schema that registration uses: the wanted one, or the only one.
 
-    Raises:
-        KratosIncompatible: There is no such schema, or several and none is named.
+    KratosIncompatible says that there is no such schema, or several and none is named.
     """
     found = {schema.id: schema for schema in schemas}
     if wanted is None and len(found) == 1:

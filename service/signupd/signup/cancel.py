@@ -9,12 +9,7 @@ from signupd.signup.preconditions import check_open, open_signup
 
 
 async def cancel_signup(deps: Dependencies, token: str) -> StepResult:
-    """End a sign-up that is under way, by a token of either step.
-
-    Raises:
-        StepMismatch: It is complete, or the address already has an account.
-        SignupdError: See ``open_signup`` and ``check_open``.
-    """
+    """End a sign-up that is under way, by a token of either step."""
     found, step = await open_signup(deps, token)
     record, now = found.record, found.now
     if record.state is State.CANCELLED:

@@ -9,11 +9,7 @@ from signupd.signup.transitions import state_shown
 
 
 async def get_signup(deps: Dependencies, token: str) -> StepResult:
-    """Return the state of a sign-up, and a token of the same step as the given one.
-
-    Raises:
-        SignupdError: See ``open_signup``.
-    """
+    """Return the state of a sign-up, and a token of the same step as the given one."""
     found, step = await open_signup(deps, token)
     record, now = found.record, found.now
     delivery = None

@@ -36,9 +36,6 @@ async def resend_code(
     """Mail another code, by a CODE token; the code before stops working.
 
     A repeat with the same request id mails nothing.
-
-    Raises:
-        SignupdError: One of the RPC's reasons, as its .proto file explains.
     """
     found = await open_step(deps, token, Step.CODE)
     if found.record.state in FINAL:

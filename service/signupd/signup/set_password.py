@@ -65,10 +65,7 @@ async def set_password(deps: Dependencies, token: str, password: str) -> StepRes
     This leads to COMPLETED, or ALREADY_REGISTERED where the address was taken
     meanwhile.
 
-    Raises:
-        PasswordRejected: With one violation per rule. What is refused here costs no
-            attempt, what Kratos refuses does.
-        SignupdError: Another of the RPC's reasons, as its .proto file explains.
+    A password that is refused here costs no attempt; one that Kratos refuses does.
     """
     found = await open_step(deps, token, Step.PASSWORD)
     record = found.record

@@ -60,11 +60,7 @@ class StartRequest:
 
 
 async def start_signup(deps: Dependencies, request: StartRequest) -> StepResult:
-    """Begin a sign-up: Kratos mails a code to the address.
-
-    Raises:
-        SignupdError: One of the RPC's reasons, as its .proto file explains.
-    """
+    """Begin a sign-up: Kratos mails a code to the address."""
     address = parse_address(request.email)
     traits = identity_traits(address.text, request.traits)
     repeated = await _repeat(deps, request, address)

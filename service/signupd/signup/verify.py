@@ -48,9 +48,6 @@ async def verify_code(deps: Dependencies, token: str, code: str) -> StepResult:
 
     The right code leads to PASSWORD_REQUIRED, with a PASSWORD token, or to
     ALREADY_REGISTERED where an account is there. Its repeat gets the same answer.
-
-    Raises:
-        SignupdError: One of the RPC's reasons, as its .proto file explains.
     """
     found = await open_step(deps, token, Step.CODE)
     if found.record.state is not State.CODE_REQUIRED:

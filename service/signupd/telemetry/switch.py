@@ -30,8 +30,7 @@ class TracingUnusableError(Exception):
 def tracing_of(environ: Mapping[str, str]) -> Tracing | None:
     """Make what the process' environment asks for; None if it asks for nothing.
 
-    Raises:
-        TracingUnusableError: They ask for what is not available.
+    What is not available is a TracingUnusableError.
     """
     exporters = [_exporter(name) for name in exporters_named(environ)]
     if not exporters:
@@ -46,9 +45,7 @@ def exporters_named(environ: Mapping[str, str]) -> list[str]:
 
     OTEL_TRACES_EXPORTER names them. Without it an endpoint asks for OTLP, and nothing
     asks for nothing: the server does not look for a collector that was not configured.
-
-    Raises:
-        TracingUnusableError: The protocol is unknown.
+    An unknown protocol is a TracingUnusableError.
     """
 
     def otlp(name: str) -> str:
