@@ -143,6 +143,7 @@ class Setup:
     password_method: bool = True
     code_hook: bool = True
     password_hook: bool = True
+    swapped: bool = False  # the two hooks' URLs
     required_traits: frozenset[str] = frozenset({"email"})
     min_password_length: int = 8
     breached: frozenset[str] = frozenset()

@@ -157,6 +157,8 @@ class PublicApi:
         """Call a hook; give what it wants of the account."""
         key = self._books.setup.hook_key
         headers = {"X-Hook-Key": key} if key else {}
+        if self._books.setup.swapped:
+            hook = "code" if hook == "password" else "password"
         url = f"{self._books.setup.hook_url}/kratos/{hook}"
         try:
             async with self._http.post(url, json=body, headers=headers) as answer:

@@ -60,6 +60,15 @@ def unparsed_hook(method: str) -> Mutation:
     return hook(method, response={"parse": False})
 
 
+def hooks_swapped(config: dict[str, Any]) -> None:
+    """Give the hook of each method the other's URL."""
+    after = after_registration(config)
+    code, password = (
+        after[name]["hooks"][-1]["config"] for name in ("code", "password")
+    )
+    code["url"], password["url"] = password["url"], code["url"]
+
+
 def hook_at(method: str, port: int) -> Mutation:
     """Have the hook of a method called at another port of this machine."""
     return hook(method, url=f"http://127.0.0.1:{port}/kratos/{method}")

@@ -1,13 +1,12 @@
 """Every benchmark works; what it measures in seconds says nothing, and is not asked."""
 
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from bench.__main__ import BENCHMARKS, DOCUMENT
 from bench.site import Site
-from bench.table import Table, fill
+from bench.table import fill
 from devstack.binary import kratos_binary
 
 
@@ -22,20 +21,7 @@ def place() -> Iterator[Site]:
 @pytest.mark.parametrize("name", BENCHMARKS)
 def test_smoke(place: Site, name: str) -> None:
     """It measures, and its tables have their places in the document."""
-    check(place, name)
-
-
-def test_beside_another() -> None:
-    """A version before is measured, too, and its figures have columns."""
-    with Site(before=sys.executable) as site:
-        (table,) = check(site, "cost")
-
-    assert {"CPU µs before", "CPU µs now", "now / before"} < set(table.header)
-
-
-def check(site: Site, name: str) -> list[Table]:
-    """Run one benchmark, and check that its tables fit into the document."""
-    tables = BENCHMARKS[name](site, smoke=True)
+    tables = BENCHMARKS[name](place, smoke=True)
     filled = fill(DOCUMENT.read_text(encoding="utf-8"), tables)
 
     assert tables
@@ -43,4 +29,3 @@ def check(site: Site, name: str) -> list[Table]:
         assert table.rows
         assert {len(table.header)} == set(map(len, table.rows))
         assert table.markdown() in filled
-    return tables

@@ -14,6 +14,7 @@ from tests.e2e.broken import (
     hook_at,
     hook_for_all,
     hook_key,
+    hooks_swapped,
     oidc,
     optional_user_name,
     passkey,
@@ -67,6 +68,7 @@ SHOWN: dict[str, tuple[Mutation, dict[str, str], str]] = {
         {"password_hook": "error"},
         "parse: true",
     ),
+    "hooks swapped": (hooks_swapped, {"password_hook": "error"}, "/kratos/code\n"),
     "password hook dead": (
         hook_at("password", *free_ports(1)),
         {"password_hook": "error"},

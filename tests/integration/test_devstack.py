@@ -1,6 +1,5 @@
 """The development stack, as far as it goes without a Kratos."""
 
-import stat
 import subprocess
 import sys
 from collections.abc import Callable
@@ -37,20 +36,6 @@ def config() -> KratosConfig:
     return KratosConfig(
         hook_url="http://127.0.0.1:5", smtp_uri="smtp://127.0.0.1:6/", ports=(7, 8)
     )
-
-
-def test_config(
-    config: KratosConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Files are written for their owner alone, and Kratos gets no variable of ours."""
-    # Kratos would take it for a setting.
-    monkeypatch.setenv("LOG_LEVEL", "trace")
-    path, environment = config.write(tmp_path), config.environment(tmp_path)
-    files = (path, tmp_path / "secrets.json")
-
-    assert [0o600, 0o600] == [stat.S_IMODE(file.stat().st_mode) for file in files]
-    assert "LOG_LEVEL" not in environment
-    assert environment == config.environment(tmp_path)
 
 
 def test_reference() -> None:

@@ -14,6 +14,7 @@ from tests.integration.world import PASSWORD, World, state_of, to_code, to_passw
 from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"
+KEY = "sixteen-or-more-characters"
 # A deletion is tried more than once.
 ALWAYS = 99
 INCOMPATIBLE = (grpc.StatusCode.INTERNAL, "KRATOS_INCOMPATIBLE", None)
@@ -30,13 +31,14 @@ def said(refused: Refusal) -> tuple[grpc.StatusCode, str, float | None]:
         ({"registration": False}, "registration.enabled"),
         ({"password_method": False}, "methods.password.enabled"),
         ({"password_hook": False}, "after.password.hooks"),
+        ({"swapped": True, "hook_key": KEY}, "asks /kratos/code before"),
         ({"hook_key": "of another server"}, "HOOK_KEY"),
         ({"hook_url": "http://127.0.0.1:1"}, "HOOK_LISTEN"),
     ],
 )
 async def test_not_proved(world: World, setup: dict[str, Any], setting: str) -> None:
     """No mail goes out before Kratos is known to ask; the log names the setting."""
-    replica = await world.serve(proved=False, hook_key="sixteen-or-more-characters")
+    replica = await world.serve(proved=False, hook_key=KEY)
     # Its proof has not begun yet: nothing was awaited since.
     for name, value in setup.items():
         setattr(world.kratos.setup, name, value)
@@ -113,6 +115,15 @@ async def test_code_hook_missing(world: World, caller: Caller, *, taken: bool) -
     assert [there] == world.kratos.accounts()
     assert ("old", 1) == (there.password, there.sessions)
     assert "after.code.hooks" in world.log.entry("kratos_incompatible")["why"]
+
+
+async def test_hooks_swapped_later(world: World, caller: Caller) -> None:
+    """The refusal of our other hook proves the mailbox too, and the log says so."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.setup.swapped = True
+
+    assert "PASSWORD_REQUIRED" == state_of(await caller.verify(token, code))
+    assert "the URL" in world.log.entry("code_hook_dead")["why"]
 
 
 async def test_password_hook_missing(world: World, caller: Caller) -> None:

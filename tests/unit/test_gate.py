@@ -25,6 +25,7 @@ FAULTY = [
     PasswordAnswer.HOOK_AWAY,
     PasswordAnswer.UNCLEAR,
     PasswordAnswer.TAKEN,
+    PasswordAnswer.HOOK_SWAPPED,
     PasswordAnswer.METHOD_OFF,
 ]
 PASSING = [

@@ -47,6 +47,21 @@ In the identity schema:
     Check.OTHER_IDENTIFIERS: "Remove ory.sh/kratos from these traits in the identity "
     "schema, or register with another schema.",
 }
+# What a password hook was seen to do, and why it matters.
+_WRONG_HOOKS: Final = {
+    PasswordAnswer.CREATED: (
+        "Kratos stored an account without asking the password hook",
+        (
+            "Anybody can register past signupd. Kratos asks a hook first only if it is "
+            f"under {AFTER}.password.hooks (not under after.hooks), with "
+            "response.parse: true."
+        ),
+    ),
+    PasswordAnswer.HOOK_SWAPPED: (
+        "Kratos asks the code hook before it stores an account with a password",
+        "The URLs of the two hooks are swapped, so Kratos makes no account.",
+    ),
+}
 _METHODS: Final = "selfservice.methods"
 # The methods that signupd needs: their settings, and what each is for.
 NEEDED: Final = {
@@ -187,7 +202,10 @@ async def password_hook(subject: Subject) -> list[Finding]:
     """
     port = await _hook_port(subject)
     answer = await probe(subject.kratos, subject.log, subject.traits)
-    return [port, _judged(answer, port, hook_lines("password", subject.settings))]
+    cure = hook_lines("password", subject.settings)
+    if answer is PasswordAnswer.HOOK_SWAPPED:
+        cure += f"\nand\n{hook_lines('code', subject.settings)}"
+    return [port, _judged(answer, port, cure)]
 
 
 async def _hook_port(subject: Subject) -> Finding:
@@ -223,14 +241,8 @@ def _judged(answer: PasswordAnswer, port: Finding, cure: str) -> Finding:
         return ok(check, "Kratos calls the password hook, and a signupd refused")
     if answer is PasswordAnswer.METHOD_OFF:
         return method_off("password")
-    if answer is PasswordAnswer.CREATED:
-        what = "Kratos stored an account without asking the password hook"
-        why = (
-            "Anybody can register past signupd. Kratos asks a hook first only if it is "
-            f"under {AFTER}.password.hooks (not under after.hooks), with "
-            "response.parse: true."
-        )
-        return error(check, what, why, cure)
+    if answer in _WRONG_HOOKS:
+        return error(check, *_WRONG_HOOKS[answer], cure)
     if answer not in (PasswordAnswer.HOOK_AWAY, PasswordAnswer.UNCLEAR):
         what = "the password hook was not checked"
         why = "Kratos refused the traits or the password before it called any hook."

@@ -62,6 +62,7 @@ class PasswordAnswer(enum.Enum):
     REFUSED = enum.auto()  # by a password rule; nothing stored
     HOOK_UNKNOWN_FLOW = enum.auto()  # our hook, or another server's, said no
     HOOK_NOT_NOW = enum.auto()  # our hook said: not at this moment
+    HOOK_SWAPPED = enum.auto()  # our code hook was asked instead, and said no
     TRAITS_REFUSED = enum.auto()  # a trait does not fit; the hook was not asked
     TAKEN = enum.auto()  # by an identifier, verification or recovery address of anybody
     METHOD_OFF = enum.auto()  # Kratos does not register by password
@@ -85,6 +86,9 @@ class PasswordRule(enum.StrEnum):
 _TAKEN_ID: Final = 4000007
 _CODE_ANSWERS: Final = (
     (PROVED_ID, "", CodeAnswer.PROVED),
+    # Our password hook was asked instead. The flow says whether the code was right.
+    (UNKNOWN_FLOW_ID, "", CodeAnswer.UNCLEAR),
+    (NOT_NOW_ID, "", CodeAnswer.UNCLEAR),
     (4040003, "", CodeAnswer.INCORRECT),
     (_TAKEN_ID, "", CodeAnswer.HOOK_MISSING),
     (4000001, "submitted too often", CodeAnswer.TOO_OFTEN),
@@ -93,6 +97,7 @@ _CODE_ANSWERS: Final = (
 _PASSWORD_ANSWERS: Final = {
     UNKNOWN_FLOW_ID: PasswordAnswer.HOOK_UNKNOWN_FLOW,
     NOT_NOW_ID: PasswordAnswer.HOOK_NOT_NOW,
+    PROVED_ID: PasswordAnswer.HOOK_SWAPPED,
     _TAKEN_ID: PasswordAnswer.TAKEN,
 }
 _PASSWORD_RULES: Final = {

@@ -38,6 +38,11 @@ FAULTS: Final = {
         "/kratos/password with response.parse true (under after.hooks it does not "
         "count); the account is deleted again"
     ),
+    PasswordAnswer.HOOK_SWAPPED: (
+        "Kratos asks /kratos/code before it stores an account with a password: "
+        f"{_HOOK} needs the URL that ends in /kratos/password, and after.code.hooks "
+        "the one that ends in /kratos/code"
+    ),
     PasswordAnswer.UNCLEAR: (
         "Kratos refuses to register by password with a message that is unknown here"
     ),
