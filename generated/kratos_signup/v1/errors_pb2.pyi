@@ -131,6 +131,9 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     the prefix (such as "CODE_INCORRECT"), and the domain is "kratos-signup". The
     status message is a constant English sentence for developers, not for end users.
 
+    A BadRequest has at most 16 violations, and a last one that says how many more
+    there are. All details together fit gRPC's default of 8 KiB of metadata.
+
     Each comment gives the gRPC status, the cause, what the caller does, and the
     details besides ErrorInfo. The current Signup is a further detail of every error
     whose call had a good continuation token.
