@@ -27,8 +27,7 @@ _NOT_AN_OBJECT: Final = (
 def read_grants(value: object) -> dict[str, frozenset[str]]:
     """Read, from JSON text or a TOML table, the ``Service/Method``s of each name.
 
-    Raises:
-        ValueError: With every mistake; it repeats nothing of the value.
+    ValueError has every mistake, and repeats nothing of the value.
     """
     if isinstance(value, str):
         try:

@@ -39,9 +39,7 @@ def key_ring(settings: Settings, *, make: bool = True) -> KeyRing:
 def ring_beside(ledger: Path, *, make: bool = True) -> KeyRing:
     """Read the key ring from the key file beside a ledger; make a missing one.
 
-    Raises:
-        KeyFileError: The file cannot be read or written, others can read it, or it
-            does not hold keys.
+    One that is unfit, or that others can read, is a KeyFileError.
     """
     path = ledger.parent / NAME
     try:

@@ -180,9 +180,7 @@ def load(config: Path | None) -> Settings:
     """Read the settings from the environment, ``.env`` and a TOML file.
 
     The names in a TOML file may lack the prefix.
-
-    Raises:
-        SettingsInvalidError: With every mistake.
+    SettingsInvalidError has every mistake.
     """
     mistakes: list[str] = []
     given = _read(config, mistakes)

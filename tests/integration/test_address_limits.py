@@ -96,6 +96,25 @@ async def test_newcomer_without_a_mail(
     assert None is await asked(caller, ADDRESS, OWNER)
 
 
+async def test_mail_beside_a_call_without_one(
+    world: World, database: Database, on: dict[str, Any]
+) -> None:
+    """A client who got a mail has asked, also if a call before fails afterwards."""
+    caller = (await world.serve(**on)).caller
+    held = world.kratos.hold("send")
+    failing = caller.start(ADDRESS, client_ip=STRANGER, traits={"height": 1})
+    await held.arrived.wait()
+    begun = [await caller.start(ADDRESS, client_ip=STRANGER) for _ in range(3)]
+    held.released.set()
+    refused = await refusal(failing)
+    await database.run("UPDATE signups SET send_time = 0")
+    await caller.resend(begun[0].continuation_token)
+
+    assert "TRAITS_INVALID" == refused.reason
+    assert near(REFILL) == await asked(caller, ADDRESS, STRANGER)
+    assert None is await asked(caller, ADDRESS, OWNER)
+
+
 async def test_refused_client_leaves_no_rows(
     world: World, database: Database, on: dict[str, Any]
 ) -> None:

@@ -302,23 +302,6 @@ async def test_resend_too_soon(world: World, caller: Caller) -> None:
     assert 3 == again.signup.resends_remaining
 
 
-async def test_stranger(world: World) -> None:
-    """A stranger who uses up the mails of an address does not stop a sign-up."""
-    caller = (await world.serve(resend_interval="1s")).caller
-    token, _ = await to_code(world, caller, ADDRESS)
-    await start_all(caller, ADDRESS, 4)
-    refused = await refusal(start(caller, ADDRESS))
-    left = []
-    for _ in range(4):
-        world.clock.move(1)
-        left.append((await caller.resend(token)).signup.resends_remaining)
-    verified = await caller.verify(token, world.kratos.code_for(ADDRESS))
-
-    assert "SEND_LIMIT_REACHED" == refused.reason
-    assert [3, 2, 1, 0] == left
-    assert "PASSWORD_REQUIRED" == state_of(verified)
-
-
 async def test_resends_count_for_the_client(world: World) -> None:
     """A resend also counts for the client of the sign-up."""
     caller = (await world.serve(sends_per_ip_per_hour=2, resend_interval="1s")).caller

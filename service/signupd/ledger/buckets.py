@@ -53,10 +53,19 @@ class Debited:
     time: int
 
 
-def ask(digest: bytes, span: int) -> Steps[bool]:
-    """Note that a client asks, for ``span``; return whether an earlier note stands."""
+def ask(digest: bytes, span: int) -> Steps[Values | None]:
+    """Note that a client asks, for ``span``; return what ``unask`` takes the note by.
+
+    None says that an earlier note stands.
+    """
     rows = yield statements.ASK, {"digest": digest, "span": span}
-    return bool(rows[0][0])
+    full_time, stood = rows[0]
+    return None if stood else {"digest": digest, "full_time": full_time}
+
+
+def unask(note: Values) -> Steps[None]:
+    """Take a note back, unless a later call has renewed it."""
+    yield statements.UNASK, note
 
 
 def debit_all(debits: Sequence[Debit]) -> Steps[list[Debited] | int]:

@@ -250,8 +250,7 @@ class Ledger:
 async def browsing(url: str) -> AsyncIterator[Ledger]:
     """Open the ledger LEDGER_URL for reading only; servers may be using it.
 
-    Raises:
-        LedgerUnavailable: The file does not exist, or as for ``demand_usable``.
+    LedgerUnavailable says that the file does not exist, or what ``demand_usable`` says.
     """
     file = sqlite_file(url)
     if file is not None and not file.exists():

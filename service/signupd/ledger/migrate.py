@@ -62,9 +62,7 @@ async def migrate(
     With PostgreSQL it waits ``table_seconds`` for a table that others use. Returns the
     revisions before (None for an empty database) and after.
 
-    Raises:
-        LedgerUnavailable: The database does not answer, or its schema is newer than
-            this version's.
+    A schema newer than this version's raises ``LedgerUnavailable``.
     """
     return await asyncio.to_thread(_upgrade, url, table_seconds), REVISION
 

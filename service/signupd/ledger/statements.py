@@ -263,7 +263,12 @@ ASK: Final = """
     ON CONFLICT (digest) DO UPDATE
     SET longest = excluded.longest, full_time = excluded.full_time
         + CASE WHEN send_buckets.full_time > {now} THEN 1 ELSE 0 END
-    RETURNING full_time - {now} - :span
+    RETURNING full_time, full_time - {now} - :span
+"""
+
+# Unless the note was renewed since.
+UNASK: Final = """
+    DELETE FROM send_buckets WHERE digest = :digest AND full_time = :full_time
 """
 
 FILL: Final = """

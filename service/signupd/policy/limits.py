@@ -17,7 +17,7 @@ from typing import Final
 from signupd.errors import LedgerUnavailable, SendLimitReached, SignupdError
 from signupd.ledger import buckets
 from signupd.ledger.buckets import Debit, Debited, Limit
-from signupd.ledger.database import Database, Steps
+from signupd.ledger.database import Database, Steps, Values
 from signupd.policy.rules import SECOND, Rules
 from signupd.sealing import KeyRing
 
@@ -41,12 +41,12 @@ def client_of(keys: KeyRing, client_ip: str) -> str:
 class Counted:
     """A mail in each of its buckets, as long as it may have to be given back.
 
-    ``note`` tells that the client has asked, and is empty if it had before. ``guessed``
-    means that too many wrong codes were tried for the address.
+    ``note`` tells that the client has asked; None if it had before. ``guessed`` means
+    that too many wrong codes were tried for the address.
     """
 
     debited: list[Debited]
-    note: bytes = b""
+    note: Values | None = None
     guessed: bool = False
 
 
@@ -75,10 +75,9 @@ class Limits:
 
     @contextlib.asynccontextmanager
     async def first_mail(self, address: bytes, client: str) -> AsyncIterator[Counted]:
-        """Count a mail of StartSignup; give it back on an error before it is sent.
+        """Count a mail of StartSignup, or raise SendLimitReached with the time to wait.
 
-        Raises:
-            SendLimitReached: Too many mails lately; with the time to wait.
+        It is given back on an error before it is sent.
         """
         counted = await self._database.transact(self._first_mail(address, client))
         if isinstance(counted, int):
@@ -120,8 +119,8 @@ class Limits:
         if isinstance(debited, int) and client and (yield from buckets.wait(debits[0])):
             return debited  # a client without mails leaves no rows of addresses
         note = self._keys.digest(b"asked", address, client.encode())
-        asked = yield from buckets.ask(note, self._rules.per_address.whole)
-        if isinstance(debited, int) and self._kept is not None and not asked:
+        noted = yield from buckets.ask(note, self._rules.per_address.whole)
+        if isinstance(debited, int) and self._kept is not None and noted:
             digest = self._keys.digest(b"kept", address)
             kept = [*debits[:-1], Debit(digest, self._kept)]
             debited = yield from buckets.debit_all(kept)
@@ -133,12 +132,12 @@ class Limits:
             return debited
         codes = Debit(self._codes(address), self._rules.wrong_codes)
         wait = yield from buckets.wait(codes)
-        return Counted(debited, b"" if asked else note, guessed=wait > 0)
+        return Counted(debited, noted, guessed=wait > 0)
 
     def _refund(self, counted: Counted) -> Steps[None]:
         yield from buckets.refund(counted.debited)
-        if counted.note:
-            yield from buckets.fill(counted.note)
+        if counted.note is not None:
+            yield from buckets.unask(counted.note)
 
     def _debits(self, address: bytes, client: str) -> list[Debit]:
         """Name the buckets of a mail; the client's first, in every transaction."""
