@@ -80,8 +80,8 @@ def token_of(message: HasToken) -> str:
 def code_of(message: pb.VerifyCodeRequest) -> str:
     """Read a code: 1 to 16 decimal digits of any script, with spaces and hyphens."""
     pasted = message.code[: MAX_PASTED_CHARS + 1]
-    kept = (c for c in pasted if not (c.isspace() or unicodedata.category(c) == "Pd"))
-    code = "".join(str(unicodedata.decimal(char, char)) for char in kept)
+    kept = [c for c in pasted if not (c.isspace() or unicodedata.category(c) == "Pd")]
+    code = "".join([str(unicodedata.decimal(char, char)) for char in kept])
     if len(pasted) > MAX_PASTED_CHARS or not _CODE.fullmatch(code):
         raise _invalid("code", "is not a string of 1 to 16 decimal digits")
     return code
