@@ -115,6 +115,20 @@ async def test_mail_beside_a_call_without_one(
     assert None is await asked(caller, ADDRESS, OWNER)
 
 
+async def test_given_back_at_once(
+    world: World, database: Database, on: dict[str, Any]
+) -> None:
+    """Mails of one address that are given back at once do not block each other."""
+    caller = (await world.serve(**on, sends_per_address=2)).caller
+    await world.kratos.down()
+    reasons = set()
+    for _ in range(20):
+        calls = [caller.start(ADDRESS, client_ip=f"10.0.{n}.1") for n in range(10)]
+        reasons |= {(await refusal(call)).reason for call in calls}
+
+    assert {"KRATOS_UNAVAILABLE", "SEND_LIMIT_REACHED"} >= reasons
+
+
 async def test_refused_client_leaves_no_rows(
     world: World, database: Database, on: dict[str, Any]
 ) -> None:

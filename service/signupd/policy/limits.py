@@ -101,7 +101,10 @@ class Limits:
         If the ledger does not answer the mail stays counted, which is safe.
         """
         with contextlib.suppress(LedgerUnavailable):
-            await self._database.transact(self._refund(counted))
+            await self._database.transact(buckets.refund(counted.debited))
+            if counted.note is not None:
+                # By itself: all transactions take their rows in one order.
+                await self._database.transact(buckets.unask(counted.note))
 
     async def wrong_code(self, address: bytes) -> None:
         """Count a wrong code; beyond the limit up to as many again."""
@@ -127,17 +130,12 @@ class Limits:
             if not isinstance(debited, int):
                 # It is a mail of the address too, so that no more go in all.
                 common = [_unrefused(address, self._common)]
-                debited += yield from buckets.debit_each(common)
+                debited[-1:-1] = yield from buckets.debit_each(common)
         if isinstance(debited, int):
             return debited
         codes = Debit(self._codes(address), self._rules.wrong_codes)
         wait = yield from buckets.wait(codes)
         return Counted(debited, noted, guessed=wait > 0)
-
-    def _refund(self, counted: Counted) -> Steps[None]:
-        yield from buckets.refund(counted.debited)
-        if counted.note is not None:
-            yield from buckets.unask(counted.note)
 
     def _debits(self, address: bytes, client: str) -> list[Debit]:
         """Name the buckets of a mail; the client's first, in every transaction."""
