@@ -102,6 +102,10 @@ class KratosDouble:
             self._news.clear()
             await self._news.wait()
 
+    def mail(self, address: str, template: str) -> None:
+        """Have Kratos send another mail than one of a code."""
+        self._books.mails.append(Mail(address, template, ""))
+
     def mails_to(self, address: str) -> list[Mail]:
         """Give the mails to an address, oldest first."""
         return [one for one in self._books.mails if one.recipient == address]

@@ -24,6 +24,23 @@ def test_mail_of_a_taken_address(stack: Stack) -> None:
     assert mails[0] == mails[1]
 
 
+def test_delivery_behind_other_mails(stack: Stack) -> None:
+    """Recovery mails, which only accounts get, do not hide what became of the code."""
+    taken, free = new_address(), new_address()
+    stack.registered(taken)
+    told = []
+    for address, mails in ((taken, 13), (free, 1)):
+        token = stack.caller.start(address, traits={"name": "A"}).continuation_token
+        for _ in range(11):
+            flow = stack.visitor.get("/self-service/recovery/api").json()["id"]
+            body = {"method": "code", "email": address}
+            stack.visitor.post(f"/self-service/recovery?flow={flow}", json=body)
+        stack.mailbox.wait_for(address, mails)
+        told.append(stack.caller.get(token).signup.code_delivery)
+
+    assert [pb.CODE_DELIVERY_SENT] * 2 == told
+
+
 def test_code_of_a_taken_address(stack: Stack, address: str) -> None:
     """The right code tells that an account is there, and leaves it as it was."""
     before = stack.admin.identity(stack.registered(address))

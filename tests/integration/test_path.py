@@ -91,6 +91,15 @@ async def test_delivery_is_told_by_get_alone(world: World, caller: Caller) -> No
     assert ["courier_not_asked"] == world.log.events("warning")
 
 
+async def test_delivery_behind_other_mails(world: World, caller: Caller) -> None:
+    """Mails that only an account gets do not hide the code mail: that would tell."""
+    token, _ = await to_code(world, caller, ADDRESS)
+    for _ in range(11):
+        world.kratos.mail(ADDRESS, "recovery_code_valid")
+
+    assert 2 == (await caller.get(token)).signup.code_delivery  # SENT
+
+
 async def test_courier_is_asked_once_a_second(world: World, caller: Caller) -> None:
     """GetSignup asks Kratos once a second for a sign-up, and again after a resend."""
     token, _ = await to_code(world, caller, ADDRESS)

@@ -49,6 +49,7 @@ class _Mail(NamedTuple):
     """A mail in the courier's books."""
 
     created_at: datetime
+    is_code: bool
     delivery: Delivery
     text: str
 
@@ -150,11 +151,14 @@ class AdminApi:
     async def code_delivery(self, address: str, since: datetime) -> Delivery | None:
         """Ask the courier what became of the newest code mail to a canonical address.
 
-        ``since`` has a time zone. None says that no mail that was queued after it is
-        among the address' last ten.
+        ``since`` has a time zone. None says that none was queued after it.
         """
-        newest = await self._newest_code_mail(address)
-        return newest.delivery if newest and newest.created_at >= since else None
+        mails = [one for one in await self._mails(address) if one.created_at >= since]
+        codes = [one for one in mails if one.is_code]
+        if not codes and len(mails) == _MAILS:
+            # It was queued before these, which nobody gets without an account.
+            codes = mails[-1:]
+        return codes[0].delivery if codes else None
 
     async def newest_code(self, address: str) -> str:
         """Read the code in the newest code mail to an address, for ``signupd check``.
@@ -162,8 +166,9 @@ class AdminApi:
         It is empty if there is none, and outside ``--dev``, where the courier hides the
         mails' text.
         """
-        newest = await self._newest_code_mail(address)
-        code = _CODE.search(newest.text) if newest else None
+        mails = await self._mails(address)
+        newest = next((one.text for one in mails if one.is_code), "")
+        code = _CODE.search(newest)
         return "" if code is None else code.group()
 
     async def version(self) -> str:
@@ -171,22 +176,23 @@ class AdminApi:
         body = (await self._get(Call.VERSION, "/admin/version")).body
         return str(body.get("version", "")) if isinstance(body, dict) else ""
 
-    async def _newest_code_mail(self, address: str) -> _Mail | None:
+    async def _mails(self, address: str) -> list[_Mail]:
+        """List the last mails to an address, the newest first."""
         query = [("page_size", str(_MAILS)), ("recipient", address)]
         response = await self._get(Call.COURIER, "/admin/courier/messages", query)
         try:
             mails = [
                 _Mail(
                     read_time(mail["created_at"]),
+                    mail["template_type"] == _CODE_MAIL,
                     _DELIVERIES[mail["status"]],
                     str(mail.get("body", "")),
                 )
                 for mail in _items(response)
-                if mail["template_type"] == _CODE_MAIL
             ]
         except (KeyError, TypeError, ValueError) as error:
             raise KratosIncompatible("the courier's answer is unknown here") from error
-        return max(mails, default=None, key=lambda mail: mail.created_at)
+        return sorted(mails, key=lambda mail: mail.created_at, reverse=True)
 
     async def _identities(
         self, call: Call, query: Query, shown: Sequence[str] = ()

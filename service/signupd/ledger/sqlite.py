@@ -210,10 +210,7 @@ def alone_on(url: str) -> Iterator[None]:
     A server on SQLite ends all leases that it finds. The lock is on a file of its own:
     SQLite's locks on the ledger end when any descriptor of it is closed. A ledger that
     servers share needs no lock.
-
-    Raises:
-        LedgerUnavailable: Another server has it.
-        OSError: The file cannot be made.
+    LedgerUnavailable says that another server has it.
     """
     ledger = sqlite_file(url)
     if ledger is None:

@@ -60,8 +60,7 @@ class Server:
     def listen(self, address: str, credentials: Credentials | None) -> int:
         """Bind ``host:port`` (0 is any free port) or ``unix:path``; serve nothing yet.
 
-        Returns:
-            The port, or 1 for a unix socket.
+        Returns the port, or 1 for a unix socket.
 
         Raises:
             OSError: The address is in use.
