@@ -126,6 +126,8 @@ class Settings(BaseModel):
             )
         if not (notation.is_loopback(self.hook_listen) or self.hook_key):
             yield "HOOK_LISTEN: beyond loopback it needs a HOOK_KEY"
+        if self.kratos_admin_token and urlsplit(self.kratos_admin_url).username:
+            yield "KRATOS_ADMIN_TOKEN: does not go with a user in KRATOS_ADMIN_URL"
         if bool(self.token_keys) != bool(self.digest_key):
             yield "TOKEN_KEYS, DIGEST_KEY: set both or neither"
         if sqlite_file(self.ledger_url) is None and not self.digest_key:

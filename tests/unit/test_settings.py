@@ -70,6 +70,10 @@ MISTAKES = [
     ({"TOKEN_KEYS": KEY[:-8], "DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
     ({"TOKEN_KEYS": KEY, "DIGEST_KEY": "hunter2"}, ["DIGEST_KEY"]),
     ({"DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
+    (
+        {"KRATOS_ADMIN_TOKEN": "hunter2", "KRATOS_ADMIN_URL": "http://u:hunter2@h"},
+        ["KRATOS_ADMIN_TOKEN"],
+    ),
     ({"TLS_CERT": "/nowhere/secret", "TLS_KEY": "/etc/hosts"}, ["TLS_CERT"]),
     ({"TLS_CERT": "/etc/hosts", "TLS_KEY": "/nowhere/secret"}, ["TLS_KEY"]),
     ({"TLS_KEY": "/etc/hosts"}, ["TLS_CERT"]),
