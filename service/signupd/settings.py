@@ -181,8 +181,8 @@ class Settings(BaseModel):
 def load(config: Path | None) -> Settings:
     """Read the settings from the environment, ``.env`` and a TOML file.
 
-    The names in a TOML file may lack the prefix.
-    SettingsInvalidError has every mistake.
+    The names in a TOML file may lack the prefix. All mistakes together raise
+    SettingsInvalidError.
     """
     mistakes: list[str] = []
     given = _read(config, mistakes)

@@ -25,7 +25,7 @@ def test_mail_of_a_taken_address(stack: Stack) -> None:
 
 
 def test_delivery_behind_other_mails(stack: Stack) -> None:
-    """Recovery mails, which only accounts get, do not hide what became of the code."""
+    """Recovery mails that were sent, to accounts alone, do not hide the code mail."""
     taken, free = new_address(), new_address()
     stack.registered(taken)
     told = []

@@ -92,7 +92,7 @@ async def test_delivery_is_told_by_get_alone(world: World, caller: Caller) -> No
 
 
 async def test_delivery_behind_other_mails(world: World, caller: Caller) -> None:
-    """Mails that only an account gets do not hide the code mail: that would tell."""
+    """Mails that only an account gets, once sent, do not hide the code mail."""
     token, _ = await to_code(world, caller, ADDRESS)
     for _ in range(11):
         world.kratos.mail(ADDRESS, "recovery_code_valid")

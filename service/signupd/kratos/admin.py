@@ -156,7 +156,7 @@ class AdminApi:
         mails = [one for one in await self._mails(address) if one.created_at >= since]
         codes = [one for one in mails if one.is_code]
         if not codes and len(mails) == _MAILS:
-            # It was queued before these, which nobody gets without an account.
+            # Pushed off the page by mails that only an account gets; see SECURITY.md.
             codes = mails[-1:]
         return codes[0].delivery if codes else None
 

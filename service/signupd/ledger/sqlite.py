@@ -209,8 +209,8 @@ def alone_on(url: str) -> Iterator[None]:
 
     A server on SQLite ends all leases that it finds. The lock is on a file of its own:
     SQLite's locks on the ledger end when any descriptor of it is closed. A ledger that
-    servers share needs no lock.
-    LedgerUnavailable says that another server has it.
+    servers share needs no lock. LedgerUnavailable says that another server has it, and
+    OSError that the file cannot be made.
     """
     ledger = sqlite_file(url)
     if ledger is None:
