@@ -11,13 +11,11 @@ import structlog
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.kratos.hook_proof import PROOF_INTERVAL_SECONDS
 from signupd.parts import Parts, secret
-from signupd.ports.hooks import Hooks
+from signupd.ports.hooks import Hooks, listen, runner_of
 from signupd.ports.probes import Probes
-from signupd.ports.web import listen, runner_of
 from signupd.rpc.accounts import AccountServicer
-from signupd.rpc.callers import Callers, wall_clock
 from signupd.rpc.credentials import Credentials
-from signupd.rpc.interceptor import ErrorInterceptor
+from signupd.rpc.interceptor import Callers, ErrorInterceptor, wall_clock
 from signupd.rpc.server import Server
 from signupd.rpc.signups import SignupServicer
 from signupd.settings import Settings

@@ -129,7 +129,7 @@ class Sweeper:
         """Move one row on, and return whether it moved."""
         deps = self._deps
         found = await deps.ledger.find(signup_id)
-        if found is None:
+        if found is None or not transitions.needs_recovery(found.record, found.now):
             return False
         if found.record.state is not State.STARTING:
             await settle(deps, found)

@@ -27,12 +27,8 @@ class Work:
 
     def __init__(self) -> None:
         self._joinable: dict[bytes, asyncio.Task[Any]] = {}
-        self._tasks: set[asyncio.Task[Any]] = set()
-
-    @property
-    def under_way(self) -> int:
-        """How many pieces are running, with or without a waiting caller."""
-        return len(self._tasks)
+        # All that run, with or without a waiting caller.
+        self.tasks: set[asyncio.Task[Any]] = set()
 
     def begin(
         self, key: bytes | None, job: Callable[[], Coroutine[Any, Any, T]]
@@ -44,7 +40,7 @@ class Work:
         task: asyncio.Task[T] | None = None if key is None else self._joinable.get(key)
         if task is None:
             task = asyncio.create_task(job())
-            self._tasks.add(task)
+            self.tasks.add(task)
             task.add_done_callback(self._done)
             if key is not None:
                 self._joinable[key] = task
@@ -90,14 +86,14 @@ class Work:
         """
         try:
             async with asyncio.timeout(seconds):
-                while self._tasks:
-                    await asyncio.wait(set(self._tasks))
+                while self.tasks:
+                    await asyncio.wait(set(self.tasks))
         except TimeoutError:
-            for task in (left := set(self._tasks)):
+            for task in (left := set(self.tasks)):
                 task.cancel()
             await asyncio.wait(left)
 
     def _done(self, task: asyncio.Task[Any]) -> None:
-        self._tasks.discard(task)
+        self.tasks.discard(task)
         if not task.cancelled():
             task.exception()  # marks it as seen; a waiting caller still gets it

@@ -9,11 +9,12 @@ from collections.abc import AsyncIterator, Callable
 from typing import Any, Self
 
 import pytest
-from signupd.ports.hooks import MAX_BODY_BYTES, Hooks
-from signupd.ports.web import (
+from signupd.ports.hooks import (
+    MAX_BODY_BYTES,
     MAX_FIELD_BYTES,
     MAX_FIELDS,
     MAX_LINE_BYTES,
+    Hooks,
     PortLimits,
     listen,
     runner_of,

@@ -252,11 +252,11 @@ async def test_ledger_away_for_good(world: World) -> None:
     held.released.set()
     refused = await call
     releases = replica.service.deps.releases
-    waiting = releases.under_way
+    waiting = len(releases.tasks)
     await releases.drain(0.01)
 
     assert "LEDGER_UNAVAILABLE" == refused.reason
-    assert (1, 0) == (waiting, releases.under_way)
+    assert (1, 0) == (waiting, len(releases.tasks))
 
 
 async def test_account_past_us_and_past_the_lease(world: World) -> None:

@@ -11,7 +11,7 @@ import pytest
 from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
-from signupd.ports.web import MAX_LINE_BYTES
+from signupd.ports.hooks import MAX_LINE_BYTES
 from signupd.service import Service
 
 from tests.integration.caller import Caller, reflected, refusal

@@ -12,7 +12,7 @@ from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 from signup_example.channel import DEADLINE_SECONDS, SERVICE_CONFIG, channel_options
 from signup_example.failure import Failure
 from signupd.errors import SignupBusy
-from signupd.rpc.callers import Context
+from signupd.rpc.interceptor import Context
 from signupd.rpc.server import SIGNUP_SERVICE
 from signupd.rpc.statuses import DETAILS_KEY, status_of
 

@@ -18,8 +18,7 @@ from signupd.ledger.database import make_database, sqlite_file
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.migrate import migrate
 from signupd.ledger.record import Lease, Record, State
-from signupd.sealing import KeyRing
-from signupd.signup.sealed import address_digest, seal_mask
+from signupd.sealing import KeyRing, address_digest, seal_mask
 from typer.testing import CliRunner, Result
 
 from tests.doubles.clock import ClockDouble

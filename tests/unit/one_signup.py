@@ -1,18 +1,17 @@
 """One sign-up in a world without I/O, and what must hold in it at every moment."""
 
 import uuid
-from collections import Counter
 from typing import Any, cast
 
 from signupd.errors import SignupdError
 from signupd.ledger.record import FINAL, State
 from signupd.policy.password import PasswordGate
 from signupd.policy.rules import PASSWORD_REPEATS
+from signupd.sealing import open_contents
 from signupd.signup.cancel import cancel_signup
 from signupd.signup.deps import Dependencies
 from signupd.signup.get import get_signup
 from signupd.signup.resend import resend_code
-from signupd.signup.sealed import open_contents
 from signupd.signup.set_password import set_password
 from signupd.signup.start import StartRequest, start_signup
 from signupd.signup.transitions import Event, state_shown
@@ -31,18 +30,6 @@ REQUEST = StartRequest(ADDRESS, {}, "", uuid.uuid4())
 
 
 GATE = PasswordGate(RULES)
-
-
-class CountingObserver(Observer):
-    """An observer that keeps how often each transition was noted."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.events: Counter[str] = Counter()
-
-    def event(self, event: str) -> None:
-        """Count a transition."""
-        self.events[event] += 1
 
 
 class OpenGate:
@@ -68,7 +55,7 @@ class World:
     def __init__(self) -> None:
         self.clock, self.log = ClockDouble(), LogDouble()
         self.ledger, self.kratos = MemoryLedger(self.clock), MemoryKratos()
-        self.counters = CountingObserver()
+        self.observer = Observer(Event)
         self.limits = MemoryLimits()
         self.deps = Dependencies(
             ledger=cast("Any", self.ledger),
@@ -80,7 +67,7 @@ class World:
             passwords=GATE,
             hook_proof=cast("Any", OpenGate()),
             schema=cast("Any", OpenGate()),
-            observer=self.counters,
+            observer=self.observer,
             log=self.log.logger,
         )
         self.kratos.deps = self.deps
@@ -179,6 +166,11 @@ class World:
 
         assert State.PASSWORD_REQUIRED is state_shown(row, self.clock())
 
+    def noted(self, event: Event) -> float | None:
+        """Return how often a transition was counted."""
+        registry = self.observer.registry
+        return registry.get_sample_value("signupd_signups_total", {"event": event})
+
     def check_rows(self) -> None:
         """Final states stay, tries stay within bounds, mails and events are counted."""
         assert len(self.kratos.codes) <= self.limits.counted
@@ -193,9 +185,8 @@ class World:
             assert 0 <= row.password_attempts <= RULES.password_attempts
             assert 0 <= row.password_repeats <= PASSWORD_REPEATS
         states = [row.state for row in self.ledger.rows.values()]
-        events = self.counters.events
-        assert events[Event.STARTED] == len(states) - states.count(State.STARTING)
+        assert self.noted(Event.STARTED) == len(states) - states.count(State.STARTING)
         for state in (State.COMPLETED, State.ALREADY_REGISTERED, State.CANCELLED):
-            assert events[Event(state.value)] == states.count(state)
+            assert self.noted(Event(state.value)) == states.count(state)
         wrong = {code for code, right in self.kratos.judged if not right}
         assert len(wrong - {*self.kratos.codes}) <= RULES.code_attempts

@@ -1,7 +1,7 @@
 """Who may call what: the contract's rules as a table; and who is the same caller."""
 
 from signupd.grants import read_grants
-from signupd.rpc.callers import MAX_CALLER_CHARS, Callers, wall_clock
+from signupd.rpc.interceptor import MAX_CALLER_CHARS, Callers, wall_clock
 
 from tests.doubles.authority import Authority, dns, uri
 

@@ -15,8 +15,8 @@ from kratos_signup.v1 import account_service_pb2, signup_service_pb2
 from opentelemetry.util.re import parse_env_headers
 from signupd import logs
 from signupd.logs import SECRET_NAMES
+from signupd.sealing import Contents
 from signupd.settings import SECRETS
-from signupd.signup.sealed import Contents
 from signupd.signup.start import StartRequest
 
 PASSWORD = "plum-violin-harbor-42"

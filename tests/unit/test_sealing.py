@@ -5,8 +5,14 @@ import json
 
 import pytest
 from signupd.errors import TokenInvalid
-from signupd.sealing import KeyRing, SealBroken, Step
-from signupd.signup.sealed import knows_password, only_attempt, with_password
+from signupd.sealing import (
+    KeyRing,
+    SealBroken,
+    Step,
+    knows_password,
+    only_attempt,
+    with_password,
+)
 
 from tests.unit.samples import OTHER_ID, RING, SIGNUP_ID, row
 

@@ -82,7 +82,7 @@ def test_what_must_hold_can_fail() -> None:
         if spoil == "state":
             world.ledger.rows[row.signup_id] = row._replace(state=State.EXPIRED)
         elif spoil == "count":
-            world.counters.events.clear()
+            world.observer.events.clear()
         elif spoil == "account":
             world.kratos.on_account()
         else:

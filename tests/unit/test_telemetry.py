@@ -96,7 +96,7 @@ def scene() -> Scene:
 async def test_sign_ups(scene: Scene) -> None:
     """Sign-ups are counted by state in the ledger, and by event in this process."""
     for event in (Event.STARTED, Event.STARTED, Event.VERIFIED):
-        scene.observer.event(event)
+        scene.observer.events.labels(event).inc()
     scene.observer.wrong_codes.inc()
     lines = await scene.scrape()
 

@@ -22,8 +22,7 @@ from signupd.cli.page import age, columns, console, moment, printable, rfc3339
 from signupd.keyfile import key_ring
 from signupd.ledger.ledger import Snapshot, browsing
 from signupd.ledger.record import FINAL, Lease, Record, State
-from signupd.sealing import KeyRing, SealBroken
-from signupd.signup.sealed import address_digest, open_mask
+from signupd.sealing import KeyRing, SealBroken, address_digest, open_mask
 from signupd.signup.transitions import state_shown
 
 # What a person looks through. A script may ask for more; all are held in memory.

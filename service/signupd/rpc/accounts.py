@@ -9,7 +9,7 @@ from signupd.accounts.account import Account, batch_get_accounts, get_account
 from signupd.errors import KratosUnavailable
 from signupd.kratos.admin import AdminApi
 from signupd.rpc import requests
-from signupd.rpc.callers import Context
+from signupd.rpc.interceptor import Context
 from signupd.work import Work
 
 

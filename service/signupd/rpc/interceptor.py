@@ -1,20 +1,37 @@
-"""The only place where errors become statuses and unreadable requests are refused."""
+"""What every call passes: who calls, and may they; limits; errors become statuses.
+
+With mutual TLS the certificates decide. CALLERS lists their names; without CALLERS
+SignupService is open to every certificate and AccountService to none, on loopback too.
+Without mutual TLS AccountService answers only on loopback and unix sockets.
+"""
 
 import contextlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from functools import partial
+import functools
+import hashlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from signupd.errors import Overloaded, RequestInvalid, SignupdError
-from signupd.rpc.callers import HEALTH, OURS, Callers, Context
+from signupd.certificates import names_in, valid_seconds
+from signupd.errors import CallerNotPermitted, Overloaded, RequestInvalid, SignupdError
+from signupd.policy.rules import SECOND
 from signupd.rpc.statuses import DETAILS_KEY, INTERNAL, STATUSES, status_of
 from signupd.telemetry.observer import CALLER_GONE, OK, Observer, Watch
 from signupd.work import Work
 
+Context = grpc.aio.ServicerContext[Any, Any]
+OURS: Final = "/kratos_signup.v1."
+# Clients and probes ask it before they know whether they may ask anything else.
+HEALTH: Final = "/grpc.health.v1.Health/"
+# What the ledger's column holds.
+MAX_CALLER_CHARS: Final = 255
+MAX_PEERS_KEPT: Final = 256  # some KiB each
+_ACCOUNTS: Final = f"{OURS}AccountService/"
 # gRPC's number of the status, by the reason that a call ended with; for observers.
 _NUMBERS: Final[dict[str, int]] = {
     OK: grpc.StatusCode.OK.value[0],
@@ -28,8 +45,94 @@ _LOUD: Final = frozenset({INTERNAL, "KRATOS_INCOMPATIBLE"})
 _WORTH_A_LINE: Final = frozenset(
     {"CALLER_NOT_PERMITTED", "KRATOS_UNAVAILABLE", "LEDGER_UNAVAILABLE"}
 )
-
 Handler = Any  # grpc.RpcMethodHandler, whose stubs lack the behaviour's attributes
+
+
+def wall_clock() -> int:
+    """Return the machine's time, which the TLS library goes by too."""
+    return time.time_ns() // 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """Who is at the other end of a connection, by its certificate."""
+
+    names: frozenset[str] = frozenset()
+    caller: str = ""  # identifies it, in at most 255 characters
+    valid: range = range(0)  # seconds since the Unix epoch
+
+
+class Callers:
+    """Tells callers apart, and what each may call.
+
+    ``grants`` has by name the methods, as ``Service/Method``; None if the defaults
+    hold. ``clock`` returns microseconds since the Unix epoch.
+    """
+
+    def __init__(
+        self,
+        *,
+        local: bool,
+        mutual: bool,
+        grants: Mapping[str, frozenset[str]] | None,
+        clock: Callable[[], int],
+    ) -> None:
+        self._accounts_open = local and not mutual
+        self._mutual = mutual
+        self._grants = grants
+        self._clock = clock
+        # Each call brings its certificate along, and a caller makes many.
+        self.peer_of = functools.lru_cache(MAX_PEERS_KEPT)(self._peer_of)
+
+    def serves(self, service: str) -> bool:
+        """Return whether some caller may call some method of ``package.Service``."""
+        prefix = f"/{service}/"
+        if self._grants is None:
+            return self._accounts_open or prefix != _ACCOUNTS
+        methods = frozenset().union(*self._grants.values())
+        return any(f"{OURS}{method}".startswith(prefix) for method in methods)
+
+    def peer(self, context: Context) -> Peer:
+        """Return who makes a call."""
+        if not self._mutual:
+            return Peer()
+        (certificate,) = context.auth_context()["x509_pem_cert"]
+        return self.peer_of(certificate)
+
+    def admit(self, method: str, context: Context) -> None:
+        """Let a call in, or raise CallerNotPermitted."""
+        peer = self.peer(context)
+        nameless = "a certificate without a name" if self._mutual else "anybody"
+        who = peer.caller if peer.names else nameless
+        # TLS looks only when a session begins. Connections and resumed sessions go on.
+        if self._mutual and self._clock() // SECOND not in peer.valid:
+            raise CallerNotPermitted(f"the certificate of {who} is not valid now")
+        if not self._permits(method, peer.names):
+            raise CallerNotPermitted(f"not open to {who}")
+
+    def _permits(self, method: str, names: frozenset[str]) -> bool:
+        if self._grants is None:
+            return self._accounts_open or not method.startswith(_ACCOUNTS)
+        granted = [self._grants[name] for name in names & self._grants.keys()]
+        if not method.startswith(OURS):
+            # Reflection is open to every caller that may call anything.
+            return bool(granted)
+        return any(method.removeprefix(OURS) in methods for methods in granted)
+
+    def _peer_of(self, certificate: bytes) -> Peer:
+        """Return whom a certificate, in PEM, stands for.
+
+        A caller is known by those of its names that CALLERS lists, so the others may
+        change; by all its names if CALLERS lists none of them; by the certificate
+        itself if it has no name.
+        """
+        names = names_in(certificate)
+        known = names & self._grants.keys() if self._grants else names
+        caller = " ".join(sorted(known or names)) or certificate.decode()
+        if len(caller) > MAX_CALLER_CHARS:
+            # No name begins like that, so no other caller has it.
+            caller = f"#{hashlib.sha256(caller.encode()).hexdigest()}"
+        return Peer(names, caller, valid_seconds(certificate))
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
@@ -83,7 +186,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         elif not method.startswith(OURS):
             make, guard = grpc.stream_stream_rpc_method_handler, self._reflect
         return make(
-            partial(guard, method, handler),
+            functools.partial(guard, method, handler),
             request_deserializer=None,
             response_serializer=handler.response_serializer,
         )
@@ -158,7 +261,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
         """Count a call while it lasts; refuse it if there are enough already."""
-        if max(self._calls, self._work.under_way) >= self._limit:
+        if max(self._calls, len(self._work.tasks)) >= self._limit:
             raise Overloaded
         self._calls += 1
         try:

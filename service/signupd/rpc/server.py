@@ -9,9 +9,8 @@ from grpc_reflection.v1alpha import reflection
 from kratos_signup.v1 import account_service_pb2_grpc, signup_service_pb2_grpc
 
 from signupd.rpc.accounts import AccountServicer
-from signupd.rpc.callers import Callers
 from signupd.rpc.credentials import Credentials
-from signupd.rpc.interceptor import ErrorInterceptor
+from signupd.rpc.interceptor import Callers, ErrorInterceptor
 from signupd.rpc.signups import SignupServicer
 
 # The largest request is a StartSignup with 8 KiB of traits.

@@ -13,7 +13,7 @@ from signupd.errors import LedgerUnavailable, SignupdError, TokenInvalid
 from signupd.ledger.record import FINAL, State
 from signupd.policy.rules import Rules
 from signupd.rpc import requests
-from signupd.rpc.callers import Callers, Context
+from signupd.rpc.interceptor import Callers, Context
 from signupd.sealing import SealBroken
 from signupd.signup.cancel import cancel_signup
 from signupd.signup.deps import Dependencies, StepResult

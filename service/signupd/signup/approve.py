@@ -3,8 +3,8 @@
 import enum
 
 from signupd.kratos.identity import Mark
+from signupd.sealing import address_digest, attempt_of, flow_digest
 from signupd.signup.deps import Dependencies
-from signupd.signup.sealed import address_digest, attempt_of, flow_digest
 
 
 class HookRefusal(enum.Enum):

@@ -1,10 +1,10 @@
 """GetSignup: the state of a sign-up. It changes only what a dead call left."""
 
 from signupd.ledger.record import State
+from signupd.sealing import open_contents
 from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.outcomes import step_result
 from signupd.signup.preconditions import open_signup
-from signupd.signup.sealed import open_contents
 from signupd.signup.transitions import state_shown
 
 

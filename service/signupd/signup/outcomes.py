@@ -22,16 +22,16 @@ from signupd.kratos.answers import Delivery, FlowState
 from signupd.kratos.identity import Identity
 from signupd.ledger.record import FINAL, Record
 from signupd.policy.limits import Counted
-from signupd.sealing import Step
-from signupd.signup import transitions
-from signupd.signup.deps import Dependencies, StepResult
-from signupd.signup.sealed import (
+from signupd.sealing import (
     Contents,
+    Step,
     only_attempt,
     open_contents,
     open_mask,
     seal_contents,
 )
+from signupd.signup import transitions
+from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.transitions import Changes, Event
 
 # After these errors of ``send_code`` it is certain that no mail was sent.
@@ -86,7 +86,7 @@ def note_event(
     It is noted once it is committed. A process that dies in between leaves the row and
     no line.
     """
-    deps.observer.event(event)
+    deps.observer.events.labels(event).inc()
     name = f"signup_{event}"
     deps.log.info(name, signup_id=str(signup_id), caller=caller)
 

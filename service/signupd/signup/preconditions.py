@@ -8,7 +8,7 @@ from signupd.errors import (
     TokenInvalid,
 )
 from signupd.ledger.ledger import Snapshot
-from signupd.ledger.record import Record, State
+from signupd.ledger.record import State
 from signupd.sealing import Step
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies
@@ -28,7 +28,9 @@ async def open_signup(deps: Dependencies, token: str) -> tuple[Snapshot, Step]:
     found = await deps.ledger.find(signup_id)
     if found is None or found.record.state is State.STARTING:
         raise TokenInvalid
-    return await settle(deps, found), step
+    if transitions.needs_recovery(found.record, found.now):
+        found = await settle(deps, found)
+    return found, step
 
 
 async def open_step(deps: Dependencies, token: str, step: Step) -> Snapshot:
@@ -55,15 +57,3 @@ def check_open(found: Snapshot) -> None:
         raise SignupCancelled
     if transitions.is_busy(record, now):
         raise SignupBusy
-
-
-def check_not_expired(deps: Dependencies, record: Record) -> int:
-    """Return the time at which a lease is granted, which decides about expiry.
-
-    Raises:
-        SignupExpired: The deadline has passed since the row was read.
-    """
-    now = deps.ledger.now()
-    if now >= record.expire_time:
-        raise SignupExpired
-    return now

@@ -11,6 +11,7 @@ from signupd.errors import SignupBusy
 from signupd.kratos.answers import FlowState
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record
+from signupd.sealing import Contents, attempt_of, open_contents, seal_contents
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies
 from signupd.signup.outcomes import (
@@ -19,19 +20,16 @@ from signupd.signup.outcomes import (
     conclude_password,
     conclude_resend,
 )
-from signupd.signup.sealed import Contents, attempt_of, open_contents, seal_contents
 
 
 async def settle(deps: Dependencies, found: Snapshot) -> Snapshot:
-    """Move a row on if its lease ran out, by what Kratos says.
+    """Move a row that needs recovery on, by what Kratos says.
 
     Raises:
         KratosUnavailable, KratosIncompatible: Kratos cannot say.
         SignupBusy: Another call moved the row meanwhile.
     """
-    record, now = found.record, found.now
-    if not transitions.needs_recovery(record, now):
-        return found
+    record = found.record
     try:
         contents = open_contents(deps.keys, record)
         named = bool(contents.stored_id)

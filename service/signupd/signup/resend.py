@@ -14,7 +14,7 @@ from signupd.errors import (
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import FINAL, Record, State
 from signupd.policy.rules import SECOND
-from signupd.sealing import Step
+from signupd.sealing import Contents, Step, open_contents, seal_contents
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.outcomes import (
@@ -26,8 +26,7 @@ from signupd.signup.outcomes import (
     recovery_on_error,
     step_result,
 )
-from signupd.signup.preconditions import check_not_expired, open_step
-from signupd.signup.sealed import Contents, open_contents, seal_contents
+from signupd.signup.preconditions import open_step
 
 
 async def resend_code(
@@ -76,7 +75,7 @@ async def _grant(
         pending_flow_id=await deps.kratos.public.open_registration(),
         resends=(*contents.resends, asked),
     )
-    now = check_not_expired(deps, found.record)
+    now = deps.ledger.now()
     sealed = seal_contents(deps.keys, found.record.signup_id, contents)
     changes = transitions.sending(found.record, now, deps.rules, sealed)
     record = await deps.ledger.change(found.record, **changes)

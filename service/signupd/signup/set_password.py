@@ -21,7 +21,15 @@ from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Record, State
 from signupd.policy.password import violations
 from signupd.policy.rules import PASSWORD_REPEATS, PASSWORDS_KEPT
-from signupd.sealing import Step
+from signupd.sealing import (
+    Contents,
+    Step,
+    attempt_of,
+    flow_digest,
+    knows_password,
+    open_contents,
+    with_password,
+)
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.outcomes import (
@@ -33,15 +41,7 @@ from signupd.signup.outcomes import (
     recovery_on_error,
     step_result,
 )
-from signupd.signup.preconditions import check_not_expired, open_step
-from signupd.signup.sealed import (
-    Contents,
-    attempt_of,
-    flow_digest,
-    knows_password,
-    open_contents,
-    with_password,
-)
+from signupd.signup.preconditions import open_step
 from signupd.signup.transitions import Event
 
 FOREIGN_HOOK: Final = (
@@ -109,7 +109,7 @@ async def _grant(
     digest = flow_digest(deps.keys, flow_id)
     changes = transitions.setting(
         record,
-        check_not_expired(deps, record),
+        deps.ledger.now(),
         deps.rules,
         digest,
         with_password(deps.keys, record, attempt_of(digest), password),

@@ -19,7 +19,16 @@ from signupd.ledger.record import Lease, Record, State
 from signupd.policy.limits import Counted, client_of
 from signupd.policy.rules import SECOND
 from signupd.policy.traits import identity_traits
-from signupd.sealing import SealBroken, Step, digests_equal
+from signupd.sealing import (
+    Contents,
+    SealBroken,
+    Step,
+    address_digest,
+    digests_equal,
+    open_contents,
+    seal_contents,
+    seal_mask,
+)
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.outcomes import (
@@ -31,13 +40,6 @@ from signupd.signup.outcomes import (
     step_result,
 )
 from signupd.signup.recovery import settle
-from signupd.signup.sealed import (
-    Contents,
-    address_digest,
-    open_contents,
-    seal_contents,
-    seal_mask,
-)
 
 # One more if a crash left open whether the first one was sent.
 MAX_FIRST_MAILS: Final = 2
@@ -113,7 +115,8 @@ async def _outcome(deps: Dependencies, found: Snapshot) -> StepResult | None:
     """Answer by the result of a call, or carry it on; None if it has expired."""
     record = found.record
     if record.state is not State.STARTING:
-        found = await settle(deps, found)
+        if transitions.needs_recovery(record, found.now):
+            found = await settle(deps, found)
         return step_result(deps, found.record, Step.CODE, found.now)
     if transitions.is_busy(record, found.now):
         raise SignupBusy

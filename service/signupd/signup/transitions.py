@@ -11,14 +11,16 @@ r"""The state machine, as rules without I/O: what may happen to a row, and how.
                 CANCELLED EXPIRED         CANCELLED EXPIRED
 
 Each function returns the columns to change; the ledger applies them by compare-and-set
-on the epoch. A lease reserves the row for one piece of work on Kratos. One that ran out
-means that its holder died, and that Kratos has to be asked what happened.
+on the epoch. A lease reserves the row for one piece of work on Kratos; it is granted
+before the step's deadline, else there is SignupExpired. One that ran out means that its
+holder died, and that Kratos has to be asked what happened.
 """
 
 import enum
 import uuid
 from typing import Any
 
+from signupd.errors import SignupExpired
 from signupd.ledger.record import FINAL, Lease, Record, State
 from signupd.policy.rules import Rules
 
@@ -76,8 +78,7 @@ def code_sent(now: int, rules: Rules) -> Changes:
 def sending(record: Record, now: int, rules: Rules, sealed: bytes) -> Changes:
     """Grant a SENDING lease, the mail counted before it goes."""
     return {
-        "lease": Lease.SENDING,
-        "lease_until": now + rules.lease,
+        **_leased(Lease.SENDING, record, now, rules),
         "sealed": sealed,
         "sends": record.sends + 1,
         "send_time": now,
@@ -105,8 +106,7 @@ def verifying(record: Record, now: int, rules: Rules, digest: bytes) -> Changes:
     A code that a dead holder left undecided was counted already.
     """
     return {
-        "lease": Lease.VERIFYING,
-        "lease_until": now + rules.lease,
+        **_leased(Lease.VERIFYING, record, now, rules),
         "code_digest": digest,
         "code_attempts": attempts_with(record, digest),
     }
@@ -144,8 +144,7 @@ def setting(
 ) -> Changes:
     """Grant a SETTING lease for one password, by one Kratos flow."""
     return {
-        "lease": Lease.SETTING,
-        "lease_until": now + rules.lease,
+        **_leased(Lease.SETTING, record, now, rules),
         "approved_until": 0,
         "password_flow_digest": flow_digest,
         "sealed_passwords": passwords,
@@ -188,6 +187,13 @@ def undecided() -> Changes:
 def lease_ended() -> Changes:
     """End a dead lease of whose work Kratos knows nothing; the attempt is kept."""
     return {**_FREE, "password_flow_digest": None}
+
+
+def _leased(lease: Lease, record: Record, now: int, rules: Rules) -> Changes:
+    """Grant a lease, unless the deadline has passed since the row was read."""
+    if now >= record.expire_time:
+        raise SignupExpired
+    return {"lease": lease, "lease_until": now + rules.lease}
 
 
 def _moved(state: State, now: int) -> Changes:

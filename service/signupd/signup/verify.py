@@ -13,7 +13,15 @@ from signupd.errors import (
 )
 from signupd.kratos.answers import CodeAnswer, CodeResult, FlowState
 from signupd.ledger.record import Record, State
-from signupd.sealing import Step, digests_equal
+from signupd.sealing import (
+    Contents,
+    Step,
+    code_digest,
+    digests_equal,
+    open_contents,
+    refused_code_digest,
+    seal_contents,
+)
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.outcomes import (
@@ -22,14 +30,7 @@ from signupd.signup.outcomes import (
     recovery_on_error,
     step_result,
 )
-from signupd.signup.preconditions import check_not_expired, open_step
-from signupd.signup.sealed import (
-    Contents,
-    code_digest,
-    open_contents,
-    refused_code_digest,
-    seal_contents,
-)
+from signupd.signup.preconditions import open_step
 
 MISSING_HOOK = (
     "Kratos stored an account at the code without asking: "
@@ -90,7 +91,7 @@ async def _grant(deps: Dependencies, record: Record, code: str) -> Leased:
         raise CodeAttemptsExhausted
     if not contents.flow_id:
         raise CodeExpired
-    now = check_not_expired(deps, record)
+    now = deps.ledger.now()
     changes = transitions.verifying(record, now, deps.rules, digest)
     return Leased(record, await deps.ledger.change(record, **changes), contents)
 

@@ -61,7 +61,7 @@ class Observer:
             "How long calls to Kratos took, by HTTP status or how else they ended.",
             ("call", "outcome"),
         )
-        self._events = counter(
+        self.events = counter(
             "signupd_signups", "Transitions of sign-ups at this process.", ("event",)
         )
         self.wrong_codes = counter(
@@ -77,11 +77,7 @@ class Observer:
             "Lines of the log that were dropped because standard error was not read.",
         )
         for event in events:
-            self._events.labels(event)
-
-    def event(self, event: str) -> None:
-        """Count a transition of a sign-up."""
-        self._events.labels(event).inc()
+            self.events.labels(event)
 
     def close(self) -> None:
         """Send the spans that are left, if calls are traced."""
