@@ -68,7 +68,9 @@ class AdminApi:
         """List the newest mails to an address, newest first."""
         to, most = request.query["recipient"], int(request.query["page_size"])
         found = [mail.body() for mail in self._books.mails if mail.recipient == to]
-        return web.json_response(found[::-1][:most])
+        status = request.query.get("status")
+        shown = [one for one in found if status in (None, one["status"])]
+        return web.json_response(shown[::-1][:most])
 
     @web.middleware
     async def _admit(

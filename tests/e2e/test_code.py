@@ -25,20 +25,23 @@ def test_mail_of_a_taken_address(stack: Stack) -> None:
 
 
 def test_delivery_behind_other_mails(stack: Stack) -> None:
-    """Recovery mails that were sent, to accounts alone, do not hide the code mail."""
+    """Recovery mails, which accounts alone get, do not hide the code mail."""
     taken, free = new_address(), new_address()
     stack.registered(taken)
     told = []
-    for address, mails in ((taken, 13), (free, 1)):
+    for address, mails in ((taken, 2), (free, 1)):
         token = stack.caller.start(address, traits={"name": "A"}).continuation_token
+        stack.mailbox.wait_for(address, mails)
         for _ in range(11):
             flow = stack.visitor.get("/self-service/recovery/api").json()["id"]
             body = {"method": "code", "email": address}
             stack.visitor.post(f"/self-service/recovery?flow={flow}", json=body)
-        stack.mailbox.wait_for(address, mails)
+        told.append(stack.caller.get(token).signup.code_delivery)
+        if address == taken:
+            stack.mailbox.wait_for(address, mails + 11)
         told.append(stack.caller.get(token).signup.code_delivery)
 
-    assert [pb.CODE_DELIVERY_SENT] * 2 == told
+    assert [pb.CODE_DELIVERY_SENT] * 4 == told
 
 
 def test_code_of_a_taken_address(stack: Stack, address: str) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import time
 import uuid
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -91,13 +92,32 @@ async def test_delivery_is_told_by_get_alone(world: World, caller: Caller) -> No
     assert ["courier_not_asked"] == world.log.events("warning")
 
 
-async def test_delivery_behind_other_mails(world: World, caller: Caller) -> None:
-    """Mails that only an account gets, once sent, do not hide the code mail."""
+@pytest.mark.parametrize(
+    ("code_mail", "others", "told"),
+    [
+        ("queued", "queued", 1),
+        ("processing", "queued", 1),
+        ("sent", "queued", 2),
+        ("sent", "sent", 2),
+        ("abandoned", "queued", 3),
+        ("abandoned", "abandoned", 3),
+    ],
+)
+async def test_delivery_behind_other_mails(
+    world: World, caller: Caller, code_mail: str, others: str, told: int
+) -> None:
+    """Mails that only an account gets do not hide what became of the code mail."""
+    world.kratos.mail(ADDRESS, "recovery_code_valid")  # an old one, which says nothing
+    world.kratos.mails_to(ADDRESS)[0].created_at -= timedelta(hours=1)
     token, _ = await to_code(world, caller, ADDRESS)
     for _ in range(11):
         world.kratos.mail(ADDRESS, "recovery_code_valid")
+    _, mail, *later = world.kratos.mails_to(ADDRESS)
+    mail.status = code_mail
+    for one in later:
+        one.status = others
 
-    assert 2 == (await caller.get(token)).signup.code_delivery  # SENT
+    assert told == (await caller.get(token)).signup.code_delivery
 
 
 async def test_courier_is_asked_once_a_second(world: World, caller: Caller) -> None:

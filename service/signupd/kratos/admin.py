@@ -154,11 +154,16 @@ class AdminApi:
         ``since`` has a time zone. None says that none was queued after it.
         """
         mails = [one for one in await self._mails(address) if one.created_at >= since]
-        codes = [one for one in mails if one.is_code]
-        if not codes and len(mails) == _MAILS:
-            # Pushed off the page by mails that only an account gets; see SECURITY.md.
-            codes = mails[-1:]
-        return codes[0].delivery if codes else None
+        codes = [one.delivery for one in mails if one.is_code]
+        if codes or len(mails) < _MAILS:
+            return codes[0] if codes else None
+        # Mails that only an account gets have pushed it off the page. The courier takes
+        # the oldest first, so the code mail has left if any later one has.
+        for status in ("sent", "abandoned"):
+            left = await self._mails(address, ("status", status))
+            if left and left[0].created_at >= since:
+                return left[0].delivery
+        return Delivery.QUEUED
 
     async def newest_code(self, address: str) -> str:
         """Read the code in the newest code mail to an address, for ``signupd check``.
@@ -176,9 +181,9 @@ class AdminApi:
         body = (await self._get(Call.VERSION, "/admin/version")).body
         return str(body.get("version", "")) if isinstance(body, dict) else ""
 
-    async def _mails(self, address: str) -> list[_Mail]:
+    async def _mails(self, address: str, *more: tuple[str, str]) -> list[_Mail]:
         """List the last mails to an address, the newest first."""
-        query = [("page_size", str(_MAILS)), ("recipient", address)]
+        query = [("page_size", str(_MAILS)), ("recipient", address), *more]
         response = await self._get(Call.COURIER, "/admin/courier/messages", query)
         try:
             mails = [
