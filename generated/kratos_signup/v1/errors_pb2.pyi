@@ -92,8 +92,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     one. Offer to sign in. Details: none.
     """
     ERROR_REASON_SIGNUP_BUSY: _ErrorReason.ValueType  # 17
-    """ABORTED. Another call on this sign-up is at work. It may be past the deadline
-    of its own caller. Retry later. Details: RetryInfo.
+    """ABORTED. Another call on this sign-up is at work. It may be an earlier try of
+    this call, after its deadline. Retry later. Details: RetryInfo.
     """
     ERROR_REASON_DEADLINE_TOO_SHORT: _ErrorReason.ValueType  # 18
     """DEADLINE_EXCEEDED. The caller's deadline leaves too little time. The call was
@@ -131,8 +131,8 @@ class ErrorReason(_ErrorReason, metaclass=_ErrorReasonEnumTypeWrapper):
     the prefix (such as "CODE_INCORRECT"), and the domain is "kratos-signup". The
     status message is a constant English sentence for developers, not for end users.
 
-    A BadRequest has at most 16 violations, and a last one that says how many more
-    there are. All details together fit gRPC's default of 8 KiB of metadata.
+    A BadRequest has at most 16 violations. If there are more, a last one says how
+    many. All details together fit gRPC's default of 8 KiB of metadata.
 
     Each comment gives the gRPC status, the cause, what the caller does, and the
     details besides ErrorInfo. The current Signup is a further detail of every error
@@ -209,8 +209,8 @@ ERROR_REASON_PASSWORD_ALREADY_SET: ErrorReason.ValueType  # 16
 one. Offer to sign in. Details: none.
 """
 ERROR_REASON_SIGNUP_BUSY: ErrorReason.ValueType  # 17
-"""ABORTED. Another call on this sign-up is at work. It may be past the deadline
-of its own caller. Retry later. Details: RetryInfo.
+"""ABORTED. Another call on this sign-up is at work. It may be an earlier try of
+this call, after its deadline. Retry later. Details: RetryInfo.
 """
 ERROR_REASON_DEADLINE_TOO_SHORT: ErrorReason.ValueType  # 18
 """DEADLINE_EXCEEDED. The caller's deadline leaves too little time. The call was

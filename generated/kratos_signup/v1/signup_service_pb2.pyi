@@ -323,8 +323,8 @@ class SetPasswordRequest(_message.Message):
     password: _builtins.str
     """The password as clear text. Required, 1 to 1024 bytes of UTF-8, otherwise
     REQUEST_INVALID. A password outside the limits of Signup.password_policy, or
-    one that breaks another rule, is PASSWORD_REJECTED. A refusal by this service
-    costs no attempt, but 100 of them are the most. A refusal by Kratos costs one.
+    one that breaks another rule, is PASSWORD_REJECTED. A refusal by Kratos
+    costs an attempt. A refusal by this service costs none; at most 100 are allowed.
     """
     def __init__(
         self,

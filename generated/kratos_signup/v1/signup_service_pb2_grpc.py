@@ -105,8 +105,8 @@ class SignupServiceServicer(object):
         """Begins a sign-up and mails a code to the address. Without a request_id each
         call begins another sign-up and sends another mail.
 
-        Retried with the same request_id it answers OK in every state, until the
-        sign-up is no longer stored.
+        A retry with the same request_id answers OK in every state, until the sign-up
+        is no longer stored.
 
         Errors: EMAIL_INVALID, TRAITS_INVALID, REQUEST_ID_REUSED,
         SEND_LIMIT_REACHED (too many mails to this address or for this client_ip),

@@ -53,8 +53,8 @@ class SignupServiceStub:
     """Begins a sign-up and mails a code to the address. Without a request_id each
     call begins another sign-up and sends another mail.
 
-    Retried with the same request_id it answers OK in every state, until the
-    sign-up is no longer stored.
+    A retry with the same request_id answers OK in every state, until the sign-up
+    is no longer stored.
 
     Errors: EMAIL_INVALID, TRAITS_INVALID, REQUEST_ID_REUSED,
     SEND_LIMIT_REACHED (too many mails to this address or for this client_ip),
@@ -131,8 +131,8 @@ class SignupServiceAsyncStub(SignupServiceStub):
     """Begins a sign-up and mails a code to the address. Without a request_id each
     call begins another sign-up and sends another mail.
 
-    Retried with the same request_id it answers OK in every state, until the
-    sign-up is no longer stored.
+    A retry with the same request_id answers OK in every state, until the sign-up
+    is no longer stored.
 
     Errors: EMAIL_INVALID, TRAITS_INVALID, REQUEST_ID_REUSED,
     SEND_LIMIT_REACHED (too many mails to this address or for this client_ip),
@@ -212,8 +212,8 @@ class SignupServiceServicer(metaclass=_abc_1.ABCMeta):
         """Begins a sign-up and mails a code to the address. Without a request_id each
         call begins another sign-up and sends another mail.
 
-        Retried with the same request_id it answers OK in every state, until the
-        sign-up is no longer stored.
+        A retry with the same request_id answers OK in every state, until the sign-up
+        is no longer stored.
 
         Errors: EMAIL_INVALID, TRAITS_INVALID, REQUEST_ID_REUSED,
         SEND_LIMIT_REACHED (too many mails to this address or for this client_ip),

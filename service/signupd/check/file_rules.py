@@ -22,7 +22,7 @@ _RECOVERY: Final = "selfservice.flows.recovery"
 _REVOKE: Final = "revoke_active_sessions"
 _PURPOSES: Final = {
     "code": "Without it Kratos stores accounts that have no password.",
-    "password": "Without it Kratos stores what strangers ask for.",
+    "password": "Without it Kratos stores an account for anybody who asks.",
 }
 
 
@@ -69,7 +69,7 @@ def _ours(file: KratosFile, place: str, method: str) -> Hook | None:
 
 
 def _warned(check: Check, what: str, why: str, cure: str, *, broken: bool) -> Finding:
-    """Make a warning where a rule is broken; else say the same of what is well."""
+    """Make a warning where a rule is broken; else report the same as ok."""
     return warning(check, what, why, cure) if broken else ok(check, what)
 
 
@@ -116,8 +116,8 @@ def _hook_order(file: KratosFile, settings: Settings, ours: Hook | None) -> Find
         return ok(Check.HOOK_ORDER, "Kratos waits for no hook that comes after ours")
     what = f"another hook with response.parse comes after ours in {place}.hooks"
     why = (
-        "Its answer may replace ours. The account then lacks our mark, and the server "
-        "deletes it as a stranger's. Ours has to be the last."
+        "Its answer may replace ours. The account then lacks our mark, and may lack "
+        "the verified address. Ours has to be the last."
     )
     return error(Check.HOOK_ORDER, what, why, hook_lines("password", settings))
 

@@ -36,7 +36,7 @@ async def preflight(subject: Subject) -> list[Finding]:
         try:
             findings += await probe.look(subject)
         except SignupdError as fault:
-            why = f"{fault.detail}. Without it nobody can sign up."
+            why = f"Nobody can sign up: {fault.detail}."
             findings.append(error(probe.check, probe.failed, why, probe.cure))
     if subject.file is not None:
         return findings + file_findings(subject.file, subject.settings)
@@ -67,7 +67,7 @@ def version_finding(version: str) -> Finding:
     return warning(Check.VERSION, what, why, cure)
 
 
-# Said without Kratos' configuration file, so that nobody takes it for well.
+# Reported without Kratos' configuration file, so that silence does not look like ok.
 UNSEEN: Final = [
     warning(
         Check.CODE_HOOK,

@@ -43,8 +43,8 @@ def signupd(
 ) -> None:
     """Sign-up for Ory Kratos over gRPC.
 
-    Settings are environment variables whose names start with SIGNUPD_; the command
-    settings lists them.
+    Settings come from SIGNUPD_... variables, from .env and from --config.
+    "signupd settings" lists them.
     """
 
 

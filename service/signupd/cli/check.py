@@ -42,7 +42,7 @@ _STYLES: Final = {Severity.OK: "green", Severity.WARNING: "yellow"}
 _WORST: Final = "bold red"
 
 
-_CANARY_HELP: Final = "Also sign this address up at the server, and remove it again."
+_CANARY_HELP: Final = "Also run a sign-up for this address, and delete its account."
 CanaryAddress = Annotated[
     Address | None,
     typer.Option("--canary", parser=mailbox, metavar="ADDRESS", help=_CANARY_HELP),

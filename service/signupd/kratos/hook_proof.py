@@ -44,9 +44,9 @@ FAULTS: Final = {
         "the one that ends in /kratos/code"
     ),
     PasswordAnswer.UNCLEAR: (
-        "Kratos refuses to register by password with a message that is unknown here"
+        "Kratos refuses to register by password with a message unknown to signupd"
     ),
-    PasswordAnswer.TAKEN: "Kratos takes a random address for somebody's",
+    PasswordAnswer.TAKEN: "Kratos says that a random address is taken",
     PasswordAnswer.HOOK_AWAY: (
         "Kratos did not reach this server's password hook, so it makes no account. "
         f"Correct {_HOOK}: the URL has to lead to HOOK_LISTEN, and X-Hook-Key has to "
