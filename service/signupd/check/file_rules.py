@@ -21,8 +21,8 @@ _SETTINGS: Final = "selfservice.flows.settings.after"
 _RECOVERY: Final = "selfservice.flows.recovery"
 _REVOKE: Final = "revoke_active_sessions"
 _PURPOSES: Final = {
-    "code": "Without it Kratos stores accounts that have no password.",
-    "password": "Without it Kratos stores an account for anybody who asks.",
+    "code": "Without its answer Kratos stores accounts that have no password.",
+    "password": "Without its answer Kratos stores an account for anybody who asks.",
 }
 
 
@@ -50,7 +50,7 @@ def profile_finding(check: Check, file: KratosFile | None, *, on: bool) -> Findi
         return ok(check, f"a hook under {place} may refuse another address")
     what = "users can move their account onto any free address"
     why = (
-        "They need no proof of it. The owner of that mailbox cannot sign up any more, "
+        "They need not prove that it is theirs. Its owner then cannot sign up any more, "
         "and recovers an account that another person made."
     )
     hook = f"a web_hook with response.parse: true under {place}.hooks"
@@ -88,23 +88,23 @@ def _hook(
         (
             ours is None and _ours(file, AFTER, method) is not None,
             f"the hook to {path} is under {AFTER}.hooks",
-            " There Kratos calls it after it has stored the account.",
+            "There Kratos calls it after it has stored the account. ",
         ),
         (ours is None, missing, ""),
         (
             ours and not ours.interrupts,
             f"the hook to {path} lacks response.parse: true",
-            " Kratos does not wait for its answer.",
+            "Kratos does not wait for it. ",
         ),
         (
             ours and ours.config.get("method") != "POST",
             f"the hook to {path} is not sent with POST",
-            " signupd answers POST only.",
+            "signupd answers POST only. ",
         ),
     )
     for broken, what, why in faults:
         if broken:
-            return error(check, what, purpose + why, cure)
+            return error(check, what, why + purpose, cure)
     return ok(check, f"our hook is under {place}.hooks")
 
 
@@ -154,7 +154,7 @@ def _old_sessions(file: KratosFile) -> Finding:
 
 def _lifespans(file: KratosFile, settings: Settings) -> Iterator[Finding]:
     ttl = _duration(settings.code_ttl)
-    why = "The server gives people more time than Kratos accepts their code."
+    why = "The server waits for a code longer than Kratos accepts it."
     for check, noun, path in (
         (Check.CODE_LIFESPAN, "codes", _CODE_LIFESPAN),
         (Check.FLOW_LIFESPAN, "flows", _FLOW_LIFESPAN),
@@ -183,7 +183,7 @@ def _passwords(file: KratosFile, settings: Settings) -> Iterator[Finding]:
 def _courier(file: KratosFile) -> Finding:
     wait = file.seconds(f"{_WORKER}.pull_wait")
     rate = file.number(f"{_WORKER}.pull_count") / wait if wait else math.inf
-    what = f"the courier sends up to {rate:.3g} mails a second"
+    what = f"the courier sends up to {rate:g} mails a second"
     why = f"A code arrives up to {wait:g} s later, or much later if many sign up."
     cure = lines(_WORKER, {"pull_count": 100, "pull_wait": "100ms"})
     broken = rate <= SLOW_MAILS_PER_SECOND

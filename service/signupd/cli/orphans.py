@@ -58,7 +58,7 @@ def orphans(  # noqa: PLR0913 - one for each option
     """List accounts in Kratos that were verified but never given a password.
 
     Such an account has a verified address, sign-in by code, and no password. People who
-    sign in by code alone on purpose have the same account: the time since they were
+    sign in by code alone on purpose have such an account too. The time since they were
     last active is the only difference. Without --apply this command changes nothing.
     """
     idle = timedelta(seconds=parsed(Seconds, older_than, "--older-than"))
