@@ -55,7 +55,7 @@ func main() {
 		log.Fatalf("No account: %s %v", failure.reason, err)
 	}
 	if done.State != pb.SignupState_SIGNUP_STATE_COMPLETED {
-		log.Fatalf("%s has an account already: sign in.", done.MaskedEmail)
+		log.Fatalf("%s has an account already.", done.MaskedEmail)
 	}
 	fmt.Println(done.IdentityId)
 }

@@ -108,7 +108,7 @@ async function main([target, address]: string[]): Promise<number> {
   try {
     const done = await signUp(client, address, ask);
     if (done.state !== "SIGNUP_STATE_COMPLETED") {
-      console.error(`${done.maskedEmail} has an account already: sign in.`);
+      console.error(`${done.maskedEmail} has an account already.`);
       return 1;
     }
     console.log(done.identityId);

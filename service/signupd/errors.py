@@ -104,7 +104,7 @@ class PasswordRejected(RequestInvalid):
 
 
 class RequestIdReused(SignupdError):
-    """A request id came back with another body."""
+    """A request id was used again with other content."""
 
 
 class TokenInvalid(SignupdError):
@@ -120,7 +120,7 @@ class CodeIncorrect(SignupdError):
 
 
 class CodeExpired(SignupdError):
-    """The code has lapsed in Kratos; a new one can be sent."""
+    """The code has expired in Kratos; a new one can be sent."""
 
 
 class CodeAttemptsExhausted(SignupdError):
@@ -136,7 +136,7 @@ class SendLimitReached(SignupdError):
 
 
 class SignupExpired(SignupdError):
-    """The sign-up's present step has lapsed."""
+    """The sign-up's present step has expired."""
 
 
 class SignupCancelled(SignupdError):

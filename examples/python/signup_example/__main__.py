@@ -32,7 +32,7 @@ def main() -> int:
     except grpc.RpcError as error:
         sys.exit(f"No account: {Failure.of(error).reason or 'the service is away'}.")
     if signup.state != pb.SIGNUP_STATE_COMPLETED:
-        sys.exit(f"{signup.masked_email} has an account already: sign in.")
+        sys.exit(f"{signup.masked_email} has an account already.")
     print(signup.identity_id)
     return 0
 

@@ -131,7 +131,7 @@ class Canary:
         await self._submit_code()
         self._demand("VerifyCode", "PASSWORD_REQUIRED")
         if await self.subject.kratos.admin.find_identity(self.email) is not None:
-            what = "there is an account with the address before it has a password"
+            what = "an account exists at the address before the password is set"
             why = "Kratos stores accounts at the code, or another person registered."
             lines = hook_lines("code", self.subject.settings)
             cure = f"The account was left alone. The code hook should be:\n{lines}"
@@ -160,7 +160,7 @@ class Canary:
             return code
         if code := await self.ask():
             return code
-        what = "the code is in the mail, and nobody typed it"
+        what = "nobody typed the code that was mailed"
         why = "Kratos does not show what its mails say, except with --dev."
         cure = "Run this check on a terminal, or pipe the code to --code-from-stdin."
         raise CanaryFailedError(check, what, why, cure)

@@ -50,7 +50,7 @@ def profile_finding(check: Check, file: KratosFile | None, *, on: bool) -> Findi
         return ok(check, f"a hook under {place} may refuse another address")
     what = "users can move their account onto any free address"
     why = (
-        "They need not prove that it is theirs. Its owner then cannot sign up any more, "
+        "They need not prove that it is theirs. Its owner cannot sign up any more, "
         "and recovers an account that another person made."
     )
     hook = f"a web_hook with response.parse: true under {place}.hooks"

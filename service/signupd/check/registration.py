@@ -134,7 +134,7 @@ def _elsewhere(
         what = (
             f"other schemas have addresses that are no identifiers: {', '.join(paths)}"
         )
-        why = "Nobody else can sign up with such an address: ALREADY_REGISTERED."
+        why = "Sign-ups for such an address end as ALREADY_REGISTERED."
         cure = "Make them identifiers too, so that their owners can sign in with them."
         yield warning(Check.OTHER_IDENTIFIERS, what, why, cure)
 
@@ -238,7 +238,7 @@ def _judged(answer: PasswordAnswer, port: Finding, cure: str) -> Finding:
     """Judge the answer to a registration that the password hook has to refuse."""
     check = Check.PASSWORD_HOOK
     if answer in REFUSED_BY_US:
-        return ok(check, "Kratos calls the password hook, and a signupd refused")
+        return ok(check, "Kratos calls the password hook, and a signupd refuses")
     if answer is PasswordAnswer.METHOD_OFF:
         return method_off("password")
     if answer in _WRONG_HOOKS:
