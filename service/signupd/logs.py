@@ -69,6 +69,8 @@ def configure(*, json: bool, level: str) -> structlog.typing.FilteringBoundLogge
     # Libraries log requests below this level.
     logging.basicConfig(handlers=[handler], level=logging.WARNING, force=True)
     logging.getLogger(_NAME).setLevel(level.upper())
+    # It logs malformed calls, with their bytes: any client could fill the log.
+    logging.getLogger("grpc").setLevel(logging.CRITICAL)
     # It repeats a malformed OTEL_EXPORTER_OTLP_HEADERS, with the key in it.
     logging.getLogger("opentelemetry.util.re").addFilter(_hide_values)
     structlog.configure(

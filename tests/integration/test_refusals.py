@@ -397,6 +397,19 @@ async def test_corrupt_request_elsewhere(
     assert "A field is missing or malformed." == refused.message
 
 
+async def test_method_that_is_no_text(
+    caller: Caller, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The server serves on after a path that is not UTF-8, and grpc alone logs it."""
+    path: Any = f"{SERVICE}/".encode() + b"\xff"
+    call: Any = caller.channel.unary_unary(path)
+    with pytest.raises(grpc.aio.AioRpcError):
+        await call(b"", timeout=60)
+
+    assert {"grpc"} == {record.name.partition(".")[0] for record in caplog.records}
+    assert (await caller.start(ADDRESS)).continuation_token
+
+
 async def test_defect(world: World, caller: Caller) -> None:
     """What was never to happen is INTERNAL: no text to the caller, all to the log."""
     token, code = await to_code(world, caller, ADDRESS)
