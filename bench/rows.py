@@ -14,7 +14,7 @@ DUE: Final = """
 """
 # What differs in each copy. No copy is at work on Kratos, or meets another one in a
 # unique column.
-FRESH: Final = {"lease": "'none'", "request_id": "NULL", "password_flow_digest": "NULL"}
+FRESH: Final = {"lease": "'none'", "request_id": "NULL", "flow_digest": "NULL"}
 SQLITE: Final = {
     **FRESH,
     "signup_id": "lower(hex(randomblob(16)))",

@@ -19,7 +19,7 @@ from signupd.rpc.interceptor import Callers, ErrorInterceptor, wall_clock
 from signupd.rpc.server import Server
 from signupd.rpc.signups import SignupServicer
 from signupd.settings import Settings
-from signupd.signup.approve import approve
+from signupd.signup.approve import approve, note_proof
 from signupd.signup.deps import Dependencies
 from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer
@@ -54,7 +54,8 @@ class Service:
         self._work = Work()
         # Separate from the callers' work, which MAX_CONCURRENT_RPCS limits.
         self._chores = Work()
-        hooks = Hooks(partial(approve, self.deps), log, secret(settings.hook_key))
+        proofs, accounts = partial(note_proof, self.deps), partial(approve, self.deps)
+        hooks = Hooks(proofs, accounts, log, secret(settings.hook_key))
         self._hooks = runner_of(hooks.app(), log, "hook port")
         now = clock or wall_clock
         self._server = server_of(settings, self.deps, self._work, observer, now)

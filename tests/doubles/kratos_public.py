@@ -25,7 +25,7 @@ INTERRUPTING = frozenset({400, 401, 403, 422})
 GONE: Json = {"error": {"id": "self_service_flow_expired", "code": 410}}
 MISSING: Json = {"error": {"code": 404, "message": "Unable to locate the resource"}}
 SWITCHED_OFF: Json = {"error": {"id": "self_service_flow_disabled", "code": 400}}
-HOOK_FAILED: Json = {"error": {"code": 500, "status": "Internal Server Error"}}
+HOOK_FAILED: Json = {"code": 500, "status": "Internal Server Error"}
 
 
 class HookFailed(Exception):
@@ -93,8 +93,9 @@ class PublicApi:
             return await self._code(flow, body)
         except HookSaidNo as said:
             return _refused(flow, *said.messages)
-        except HookFailed:
-            return web.json_response(HOOK_FAILED, status=400)
+        except HookFailed as failed:
+            error = {**HOOK_FAILED, "message": str(failed)}
+            return web.json_response({"error": error}, status=400)
 
     def _flow(self, flow_id: str) -> Flow:
         flow = self._books.flows.get(flow_id)
@@ -127,7 +128,8 @@ class PublicApi:
         account = Identity(traits=body["traits"], verified=True)
         setup = self._books.setup
         if setup.code_hook:
-            account.patch(await self._ask("code", {}))
+            asked = {"flow_id": flow.id, "email": body["traits"]["email"]}
+            account.patch(await self._ask("code", asked))
         return self._store(flow, account)
 
     async def _password(self, flow: Flow, body: Json) -> web.Response:
@@ -164,7 +166,9 @@ class PublicApi:
             async with self._http.post(url, json=body, headers=headers) as answer:
                 status, text = answer.status, await answer.text()
             said = {} if status == 204 else json.loads(text)
-        except (aiohttp.ClientError, ValueError) as error:
+        except aiohttp.ClientError as error:
+            raise HookFailed(f"POST {url} giving up after 3 attempt(s)") from error
+        except ValueError as error:
             raise HookFailed from error
         if status in INTERRUPTING and said.get("messages"):
             raise HookSaidNo(_passed_on(said["messages"]))

@@ -24,7 +24,7 @@ from signupd.kratos.identity import Identity, Mark
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record
 from signupd.policy.limits import Counted
-from signupd.signup.approve import approve
+from signupd.signup.approve import approve, note_proof
 from signupd.signup.deps import Dependencies
 
 from tests.doubles.identities import an_identity
@@ -103,7 +103,7 @@ class MemoryLedger:
     ) -> uuid.UUID | None:
         """Agree to what a live lease asks for."""
         for row in self.rows.values():
-            asked = (row.password_flow_digest, row.address_digest, row.lease)
+            asked = (row.flow_digest, row.address_digest, row.lease)
             live = row.lease_until > self.now()
             if live and asked == (flow_digest, address_digest, Lease.SETTING):
                 until = self.now() + span
@@ -111,9 +111,17 @@ class MemoryLedger:
                 return row.signup_id
         return None
 
+    async def note_proof(self, flow_digest: bytes, address_digest: bytes) -> None:
+        """Note a right code in the row that asks for it."""
+        wanted = (flow_digest, address_digest, Lease.VERIFYING)
+        for row in self.rows.values():
+            if wanted == (row.flow_digest, row.address_digest, row.lease):
+                noted = row._replace(proof_time=self.now())
+                self.rows[row.signup_id] = noted
+
     async def knows_flow(self, flow_digest: bytes) -> bool:
         """Tell whether a row has this flow."""
-        return any(r.password_flow_digest == flow_digest for r in self.rows.values())
+        return any(r.flow_digest == flow_digest for r in self.rows.values())
 
     def _same(self, record: Record) -> Record:
         row = self.rows.get(record.signup_id)
@@ -231,8 +239,9 @@ class MemoryKratos:
                 return CodeResult(CodeAnswer.UNCLEAR)
             wrong = flow.judge(dict(traits), code)
             self.judged.append((code, wrong is None))
-            if wrong is None and not torn:
+            if wrong is None and not torn and self.deps is not None:
                 flow.state = PASSED_CHALLENGE
+                await note_proof(self.deps, flow_id, traits["email"])
             proved = Message(9999001, "proved", "traits.email")
             flow.messages = [proved if wrong is None else wrong]
             return code_result(400, flow.body(), flow_id)

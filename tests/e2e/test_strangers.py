@@ -7,6 +7,7 @@ from typing import Any
 import httpx
 import pytest
 from aiohttp.http import SERVER_SOFTWARE
+from kratos_signup.v1 import signup_service_pb2 as pb
 
 from devstack.visitor import Answer, Visitor
 from tests.e2e.caller import refusal
@@ -200,3 +201,24 @@ def _submit(
 
 def _register(browser: httpx.Client, body: dict[str, Any]) -> httpx.Response:
     return _submit(browser, _open(browser), body)
+
+
+def test_leaked_code_flow(stack: Stack, address: str) -> None:
+    """A code flow that was passed for another mailbox proves nothing of this one."""
+    mine, before = new_address(), registration_flow_ids(stack.kratos)
+    token = stack.caller.start(address).continuation_token
+    (flow_id,) = registration_flow_ids(stack.kratos) - before
+
+    def post(**body: str) -> None:
+        whole = {"method": "code", "traits": {"email": mine}, **body}
+        stack.visitor.register(whole, flow_id)
+
+    post(resend="code")
+    reasons = [refusal(stack.caller.verify, token, "123456").reason]
+    post(resend="code")
+    post(code=stack.code(mine, 2))
+    state = stack.caller.get(token).signup.state
+    reasons.append(refusal(stack.caller.verify, token, "123456").reason)
+
+    assert pb.SIGNUP_STATE_CODE_REQUIRED == state
+    assert ["CODE_EXPIRED"] * 2 == reasons

@@ -21,7 +21,7 @@ def record(**changed: Any) -> Record:
         epoch=1,
         address_digest=ADDRESS,
         code_digest=b"c" * 32,
-        password_flow_digest=uuid.uuid4().bytes,
+        flow_digest=uuid.uuid4().bytes,
         sealed_passwords=b"passwords",
         identity_id=uuid.uuid4(),
         existing_verified=True,

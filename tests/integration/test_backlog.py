@@ -34,6 +34,7 @@ SAMPLE: dict[str, Any] = {
     "is_signup_id": uuid.UUID(int=1),
     "is_epoch": 1,
     "is_approved_until": 1,
+    "is_proof_time": 1,
     "to_sends": 1,
     "flow_digest": b"f",
     "address_digest": b"a",

@@ -81,7 +81,7 @@ class Door:
         self.released = asyncio.Event()
         self.fault: Exception | None = None
         self._news = asyncio.Condition()
-        app = Hooks(self._approve, self.log.logger, key).app()
+        app = Hooks(self._note, self._approve, self.log.logger, key).app()
         self.runner = runner_of(app, self.log.logger, "hook port", PortLimits(**limits))
         self._clients: list[Client] = []
 
@@ -106,6 +106,9 @@ class Door:
         """Wait for something that the ledger brings about."""
         async with asyncio.timeout(PATIENCE), self._news:
             await self._news.wait_for(condition)
+
+    async def _note(self, _flow_id: str, _address: str) -> None:
+        await self._approve(_flow_id, _address)
 
     async def _approve(self, _flow_id: str, _address: str) -> HookRefusal:
         self.asked += 1
@@ -166,23 +169,15 @@ async def test_malformed(
     assert [] == caplog.records
 
 
-@pytest.mark.parametrize(
-    ("sent", "status", "message"),
-    [
-        (HEAD + b"X-Hook-Key: x\r\nContent-Length: 9\r\n\r\n", 403, b""),
-        (CODE + b"X-Hook-Key: x\r\nContent-Length: 9\r\n\r\n", 403, b""),
-        (CODE + b"X-Hook-Key: \xff\r\nContent-Length: 9\r\n\r\n", 403, b""),
-        (CODE + b"X-Hook-Key: %s\r\nContent-Length: 9\r\n\r\n", 403, PROVED),
-    ],
-)
-async def test_before_the_body(sent: bytes, status: int, message: bytes) -> None:
-    """A wrong key is refused before the body comes; the code hook needs no body."""
+@pytest.mark.parametrize("head", [HEAD, CODE])
+@pytest.mark.parametrize("key", [b"x", b"\xff"])
+async def test_before_the_body(head: bytes, key: bytes) -> None:
+    """A wrong key is refused before the body comes."""
     async with Door(key=HOOK_KEY) as door:
-        client = await door.client(sent.replace(b"%s", HOOK_KEY.encode()))
-        found, _, body = await client.response()
+        sent = head + b"X-Hook-Key: %s\r\nContent-Length: 9\r\n\r\n" % key
+        status, _, body = await (await door.client(sent)).response()
 
-    assert status == found
-    assert (message in body, message == b"") == (True, body == b"")
+    assert (403, b"") == (status, body)
 
 
 async def test_compressed(door: Door) -> None:

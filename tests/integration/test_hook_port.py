@@ -55,7 +55,7 @@ async def test_live_lease(world: World, caller: Caller) -> None:
     }
     mark = {
         "signup_id": str(uuid.UUID(row["signup_id"])),
-        "attempt": row["password_flow_digest"][:16].hex(),
+        "attempt": row["flow_digest"][:16].hex(),
     }
     expected = {
         "identity": {

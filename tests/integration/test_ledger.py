@@ -152,7 +152,7 @@ async def test_approve(ledger: Ledger, clock: ClockDouble) -> None:
         lease=Lease.SETTING,
         lease_until=clock() + MINUTE,
         approved_until=0,
-        password_flow_digest=FLOW,
+        flow_digest=FLOW,
         epoch=7,
     )
     await ledger.add(added)
@@ -169,8 +169,8 @@ async def test_approve(ledger: Ledger, clock: ClockDouble) -> None:
 @pytest.mark.parametrize(
     ("changed", "known"),
     [
-        ({"password_flow_digest": b"other"}, False),
-        ({"password_flow_digest": None}, False),
+        ({"flow_digest": b"other"}, False),
+        ({"flow_digest": None}, False),
         ({"address_digest": b"other"}, True),
         ({"lease": Lease.NONE}, True),
         ({"lease": Lease.VERIFYING}, True),
@@ -185,7 +185,7 @@ async def test_not_approved(
     live = {
         "lease": Lease.SETTING,
         "lease_until": clock() + MINUTE,
-        "password_flow_digest": FLOW,
+        "flow_digest": FLOW,
     }
     added = record(**live | changed)
     await ledger.add(added)
@@ -200,7 +200,7 @@ async def test_not_approved(
 async def test_lease_that_runs_out_now(ledger: Ledger, clock: ClockDouble) -> None:
     """At the moment it runs out a lease is over."""
     live = {"lease": Lease.SETTING, "lease_until": clock() + 1}
-    await ledger.add(record(**live, password_flow_digest=FLOW))
+    await ledger.add(record(**live, flow_digest=FLOW))
     clock.micros += 1
 
     assert None is await ledger.approve(FLOW, ADDRESS, span=SPAN)
@@ -212,7 +212,7 @@ async def test_change_after_an_approval(ledger: Ledger, clock: ClockDouble) -> N
         lease=Lease.SETTING,
         lease_until=clock() + MINUTE,
         approved_until=0,
-        password_flow_digest=FLOW,
+        flow_digest=FLOW,
     )
     await ledger.add(added)
     await ledger.approve(FLOW, ADDRESS, span=SPAN)
@@ -231,7 +231,7 @@ async def test_clock_of_the_server(postgres: Postgres) -> None:
     async with opened(url, clock) as database:
         read = database.now()
         dead = {"lease": Lease.SETTING, "lease_until": read - 5_000_000}
-        await Ledger(database).add(record(**dead, password_flow_digest=FLOW))
+        await Ledger(database).add(record(**dead, flow_digest=FLOW))
         clock.move(-60)
         approval = await Ledger(database).approve(FLOW, ADDRESS, span=SPAN)
 

@@ -74,10 +74,10 @@ async def test_verify_torn(world: World, caller: Caller) -> None:
     assert 2 == world.kratos.calls.count("code")
 
 
-async def test_verify_torn_and_flow_lost(world: World, caller: Caller) -> None:
+async def test_verify_torn_and_lost_again(world: World, caller: Caller) -> None:
     """Nothing known of a right code: the repeat proves it, and it counts once."""
     token, code = await to_code(world, caller, ADDRESS)
-    world.kratos.lose("flow", times=ALWAYS)
+    world.kratos.lose("code", times=ALWAYS)
     world.kratos.tear("code")
     refused = await refusal(caller.verify(token, code))
     world.kratos.heal()

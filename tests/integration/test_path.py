@@ -259,6 +259,6 @@ async def test_final_rows_forget(world: World, caller: Caller) -> None:
     row = world.row()
 
     assert ("completed", "none") == (row["state"], row["lease"])
-    assert (None, None) == (row["sealed"], row["password_flow_digest"])
+    assert (None, None) == (row["sealed"], row["flow_digest"])
     assert world.clock() == row["state_time"]
     assert row["sealed_mask"]

@@ -52,6 +52,8 @@ class Point:
         return f"{self.rpc}-{self.call or 'begin'}-{self.when.name.lower()}"
 
 
+# Kratos has taken the code, and nobody knows for which address: a new code is needed.
+UNTOLD = ("hook_code", When.UNSENT)
 # Every call, before and after; every commit, before and after. A commit that the next
 # call waits for is done where that call is UNSENT.
 START = [
@@ -202,9 +204,10 @@ class TestKilled:
             signup_id, "sends, code_attempts, password_attempts"
         )
 
-        mails = 2 if point.rpc == "ResendCode" else 1
+        untold = UNTOLD == (point.call, point.when)
+        mails = 2 if untold or point.rpc == "ResendCode" else 1
 
-        assert 1 == codes
+        assert (2 if untold else 1) == codes
         assert mails == stage.world.mails(address)
         assert mails <= sends <= mails + 1
         assert passwords <= 2
@@ -230,6 +233,11 @@ def sign_up(stage: Stage, point: Point, address: str) -> str:
 
         assert "CODE_REQUIRED" == again.what
     proved = ask("VerifyCode", verify_request(started, stage.code(address)))
+    if UNTOLD == (point.call, point.when):
+        assert "CODE_EXPIRED" == proved.what
+        resend = resend_request(started, new_request_id())
+        sent = stage.caller.persist(resend)
+        proved = stage.caller.persist(verify_request(sent, stage.code(address)))
 
     assert "PASSWORD_REQUIRED" == proved.what
     done = ask("SetPassword", password_request(proved))

@@ -6,6 +6,7 @@ this package.
 """
 
 import enum
+import re
 import uuid
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -33,9 +34,11 @@ class CodeAnswer(enum.Enum):
     INCORRECT = enum.auto()
     TOO_OFTEN = enum.auto()  # the flow takes no further codes, not even the right one
     LAPSED = enum.auto()  # the flow or its code is past its lifespan
-    USED = enum.auto()  # some code was right on this flow before
+    USED = enum.auto()  # right, and taken before
+    PASSED = enum.auto()  # the flow took a code before, for whatever address
+    HOOK_DEAD = enum.auto()  # right, but Kratos got no answer of our code hook
     HOOK_MISSING = enum.auto()  # right, and Kratos went on to store an account
-    UNCLEAR = enum.auto()  # the flow has to be asked
+    UNCLEAR = enum.auto()
 
 
 class FlowState(enum.StrEnum):
@@ -86,14 +89,17 @@ class PasswordRule(enum.StrEnum):
 _TAKEN_ID: Final = 4000007
 _CODE_ANSWERS: Final = (
     (PROVED_ID, "", CodeAnswer.PROVED),
-    # Our password hook was asked instead. The flow says whether the code was right.
-    (UNKNOWN_FLOW_ID, "", CodeAnswer.UNCLEAR),
-    (NOT_NOW_ID, "", CodeAnswer.UNCLEAR),
+    # Our password hook was asked instead, and a hook is asked after a right code alone.
+    (UNKNOWN_FLOW_ID, "", CodeAnswer.HOOK_DEAD),
+    (NOT_NOW_ID, "", CodeAnswer.HOOK_DEAD),
     (4040003, "", CodeAnswer.INCORRECT),
     (_TAKEN_ID, "", CodeAnswer.HOOK_MISSING),
     (4000001, "submitted too often", CodeAnswer.TOO_OFTEN),
     (4000001, "already used", CodeAnswer.USED),
+    (4000036, "", CodeAnswer.LAPSED),  # another has used the flow, with other traits
 )
+# The text of the error that Kratos answers with if it does not reach the code hook.
+_CODE_HOOK_DEAD: Final = re.compile(r"POST \S+/kratos/code giving up ")
 _PASSWORD_ANSWERS: Final = {
     UNKNOWN_FLOW_ID: PasswordAnswer.HOOK_UNKNOWN_FLOW,
     NOT_NOW_ID: PasswordAnswer.HOOK_NOT_NOW,
@@ -166,8 +172,12 @@ class PasswordResult:
 
 def error_id(body: Any) -> str:
     """Read the id of an error from the JSON of an answer; empty if it has none."""
+    return _error(body, "id")
+
+
+def _error(body: Any, field: str) -> str:
     error = body.get("error") if isinstance(body, dict) else None
-    return str(error.get("id", "")) if isinstance(error, dict) else ""
+    return str(error.get(field, "")) if isinstance(error, dict) else ""
 
 
 def read_flow(body: Any, flow_id: str | None = None) -> Flow | None:
@@ -215,12 +225,13 @@ def code_result(status: int, body: Any, flow_id: str) -> CodeResult:
         return CodeResult(CodeAnswer.LAPSED)
     flow = read_flow(body, flow_id)
     if flow is None:
-        return CodeResult(CodeAnswer.UNCLEAR)
+        dead = _CODE_HOOK_DEAD.match(_error(body, "message"))
+        return CodeResult(CodeAnswer.HOOK_DEAD if dead else CodeAnswer.UNCLEAR)
     for message_id, text, answer in _CODE_ANSWERS:
         if flow.says(message_id, text):
             return CodeResult(answer)
     if flow.state == FlowState.PASSED_CHALLENGE:
-        return CodeResult(CodeAnswer.USED)
+        return CodeResult(CodeAnswer.PASSED)
     return CodeResult(CodeAnswer.UNCLEAR)
 
 

@@ -97,8 +97,8 @@ class Ledger:
     ) -> Record:
         """Change columns of a row, unless it was changed since ``record`` was read.
 
-        With ``unapproved``, change nothing either if the password hook has approved
-        since. Returns the row as it is now, its epoch one higher.
+        With ``unapproved``, change nothing either if a hook has approved since. Returns
+        the row as it is now, its epoch one higher.
 
         Raises:
             SignupBusy: Another change came first; nothing is changed.
@@ -128,6 +128,14 @@ class Ledger:
             span=span,
         )
         return approved.rows[0][0] if approved.rows else None
+
+    async def note_proof(self, flow_digest: bytes, address_digest: bytes) -> None:
+        """Note that the code of a VERIFYING lease was right, if one asks for this."""
+        await self._run(
+            statements.NOTE_PROOF,
+            flow_digest=flow_digest,
+            address_digest=address_digest,
+        )
 
     async def knows_flow(self, flow_digest: bytes) -> bool:
         """Return whether a row sets a password by this flow, or did so last."""
@@ -230,6 +238,7 @@ class Ledger:
             is_signup_id=record.signup_id,
             is_epoch=record.epoch,
             is_approved_until=record.approved_until,
+            is_proof_time=record.proof_time,
             **values,
         )
         if result.changed != 1:

@@ -59,8 +59,9 @@ class Record(NamedTuple):
     # Until when Kratos may still store the account that the password hook approved; 0
     # if it approved none.
     approved_until: int = 0
+    proof_time: int = 0  # when the code hook was asked under a VERIFYING lease, or 0
     code_digest: bytes | None = None  # of the code submitted last
-    password_flow_digest: bytes | None = None  # of a SETTING lease's flow
+    flow_digest: bytes | None = None  # of a VERIFYING or SETTING lease's flow
     sealed_passwords: bytes | None = None  # salted digests of the passwords tried
     identity_id: uuid.UUID | None = None  # the account's in Kratos, once completed
     # Of ALREADY_REGISTERED: whether that account has the address verified.

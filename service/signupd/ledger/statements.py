@@ -79,9 +79,7 @@ ADD: Final = """
     INSERT INTO signups ({columns}) VALUES ({values})
 """
 
-FIND: Final = """
-    SELECT {columns}, {now} FROM signups WHERE signup_id = :signup_id
-"""
+FIND: Final = "SELECT {columns}, {now} FROM signups WHERE signup_id = :signup_id"
 
 FIND_REQUEST: Final = """
     SELECT {columns}, {now} FROM signups
@@ -90,45 +88,46 @@ FIND_REQUEST: Final = """
 
 # Each change raises the epoch, so a row of the same epoch has the same state.
 _SAME: Final = "signup_id = :is_signup_id AND epoch = :is_epoch"
+_UNAPPROVED: Final = (
+    "approved_until = :is_approved_until AND proof_time = :is_proof_time"
+)
 
-REMOVE: Final = f"""
-    DELETE FROM signups WHERE {_SAME}
-"""
+REMOVE: Final = f"DELETE FROM signups WHERE {_SAME}"
 
 
 @functools.cache
 def change(names: frozenset[str], *, unapproved: bool) -> str:
     """Return the statement that changes these columns of one row to ``to_NAME``.
 
-    If ``unapproved``, ``approved_until`` has to be ``is_approved_until`` still.
+    If ``unapproved``, what the hooks noted has to be as in ``is_NAME`` still.
     """
     assignments = ", ".join(f"{name} = :to_{name}" for name in sorted(names))
-    also = " AND approved_until = :is_approved_until" if unapproved else ""
+    same = f"{_SAME} AND {_UNAPPROVED}" if unapproved else _SAME
     return f"""
-    UPDATE signups SET {assignments} WHERE {_SAME}{also}
+    UPDATE signups SET {assignments} WHERE {same}
 """
 
 
 # The clock is read after any wait for the row, so a lease that ran out is not approved.
 APPROVE: Final = """
     UPDATE signups SET approved_until = {clock} + :span
-    WHERE password_flow_digest = :flow_digest
-        AND address_digest = :address_digest
-        AND lease = 'setting'
-        AND lease_until > {clock}
+    WHERE flow_digest = :flow_digest AND address_digest = :address_digest
+        AND lease = 'setting' AND lease_until > {clock}
     RETURNING signup_id
 """
 
-KNOWS_FLOW: Final = """
-    SELECT 1 FROM signups WHERE password_flow_digest = :flow_digest
+NOTE_PROOF: Final = """
+    UPDATE signups SET proof_time = {clock}
+    WHERE flow_digest = :flow_digest AND address_digest = :address_digest
+        AND lease = 'verifying'
 """
+
+KNOWS_FLOW: Final = "SELECT 1 FROM signups WHERE flow_digest = :flow_digest"
 
 # Sign-ups that are due. Each query reads them in the order of an index that holds no
 # other rows (migrations/versions/0001_first_schema.py), so it reads one batch.
 
-END_ALL_LEASES: Final = """
-    UPDATE signups SET lease_until = 0 WHERE lease <> 'none'
-"""
+END_ALL_LEASES: Final = "UPDATE signups SET lease_until = 0 WHERE lease <> 'none'"
 
 # A first mail whose outcome is unknown is left to its caller until it has expired.
 DEAD_LEASES: Final = """
@@ -161,7 +160,7 @@ _LAPSED: Final = f"{_WAITING} AND lease = 'none' AND expire_time <= {{now}}"
 EXPIRE: Final = f"""
     UPDATE signups
     SET state = 'expired', state_time = {{now}}, epoch = epoch + 1,
-        sealed = NULL, sealed_passwords = NULL, password_flow_digest = NULL
+        sealed = NULL, sealed_passwords = NULL, flow_digest = NULL
     WHERE {_signups(_LAPSED, "expire_time")}
     RETURNING signup_id, caller
 """

@@ -6,6 +6,7 @@ flow now. A foreign request learns and changes nothing.
 """
 
 import asyncio
+import contextlib
 import hmac
 import json
 import logging
@@ -13,7 +14,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 import structlog
 from aiohttp import hdrs, http_exceptions, web
@@ -26,8 +27,12 @@ from signupd.kratos.identity import Mark
 from signupd.notation import endpoint
 from signupd.signup.approve import HookRefusal
 
-# Called with a flow's id and an address: may Kratos store this account?
+# Both are called with a flow's id and an address. Kratos took the code of it.
+NoteProof = Callable[[str, str], Awaitable[None]]
+# May Kratos store this account?
 Approve = Callable[[str, str], Awaitable[Mark | HookRefusal]]
+
+T = TypeVar("T")
 
 CODE_PATH: Final = "/kratos/code"
 PASSWORD_PATH: Final = "/kratos/password"  # noqa: S105 - a path
@@ -51,16 +56,19 @@ MAX_FIELDS: Final = 64
 class Hooks:
     """Answers Kratos' hooks.
 
-    ``approve`` decides whether Kratos may store an account. The key, if given, is
+    ``note_proof`` is told of right codes, and ``approve`` decides whether Kratos may
+    store an account. The key, if given, is
     required in the header ``X-Hook-Key``; one line a minute tells of requests without.
     """
 
     def __init__(
         self,
+        note_proof: NoteProof,
         approve: Approve,
         log: structlog.typing.FilteringBoundLogger,
         key: str | None,
     ) -> None:
+        self._note_proof = note_proof
         self._approve = approve
         self._log = log
         self._key = None if key is None else key.encode()
@@ -81,10 +89,13 @@ class Hooks:
     async def _code(self, request: web.Request) -> web.Response:
         """Refuse the account: Kratos asks only after the right code.
 
-        The answer is the same for every body, which is therefore not read.
+        The answer is the same for every body, and without a ledger.
         """
         if not self.has_key(request):
             return self._without_key(request)
+        with contextlib.suppress(web.HTTPRequestEntityTooLarge):
+            if fields := _texts(await request.read(), "flow_id", "email"):
+                await self._told(self._note_proof(*fields))
         return _refusal(PROVED_ID, "proved")
 
     async def _password(self, request: web.Request) -> web.Response:
@@ -94,17 +105,20 @@ class Hooks:
         fields = _texts(await request.read(), "flow_id", "email")
         if fields is None:
             return _refusal(UNKNOWN_FLOW_ID, "unknown flow")
-        flow_id, address = fields
-        try:
-            verdict = await self._approve(flow_id, address)
-        except LedgerUnavailable as error:
-            self._log.warning("hook_without_ledger", why=error.detail)
-            verdict = HookRefusal.NOT_NOW
-        if verdict is HookRefusal.NOT_NOW:
-            return _refusal(NOT_NOW_ID, "not now")
+        verdict = await self._told(self._approve(*fields))
+        if isinstance(verdict, Mark):
+            return _approval(verdict, fields[1])
         if verdict is HookRefusal.UNKNOWN_FLOW:
             return _refusal(UNKNOWN_FLOW_ID, "unknown flow")
-        return _approval(verdict, address)
+        return _refusal(NOT_NOW_ID, "not now")
+
+    async def _told(self, asked: Awaitable[T]) -> T | None:
+        """Return what the ledger says; None if it is away."""
+        try:
+            return await asked
+        except LedgerUnavailable as error:
+            self._log.warning("hook_without_ledger", why=error.detail)
+            return None
 
     def _without_key(self, request: web.Request) -> web.Response:
         now = time.monotonic()

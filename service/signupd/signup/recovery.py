@@ -41,10 +41,11 @@ async def settle(deps: Dependencies, found: Snapshot) -> Snapshot:
         if moved is None or transitions.needs_recovery(moved.record, moved.now):
             raise
         return moved
-    if settled is not record:
-        deps.log.warning(
-            "settled", signup_id=str(record.signup_id), state=settled.state.value
-        )
+    if settled is record:
+        return found
+    deps.log.warning(
+        "settled", signup_id=str(record.signup_id), state=settled.state.value
+    )
     return Snapshot(settled, deps.ledger.now())
 
 
@@ -60,7 +61,7 @@ async def _settle_stored(
     if not record.approved_until:
         await deps.kratos.admin.delete_identity(stored)
     elif await deps.kratos.admin.accounts([stored]):
-        attempt = attempt_of(record.password_flow_digest)
+        attempt = attempt_of(record.flow_digest)
         return await complete(deps, record, stored, attempt)
     # The account is gone, and the flow that made it is used up.
     cleared = replace(contents, stored_id="", flow_id="")
@@ -71,19 +72,22 @@ async def _settle_stored(
 async def _settle_code(
     deps: Dependencies, record: Record, contents: Contents
 ) -> Record:
-    state = await deps.kratos.public.flow_state(contents.flow_id)
-    if state is FlowState.PASSED_CHALLENGE:
+    if record.proof_time:
         return await conclude_code(deps, record, contents.address)
-    return await deps.ledger.change(record, **transitions.lease_ended())
+    # A repeat with the code decides.
+    changes = transitions.lease_ended()
+    return await deps.ledger.change(record, unapproved=True, **changes)
 
 
 async def _settle_password(
     deps: Dependencies, record: Record, contents: Contents
 ) -> Record:
+    # Judged before the look-up: Kratos may store the account between the two.
+    busy = transitions.is_busy(record, deps.ledger.now())
     account = await deps.kratos.admin.find_identity(contents.address)
     if account is not None:
         return await conclude_password(deps, record, account)
-    if transitions.is_busy(record, deps.ledger.now()):
+    if busy:
         return record  # our hook approved, so Kratos may be about to store it
     changes = transitions.lease_ended()
     return await deps.ledger.change(record, unapproved=True, **changes)

@@ -182,7 +182,7 @@ async def _created(
         if not result.verified:
             deps.hook_proof.revoke()
             deps.log.error("account_unverified", identity_id=str(stored), why=OVERRULED)
-        attempt = attempt_of(record.password_flow_digest)
+        attempt = attempt_of(record.flow_digest)
         return await complete(deps, record, stored, attempt)
     deps.hook_proof.revoke()
     await deps.kratos.admin.delete_identity(stored)
@@ -210,7 +210,7 @@ async def _look_up(
             await _give_back(deps, leased, unapproved=True)
         raise trouble
     finished = await conclude_password(deps, record, account)
-    ours = Mark(record.signup_id, attempt_of(record.password_flow_digest))
+    ours = Mark(record.signup_id, attempt_of(record.flow_digest))
     if finished.state is State.COMPLETED and account.mark != ours:
         raise PasswordAlreadySet  # by another attempt, with its password
     return finished

@@ -26,7 +26,13 @@ from signupd.policy.rules import Rules
 
 Changes = dict[str, Any]
 
-_FREE: Changes = {"lease": Lease.NONE, "lease_until": 0, "approved_until": 0}
+_FREE: Changes = {
+    "lease": Lease.NONE,
+    "lease_until": 0,
+    "flow_digest": None,
+    "approved_until": 0,
+    "proof_time": 0,
+}
 
 
 class Event(enum.StrEnum):
@@ -100,13 +106,15 @@ def code_sent_again(now: int, rules: Rules, sealed: bytes) -> Changes:
     }
 
 
-def verifying(record: Record, now: int, rules: Rules, digest: bytes) -> Changes:
-    """Grant a VERIFYING lease for one code.
+def verifying(
+    record: Record, now: int, rules: Rules, digest: bytes, flow_digest: bytes
+) -> Changes:
+    """Grant a VERIFYING lease for one code, by one Kratos flow.
 
     A code that a dead holder left undecided was counted already.
     """
     return {
-        **_leased(Lease.VERIFYING, record, now, rules),
+        **_leased(Lease.VERIFYING, record, now, rules, flow_digest),
         "code_digest": digest,
         "code_attempts": attempts_with(record, digest),
     }
@@ -144,9 +152,7 @@ def setting(
 ) -> Changes:
     """Grant a SETTING lease for one password, by one Kratos flow."""
     return {
-        **_leased(Lease.SETTING, record, now, rules),
-        "approved_until": 0,
-        "password_flow_digest": flow_digest,
+        **_leased(Lease.SETTING, record, now, rules, flow_digest),
         "sealed_passwords": passwords,
         "password_attempts": record.password_attempts + 1,
     }
@@ -175,8 +181,7 @@ def already_registered(now: int, *, verified: bool) -> Changes:
 
 def ended(state: State, now: int) -> Changes:
     """Move to a final state, which keeps nothing of what was sealed but the mask."""
-    forgotten = dict.fromkeys(("sealed", "sealed_passwords", "password_flow_digest"))
-    return _moved(state, now) | forgotten
+    return {**_moved(state, now), "sealed": None, "sealed_passwords": None}
 
 
 def undecided() -> Changes:
@@ -186,14 +191,26 @@ def undecided() -> Changes:
 
 def lease_ended() -> Changes:
     """End a dead lease of whose work Kratos knows nothing; the attempt is kept."""
-    return {**_FREE, "password_flow_digest": None}
+    return _FREE
 
 
-def _leased(lease: Lease, record: Record, now: int, rules: Rules) -> Changes:
+def _leased(
+    lease: Lease,
+    record: Record,
+    now: int,
+    rules: Rules,
+    flow_digest: bytes | None = None,
+) -> Changes:
     """Grant a lease, unless the deadline has passed since the row was read."""
     if now >= record.expire_time:
         raise SignupExpired
-    return {"lease": lease, "lease_until": now + rules.lease}
+    return {
+        "lease": lease,
+        "lease_until": now + rules.lease,
+        "flow_digest": flow_digest,
+        "approved_until": 0,
+        "proof_time": 0,
+    }
 
 
 def _moved(state: State, now: int) -> Changes:

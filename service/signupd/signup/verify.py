@@ -11,13 +11,13 @@ from signupd.errors import (
     KratosUnavailable,
     KratosUnreached,
 )
-from signupd.kratos.answers import CodeAnswer, CodeResult, FlowState
+from signupd.kratos.answers import CodeAnswer, CodeResult
 from signupd.ledger.record import Record, State
 from signupd.sealing import (
-    Contents,
     Step,
     code_digest,
     digests_equal,
+    flow_digest,
     open_contents,
     refused_code_digest,
     seal_contents,
@@ -38,8 +38,8 @@ MISSING_HOOK = (
     "with response.parse true (under after.hooks it does not count)"
 )
 DEAD_HOOK = (
-    "Kratos did not reach its code hook, or refused the answer. It may still "
-    "accept codes, slowly. Correct selfservice.flows.registration.after.code.hooks: "
+    "Kratos did not reach its code hook, or refused the answer. "
+    "Correct selfservice.flows.registration.after.code.hooks: "
     "the URL has to lead to HOOK_LISTEN, and X-Hook-Key has to be HOOK_KEY"
 )
 
@@ -92,27 +92,40 @@ async def _grant(deps: Dependencies, record: Record, code: str) -> Leased:
     if not contents.flow_id:
         raise CodeExpired
     now = deps.ledger.now()
-    changes = transitions.verifying(record, now, deps.rules, digest)
+    flow = flow_digest(deps.keys, contents.flow_id)
+    changes = transitions.verifying(record, now, deps.rules, digest, flow)
     return Leased(record, await deps.ledger.change(record, **changes), contents)
 
 
 async def _ask_kratos(deps: Dependencies, leased: Leased, code: str) -> CodeAnswer:
-    """Post the code under the row's lease, until Kratos has said what it was."""
-    record, contents = leased.record, leased.contents
+    """Post the code under the row's lease, until Kratos has said what it was.
+
+    An answer to our own POST is about our code and address. Where it is lost, or the
+    flow was passed before, only our hook knows for which address.
+    """
+    record = leased.record
+    again = leased.before.code_digest == record.code_digest
     result = await _submit(deps, leased, code)
     if result is None:
-        result = await _after_lost_answer(deps, contents, code)
-    again = leased.before.code_digest == record.code_digest
-    if again and result.answer is CodeAnswer.USED:
-        return CodeAnswer.PROVED  # by the call that died over this very code
-    if result.answer is CodeAnswer.UNCLEAR:
-        if not await _passed(deps, contents):
+        if await _noted(deps, record):
+            return CodeAnswer.PROVED
+        again, contents = True, leased.contents
+        result = await deps.kratos.public.submit_code(
+            contents.flow_id, contents.traits, code, again=True
+        )
+    match result.answer:
+        case CodeAnswer.USED if again:
+            return CodeAnswer.PROVED  # by the POST whose answer was lost
+        case CodeAnswer.PASSED | CodeAnswer.UNCLEAR if await _noted(deps, record):
+            return CodeAnswer.PROVED
+        case CodeAnswer.HOOK_DEAD:
+            deps.log.error("code_hook_dead", why=DEAD_HOOK)
+            return CodeAnswer.PROVED
+        case CodeAnswer.UNCLEAR:
             raise KratosIncompatible(DEAD_HOOK)
-        deps.log.error("code_hook_dead", why=DEAD_HOOK)
-        return CodeAnswer.PROVED
-    if result.identity_id is not None:
-        leased.stored = result.identity_id
-        await deps.kratos.admin.delete_identity(result.identity_id)
+        case CodeAnswer.HOOK_MISSING if result.identity_id is not None:
+            leased.stored = result.identity_id
+            await deps.kratos.admin.delete_identity(result.identity_id)
     return result.answer
 
 
@@ -135,23 +148,12 @@ async def _submit(deps: Dependencies, leased: Leased, code: str) -> CodeResult |
         return None
 
 
-async def _after_lost_answer(
-    deps: Dependencies, contents: Contents, code: str
-) -> CodeResult:
-    """Ask the flow; if it does not say, post the same code once more."""
-    if await _passed(deps, contents):
-        return CodeResult(CodeAnswer.PROVED)
-    result = await deps.kratos.public.submit_code(
-        contents.flow_id, contents.traits, code, again=True
+async def _noted(deps: Dependencies, record: Record) -> bool:
+    """Return whether our code hook was asked for this sign-up under this lease."""
+    found = await deps.ledger.find(record.signup_id)
+    return found is not None and bool(
+        found.record.epoch == record.epoch and found.record.proof_time
     )
-    if result.answer is CodeAnswer.USED:
-        return CodeResult(CodeAnswer.PROVED)
-    return result
-
-
-async def _passed(deps: Dependencies, contents: Contents) -> bool:
-    state = await deps.kratos.public.flow_state(contents.flow_id)
-    return state is FlowState.PASSED_CHALLENGE
 
 
 async def _refuse(
