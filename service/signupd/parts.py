@@ -9,8 +9,7 @@ import structlog
 from pydantic import SecretStr
 
 from signupd.keyfile import key_ring
-from signupd.kratos.admin import AdminApi
-from signupd.kratos.client import Kratos
+from signupd.kratos.admin import AdminApi, Kratos
 from signupd.kratos.courier import Courier
 from signupd.kratos.hook_proof import HookProof
 from signupd.kratos.http import HttpClient

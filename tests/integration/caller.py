@@ -16,6 +16,7 @@ from tests.refusal import Refusal, read_refusal
 DEADLINE_SECONDS = 60.0
 # More often in a row no machine stands still at the wrong moment.
 TRIES = 20
+STATES = {n: name.removeprefix("SIGNUP_STATE_") for name, n in pb.SignupState.items()}
 
 
 class Caller:
@@ -147,3 +148,13 @@ async def refusal_in_time(call: Callable[[], Awaitable[Any]]) -> Refusal:
         if refused.reason:
             return refused
     raise AssertionError("the server does not refuse in time")
+
+
+def another(code: str, by: int = 1) -> str:
+    """Make a code that is not this one."""
+    return f"{(int(code) + by) % 10 ** len(code):0{len(code)}}"
+
+
+def state_of(answer: Any) -> str:
+    """Name the state that an answer, or a refusal, shows."""
+    return STATES[answer.signup.state]

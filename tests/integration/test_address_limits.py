@@ -17,8 +17,8 @@ from signupd.ledger.sqlite import alone_on
 from signupd.ports.probes import PROBE_SECONDS
 
 from tests.doubles.clock import ClockDouble
-from tests.integration.caller import Caller, refusal
-from tests.integration.world import World, another, state_of
+from tests.integration.caller import Caller, another, refusal, state_of
+from tests.integration.world import World
 from tests.refusal import read_refusal
 
 ADDRESS = "ann@example.com"

@@ -14,7 +14,8 @@ from signupd.parts import kratos_of
 
 from devstack.ports import free_ports
 from tests.doubles.kratos_books import Identity
-from tests.integration.world import World, another
+from tests.integration.caller import another
+from tests.integration.world import World
 
 ADDRESS = "canary@example.com"
 NOTHING_STORED = "the canary's sign-up is over, nothing was stored"

@@ -17,6 +17,8 @@ from tests.integration.world import World
 ANN = "ann@example.com"
 AUTHORITY = Authority()
 ME = AUTHORITY.issue(uri("spiffe://example.org/me"))
+Files = dict[str, Tls | None]
+Case = tuple[str, bool, grpc.StatusCode]
 # What the client has, whether the server demands a certificate, and the outcome.
 CASES = [
     ("trust", False, grpc.StatusCode.OK),
@@ -28,7 +30,7 @@ CASES = [
 
 
 @pytest.fixture
-def files(tmp_path: Path) -> dict[str, Tls | None]:
+def files(tmp_path: Path) -> Files:
     """Write a client's files."""
     folder = tmp_path / "client"
     folder.mkdir()
@@ -54,17 +56,10 @@ async def serve(world: World, folder: Path, *, mutual: bool) -> int:
     return replica.service.port
 
 
-@pytest.mark.parametrize(("shown", "mutual", "expected"), CASES)
-async def test_channel(  # noqa: PLR0913 - a case and its fixtures
-    world: World,
-    tmp_path: Path,
-    files: dict[str, Tls | None],
-    shown: str,
-    *,
-    mutual: bool,
-    expected: grpc.StatusCode,
-) -> None:
+@pytest.mark.parametrize("case", CASES)
+async def test_channel(world: World, tmp_path: Path, files: Files, case: Case) -> None:
     """A call succeeds only if each side trusts what the other must show."""
+    shown, mutual, expected = case
     port = await serve(world, tmp_path, mutual=mutual)
 
     def call() -> grpc.StatusCode:

@@ -9,8 +9,8 @@ import aiohttp
 from signupd.ports.hooks import MAX_BODY_BYTES
 
 from tests.doubles.trouble import Held
-from tests.integration.caller import Caller
-from tests.integration.world import PASSWORD, World, state_of, to_password
+from tests.integration.caller import Caller, state_of
+from tests.integration.world import PASSWORD, World, to_password
 
 ADDRESS = "kim@example.com"
 LEASE_SECONDS = 75

@@ -9,8 +9,8 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.integration.caller import Caller, refusal
-from tests.integration.world import PASSWORD, World, state_of, to_code, to_password
+from tests.integration.caller import Caller, refusal, state_of
+from tests.integration.world import PASSWORD, World, to_code, to_password
 from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"

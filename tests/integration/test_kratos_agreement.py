@@ -33,6 +33,7 @@ from tests.doubles.certificate import certificate_file
 from tests.doubles.hooks import NOT_NOW, Asked, HookDouble, yes
 from tests.doubles.kratos import KratosDouble
 from tests.doubles.kratos_books import Setup
+from tests.integration.caller import another
 from tests.integration.kratos_stage import (
     NAMED,
     DoubleStage,
@@ -178,11 +179,6 @@ async def by_password(
     """Register by password, with a flow of its own."""
     flow_id = await stage.public.open_registration()
     return await stage.public.submit_password(flow_id, traits, password)
-
-
-def another(code: str) -> str:
-    """Make a code that is not this one."""
-    return code[:-1] + str((int(code[-1]) + 1) % 10)
 
 
 @pytest.mark.parametrize("expired", [False, True], ids=["unknown", "expired"])

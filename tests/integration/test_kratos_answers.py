@@ -20,7 +20,7 @@ from signupd.errors import (
     SignupdError,
     TraitsInvalid,
 )
-from signupd.kratos.admin import AdminApi
+from signupd.kratos.admin import AdminApi, Kratos
 from signupd.kratos.answers import (
     CodeAnswer,
     CodeResult,
@@ -29,11 +29,9 @@ from signupd.kratos.answers import (
     PasswordResult,
     PasswordRule,
 )
-from signupd.kratos.client import Kratos
 from signupd.kratos.http import HttpClient
 from signupd.kratos.identity import AccountState, Identity, Mark, PasswordStatus
-from signupd.kratos.offer import FlowKind, Offer
-from signupd.kratos.public import PublicApi
+from signupd.kratos.public import FlowKind, Offer, PublicApi
 
 from tests.doubles.certificate import certificate_file
 

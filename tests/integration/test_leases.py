@@ -9,15 +9,8 @@ from contextlib import asynccontextmanager, closing
 import grpc
 import pytest
 
-from tests.integration.caller import Caller, refusal
-from tests.integration.world import (
-    PASSWORD,
-    World,
-    another,
-    state_of,
-    to_code,
-    to_password,
-)
+from tests.integration.caller import Caller, another, refusal, state_of
+from tests.integration.world import PASSWORD, World, to_code, to_password
 
 ADDRESS = "ann@example.com"
 LEASE_SECONDS = 75

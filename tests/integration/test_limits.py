@@ -13,16 +13,8 @@ import grpc
 import pytest
 
 from tests.doubles.kratos import KratosDouble
-from tests.integration.caller import Caller, refusal
-from tests.integration.world import (
-    PASSWORD,
-    Replica,
-    World,
-    another,
-    state_of,
-    to_code,
-    to_password,
-)
+from tests.integration.caller import Caller, another, refusal, state_of
+from tests.integration.world import PASSWORD, Replica, World, to_code, to_password
 from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"

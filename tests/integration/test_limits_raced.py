@@ -8,8 +8,8 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.integration.caller import Caller
-from tests.integration.world import World, another, state_of, to_code
+from tests.integration.caller import Caller, another, state_of
+from tests.integration.world import World, to_code
 from tests.refusal import read_refusal
 
 ADDRESS = "ann@example.com"

@@ -7,8 +7,8 @@ import uuid
 
 import pytest
 
-from tests.integration.caller import Caller, refusal
-from tests.integration.world import PASSWORD, World, state_of, to_code, to_password
+from tests.integration.caller import Caller, refusal, state_of
+from tests.integration.world import PASSWORD, World, to_code, to_password
 
 ADDRESS = "ann@example.com"
 # A client of Kratos may try a GET again by itself.

@@ -10,8 +10,8 @@ from signupd.kratos.http import Call
 from signupd.rpc.statuses import STATUSES
 from signupd.telemetry.observer import CALLER_GONE, OK
 
-from tests.integration.caller import refusal
-from tests.integration.world import Replica, World, another, to_code, to_password
+from tests.integration.caller import another, refusal
+from tests.integration.world import Replica, World, to_code, to_password
 
 COUNT = re.compile(
     r"^signupd_(\w+)_duration_seconds_count\{(.*)\} (\S+)$", re.MULTILINE

@@ -12,8 +12,8 @@ from signupd.kratos.http import FAILURES, PROBE_SECONDS
 from signupd.rpc.interceptor import MAX_WATCHES
 
 from tests.doubles.trouble import Held
-from tests.integration.caller import Caller, refusal
-from tests.integration.world import PASSWORD, World, state_of, to_code, to_password
+from tests.integration.caller import Caller, refusal, state_of
+from tests.integration.world import PASSWORD, World, to_code, to_password
 
 MOST = 3
 MANY = 50

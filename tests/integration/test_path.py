@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.caller import Caller, refusal
-from tests.integration.world import PASSWORD, World, state_of, to_code, to_password
+from tests.integration.caller import Caller, refusal, state_of
+from tests.integration.world import PASSWORD, World, to_code, to_password
 
 ADDRESS = "ann@example.com"
 
@@ -92,19 +92,13 @@ async def test_delivery_is_told_by_get_alone(world: World, caller: Caller) -> No
     assert ["courier_not_asked"] == world.log.events("warning")
 
 
+@pytest.mark.parametrize("others", ["queued", ""])
 @pytest.mark.parametrize(
-    ("code_mail", "others", "told"),
-    [
-        ("queued", "queued", 1),
-        ("processing", "queued", 1),
-        ("sent", "queued", 2),
-        ("sent", "sent", 2),
-        ("abandoned", "queued", 3),
-        ("abandoned", "abandoned", 3),
-    ],
+    ("code_mail", "told"),
+    [("queued", 1), ("processing", 1), ("sent", 2), ("abandoned", 3)],
 )
 async def test_delivery_behind_other_mails(
-    world: World, caller: Caller, code_mail: str, others: str, told: int
+    world: World, caller: Caller, code_mail: str, told: int, others: str
 ) -> None:
     """Mails that only an account gets do not hide what became of the code mail."""
     world.kratos.mail(ADDRESS, "recovery_code_valid")  # an old one, which says nothing
@@ -115,7 +109,7 @@ async def test_delivery_behind_other_mails(
     _, mail, *later = world.kratos.mails_to(ADDRESS)
     mail.status = code_mail
     for one in later:
-        one.status = others
+        one.status = others or code_mail
 
     assert told == (await caller.get(token)).signup.code_delivery
 

@@ -6,15 +6,8 @@ from typing import Any
 import grpc
 import pytest
 
-from tests.integration.caller import Caller, refusal
-from tests.integration.world import (
-    PASSWORD,
-    World,
-    another,
-    state_of,
-    to_code,
-    to_password,
-)
+from tests.integration.caller import Caller, another, refusal, state_of
+from tests.integration.world import PASSWORD, World, to_code, to_password
 from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"
@@ -87,16 +80,12 @@ MALFORMED: list[tuple[str, dict[str, Any], str, list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("step", "fields", "reason", "named"), MALFORMED)
-async def test_malformed(  # noqa: PLR0913, PLR0917 - the table's columns
-    world: World,
-    caller: Caller,
-    step: str,
-    fields: dict[str, Any],
-    reason: str,
-    named: list[str],
+@pytest.mark.parametrize("case", MALFORMED)
+async def test_malformed(
+    world: World, caller: Caller, case: tuple[str, dict[str, Any], str, list[str]]
 ) -> None:
     """Every malformed field is named; no mail goes, and no attempt is lost."""
+    step, fields, reason, named = case
     token = ""
     if step == "verify":
         token, _ = await to_code(world, caller, ADDRESS)

@@ -15,8 +15,8 @@ from google.protobuf.message import Message
 from google.protobuf.struct_pb2 import Struct
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from tests.integration.caller import Caller
-from tests.integration.world import PASSWORD, World, another
+from tests.integration.caller import Caller, another
+from tests.integration.world import PASSWORD, World
 
 TAKEN, FREE = "ann@example.com", "amy@example.com"
 HOUR_SECONDS, RESEND_SECONDS = 3600, 60

@@ -2,8 +2,8 @@
 
 from copy import deepcopy
 
-from tests.integration.caller import refusal
-from tests.integration.world import World, state_of
+from tests.integration.caller import refusal, state_of
+from tests.integration.world import World
 
 ADDRESS = "ann@example.com"
 IDENTIFIER = {"credentials": {"password": {"identifier": True}}}

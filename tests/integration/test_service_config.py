@@ -16,15 +16,8 @@ from signupd.rpc.interceptor import Context
 from signupd.rpc.server import SIGNUP_SERVICE
 from signupd.rpc.statuses import DETAILS_KEY, status_of
 
-from tests.integration.world import (
-    PASSWORD,
-    Replica,
-    World,
-    another,
-    state_of,
-    to_code,
-    to_password,
-)
+from tests.integration.caller import another, state_of
+from tests.integration.world import PASSWORD, Replica, World, to_code, to_password
 
 ADDRESS = "ann@example.com"
 REQUEST_ID = "5f0c7a8e-2f0f-4a6b-9a56-0d5f3c1f7e21"

@@ -6,8 +6,8 @@ from contextlib import closing
 
 import grpc
 
-from tests.integration.caller import Caller, refusal
-from tests.integration.world import PASSWORD, World, state_of, to_code, to_password
+from tests.integration.caller import Caller, refusal, state_of
+from tests.integration.world import PASSWORD, World, to_code, to_password
 
 ADDRESS = "ann@example.com"
 # How gRPC tells a caller that the server is going, by where it finds the call.

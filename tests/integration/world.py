@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any, Self
 
 import aiohttp
-from kratos_signup.v1 import signup_service_pb2 as pb
 from signupd.service import Service
 from signupd.settings import Settings
 from signupd.signup.transitions import Event
@@ -22,10 +21,6 @@ from tests.doubles.log import LogDouble
 from tests.integration.caller import Caller
 
 PASSWORD = "plum-violin-harbor-42"
-STATES = {
-    number: name.removeprefix("SIGNUP_STATE_")
-    for name, number in pb.SignupState.items()
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,11 +146,6 @@ class World:
             database.commit()
 
 
-def state_of(answer: Any) -> str:
-    """Name the state that an answer, or a refusal, shows."""
-    return STATES[answer.signup.state]
-
-
 async def to_code(world: World, caller: Caller, address: str) -> tuple[str, str]:
     """Start a sign-up; give its token and the code in the mail."""
     answer = await caller.start(address)
@@ -166,8 +156,3 @@ async def to_password(world: World, caller: Caller, address: str) -> str:
     """Bring a sign-up to its password; give the token."""
     token, code = await to_code(world, caller, address)
     return (await caller.verify(token, code)).continuation_token
-
-
-def another(code: str, by: int = 1) -> str:
-    """Make a code that is not this one."""
-    return f"{(int(code) + by) % 10 ** len(code):0{len(code)}}"

@@ -13,8 +13,8 @@ from signupd.check.kratos_file import AFTER, KratosFile
 from signupd.check.preflight import version_finding
 from signupd.check.registration import identity_schema, registration
 from signupd.errors import KratosIncompatible
-from signupd.kratos.client import Kratos
-from signupd.kratos.offer import FlowKind, Offer
+from signupd.kratos.admin import Kratos
+from signupd.kratos.public import FlowKind, Offer
 from signupd.kratos.schema import IdentitySchema, read_schema
 from signupd.settings import Settings
 

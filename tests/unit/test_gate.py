@@ -7,8 +7,8 @@ from typing import Any, cast
 
 import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
+from signupd.kratos.admin import Kratos
 from signupd.kratos.answers import PasswordAnswer, PasswordResult
-from signupd.kratos.client import Kratos
 from signupd.kratos.hook_proof import (
     AWAY_SECONDS,
     FAULTS,

@@ -31,21 +31,13 @@ MOMENTS = [
 ]
 
 
-@pytest.mark.parametrize(
-    ("lease", "until", "approved", "expire", "at_work", "abandoned", "expired"), MOMENTS
-)
+@pytest.mark.parametrize("moment", MOMENTS)
 @pytest.mark.parametrize("state", [State.CODE_REQUIRED, State.PASSWORD_REQUIRED])
-def test_moments(  # noqa: PLR0913, PLR0917 - the table's columns
-    state: State,
-    lease: Lease,
-    until: int,
-    approved: int,
-    expire: int,
-    at_work: bool,
-    abandoned: bool,
-    expired: bool,
+def test_moments(
+    state: State, moment: tuple[Lease, int, int, int, bool, bool, bool]
 ) -> None:
     """At the very moment a lease is over, an approval is over, a step has lapsed."""
+    lease, until, approved, expire, at_work, abandoned, expired = moment
     record = row(
         state=state,
         lease=lease,

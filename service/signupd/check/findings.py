@@ -9,7 +9,7 @@ import structlog
 import yaml
 
 from signupd.check.kratos_file import AFTER, PATHS, KratosFile
-from signupd.kratos.client import Kratos
+from signupd.kratos.admin import Kratos
 from signupd.notation import dialled
 from signupd.ports.hooks import KEY_HEADER
 from signupd.settings import Settings

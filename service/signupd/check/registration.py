@@ -20,7 +20,7 @@ from signupd.errors import KratosIncompatible, KratosUnreached, SignupdError
 from signupd.kratos.answers import NOT_NOW_ID, UNKNOWN_FLOW_ID, PasswordAnswer
 from signupd.kratos.hook_proof import REFUSED_BY_US, probe, probe_address
 from signupd.kratos.identity import ADDRESS_TRAIT
-from signupd.kratos.offer import FlowKind, Offer
+from signupd.kratos.public import FlowKind, Offer
 from signupd.kratos.schema import IdentitySchema
 from signupd.notation import dialled
 from signupd.policy.identity_schema import registration_schema, schema_faults

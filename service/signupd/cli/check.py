@@ -1,9 +1,13 @@
 """``signupd check``."""
 
+import asyncio
 import dataclasses
 import json
+import os
+import sys
 from collections import Counter
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
@@ -19,7 +23,6 @@ from signupd.check.canary import Canary
 from signupd.check.findings import Finding, Severity, Subject
 from signupd.check.kratos_file import FileUnreadableError, KratosFile, read_files
 from signupd.check.preflight import preflight
-from signupd.cli.ask import ask_for_code
 from signupd.cli.common import (
     EXIT_TROUBLE,
     AsJson,
@@ -40,6 +43,7 @@ from signupd.parts import kratos_of
 
 _STYLES: Final = {Severity.OK: "green", Severity.WARNING: "yellow"}
 _WORST: Final = "bold red"
+MAX_CODE_LINE_BYTES: Final = 256
 
 
 _CANARY_HELP: Final = "Also run a sign-up for this address, and delete its account."
@@ -138,3 +142,38 @@ def as_json(findings: Sequence[Finding]) -> str:
 
 def _severity(finding: Finding) -> Text:
     return Text(finding.severity.value, style=_STYLES.get(finding.severity, _WORST))
+
+
+async def ask_for_code(address: Address, timeout_seconds: float, *, piped: bool) -> str:
+    """Ask for the code in a mailbox; it is empty if nobody can be asked or answers.
+
+    A standard input that is not a terminal is read only if ``piped``.
+    """
+    if not (piped or sys.stdin.isatty()):
+        return ""
+    if not piped:
+        typer.echo(f"Code mailed to {address.masked}: ", nl=False, err=True)
+    line, descriptor = b"", sys.stdin.fileno()
+    with suppress(TimeoutError):
+        async with asyncio.timeout(timeout_seconds):
+            while not line.endswith(b"\n") and len(line) < MAX_CODE_LINE_BYTES:
+                await _readable(descriptor)
+                part = os.read(descriptor, MAX_CODE_LINE_BYTES)
+                if not part:
+                    break
+                line += part
+            return line.decode(errors="replace").strip()
+    return ""
+
+
+async def _readable(descriptor: int) -> None:
+    """Wait for input or its end. A thread that waits would keep Ctrl-C from ending."""
+    loop, ready = asyncio.get_running_loop(), asyncio.Event()
+    try:
+        loop.add_reader(descriptor, ready.set)
+    except PermissionError:
+        return  # a file is always readable, and cannot be watched
+    try:
+        await ready.wait()
+    finally:
+        loop.remove_reader(descriptor)

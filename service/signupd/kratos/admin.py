@@ -1,8 +1,9 @@
-"""Kratos' admin API: identities, sessions and the courier, one method a call."""
+"""Kratos' admin API: identities, sessions and the courier; and both APIs as one."""
 
 import re
 import uuid
 from collections.abc import AsyncIterator, Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
@@ -18,6 +19,7 @@ from signupd.kratos.identity import (
     read_session,
     read_time,
 )
+from signupd.kratos.public import PublicApi
 
 Query = Sequence[tuple[str, str]]
 
@@ -225,6 +227,19 @@ class AdminApi:
             if response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
                 raise _refused(response)
             return
+
+
+@dataclass(frozen=True, slots=True)
+class Kratos:
+    """Both APIs, and what sends their requests."""
+
+    http: HttpClient
+    public: PublicApi
+    admin: AdminApi
+
+    async def close(self) -> None:
+        """Close all connections."""
+        await self.http.close()
 
 
 def _showing(kinds: Sequence[str]) -> Query:

@@ -17,8 +17,8 @@ from typing import Any, Final
 import structlog
 
 from signupd.errors import KratosIncompatible, KratosUnavailable, SignupdError
+from signupd.kratos.admin import Kratos
 from signupd.kratos.answers import PasswordAnswer
-from signupd.kratos.client import Kratos
 from signupd.kratos.identity import ADDRESS_TRAIT
 
 # A failed proof is not tried again sooner: each costs Kratos a password hash.

@@ -1,8 +1,10 @@
 """Kratos' public API: registration flows and identity schemas, one method a call."""
 
+import enum
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import Any
+from typing import Any, Final, NamedTuple
 
 from signupd.errors import KratosFlowGone, KratosIncompatible, TraitsInvalid
 from signupd.kratos.answers import (
@@ -18,9 +20,57 @@ from signupd.kratos.answers import (
     read_flow,
     trait_violations,
 )
-from signupd.kratos.http import Call, HttpClient
-from signupd.kratos.offer import FlowKind, Offer, read_step
+from signupd.kratos.http import Call, HttpClient, Response
 from signupd.kratos.schema import IdentitySchema, read_schema
+
+# Groups of a flow's fields that are not methods: the traits, and the steps between.
+_NO_METHODS: Final = frozenset({"default", "profile", "identifier_first", "captcha"})
+
+
+class FlowKind(enum.StrEnum):
+    """For whom a flow is. Some methods are offered to browsers alone."""
+
+    API = "api"
+    BROWSER = "browser"
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """The ways to register that a flow offers."""
+
+    methods: frozenset[str]  # their names, such as ``password``
+    # Whether these are all. A flow of two steps shows most of them at the second, which
+    # the schema's required traits may keep closed.
+    whole: bool
+
+
+class OfferedStep(NamedTuple):
+    """One step of a flow's form."""
+
+    methods: frozenset[str]  # those that have a field in it
+    token: str  # to be sent back with a browser's cookie; empty in a program's flow
+    last: bool
+
+
+def _read_step(response: Response) -> OfferedStep:
+    """Read a step, or raise KratosIncompatible if the response is not a flow."""
+    try:
+        fields = {  # a script that several methods share has a group, but no name
+            (str(node["group"]), str(node["attributes"]["name"])): str(
+                node["attributes"].get("value", "")
+            )
+            for node in response.body["ui"]["nodes"]
+            if "name" in node["attributes"]
+        }
+    except (KeyError, TypeError, AttributeError) as error:
+        raise KratosIncompatible(
+            f"Kratos opens no registration flow (HTTP status {response.status})"
+        ) from error
+    return OfferedStep(
+        methods=frozenset(group for group, _ in fields) - _NO_METHODS,
+        token=fields.get(("default", "csrf_token"), ""),
+        last=fields.get(("profile", "method")) != "profile",
+    )
 
 
 class PublicApi:
@@ -167,7 +217,7 @@ class PublicApi:
         )
         if error_id(opened.body) == FLOW_DISABLED:
             return None
-        first = last = read_step(opened)
+        first = last = _read_step(opened)
         if not first.last:
             payload = {"method": "profile", "traits": traits, "csrf_token": first.token}
             # A browser's cookie and its token go together; a program's is refused.
@@ -176,7 +226,7 @@ class PublicApi:
             filled = await self._http.request(
                 "POST", url, self._seconds, payload, cookie
             )
-            last = read_step(filled)
+            last = _read_step(filled)
         return Offer(first.methods | last.methods, whole=last.last)
 
     async def settings_methods(self, address: str, password: str) -> frozenset[str]:

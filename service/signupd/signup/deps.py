@@ -4,8 +4,8 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from signupd.kratos.admin import Kratos
 from signupd.kratos.answers import Delivery
-from signupd.kratos.client import Kratos
 from signupd.kratos.courier import Courier
 from signupd.kratos.hook_proof import HookProof
 from signupd.ledger.ledger import Ledger

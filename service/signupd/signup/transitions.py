@@ -26,13 +26,9 @@ from signupd.policy.rules import Rules
 
 Changes = dict[str, Any]
 
-_FREE: Changes = {
-    "lease": Lease.NONE,
-    "lease_until": 0,
-    "flow_digest": None,
-    "approved_until": 0,
-    "proof_time": 0,
-}
+# What the hooks note under a lease.
+_UNNOTED: Changes = {"flow_digest": None, "approved_until": 0, "proof_time": 0}
+_FREE: Changes = {**_UNNOTED, "lease": Lease.NONE, "lease_until": 0}
 
 
 class Event(enum.StrEnum):
@@ -114,7 +110,8 @@ def verifying(
     A code that a dead holder left undecided was counted already.
     """
     return {
-        **_leased(Lease.VERIFYING, record, now, rules, flow_digest),
+        **_leased(Lease.VERIFYING, record, now, rules),
+        "flow_digest": flow_digest,
         "code_digest": digest,
         "code_attempts": attempts_with(record, digest),
     }
@@ -152,7 +149,8 @@ def setting(
 ) -> Changes:
     """Grant a SETTING lease for one password, by one Kratos flow."""
     return {
-        **_leased(Lease.SETTING, record, now, rules, flow_digest),
+        **_leased(Lease.SETTING, record, now, rules),
+        "flow_digest": flow_digest,
         "sealed_passwords": passwords,
         "password_attempts": record.password_attempts + 1,
     }
@@ -191,26 +189,14 @@ def undecided() -> Changes:
 
 def lease_ended() -> Changes:
     """End a dead lease of whose work Kratos knows nothing; the attempt is kept."""
-    return _FREE
+    return {**_FREE}
 
 
-def _leased(
-    lease: Lease,
-    record: Record,
-    now: int,
-    rules: Rules,
-    flow_digest: bytes | None = None,
-) -> Changes:
+def _leased(lease: Lease, record: Record, now: int, rules: Rules) -> Changes:
     """Grant a lease, unless the deadline has passed since the row was read."""
     if now >= record.expire_time:
         raise SignupExpired
-    return {
-        "lease": lease,
-        "lease_until": now + rules.lease,
-        "flow_digest": flow_digest,
-        "approved_until": 0,
-        "proof_time": 0,
-    }
+    return {**_UNNOTED, "lease": lease, "lease_until": now + rules.lease}
 
 
 def _moved(state: State, now: int) -> Changes:
