@@ -4,6 +4,7 @@ import errno
 import io
 import json
 import logging
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import nullcontext
@@ -27,8 +28,9 @@ LIBRARIES = (
 
 
 @pytest.fixture(autouse=True)
-def _restored() -> Iterator[None]:
-    """Restore the logging of the process."""
+def _restored(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Restore the logging of the process, which must not end the tests."""
+    monkeypatch.setattr(os, "_exit", lambda code: pytest.fail(f"exit {code}"))
     root = logging.getLogger()
     handlers, level = root.handlers[:], root.level
     yield
