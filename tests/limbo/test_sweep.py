@@ -169,7 +169,7 @@ class TestRunning:
         address = stage.new_address()
         started = stage.started(address)
         code = stage.code(address)
-        for call in ("code", "flow_state", "flow_state", "flow_state", "flow_state"):
+        for call in ("code", "look_up", "look_up", "look_up", "look_up"):
             stage.proxy.cut(call)
         lost = stage.caller.ask(verify_request(started, code))
         stage.proxy.clear()
