@@ -19,9 +19,10 @@ from signupd.rpc.interceptor import Callers, ErrorInterceptor, wall_clock
 from signupd.rpc.server import Server
 from signupd.rpc.signups import SignupServicer
 from signupd.settings import Settings
-from signupd.signup.approve import approve, note_proof
+from signupd.signup.approve import approve
 from signupd.signup.deps import Dependencies
 from signupd.signup.transitions import Event
+from signupd.signup.verify import note_proof
 from signupd.telemetry.observer import Observer
 from signupd.work import Work
 

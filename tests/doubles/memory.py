@@ -24,8 +24,9 @@ from signupd.kratos.identity import Identity, Mark
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record
 from signupd.policy.limits import Counted
-from signupd.signup.approve import approve, note_proof
+from signupd.signup.approve import approve
 from signupd.signup.deps import Dependencies
+from signupd.signup.verify import note_proof
 
 from tests.doubles.identities import an_identity
 from tests.doubles.kratos_flow import PASSED_CHALLENGE, SENT_EMAIL, Flow, Message

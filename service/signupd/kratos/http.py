@@ -47,9 +47,8 @@ _HEADERS: Final = {
     "Accept-Encoding": "identity",  # a compressed body has no bound
     "User-Agent": "signupd",
 }
-# Too many requests, unavailable, gateway timeout: the server, or the proxy in front of
-# it, cannot answer for now. Any other status is an answer: one odd request must not
-# stop all others.
+# The server, or a proxy in front of it, cannot answer for now. Any other status is an
+# answer: one odd request must not stop all others.
 _OUT_OF_ORDER: Final = frozenset({429, 503, 504})
 
 
@@ -157,8 +156,8 @@ class HttpClient:
     before the response begins.
 
     ``ca`` is a file of certificates to trust instead of the system's. The breakers go
-    by a clock of monotonic seconds. The observer is told of every request, also of one
-    that a breaker refuses. A CA file that cannot be read is an OSError.
+    by a clock of monotonic seconds. Every request is observed, also one that a breaker
+    refuses. A CA file that cannot be read is an OSError.
     """
 
     def __init__(
@@ -206,9 +205,10 @@ class HttpClient:
                 what Kratos did is not known.
             KratosIncompatible: The URL is not an HTTP one, or the response too large.
         """
-        watch = self._observer.call(call, method)
-        sent = {**_HEADERS, **watch.headers, **(headers or {})}
-        outcome = LOST
+        outcome, begun = LOST, time.monotonic()
+        tracing = self._observer.tracing
+        span = None if tracing is None else tracing.call(call, method)
+        sent = {**_HEADERS, **(span.headers if span else {}), **(headers or {})}
         try:
             response = await self._send(method, url, timeout_seconds, payload, sent)
             outcome = str(response.status)
@@ -216,7 +216,10 @@ class HttpClient:
             outcome = UNREACHED
             raise
         finally:
-            watch.end(outcome)
+            series = self._observer.calls.labels(call, outcome)
+            series.observe(time.monotonic() - begun)
+            if span is not None:
+                span.end(outcome)
         status = response.status
         # Kratos itself answers 502, with JSON, to a hook that it cannot parse.
         answered = status == HTTPStatus.BAD_GATEWAY and isinstance(response.body, dict)

@@ -11,7 +11,7 @@ import os
 import sqlite3
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Final
@@ -138,18 +138,18 @@ class SqliteDatabase(Database):
         await self._reader.close()
         await self._writer.close()
 
-    async def run(self, statement: str, /, **values: Any) -> Result:
+    def run(self, statement: str, /, **values: Any) -> Coroutine[Any, Any, Result]:
         """Run a statement."""
         reads = rendered(statement).startswith("SELECT")
         worker = self._reader if reads else self._writer
-        return await worker.do(functools.partial(self._run, statement, values))
+        return worker.do(functools.partial(self._run, statement, values))
 
     def synchronize(self, now: int) -> None:
         """Do nothing: the machine's time is the ledger's."""
 
-    async def transact(self, steps: Steps[T]) -> T:
+    def transact(self, steps: Steps[T]) -> Coroutine[Any, Any, T]:
         """Run the statements of a generator as one transaction; return its result."""
-        return await self._writer.do(functools.partial(self._transact, steps))
+        return self._writer.do(functools.partial(self._transact, steps))
 
     def _run(
         self, statement: str, values: Values, connection: sqlite3.Connection

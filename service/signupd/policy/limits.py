@@ -10,7 +10,7 @@ count as one.
 
 import contextlib
 import ipaddress
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
@@ -111,9 +111,9 @@ class Limits:
         debit = _unrefused(self._codes(address), self._rules.wrong_codes)
         await self._database.transact(buckets.debit_each([debit]))
 
-    async def proved(self, address: bytes) -> None:
+    def proved(self, address: bytes) -> Awaitable[None]:
         """Forget the wrong codes of an address that was proved."""
-        await self._database.transact(buckets.fill(self._codes(address)))
+        return self._database.transact(buckets.fill(self._codes(address)))
 
     def _first_mail(self, address: bytes, client: str) -> Steps[Counted | int]:
         """Count a mail, or return the microseconds to wait."""

@@ -21,7 +21,7 @@ from signupd.certificates import names_in, valid_seconds
 from signupd.errors import CallerNotPermitted, Overloaded, RequestInvalid, SignupdError
 from signupd.policy.rules import SECOND
 from signupd.rpc.statuses import DETAILS_KEY, INTERNAL, STATUSES, status_of
-from signupd.telemetry.observer import CALLER_GONE, OK, Observer, Watch
+from signupd.telemetry.observer import CALLER_GONE, OK, Observer
 from signupd.work import Work
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -195,8 +195,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         self, method: str, handler: Handler, data: bytes, context: Context
     ) -> Any:
         """Guard a call of our services."""
-        watch = self._observer.rpc(method, context.invocation_metadata)
-        async with self._errors_as_statuses(method, context, watch):
+        async with self._errors_as_statuses(method, context, self._observer):
             self._callers.admit(method, context)
             with self._counted():
                 return await handler.unary_unary(_parse(handler, data), context)
@@ -237,10 +236,13 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     @contextlib.asynccontextmanager
     async def _errors_as_statuses(
-        self, method: str, context: Context, watch: Watch | None = None
+        self, method: str, context: Context, observer: Observer | None = None
     ) -> AsyncIterator[None]:
-        """Turn whatever goes wrong inside into a status, and record how it ended."""
-        ended = CALLER_GONE
+        """Turn whatever goes wrong inside into a status; tell an observer about it."""
+        ended, begun, span = CALLER_GONE, time.monotonic(), None
+        if observer is not None and observer.tracing is not None:
+            metadata = context.invocation_metadata() or ()
+            span = observer.tracing.rpc(method, metadata)
         try:
             yield
             ended = OK
@@ -255,8 +257,11 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             self._log.exception("defect", method=method)
             await _abort(context, None)
         finally:
-            if watch is not None:
-                watch.end(ended, _NUMBERS[ended])
+            if observer is not None:
+                series = observer.rpcs.labels(method.rpartition(".")[2], ended)
+                series.observe(time.monotonic() - begun)
+            if span is not None:
+                span.end(ended, _NUMBERS[ended])
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:

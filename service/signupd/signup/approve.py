@@ -1,4 +1,4 @@
-"""What our hooks decide: whether a code was right, and which account may be stored."""
+"""What our password hook decides: which account Kratos may store."""
 
 import enum
 
@@ -12,20 +12,6 @@ class HookRefusal(enum.Enum):
 
     UNKNOWN_FLOW = enum.auto()  # no sign-up here sets a password by it
     NOT_NOW = enum.auto()  # one did, but its lease is over
-
-
-async def note_proof(deps: Dependencies, flow_id: str, address: str) -> None:
-    """Note in the ledger that Kratos took a code: by which flow, for which address.
-
-    A flow's state does not say for which address it was passed: who knows its id can
-    pass it with a code of a mailbox of their own.
-
-    Raises:
-        LedgerUnavailable: Kratos' own answer still proves the mailbox.
-    """
-    digest = flow_digest(deps.keys, flow_id)
-    address_digested = address_digest(deps.keys, address.lower())
-    await deps.ledger.note_proof(digest, address_digested)
 
 
 async def approve(deps: Dependencies, flow_id: str, address: str) -> Mark | HookRefusal:

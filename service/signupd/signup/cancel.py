@@ -5,7 +5,7 @@ from signupd.ledger.record import FINAL, State
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.outcomes import move, step_result
-from signupd.signup.preconditions import check_open, open_signup
+from signupd.signup.preconditions import open_signup
 
 
 async def cancel_signup(deps: Dependencies, token: str) -> StepResult:
@@ -14,7 +14,7 @@ async def cancel_signup(deps: Dependencies, token: str) -> StepResult:
     record, now = found.record, found.now
     if record.state is State.CANCELLED:
         return step_result(deps, record, step, now)
-    check_open(found)
+    transitions.demand_open(record, now)
     if record.state in FINAL:
         raise StepMismatch
     changes = transitions.ended(State.CANCELLED, now)

@@ -1,12 +1,6 @@
 """What must hold before a step begins: a good token, a live sign-up, no other work."""
 
-from signupd.errors import (
-    SignupBusy,
-    SignupCancelled,
-    SignupExpired,
-    StepMismatch,
-    TokenInvalid,
-)
+from signupd.errors import StepMismatch, TokenInvalid
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import State
 from signupd.sealing import Step
@@ -38,22 +32,10 @@ async def open_step(deps: Dependencies, token: str, step: Step) -> Snapshot:
 
     Raises:
         StepMismatch: The token is for another step. Besides all that ``open_signup``
-            and ``check_open`` raise.
+            and ``demand_open`` raise.
     """
     found, proved = await open_signup(deps, token)
     if proved is not step:
         raise StepMismatch
-    check_open(found)
+    transitions.demand_open(found.record, found.now)
     return found
-
-
-def check_open(found: Snapshot) -> None:
-    """Refuse a step if the sign-up has expired, was cancelled, or is at work."""
-    record, now = found.record, found.now
-    shown = transitions.state_shown(record, now)
-    if shown is State.EXPIRED:
-        raise SignupExpired
-    if shown is State.CANCELLED:
-        raise SignupCancelled
-    if transitions.is_busy(record, now):
-        raise SignupBusy

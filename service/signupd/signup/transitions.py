@@ -20,7 +20,7 @@ import enum
 import uuid
 from typing import Any
 
-from signupd.errors import SignupExpired
+from signupd.errors import SignupBusy, SignupCancelled, SignupExpired
 from signupd.ledger.record import FINAL, Lease, Record, State
 from signupd.policy.rules import Rules
 
@@ -70,6 +70,17 @@ def state_shown(record: Record, now: int) -> State:
     """
     late = is_expired(record, now) and record.lease is Lease.NONE
     return State.EXPIRED if late else record.state
+
+
+def demand_open(record: Record, now: int) -> None:
+    """Refuse a step if the sign-up has expired, was cancelled, or is at work."""
+    shown = state_shown(record, now)
+    if shown is State.EXPIRED:
+        raise SignupExpired
+    if shown is State.CANCELLED:
+        raise SignupCancelled
+    if is_busy(record, now):
+        raise SignupBusy
 
 
 def code_sent(now: int, rules: Rules) -> Changes:

@@ -1,5 +1,6 @@
 """VerifyCode: Kratos checks the code. This proves the mailbox and stores nothing."""
 
+from collections.abc import Awaitable
 from dataclasses import replace
 from typing import NoReturn
 
@@ -15,6 +16,7 @@ from signupd.kratos.answers import CodeAnswer, CodeResult
 from signupd.ledger.record import Record, State
 from signupd.sealing import (
     Step,
+    address_digest,
     code_digest,
     digests_equal,
     flow_digest,
@@ -87,14 +89,27 @@ async def _grant(deps: Dependencies, record: Record, code: str) -> Leased:
     if record.code_digest == refused_code_digest(deps.keys, record, code):
         raise CodeIncorrect  # Kratos has refused it before: no attempt is counted
     digest = code_digest(deps.keys, record, code)
+    flow = flow_digest(deps.keys, contents.flow_id)
     if transitions.attempts_with(record, digest) > deps.rules.code_attempts:
         raise CodeAttemptsExhausted
     if not contents.flow_id:
         raise CodeExpired
     now = deps.ledger.now()
-    flow = flow_digest(deps.keys, contents.flow_id)
     changes = transitions.verifying(record, now, deps.rules, digest, flow)
     return Leased(record, await deps.ledger.change(record, **changes), contents)
+
+
+def note_proof(deps: Dependencies, flow_id: str, address: str) -> Awaitable[None]:
+    """Note that Kratos took a code, as our code hook is told: the flow, the address.
+
+    A flow's state does not say for which address it was passed: who knows its id can
+    pass it with a code of a mailbox of their own.
+
+    Raises:
+        LedgerUnavailable: Kratos' own answer still proves the mailbox.
+    """
+    flow = flow_digest(deps.keys, flow_id)
+    return deps.ledger.note_proof(flow, address_digest(deps.keys, address.lower()))
 
 
 async def _ask_kratos(deps: Dependencies, leased: Leased, code: str) -> CodeAnswer:

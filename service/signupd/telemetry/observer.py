@@ -1,15 +1,13 @@
-"""Observes calls: counts and measures them, and traces them if that is on.
+"""The metrics of this process, and its tracing if that is on.
 
-It is given names, outcomes and statuses only, so neither metrics nor traces can leak
-anything else.
+Both are given names, outcomes and statuses only, so they can leak nothing else.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from prometheus_client import (
     CollectorRegistry,
@@ -19,7 +17,7 @@ from prometheus_client import (
 )
 
 if TYPE_CHECKING:
-    from signupd.telemetry.tracing import CallSpan, RpcSpan, Tracing
+    from signupd.telemetry.tracing import Tracing
 
 # Outcomes that are neither a reason nor an HTTP status.
 OK: Final = "OK"
@@ -36,27 +34,27 @@ BUCKETS_SECONDS: Final = (
 
 
 class Observer:
-    """Observes RPCs, calls to Kratos, and sign-ups, whose events count from zero."""
+    """Has the metrics of RPCs, calls to Kratos and sign-ups.
+
+    An RPC's label is its ``Service/Method``, as CALLERS has it. The events of sign-ups
+    count from zero.
+    """
 
     def __init__(
-        self,
-        events: Iterable[str] = (),
-        tracing: Tracing | None = None,
-        clock: Callable[[], float] = time.monotonic,
+        self, events: Iterable[str] = (), tracing: Tracing | None = None
     ) -> None:
         # Without this each counter would have a second series, for its start.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self._tracing = tracing
-        self._clock = clock
+        self.tracing = tracing
         counter = partial(Counter, registry=self.registry)
         histogram = partial(Histogram, registry=self.registry, buckets=BUCKETS_SECONDS)
-        self._rpcs = histogram(
+        self.rpcs = histogram(
             "signupd_rpc_duration_seconds",
             "How long RPCs took, by how they ended.",
             ("method", "reason"),
         )
-        self._calls = histogram(
+        self.calls = histogram(
             "signupd_kratos_call_duration_seconds",
             "How long calls to Kratos took, by HTTP status or how else they ended.",
             ("call", "outcome"),
@@ -81,52 +79,5 @@ class Observer:
 
     def close(self) -> None:
         """Send the spans that are left, if calls are traced."""
-        if self._tracing is not None:
-            self._tracing.close()
-
-    def rpc(self, method: str, metadata: Callable[[], Any]) -> Watch:
-        """Begin to observe an RPC, by its full name: ``/package.Service/Method``."""
-        tracing = self._tracing
-        span = None if tracing is None else tracing.rpc(method, metadata() or ())
-        # The label has the service and the method, as CALLERS has them.
-        return Watch(self._rpcs, method.rpartition(".")[2], self._clock, span)
-
-    def call(self, name: str, method: str) -> Watch:
-        """Begin to observe a call to Kratos, by its purpose and HTTP method."""
-        span = None if self._tracing is None else self._tracing.call(name, method)
-        return Watch(self._calls, name, self._clock, span)
-
-
-class Watch:
-    """Observes one call, from now on; made by ``Observer``."""
-
-    def __init__(
-        self,
-        histogram: Histogram,
-        name: str,
-        clock: Callable[[], float],
-        span: RpcSpan | CallSpan | None,
-    ) -> None:
-        self._histogram = histogram
-        self._name = name
-        self._clock = clock
-        self._span = span
-        self._start = clock()
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        """The headers by which Kratos can join the trace."""
-        return {} if self._span is None else self._span.headers
-
-    def end(self, outcome: str, status: int | None = None) -> None:
-        """Record how the call ended; called once, in the task that began it.
-
-        Args:
-            outcome: Of an RPC OK, the error's reason, or CALLER_GONE; of a call to
-                Kratos the HTTP status, UNREACHED or LOST.
-            status: Of an RPC gRPC's number of the status.
-        """
-        seconds = self._clock() - self._start
-        self._histogram.labels(self._name, outcome).observe(seconds)
-        if self._span is not None:
-            self._span.end(outcome, status)
+        if self.tracing is not None:
+            self.tracing.close()

@@ -4,7 +4,7 @@ A span has names, an outcome and times: no field of a request, no URL, no text o
 exception. Only ``switch`` imports this module, since it imports OpenTelemetry.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from opentelemetry import context
@@ -26,16 +26,16 @@ _TOO_MANY, _SERVER_ERROR = 429, 500
 class RpcSpan:
     """The span of an RPC, and the parent of what its task begins."""
 
-    headers: Final[Mapping[str, str]] = {}
-
     def __init__(self, span: Span) -> None:
         self._span = span
         self._token = context.attach(set_span_in_context(span))
 
-    def end(self, outcome: str, status: int | None) -> None:
-        """End it, in the task that began it."""
-        if status is not None:
-            self._span.set_attribute("rpc.grpc.status_code", status)
+    def end(self, outcome: str, status: int) -> None:
+        """End it, in the task that began it.
+
+        The outcome is OK, the error's reason, or CALLER_GONE; the status gRPC's number.
+        """
+        self._span.set_attribute("rpc.grpc.status_code", status)
         self._span.set_attribute("signupd.reason", outcome)
         if status in _FAULTS:
             self._span.set_status(StatusCode.ERROR)
@@ -51,8 +51,11 @@ class CallSpan:
         self.headers: dict[str, str] = {}
         _W3C.inject(self.headers, set_span_in_context(span))
 
-    def end(self, outcome: str, _status: int | None) -> None:
-        """End it. A 400 is not an error: Kratos answers with the flow's next page."""
+    def end(self, outcome: str) -> None:
+        """End it. The outcome is an HTTP status, UNREACHED or LOST.
+
+        A 400 is not an error: Kratos answers with the flow's next page.
+        """
         status = int(outcome) if outcome.isdecimal() else None
         if status is not None:
             self._span.set_attribute("http.response.status_code", status)
