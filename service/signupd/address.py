@@ -11,6 +11,12 @@ from signupd.errors import EmailInvalid, Violation
 # library documents this list as the place to say so.
 email_validator.SPECIAL_USE_DOMAIN_NAMES.clear()
 
+# Python counts four control characters as white space, Unicode does not.
+WHITE_SPACE: Final = "".join(
+    char
+    for char in map(chr, range(0x3001))
+    if char.isspace() and char not in "\x1c\x1d\x1e\x1f"
+)
 MAX_CHARS: Final = 254  # RFC 5321, 4.5.3.1.3, less the angle brackets
 
 
@@ -38,7 +44,7 @@ def parse_address(text: str) -> Address:
             would refuse it (quoted or non-ASCII local parts, address literals). Whether
             the domain exists is not asked.
     """
-    text = text.strip()
+    text = text.strip(WHITE_SPACE)
     try:
         if len(text) > MAX_CHARS:
             raise email_validator.EmailSyntaxError("too long")

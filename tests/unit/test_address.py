@@ -33,6 +33,7 @@ REFUSED = {
     "no dot in the domain": "anna@localhost",
     "space within": "an na@example.com",
     "header": "anna@example.com\r\nBcc: x@example.com",
+    "control character before": "\x1fanna@example.com",
     "NUL": "an\0na@example.com",
     "two addresses": "anna@example.com,bert@example.com",
     "display name": "Anna <anna@example.com>",

@@ -16,8 +16,9 @@ from kratos_signup.v1 import account_service_pb2 as accounts_pb
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from signupd.accounts.account import MAX_ACCOUNTS
-from signupd.address import Address, parse_address
+from signupd.address import WHITE_SPACE, Address, parse_address
 from signupd.errors import RequestInvalid, TokenInvalid, TraitsInvalid, Violation
+from signupd.notation import MAX_PORT
 from signupd.policy.traits import MAX_BYTES
 from signupd.signup.start import StartRequest
 
@@ -30,9 +31,10 @@ _UUID: Final = re.compile(r"(?ai)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NO_UUID4: Final = "is not a UUID of version 4"
 _NO_UUID: Final = "is not a UUID of 36 characters"
 _CODE: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
+_DROPPED: Final = WHITE_SPACE + "\xad"  # white space and the soft hyphen
 MAX_PASTED_CHARS: Final = 64  # of a code with its spaces and hyphens
 # An address with a port: IPv6 in brackets (RFC 3986, 3.2.2), or IPv4.
-_WITH_PORT: Final = re.compile(r"(?a)\[([^\]]+)\](?::\d{1,5})?|([\d.]+):\d{1,5}")
+_WITH_PORT: Final = re.compile(r"(?a)(?:\[([^\]]+)\]|([\d.]+))(?::(\d{1,5}))?")
 
 
 class HasToken(Protocol):
@@ -80,7 +82,7 @@ def token_of(message: HasToken) -> str:
 def code_of(message: pb.VerifyCodeRequest) -> str:
     """Read a code: 1 to 16 decimal digits of any script, with spaces and hyphens."""
     pasted = message.code[: MAX_PASTED_CHARS + 1]
-    kept = [c for c in pasted if not (c.isspace() or unicodedata.category(c) == "Pd")]
+    kept = [c for c in pasted if not (c in _DROPPED or unicodedata.category(c) == "Pd")]
     code = "".join([str(unicodedata.decimal(char, char)) for char in kept])
     if len(pasted) > MAX_PASTED_CHARS or not _CODE.fullmatch(code):
         raise _invalid("code", "is not a string of 1 to 16 decimal digits")
@@ -145,12 +147,16 @@ def _client_ip(text: str) -> str | None:
 
     An IPv4 address that is mapped to IPv6 (RFC 4291, 2.5.5.2) is the IPv4 one.
     """
-    if not (text := text.strip()):
+    if not (text := text.strip(WHITE_SPACE)):
         return text
-    with_port = _WITH_PORT.fullmatch(text)
+    host, port = text, "0"
+    if match := _WITH_PORT.fullmatch(text):
+        host, port = match[1] or match[2], match[3] or "0"
     try:
-        ip = ipaddress.ip_address((with_port[1] or with_port[2]) if with_port else text)
+        ip = ipaddress.ip_address(host)
     except ValueError:
+        return None
+    if int(port) > MAX_PORT:
         return None
     return str(getattr(ip, "ipv4_mapped", None) or ip)
 
