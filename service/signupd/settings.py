@@ -1,5 +1,6 @@
 """The settings: where they come from, their defaults and limits, what conflicts."""
 
+import os
 import re
 import stat
 import tomllib
@@ -35,10 +36,13 @@ from signupd.ledger.database import sqlite_file
 PREFIX: Final = "SIGNUPD_"
 # NAME_FILE may name a file that holds one of these.
 SECRETS: Final = ("hook_key", "kratos_admin_token", "token_keys", "digest_key")
-# Kubernetes sets these for each service of a namespace; here without the prefix. A
-# service named signupd-hooks puts more in front.
+# Kubernetes sets these for each service of a namespace; here without the prefix, as
+# name=value. A service named signupd-hooks puts more in front. A setting that somebody
+# takes METRICS_PORT to be has no URL as its value.
+_URL: Final = r"(tcp|udp|sctp)://.+"
 _OF_KUBERNETES: Final = re.compile(
-    r"(\w+_)?(service_host|service_port(_\w+)?|port(_[0-9]+_(tcp|udp|sctp)(_\w+)?)?)"
+    r"(\w+_)?(service_host=.*|service_port(_\w+)?=[0-9]+"
+    rf"|port={_URL}|port_[0-9]+_(tcp|udp|sctp)(={_URL}|_(proto|port|addr)=.*))"
 )
 # A key has 44 bytes in base64.
 MAX_SECRET_BYTES: Final = 64 * 1024
@@ -260,11 +264,22 @@ def _secrets_in_readable_dotenv() -> bool:
 
 
 def _environment() -> dict[str, Any]:
+    ignored = names_of_kubernetes()
     return {
         name: value
         for name, value in EnvSettingsSource(_Names).env_vars.items()
-        if name.startswith(PREFIX.lower()) and not _OF_KUBERNETES.fullmatch(_bare(name))
+        if name.startswith(PREFIX.lower()) and name.upper() not in ignored
     }
+
+
+def names_of_kubernetes() -> list[str]:
+    """Name the variables that Kubernetes sets for services; they are not settings."""
+    return sorted(
+        name.upper()
+        for name, value in os.environ.items()
+        if name.upper().startswith(PREFIX)
+        and _OF_KUBERNETES.fullmatch(f"{_bare(name)}={value}")
+    )
 
 
 def _layer(values: dict[str, Any]) -> dict[str, Any]:

@@ -1,8 +1,11 @@
 """The settings: defaults, notations, mistakes, and which source takes precedence."""
 
 import base64
+import json
 import os
 import re
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -314,20 +317,23 @@ def test_unknown_names(folder: Path) -> None:
     )
 
 
+NO_SETTINGS = [
+    ("SIGNUPD_SERVICE_HOST", "10.0.0.1"),
+    ("SIGNUPD_SERVICE_PORT", "50051"),
+    ("SIGNUPD_SERVICE_PORT_GRPC", "50051"),
+    ("SIGNUPD_PORT", "tcp://10.0.0.1:50051"),
+    ("SIGNUPD_PORT_50051_TCP", "tcp://10.0.0.1:50051"),
+    ("SIGNUPD_PORT_50051_TCP_PROTO", "tcp"),
+    ("SIGNUPD_PORT_50051_TCP_PORT", "50051"),
+    ("SIGNUPD_PORT_50051_TCP_ADDR", "10.0.0.1"),
+    ("SIGNUPD_HOOK_LISTEN_PORT", "tcp://[2001:db8::1]:9465"),
+    ("SIGNUPD_HOOKS_V2_SERVICE_HOST", "10.0.0.1"),
+    ("SIGNUPD_HOOKS_V2_PORT_53_UDP_PROTO", "udp"),
+]
+
+
 @pytest.mark.parametrize(
-    ("name", "value"),
-    [
-        ("LISTEN", "x"),
-        ("SIGNUPD", "x"),
-        ("SIGNUPD_SERVICE_HOST", "10.0.0.1"),
-        ("SIGNUPD_SERVICE_PORT", "50051"),
-        ("SIGNUPD_SERVICE_PORT_GRPC", "50051"),
-        ("SIGNUPD_PORT", "tcp://10.0.0.1:50051"),
-        ("SIGNUPD_PORT_50051_TCP", "tcp://10.0.0.1:50051"),
-        ("SIGNUPD_PORT_50051_TCP_ADDR", "10.0.0.1"),
-        ("SIGNUPD_HOOKS_V2_SERVICE_HOST", "10.0.0.1"),
-        ("SIGNUPD_HOOKS_V2_PORT_53_UDP_PROTO", "udp"),
-    ],
+    ("name", "value"), [("LISTEN", "x"), ("SIGNUPD", "x"), *NO_SETTINGS]
 )
 def test_ignored_names(
     folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, value: str
@@ -337,6 +343,47 @@ def test_ignored_names(
     monkeypatch.setenv(name, value)
 
     assert Settings() == load(None)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("METRICS_PORT", "9464"),
+        ("LISTEN_PORT", ""),
+        ("PORT", "50051"),
+        ("HOOK_SERVICE_PORT", "none"),
+        ("PORT_50051_SSH", "tcp://10.0.0.1:1"),
+        ("SERVICE_HOSTS", "10.0.0.1"),
+        ("LISTEN_PORT_1_TCP", "127.0.0.1:1"),
+    ],
+)
+def test_settings_that_there_are_not(name: str, value: str) -> None:
+    """A misspelt setting is a mistake, even if its name ends like Kubernetes' names."""
+    assert [name] == names(mistakes({name: value}))
+
+
+def test_ignored_names_are_logged(folder: Path) -> None:
+    """The server names what it ignores in one line, at the level debug only."""
+    wrong = {"OTEL_TRACES_EXPORTER": "otlp", "OTEL_EXPORTER_OTLP_PROTOCOL": "smoke"}
+    found = []
+    for level in ("debug", "info"):
+        more = dict(NO_SETTINGS) | wrong | {"SIGNUPD_LOG_LEVEL": level}
+        done = subprocess.run(
+            [sys.executable, "-m", "signupd", "serve"],
+            cwd=folder,
+            env=os.environ | more | {"SIGNUPD_LOG_FORMAT": "json"},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert 2 == done.returncode, done.stderr
+        lines = done.stderr.splitlines()
+        found.append([json.loads(line) for line in lines if line[0] == "{"])
+
+    (only,), quiet = found
+    assert ("variables_ignored", "debug") == (only["event"], only["level"])
+    assert sorted(name for name, _ in NO_SETTINGS) == only["names"]
+    assert [] == quiet
 
 
 @pytest.mark.parametrize("name", SECRETS)

@@ -15,6 +15,7 @@ from signupd.ledger.migrate import migrate as migrate_ledger
 from signupd.ledger.sqlite import alone_on
 from signupd.parts import Parts
 from signupd.service import Service
+from signupd.settings import names_of_kubernetes
 from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer
 from signupd.telemetry.switch import TracingUnusableError, tracing_of
@@ -27,6 +28,8 @@ def serve(config: Config = None) -> None:
         settings.log_format is None and not sys.stderr.isatty()
     )
     log = logs.configure(json=as_json, level=settings.log_level)
+    if ignored := names_of_kubernetes():
+        log.debug("variables_ignored", names=ignored, why="Kubernetes sets them")
     for line in settings.warnings():
         log.warning("unsafe_setting", why=line)
     try:
