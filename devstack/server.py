@@ -66,6 +66,7 @@ class Signupd(Process):
             "LEDGER_URL": f"sqlite:///{self.directory}/signupd.db",
             "METRICS_LISTEN": f"{LOOPBACK}:{free[2]}",
             "LOG_FORMAT": "json",
+            "DRAIN_WAIT": "0s",  # no balancer is there to notice
             **(settings or {}),
         }
         named = {f"SIGNUPD_{name}": value for name, value in self.settings.items()}

@@ -100,11 +100,15 @@ class Service:
         self._log.info("serving", listen=settings.listen, hooks=settings.hook_listen)
 
     async def stop(self) -> None:
-        """Drain: accept no new calls, finish those under way, then close everything.
+        """Say NOT_SERVING, serve on, finish the calls under way, then close everything.
 
-        The hook port closes after the work under way, which needs it.
+        Balancers send calls until they notice. The hook port closes after the work
+        under way, which needs it.
         """
-        self._probes.ready = False
+        serving, self._probes.ready = self._probes.ready, False
+        if serving:
+            await self._server.announce_stop()
+            await asyncio.sleep(self._settings.drain_wait)
         for loop in self._loops:
             loop.cancel()
         if self.port:

@@ -100,6 +100,7 @@ class Settings(BaseModel):
     sweep_batch: Annotated[int, Field(ge=1, le=10_000)] = 100
     retention: notation.Seconds = 30 * 86400.0
     max_concurrent_rpcs: Annotated[int, Field(ge=1, le=65_536)] = 256
+    drain_wait: notation.SecondsOrNone = 5.0
     drain_timeout: notation.SecondsOrNone = 20.0
     reflection: bool | None = None
     log_format: Annotated[Literal["json", "console"] | None, notation.Word] = None

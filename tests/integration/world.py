@@ -78,6 +78,7 @@ class World:
             "kratos_ca": certificate_file(self.directory),
             "ledger_url": f"sqlite:///{self.directory}/signupd.db",
             "metrics_listen": "",
+            "drain_wait": "0s",
             "drain_timeout": "1s",
         }
         return Settings.model_validate(given | changed)

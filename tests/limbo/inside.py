@@ -30,7 +30,8 @@ class Inside:
 
     def __init__(self, settings: Mapping[str, str]) -> None:
         self._settings = Settings.model_validate(
-            {name.lower(): value for name, value in settings.items()}
+            {"drain_wait": "0s"}
+            | {name.lower(): value for name, value in settings.items()}
         )
         self._ahead = 0
         self._clock = steady_clock()

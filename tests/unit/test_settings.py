@@ -203,6 +203,7 @@ def test_good(values: dict[str, str]) -> None:
     ("name", "value", "read"),
     [
         ("RESEND_INTERVAL", "0s", 0.0),
+        ("DRAIN_WAIT", "0s", 0.0),
         ("DRAIN_TIMEOUT", "0s", 0.0),
         ("LOG_LEVEL", "INFO", "info"),
         ("LOG_FORMAT", "Json", "json"),

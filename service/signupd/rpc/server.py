@@ -82,9 +82,12 @@ class Server:
             serves = self._callers.serves(service)
             await self._health.set(service, _SERVING if serves else _NOT_SERVING)
 
-    async def stop(self, grace_seconds: float) -> None:
-        """Say NOT_SERVING, let calls end, cut off what is left after the grace."""
+    async def announce_stop(self) -> None:
+        """Say NOT_SERVING from now on, and go on serving."""
         await self._health.enter_graceful_shutdown()
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Refuse new calls, let others end, cut off what is left after the grace."""
         await self._server.stop(grace_seconds)
 
 
