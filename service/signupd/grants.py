@@ -8,8 +8,8 @@ from signupd.certificates import is_name
 
 METHODS: Final[Mapping[str, tuple[str, ...]]] = {
     "SignupService": (
-        *("StartSignup", "ResendCode", "VerifyCode", "SetPassword"),
-        *("CancelSignup", "GetSignup"),
+        *("StartSignup", "ResendCode", "VerifyCode", "CheckPassword"),
+        *("SetPassword", "CancelSignup", "GetSignup"),
     ),
     "AccountService": ("GetAccount", "BatchGetAccounts"),
 }

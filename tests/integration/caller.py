@@ -74,6 +74,11 @@ class Caller:
         request = pb.SetPasswordRequest(continuation_token=token, password=password)
         return self._stub.SetPassword(request, timeout=self.deadline_seconds)
 
+    def check(self, token: str, password: str) -> Awaitable[pb.CheckPasswordResponse]:
+        """Call CheckPassword."""
+        request = pb.CheckPasswordRequest(continuation_token=token, password=password)
+        return self._stub.CheckPassword(request, timeout=self.deadline_seconds)
+
     def resend(
         self, token: str, request_id: uuid.UUID | str = ""
     ) -> Awaitable[pb.ResendCodeResponse]:

@@ -403,6 +403,24 @@ async def test_passwords_refused_here(world: World, caller: Caller) -> None:
     assert "COMPLETED" == state_of(done)
 
 
+async def test_checks_of_passwords(world: World, caller: Caller) -> None:
+    """A thousand checks are the most; they cost nothing else and ask Kratos nothing."""
+    token = await to_password(world, caller, ADDRESS)
+    other = await to_password(world, caller, BYSTANDER)
+    rows, calls = world.rows(), len(world.kratos.calls)
+    checks = [await caller.check(token, "short") for _ in range(1000)]
+    last = await refusal(caller.check(token, PASSWORD))
+    unchanged = (rows, calls) == (world.rows(), len(world.kratos.calls))
+    further = await caller.check(other, PASSWORD)
+    done = await caller.set_password(token, PASSWORD)
+
+    assert not any(check.acceptable for check in checks)
+    assert "PASSWORD_ATTEMPTS_EXHAUSTED" == last.reason
+    assert unchanged
+    assert further.acceptable
+    assert "COMPLETED" == state_of(done)
+
+
 async def test_one_password_at_a_time(world: World, caller: Caller) -> None:
     """While a password is at work another is refused, and the same call joins it."""
     token = await to_password(world, caller, ADDRESS)

@@ -1,5 +1,6 @@
 """Every error reason that this version can give, as a caller reads it."""
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -77,6 +78,7 @@ MALFORMED: list[tuple[str, dict[str, Any], str, list[str]]] = [
         ("set_password", {"password": password}, "REQUEST_INVALID", ["password"])
         for password in ("", "x" * 1025, "\u00e4" * 513)
     ),
+    ("check", {"password": ""}, "REQUEST_INVALID", ["password"]),
 ]
 
 
@@ -89,7 +91,7 @@ async def test_malformed(
     token = ""
     if step == "verify":
         token, _ = await to_code(world, caller, ADDRESS)
-    elif step == "set_password":
+    elif step != "start":
         token = await to_password(world, caller, ADDRESS)
     mails, rows = len(world.kratos.mails_to(ADDRESS)), world.rows()
     given = {"email": ADDRESS, **fields} if step == "start" else {"token": token}
@@ -244,14 +246,55 @@ async def test_password_rejected_here(world: World, caller: Caller) -> None:
     token = await to_password(world, caller, ADDRESS)
     before = world.kratos.calls.count("password")
     refusals = [await refusal(caller.set_password(token, p)) for p, _ in table]
+    checks = [await caller.check(token, p) for p, _ in table]
 
     expected = (CODE.INVALID_ARGUMENT, "PASSWORD_REJECTED")
     assert [expected] * 7 == [said(refused) for refused in refusals]
     assert [[("password", rule)] for _, rule in table] == [r.faults for r in refusals]
+    assert [[rule] for _, rule in table] == [
+        [v.reason for v in check.violations] for check in checks
+    ]
+    assert {
+        "is too short",
+        "is too long",
+        "is too easy to guess",
+        "is not acceptable",
+    } == {v.description for check in checks for v in check.violations}
     assert [20] * 7 == [
         r.signup.password_attempts_remaining for r in refusals if r.signup
     ]
     assert before == world.kratos.calls.count("password")
+
+
+async def test_check_password(world: World, caller: Caller) -> None:
+    """A check tells strength by the address; the states refuse it as they should."""
+    early, code = await to_code(world, caller, ADDRESS)
+    token = (await caller.verify(early, code)).continuation_token
+    words = ["password", "ann@example.com", "violin42", PASSWORD]
+    checks = [await caller.check(token, word) for word in words]
+    held = world.kratos.hold("password")
+    call = asyncio.ensure_future(caller.set_password(token, PASSWORD))
+    await held.arrived.wait()
+    while_busy = await caller.check(token, PASSWORD)
+    held.released.set()
+    await call
+    cancelled = await to_password(world, caller, "bob@example.com")
+    await caller.cancel(cancelled)
+    late = await to_password(world, caller, "cid@example.com")
+    world.clock.move(1800)
+    refusals = [
+        await refusal(caller.check(one, PASSWORD))
+        for one in (early, token, cancelled, late, "x")
+    ]
+
+    assert [False, False, True, True] == [check.acceptable for check in checks]
+    strengths = [check.strength for check in checks]
+    assert strengths == sorted(strengths)
+    assert (0, 4) == (strengths[0], strengths[-1])
+    assert (True, 4) == (while_busy.acceptable, while_busy.strength)
+    mismatch = ["STEP_MISMATCH"] * 2
+    reasons = [*mismatch, "SIGNUP_CANCELLED", "SIGNUP_EXPIRED", "TOKEN_INVALID"]
+    assert reasons == [refused.reason for refused in refusals]
 
 
 async def test_password_rejected_by_kratos(world: World, caller: Caller) -> None:

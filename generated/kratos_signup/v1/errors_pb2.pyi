@@ -85,7 +85,8 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     """
     ERROR_REASON_PASSWORD_ATTEMPTS_EXHAUSTED: _ErrorReason.ValueType  # 15
     """RESOURCE_EXHAUSTED. Too many passwords of this sign-up were refused: by Kratos
-    (20 by default), or 100 by this service. Start again. Details: none.
+    (20 by default), or 100 by this service. Start again. From CheckPassword: there
+    were 1000 checks; SetPassword still works. Details: none.
     """
     ERROR_REASON_PASSWORD_ALREADY_SET: _ErrorReason.ValueType  # 16
     """FAILED_PRECONDITION. The sign-up is complete, with another password than this
@@ -202,7 +203,8 @@ characters, or another rule of Kratos).
 """
 ERROR_REASON_PASSWORD_ATTEMPTS_EXHAUSTED: ErrorReason.ValueType  # 15
 """RESOURCE_EXHAUSTED. Too many passwords of this sign-up were refused: by Kratos
-(20 by default), or 100 by this service. Start again. Details: none.
+(20 by default), or 100 by this service. Start again. From CheckPassword: there
+were 1000 checks; SetPassword still works. Details: none.
 """
 ERROR_REASON_PASSWORD_ALREADY_SET: ErrorReason.ValueType  # 16
 """FAILED_PRECONDITION. The sign-up is complete, with another password than this

@@ -26,7 +26,7 @@ from google.protobuf import struct_pb2 as google_dot_protobuf_dot_struct__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%kratos_signup/v1/signup_service.proto\x12\x10kratos_signup.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x01\n\x12StartSignupRequest\x12\x12\n\x05\x65mail\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12,\n\x06traits\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x03\x80\x01\x01\x12\x0e\n\x06locale\x18\x04 \x01(\t\x12\x16\n\tclient_ip\x18\x05 \x01(\tB\x03\x80\x01\x01\"`\n\x13StartSignupResponse\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12(\n\x06signup\x18\x02 \x01(\x0b\x32\x18.kratos_signup.v1.Signup\"H\n\x11ResendCodeRequest\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"_\n\x12ResendCodeResponse\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12(\n\x06signup\x18\x02 \x01(\x0b\x32\x18.kratos_signup.v1.Signup\"G\n\x11VerifyCodeRequest\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x11\n\x04\x63ode\x18\x02 \x01(\tB\x03\x80\x01\x01\"_\n\x12VerifyCodeResponse\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12(\n\x06signup\x18\x02 \x01(\x0b\x32\x18.kratos_signup.v1.Signup\"L\n\x12SetPasswordRequest\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x15\n\x08password\x18\x02 \x01(\tB\x03\x80\x01\x01\"`\n\x13SetPasswordResponse\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12(\n\x06signup\x18\x02 \x01(\x0b\x32\x18.kratos_signup.v1.Signup\"6\n\x13\x43\x61ncelSignupRequest\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\"a\n\x14\x43\x61ncelSignupResponse\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12(\n\x06signup\x18\x02 \x01(\x0b\x32\x18.kratos_signup.v1.Signup\"3\n\x10GetSignupRequest\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\"^\n\x11GetSignupResponse\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12(\n\x06signup\x18\x02 \x01(\x0b\x32\x18.kratos_signup.v1.Signup\"\xfd\x03\n\x06Signup\x12\x11\n\tsignup_id\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.kratos_signup.v1.SignupState\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bresend_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\x17\x63ode_attempts_remaining\x18\x05 \x01(\x05\x12\x19\n\x11resends_remaining\x18\x06 \x01(\x05\x12\x14\n\x0cmasked_email\x18\x07 \x01(\t\x12\x35\n\rcode_delivery\x18\x08 \x01(\x0e\x32\x1e.kratos_signup.v1.CodeDelivery\x12\x13\n\x0bidentity_id\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x0fpassword_policy\x18\x0b \x01(\x0b\x32 .kratos_signup.v1.PasswordPolicy\x12#\n\x1bpassword_attempts_remaining\x18\x0c \x01(\x05\x12!\n\x19\x65xisting_account_verified\x18\r \x01(\x08\"7\n\x0ePasswordPolicy\x12\x12\n\nmin_length\x18\x01 \x01(\x05\x12\x11\n\tmax_bytes\x18\x02 \x01(\x05*\xe6\x01\n\x0bSignupState\x12\x1c\n\x18SIGNUP_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSIGNUP_STATE_CODE_REQUIRED\x10\x01\x12\"\n\x1eSIGNUP_STATE_PASSWORD_REQUIRED\x10\x02\x12\x1a\n\x16SIGNUP_STATE_COMPLETED\x10\x03\x12#\n\x1fSIGNUP_STATE_ALREADY_REGISTERED\x10\x04\x12\x18\n\x14SIGNUP_STATE_EXPIRED\x10\x05\x12\x1a\n\x16SIGNUP_STATE_CANCELLED\x10\x06*y\n\x0c\x43odeDelivery\x12\x1d\n\x19\x43ODE_DELIVERY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ODE_DELIVERY_QUEUED\x10\x01\x12\x16\n\x12\x43ODE_DELIVERY_SENT\x10\x02\x12\x18\n\x14\x43ODE_DELIVERY_FAILED\x10\x03\x32\xae\x04\n\rSignupService\x12Z\n\x0bStartSignup\x12$.kratos_signup.v1.StartSignupRequest\x1a%.kratos_signup.v1.StartSignupResponse\x12W\n\nResendCode\x12#.kratos_signup.v1.ResendCodeRequest\x1a$.kratos_signup.v1.ResendCodeResponse\x12W\n\nVerifyCode\x12#.kratos_signup.v1.VerifyCodeRequest\x1a$.kratos_signup.v1.VerifyCodeResponse\x12Z\n\x0bSetPassword\x12$.kratos_signup.v1.SetPasswordRequest\x1a%.kratos_signup.v1.SetPasswordResponse\x12]\n\x0c\x43\x61ncelSignup\x12%.kratos_signup.v1.CancelSignupRequest\x1a&.kratos_signup.v1.CancelSignupResponse\x12T\n\tGetSignup\x12\".kratos_signup.v1.GetSignupRequest\x1a#.kratos_signup.v1.GetSignupResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n%kratos_signup/v1/signup_service.proto\x12\x10kratos_signup.v1\x1a\x1cgoogle/protobuf/struct.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x92\x01\n\x12StartSignupRequest\x12\x12\n\x05\x65mail\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nrequest_id\x18\x02 \x01(\t\x12,\n\x06traits\x18\x03 \x01(\x0b\x32\x17.google.protobuf.StructB\x03\x80\x01\x01\x12\x0e\n\x06locale\x18\x04 \x01(\t\x12\x16\n\tclient_ip\x18\x05 \x01(\tB\x03\x80\x01\x01\"`\n\x13StartSignupResponse\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12(\n\x06signup\x18\x02 \x01(\x0b\x32\x18.kratos_signup.v1.Signup\"H\n\x11ResendCodeRequest\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x12\n\nrequest_id\x18\x02 \x01(\t\"_\n\x12ResendCodeResponse\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12(\n\x06signup\x18\x02 \x01(\x0b\x32\x18.kratos_signup.v1.Signup\"G\n\x11VerifyCodeRequest\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x11\n\x04\x63ode\x18\x02 \x01(\tB\x03\x80\x01\x01\"_\n\x12VerifyCodeResponse\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12(\n\x06signup\x18\x02 \x01(\x0b\x32\x18.kratos_signup.v1.Signup\"N\n\x14\x43heckPasswordRequest\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x15\n\x08password\x18\x02 \x01(\tB\x03\x80\x01\x01\"v\n\x15\x43heckPasswordResponse\x12\x12\n\nacceptable\x18\x01 \x01(\x08\x12\x37\n\nviolations\x18\x02 \x03(\x0b\x32#.kratos_signup.v1.PasswordViolation\x12\x10\n\x08strength\x18\x03 \x01(\x05\"8\n\x11PasswordViolation\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65scription\x18\x02 \x01(\t\"L\n\x12SetPasswordRequest\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12\x15\n\x08password\x18\x02 \x01(\tB\x03\x80\x01\x01\"`\n\x13SetPasswordResponse\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12(\n\x06signup\x18\x02 \x01(\x0b\x32\x18.kratos_signup.v1.Signup\"6\n\x13\x43\x61ncelSignupRequest\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\"a\n\x14\x43\x61ncelSignupResponse\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12(\n\x06signup\x18\x02 \x01(\x0b\x32\x18.kratos_signup.v1.Signup\"3\n\x10GetSignupRequest\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\"^\n\x11GetSignupResponse\x12\x1f\n\x12\x63ontinuation_token\x18\x01 \x01(\tB\x03\x80\x01\x01\x12(\n\x06signup\x18\x02 \x01(\x0b\x32\x18.kratos_signup.v1.Signup\"\xfd\x03\n\x06Signup\x12\x11\n\tsignup_id\x18\x01 \x01(\t\x12,\n\x05state\x18\x02 \x01(\x0e\x32\x1d.kratos_signup.v1.SignupState\x12/\n\x0b\x65xpire_time\x18\x03 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12/\n\x0bresend_time\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1f\n\x17\x63ode_attempts_remaining\x18\x05 \x01(\x05\x12\x19\n\x11resends_remaining\x18\x06 \x01(\x05\x12\x14\n\x0cmasked_email\x18\x07 \x01(\t\x12\x35\n\rcode_delivery\x18\x08 \x01(\x0e\x32\x1e.kratos_signup.v1.CodeDelivery\x12\x13\n\x0bidentity_id\x18\t \x01(\t\x12/\n\x0b\x63reate_time\x18\n \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x39\n\x0fpassword_policy\x18\x0b \x01(\x0b\x32 .kratos_signup.v1.PasswordPolicy\x12#\n\x1bpassword_attempts_remaining\x18\x0c \x01(\x05\x12!\n\x19\x65xisting_account_verified\x18\r \x01(\x08\"7\n\x0ePasswordPolicy\x12\x12\n\nmin_length\x18\x01 \x01(\x05\x12\x11\n\tmax_bytes\x18\x02 \x01(\x05*\xe6\x01\n\x0bSignupState\x12\x1c\n\x18SIGNUP_STATE_UNSPECIFIED\x10\x00\x12\x1e\n\x1aSIGNUP_STATE_CODE_REQUIRED\x10\x01\x12\"\n\x1eSIGNUP_STATE_PASSWORD_REQUIRED\x10\x02\x12\x1a\n\x16SIGNUP_STATE_COMPLETED\x10\x03\x12#\n\x1fSIGNUP_STATE_ALREADY_REGISTERED\x10\x04\x12\x18\n\x14SIGNUP_STATE_EXPIRED\x10\x05\x12\x1a\n\x16SIGNUP_STATE_CANCELLED\x10\x06*y\n\x0c\x43odeDelivery\x12\x1d\n\x19\x43ODE_DELIVERY_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ODE_DELIVERY_QUEUED\x10\x01\x12\x16\n\x12\x43ODE_DELIVERY_SENT\x10\x02\x12\x18\n\x14\x43ODE_DELIVERY_FAILED\x10\x03\x32\x90\x05\n\rSignupService\x12Z\n\x0bStartSignup\x12$.kratos_signup.v1.StartSignupRequest\x1a%.kratos_signup.v1.StartSignupResponse\x12W\n\nResendCode\x12#.kratos_signup.v1.ResendCodeRequest\x1a$.kratos_signup.v1.ResendCodeResponse\x12W\n\nVerifyCode\x12#.kratos_signup.v1.VerifyCodeRequest\x1a$.kratos_signup.v1.VerifyCodeResponse\x12`\n\rCheckPassword\x12&.kratos_signup.v1.CheckPasswordRequest\x1a\'.kratos_signup.v1.CheckPasswordResponse\x12Z\n\x0bSetPassword\x12$.kratos_signup.v1.SetPasswordRequest\x1a%.kratos_signup.v1.SetPasswordResponse\x12]\n\x0c\x43\x61ncelSignup\x12%.kratos_signup.v1.CancelSignupRequest\x1a&.kratos_signup.v1.CancelSignupResponse\x12T\n\tGetSignup\x12\".kratos_signup.v1.GetSignupRequest\x1a#.kratos_signup.v1.GetSignupResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -51,6 +51,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VERIFYCODEREQUEST'].fields_by_name['code']._serialized_options = b'\200\001\001'
   _globals['_VERIFYCODERESPONSE'].fields_by_name['continuation_token']._loaded_options = None
   _globals['_VERIFYCODERESPONSE'].fields_by_name['continuation_token']._serialized_options = b'\200\001\001'
+  _globals['_CHECKPASSWORDREQUEST'].fields_by_name['continuation_token']._loaded_options = None
+  _globals['_CHECKPASSWORDREQUEST'].fields_by_name['continuation_token']._serialized_options = b'\200\001\001'
+  _globals['_CHECKPASSWORDREQUEST'].fields_by_name['password']._loaded_options = None
+  _globals['_CHECKPASSWORDREQUEST'].fields_by_name['password']._serialized_options = b'\200\001\001'
   _globals['_SETPASSWORDREQUEST'].fields_by_name['continuation_token']._loaded_options = None
   _globals['_SETPASSWORDREQUEST'].fields_by_name['continuation_token']._serialized_options = b'\200\001\001'
   _globals['_SETPASSWORDREQUEST'].fields_by_name['password']._loaded_options = None
@@ -65,10 +69,10 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_GETSIGNUPREQUEST'].fields_by_name['continuation_token']._serialized_options = b'\200\001\001'
   _globals['_GETSIGNUPRESPONSE'].fields_by_name['continuation_token']._loaded_options = None
   _globals['_GETSIGNUPRESPONSE'].fields_by_name['continuation_token']._serialized_options = b'\200\001\001'
-  _globals['_SIGNUPSTATE']._serialized_start=1760
-  _globals['_SIGNUPSTATE']._serialized_end=1990
-  _globals['_CODEDELIVERY']._serialized_start=1992
-  _globals['_CODEDELIVERY']._serialized_end=2113
+  _globals['_SIGNUPSTATE']._serialized_start=2018
+  _globals['_SIGNUPSTATE']._serialized_end=2248
+  _globals['_CODEDELIVERY']._serialized_start=2250
+  _globals['_CODEDELIVERY']._serialized_end=2371
   _globals['_STARTSIGNUPREQUEST']._serialized_start=123
   _globals['_STARTSIGNUPREQUEST']._serialized_end=269
   _globals['_STARTSIGNUPRESPONSE']._serialized_start=271
@@ -81,22 +85,28 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_VERIFYCODEREQUEST']._serialized_end=611
   _globals['_VERIFYCODERESPONSE']._serialized_start=613
   _globals['_VERIFYCODERESPONSE']._serialized_end=708
-  _globals['_SETPASSWORDREQUEST']._serialized_start=710
-  _globals['_SETPASSWORDREQUEST']._serialized_end=786
-  _globals['_SETPASSWORDRESPONSE']._serialized_start=788
-  _globals['_SETPASSWORDRESPONSE']._serialized_end=884
-  _globals['_CANCELSIGNUPREQUEST']._serialized_start=886
-  _globals['_CANCELSIGNUPREQUEST']._serialized_end=940
-  _globals['_CANCELSIGNUPRESPONSE']._serialized_start=942
-  _globals['_CANCELSIGNUPRESPONSE']._serialized_end=1039
-  _globals['_GETSIGNUPREQUEST']._serialized_start=1041
-  _globals['_GETSIGNUPREQUEST']._serialized_end=1092
-  _globals['_GETSIGNUPRESPONSE']._serialized_start=1094
-  _globals['_GETSIGNUPRESPONSE']._serialized_end=1188
-  _globals['_SIGNUP']._serialized_start=1191
-  _globals['_SIGNUP']._serialized_end=1700
-  _globals['_PASSWORDPOLICY']._serialized_start=1702
-  _globals['_PASSWORDPOLICY']._serialized_end=1757
-  _globals['_SIGNUPSERVICE']._serialized_start=2116
-  _globals['_SIGNUPSERVICE']._serialized_end=2674
+  _globals['_CHECKPASSWORDREQUEST']._serialized_start=710
+  _globals['_CHECKPASSWORDREQUEST']._serialized_end=788
+  _globals['_CHECKPASSWORDRESPONSE']._serialized_start=790
+  _globals['_CHECKPASSWORDRESPONSE']._serialized_end=908
+  _globals['_PASSWORDVIOLATION']._serialized_start=910
+  _globals['_PASSWORDVIOLATION']._serialized_end=966
+  _globals['_SETPASSWORDREQUEST']._serialized_start=968
+  _globals['_SETPASSWORDREQUEST']._serialized_end=1044
+  _globals['_SETPASSWORDRESPONSE']._serialized_start=1046
+  _globals['_SETPASSWORDRESPONSE']._serialized_end=1142
+  _globals['_CANCELSIGNUPREQUEST']._serialized_start=1144
+  _globals['_CANCELSIGNUPREQUEST']._serialized_end=1198
+  _globals['_CANCELSIGNUPRESPONSE']._serialized_start=1200
+  _globals['_CANCELSIGNUPRESPONSE']._serialized_end=1297
+  _globals['_GETSIGNUPREQUEST']._serialized_start=1299
+  _globals['_GETSIGNUPREQUEST']._serialized_end=1350
+  _globals['_GETSIGNUPRESPONSE']._serialized_start=1352
+  _globals['_GETSIGNUPRESPONSE']._serialized_end=1446
+  _globals['_SIGNUP']._serialized_start=1449
+  _globals['_SIGNUP']._serialized_end=1958
+  _globals['_PASSWORDPOLICY']._serialized_start=1960
+  _globals['_PASSWORDPOLICY']._serialized_end=2015
+  _globals['_SIGNUPSERVICE']._serialized_start=2374
+  _globals['_SIGNUPSERVICE']._serialized_end=3030
 # @@protoc_insertion_point(module_scope)

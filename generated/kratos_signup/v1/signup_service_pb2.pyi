@@ -3,10 +3,12 @@
 isort:skip_file
 """
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import struct_pb2 as _struct_pb2
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 import builtins as _builtins
 import sys
@@ -306,6 +308,99 @@ class VerifyCodeResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___VerifyCodeResponse: _TypeAlias = VerifyCodeResponse  # noqa: Y015
+
+@_typing.final
+class CheckPasswordRequest(_message.Message):
+    """Request of SignupService.CheckPassword."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CONTINUATION_TOKEN_FIELD_NUMBER: _builtins.int
+    PASSWORD_FIELD_NUMBER: _builtins.int
+    continuation_token: _builtins.str
+    """Any token of the password step of this sign-up, at most 1 KiB (1024
+    characters). Required. Otherwise TOKEN_INVALID; a token of the code step is
+    STEP_MISMATCH.
+    """
+    password: _builtins.str
+    """The password as clear text, exactly as SetPassword will get it. Required, 1 to
+    1024 bytes of UTF-8, otherwise REQUEST_INVALID.
+    """
+    def __init__(
+        self,
+        *,
+        continuation_token: _builtins.str = ...,
+        password: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["continuation_token", b"continuation_token", "password", b"password"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckPasswordRequest: _TypeAlias = CheckPasswordRequest  # noqa: Y015
+
+@_typing.final
+class CheckPasswordResponse(_message.Message):
+    """Response of SignupService.CheckPassword."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ACCEPTABLE_FIELD_NUMBER: _builtins.int
+    VIOLATIONS_FIELD_NUMBER: _builtins.int
+    STRENGTH_FIELD_NUMBER: _builtins.int
+    acceptable: _builtins.bool
+    """Whether no rule of this service is broken."""
+    strength: _builtins.int
+    """How hard the password is to guess, 0 (easiest) to 4: zxcvbn's score, with the
+    address as context, of the beginning of the password.
+    """
+    @_builtins.property
+    def violations(self) -> _containers.RepeatedCompositeFieldContainer[Global___PasswordViolation]:
+        """The broken rules. Empty if acceptable."""
+
+    def __init__(
+        self,
+        *,
+        acceptable: _builtins.bool = ...,
+        violations: _abc.Iterable[Global___PasswordViolation] | None = ...,
+        strength: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["acceptable", b"acceptable", "strength", b"strength", "violations", b"violations"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CheckPasswordResponse: _TypeAlias = CheckPasswordResponse  # noqa: Y015
+
+@_typing.final
+class PasswordViolation(_message.Message):
+    """A rule that a password breaks."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REASON_FIELD_NUMBER: _builtins.int
+    DESCRIPTION_FIELD_NUMBER: _builtins.int
+    reason: _builtins.str
+    """The rule: TOO_SHORT, TOO_LONG, TOO_COMMON or REFUSED, as in PASSWORD_REJECTED."""
+    description: _builtins.str
+    """A constant English sentence for developers, without its subject, such as "is
+    too short".
+    """
+    def __init__(
+        self,
+        *,
+        reason: _builtins.str = ...,
+        description: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["description", b"description", "reason", b"reason"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PasswordViolation: _TypeAlias = PasswordViolation  # noqa: Y015
 
 @_typing.final
 class SetPasswordRequest(_message.Message):

@@ -65,6 +65,11 @@ class SignupServiceStub(object):
                 request_serializer=kratos__signup_dot_v1_dot_signup__service__pb2.VerifyCodeRequest.SerializeToString,
                 response_deserializer=kratos__signup_dot_v1_dot_signup__service__pb2.VerifyCodeResponse.FromString,
                 _registered_method=True)
+        self.CheckPassword = channel.unary_unary(
+                '/kratos_signup.v1.SignupService/CheckPassword',
+                request_serializer=kratos__signup_dot_v1_dot_signup__service__pb2.CheckPasswordRequest.SerializeToString,
+                response_deserializer=kratos__signup_dot_v1_dot_signup__service__pb2.CheckPasswordResponse.FromString,
+                _registered_method=True)
         self.SetPassword = channel.unary_unary(
                 '/kratos_signup.v1.SignupService/SetPassword',
                 request_serializer=kratos__signup_dot_v1_dot_signup__service__pb2.SetPasswordRequest.SerializeToString,
@@ -144,6 +149,19 @@ class SignupServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def CheckPassword(self, request, context):
+        """Checks a password by this service's own rules, for a meter while the person
+        types. SetPassword refuses what is not acceptable here, and Kratos may refuse
+        more. It asks Kratos nothing, costs no attempt and changes nothing. 1000 checks
+        of a sign-up are the most; SetPassword still works after them.
+
+        Errors: TOKEN_INVALID, STEP_MISMATCH (also of a completed sign-up),
+        PASSWORD_ATTEMPTS_EXHAUSTED (too many checks), SIGNUP_EXPIRED, SIGNUP_CANCELLED.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SetPassword(self, request, context):
         """Sets the password, which makes the account. The state becomes COMPLETED, or
         ALREADY_REGISTERED if the address was taken in the meantime. After COMPLETED
@@ -198,6 +216,11 @@ def add_SignupServiceServicer_to_server(servicer, server):
                     servicer.VerifyCode,
                     request_deserializer=kratos__signup_dot_v1_dot_signup__service__pb2.VerifyCodeRequest.FromString,
                     response_serializer=kratos__signup_dot_v1_dot_signup__service__pb2.VerifyCodeResponse.SerializeToString,
+            ),
+            'CheckPassword': grpc.unary_unary_rpc_method_handler(
+                    servicer.CheckPassword,
+                    request_deserializer=kratos__signup_dot_v1_dot_signup__service__pb2.CheckPasswordRequest.FromString,
+                    response_serializer=kratos__signup_dot_v1_dot_signup__service__pb2.CheckPasswordResponse.SerializeToString,
             ),
             'SetPassword': grpc.unary_unary_rpc_method_handler(
                     servicer.SetPassword,
@@ -312,6 +335,33 @@ class SignupService(object):
             '/kratos_signup.v1.SignupService/VerifyCode',
             kratos__signup_dot_v1_dot_signup__service__pb2.VerifyCodeRequest.SerializeToString,
             kratos__signup_dot_v1_dot_signup__service__pb2.VerifyCodeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def CheckPassword(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/kratos_signup.v1.SignupService/CheckPassword',
+            kratos__signup_dot_v1_dot_signup__service__pb2.CheckPasswordRequest.SerializeToString,
+            kratos__signup_dot_v1_dot_signup__service__pb2.CheckPasswordResponse.FromString,
             options,
             channel_credentials,
             insecure,

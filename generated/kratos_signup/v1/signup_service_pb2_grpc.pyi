@@ -80,6 +80,15 @@ class SignupServiceStub:
     Errors: TOKEN_INVALID, STEP_MISMATCH, CODE_INCORRECT, CODE_EXPIRED,
     CODE_ATTEMPTS_EXHAUSTED, SIGNUP_EXPIRED, SIGNUP_CANCELLED, SIGNUP_BUSY.
     """
+    CheckPassword: _grpc.UnaryUnaryMultiCallable[_signup_service_pb2.CheckPasswordRequest, _signup_service_pb2.CheckPasswordResponse]
+    """Checks a password by this service's own rules, for a meter while the person
+    types. SetPassword refuses what is not acceptable here, and Kratos may refuse
+    more. It asks Kratos nothing, costs no attempt and changes nothing. 1000 checks
+    of a sign-up are the most; SetPassword still works after them.
+
+    Errors: TOKEN_INVALID, STEP_MISMATCH (also of a completed sign-up),
+    PASSWORD_ATTEMPTS_EXHAUSTED (too many checks), SIGNUP_EXPIRED, SIGNUP_CANCELLED.
+    """
     SetPassword: _grpc.UnaryUnaryMultiCallable[_signup_service_pb2.SetPasswordRequest, _signup_service_pb2.SetPasswordResponse]
     """Sets the password, which makes the account. The state becomes COMPLETED, or
     ALREADY_REGISTERED if the address was taken in the meantime. After COMPLETED
@@ -157,6 +166,15 @@ class SignupServiceAsyncStub(SignupServiceStub):
 
     Errors: TOKEN_INVALID, STEP_MISMATCH, CODE_INCORRECT, CODE_EXPIRED,
     CODE_ATTEMPTS_EXHAUSTED, SIGNUP_EXPIRED, SIGNUP_CANCELLED, SIGNUP_BUSY.
+    """
+    CheckPassword: _aio.UnaryUnaryMultiCallable[_signup_service_pb2.CheckPasswordRequest, _signup_service_pb2.CheckPasswordResponse]  # type: ignore[assignment]
+    """Checks a password by this service's own rules, for a meter while the person
+    types. SetPassword refuses what is not acceptable here, and Kratos may refuse
+    more. It asks Kratos nothing, costs no attempt and changes nothing. 1000 checks
+    of a sign-up are the most; SetPassword still works after them.
+
+    Errors: TOKEN_INVALID, STEP_MISMATCH (also of a completed sign-up),
+    PASSWORD_ATTEMPTS_EXHAUSTED (too many checks), SIGNUP_EXPIRED, SIGNUP_CANCELLED.
     """
     SetPassword: _aio.UnaryUnaryMultiCallable[_signup_service_pb2.SetPasswordRequest, _signup_service_pb2.SetPasswordResponse]  # type: ignore[assignment]
     """Sets the password, which makes the account. The state becomes COMPLETED, or
@@ -250,6 +268,21 @@ class SignupServiceServicer(metaclass=_abc_1.ABCMeta):
 
         Errors: TOKEN_INVALID, STEP_MISMATCH, CODE_INCORRECT, CODE_EXPIRED,
         CODE_ATTEMPTS_EXHAUSTED, SIGNUP_EXPIRED, SIGNUP_CANCELLED, SIGNUP_BUSY.
+        """
+
+    @_abc_1.abstractmethod
+    def CheckPassword(
+        self,
+        request: _signup_service_pb2.CheckPasswordRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_signup_service_pb2.CheckPasswordResponse, _abc.Awaitable[_signup_service_pb2.CheckPasswordResponse]]:
+        """Checks a password by this service's own rules, for a meter while the person
+        types. SetPassword refuses what is not acceptable here, and Kratos may refuse
+        more. It asks Kratos nothing, costs no attempt and changes nothing. 1000 checks
+        of a sign-up are the most; SetPassword still works after them.
+
+        Errors: TOKEN_INVALID, STEP_MISMATCH (also of a completed sign-up),
+        PASSWORD_ATTEMPTS_EXHAUSTED (too many checks), SIGNUP_EXPIRED, SIGNUP_CANCELLED.
         """
 
     @_abc_1.abstractmethod

@@ -22,6 +22,8 @@ from signupd.policy.rules import CONTROL, Rules
 MIN_GUESSES: Final = 10**4
 # A person does not need so many; each costs a few milliseconds.
 MAX_REFUSALS: Final = 100
+# A check costs as much; a front end may call one for each key pressed.
+MAX_CHECKS: Final = 1000
 # Sign-ups whose refusals are remembered, some 200 bytes each.
 MAX_SIGNUPS: Final = 10_000
 # zxcvbn holds the event loop, and in a thread the GIL. Its cost grows with the square
@@ -47,13 +49,23 @@ class _Tries:
     """The passwords of one sign-up at this process."""
 
     refusals: int = 0
+    checks: int = 0
     at_work: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Judgement:
+    """What the local rules say of a password."""
+
+    broken: tuple[Violation, ...]  # one for each broken rule
+    strength: int  # zxcvbn's score, 0 to 4
 
 
 class PasswordGate:
     """Admits passwords by the local rules, one at a time and so many for a sign-up.
 
-    What it counts is kept in memory: a restart gives a sign-up its refusals back.
+    What it counts is kept in memory: a restart gives a sign-up its refusals and checks
+    back.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -83,32 +95,48 @@ class PasswordGate:
             raise PasswordAttemptsExhausted
         tries.at_work = True
         try:
-            if broken := self._broken(password, address):
+            if broken := self._judge(password, address).broken:
                 tries.refusals += 1
-                raise PasswordRejected(violations=violations(broken))
+                raise PasswordRejected(violations=broken)
             yield
         finally:
             tries.at_work = False
 
-    def _broken(self, password: str, address: str) -> list[str]:
+    def check(self, signup_id: uuid.UUID, password: str, address: str) -> Judgement:
+        """Judge a password as ``admit`` does, and count only the check.
+
+        Raises:
+            PasswordAttemptsExhausted: This sign-up has had too many checks.
+        """
+        tries = self._tries(signup_id)
+        if tries.checks >= MAX_CHECKS:
+            raise PasswordAttemptsExhausted
+        tries.checks += 1
+        return self._judge(password, address)
+
+    def _judge(self, password: str, address: str) -> Judgement:
+        guesses, strength = _estimate(password, address)
+        broken = self._broken(password) or ["TOO_COMMON"] * (guesses < MIN_GUESSES)
+        return Judgement(violations(broken), strength)
+
+    def _broken(self, password: str) -> list[str]:
+        # A short password is easy to guess too; TOO_SHORT says enough.
         form = {
             "REFUSED": CONTROL.search(password) is not None,
             "TOO_SHORT": len(password) < self._rules.password_min_length,
             "TOO_LONG": len(password.encode()) > self._rules.password_max_bytes,
         }
-        if any(form.values()):
-            return [rule for rule, broken in form.items() if broken]
-        # Estimated last: every short password is easy to guess; TOO_SHORT says enough.
-        return ["TOO_COMMON"] if _is_common(password, address) else []
+        return [rule for rule, broken in form.items() if broken]
 
 
-def _is_common(password: str, address: str) -> bool:
-    """Return whether the beginning of a password is easy to guess."""
+def _estimate(password: str, address: str) -> tuple[float, int]:
+    """Return the guesses that the beginning of a password takes, and their score."""
     many = len(_SYMBOLS.intersection(password[:_EXAMINED_CHARS])) >= _MANY_SYMBOLS
     length = _EXAMINED_SYMBOLS if many else _EXAMINED_CHARS
     local, _, domain = address.partition("@")
     hints = [hint[:length] for hint in (address, local, domain)]
-    return zxcvbn(password[:length], hints).guesses < MIN_GUESSES
+    found = zxcvbn(password[:length], hints)
+    return found.guesses, int(found.score)
 
 
 def violations(broken: list[str]) -> tuple[Violation, ...]:

@@ -89,7 +89,7 @@ def code_of(message: pb.VerifyCodeRequest) -> str:
     return code
 
 
-def password_of(message: pb.SetPasswordRequest) -> str:
+def password_of(message: pb.SetPasswordRequest | pb.CheckPasswordRequest) -> str:
     """Read a password: not empty, and not longer than any policy could allow."""
     if not 0 < len(message.password.encode()) <= MAX_PASSWORD_BYTES:
         raise _invalid(

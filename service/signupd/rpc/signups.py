@@ -16,9 +16,11 @@ from signupd.rpc import requests
 from signupd.rpc.interceptor import Callers, Context
 from signupd.sealing import SealBroken
 from signupd.signup.cancel import cancel_signup
+from signupd.signup.check_password import check_password
 from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.get import get_signup
 from signupd.signup.outcomes import step_result
+from signupd.signup.preconditions import read_signup
 from signupd.signup.resend import resend_code
 from signupd.signup.set_password import set_password
 from signupd.signup.start import start_signup
@@ -68,6 +70,23 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         async with self._signup_of(request) as token:
             job = partial(verify_code, self._deps, token, requests.code_of(request))
             return await self._run(request, context, job, pb.VerifyCodeResponse)
+
+    async def CheckPassword(
+        self, request: pb.CheckPasswordRequest, context: Context
+    ) -> pb.CheckPasswordResponse:
+        """Judge a password by our own rules."""
+        async with self._signup_of(request) as token:
+            password = requests.password_of(request)
+            job = partial(check_password, self._deps, token, password)
+            found = await self._work.result(context.time_remaining(), job)
+        return pb.CheckPasswordResponse(
+            acceptable=not found.broken,
+            violations=[
+                pb.PasswordViolation(reason=one.reason, description=one.description)
+                for one in found.broken
+            ],
+            strength=found.strength,
+        )
 
     async def SetPassword(
         self, request: pb.SetPasswordRequest, context: Context
@@ -136,11 +155,9 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         """Return a token's sign-up as it stands, if token and ledger are good."""
         deps = self._deps
         with contextlib.suppress(TokenInvalid, LedgerUnavailable, SealBroken):
-            signup_id, step = deps.keys.open_token(token)
-            found = await deps.ledger.find(signup_id)
-            if found is not None and found.record.state is not State.STARTING:
-                result = step_result(deps, found.record, step, found.now)
-                return _message(result, deps.rules)
+            found, step = await read_signup(deps, token)
+            result = step_result(deps, found.record, step, found.now)
+            return _message(result, deps.rules)
         return None
 
 

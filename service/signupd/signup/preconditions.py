@@ -9,19 +9,29 @@ from signupd.signup.deps import Dependencies
 from signupd.signup.recovery import settle
 
 
-async def open_signup(deps: Dependencies, token: str) -> tuple[Snapshot, Step]:
-    """Read the sign-up of a token, settled, and the step that the token proves.
+async def read_signup(deps: Dependencies, token: str) -> tuple[Snapshot, Step]:
+    """Read the sign-up of a token as it stands, and the step that the token proves.
 
     Raises:
         TokenInvalid: The token is not one of ours, or its sign-up is no longer kept.
-        KratosUnavailable, KratosIncompatible: An earlier call died at work on this
-            sign-up, and Kratos cannot say what became of it.
-        SealBroken: The row's key is gone, or the row was tampered with.
     """
     signup_id, step = deps.keys.open_token(token)
     found = await deps.ledger.find(signup_id)
     if found is None or found.record.state is State.STARTING:
         raise TokenInvalid
+    return found, step
+
+
+async def open_signup(deps: Dependencies, token: str) -> tuple[Snapshot, Step]:
+    """Read the sign-up of a token, settled, and the step that the token proves.
+
+    Raises:
+        TokenInvalid: As ``read_signup``.
+        KratosUnavailable, KratosIncompatible: An earlier call died at work on this
+            sign-up, and Kratos cannot say what became of it.
+        SealBroken: The row's key is gone, or the row was tampered with.
+    """
+    found, step = await read_signup(deps, token)
     if transitions.needs_recovery(found.record, found.now):
         found = await settle(deps, found)
     return found, step

@@ -74,13 +74,18 @@ def state_shown(record: Record, now: int) -> State:
 
 def demand_open(record: Record, now: int) -> None:
     """Refuse a step if the sign-up has expired, was cancelled, or is at work."""
+    demand_live(record, now)
+    if is_busy(record, now):
+        raise SignupBusy
+
+
+def demand_live(record: Record, now: int) -> None:
+    """Refuse a step if the sign-up has expired or was cancelled."""
     shown = state_shown(record, now)
     if shown is State.EXPIRED:
         raise SignupExpired
     if shown is State.CANCELLED:
         raise SignupCancelled
-    if is_busy(record, now):
-        raise SignupBusy
 
 
 def code_sent(now: int, rules: Rules) -> Changes:
