@@ -147,6 +147,7 @@ class Setup:
     required_traits: frozenset[str] = frozenset({"email"})
     min_password_length: int = 8
     breached: frozenset[str] = frozenset()
+    breaches_away: bool = False  # the list of breached passwords is out of reach
     schemas: dict[str, Json] = field(default_factory=lambda: {"user": _reference()})
 
 

@@ -44,6 +44,7 @@ TOO_SIMILAR = (
     "The password can not be used because it is too similar to the identifier."
 )
 BREACHED = "The password has been found in data breaches and must no longer be used."
+BREACHES_AWAY = "The password can not be used because GET https://... giving up"
 
 
 @dataclass(frozen=True, slots=True)
@@ -184,4 +185,5 @@ def password_fault(account: Identity, setup: Setup) -> Message | None:
         return Message(4000031, TOO_SIMILAR, "password")
     if password in setup.breached:
         return Message(4000034, BREACHED, "password")
-    return None
+    away = Message(4000005, BREACHES_AWAY, "password")
+    return away if setup.breaches_away else None

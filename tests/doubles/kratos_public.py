@@ -26,6 +26,7 @@ GONE: Json = {"error": {"id": "self_service_flow_expired", "code": 410}}
 MISSING: Json = {"error": {"code": 404, "message": "Unable to locate the resource"}}
 SWITCHED_OFF: Json = {"error": {"id": "self_service_flow_disabled", "code": 400}}
 HOOK_FAILED: Json = {"code": 500, "status": "Internal Server Error"}
+UNPARSED = "webhook response could not be unmarshalled properly from JSON: EOF"
 
 
 class HookFailed(Exception):
@@ -169,11 +170,11 @@ class PublicApi:
         except aiohttp.ClientError as error:
             raise HookFailed(f"POST {url} giving up after 3 attempt(s)") from error
         except ValueError as error:
-            raise HookFailed from error
+            raise HookFailed(UNPARSED) from error
         if status in INTERRUPTING and said.get("messages"):
             raise HookSaidNo(_passed_on(said["messages"]))
         if status not in (200, 204):
-            raise HookFailed
+            raise HookFailed(f"webhook failed with status code {status}")
         wanted: Json = said.get("identity", {})
         return wanted
 

@@ -6,6 +6,7 @@ other tests may trust the double. Not held against a real Kratos: a breached pas
 double's way.
 """
 
+import re
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -15,7 +16,12 @@ from typing import Any
 
 import pytest
 from signupd.accounts.account import MAX_ACCOUNTS
-from signupd.errors import KratosFlowGone, KratosIncompatible, TraitsInvalid
+from signupd.errors import (
+    KratosFlowGone,
+    KratosIncompatible,
+    KratosUnavailable,
+    TraitsInvalid,
+)
 from signupd.kratos.answers import (
     CodeAnswer,
     CodeResult,
@@ -105,6 +111,15 @@ def _contacts(config: Json, double: Setup) -> None:
     )
 
 
+def _breaches_away(config: Json, double: Setup) -> None:
+    config["selfservice"]["methods"]["password"]["config"] |= {
+        "haveibeenpwned_enabled": True,
+        "haveibeenpwned_host": "127.0.0.1:1",
+        "ignore_network_errors": False,
+    }
+    double.breaches_away = True
+
+
 def _nothing(config: Json, double: Setup) -> None:
     """Leave it as it is."""
 
@@ -112,7 +127,7 @@ def _nothing(config: Json, double: Setup) -> None:
 REFERENCE, MISPLACED = Shape(_nothing), Shape(_hooks_misplaced)
 TWO_METHODS_OFF, CODE_OFF = Shape(_two_methods_off), Shape(_code_off)
 REGISTRATION_OFF, USER_NAMES = Shape(_registration_off), Shape(_user_names)
-CONTACTS = Shape(_contacts)
+CONTACTS, BREACHES_AWAY = Shape(_contacts), Shape(_breaches_away)
 
 
 @pytest.fixture(scope="module")
@@ -556,6 +571,18 @@ async def test_password_for_a_taken_address(
     assert ["/kratos/password"] == [asked.path for asked in stage.hooks.asked]
     assert account is not None
     assert (identity_id, Mark(SIGNUP_ID, "7")) == (account.id, account.mark)
+
+
+async def test_breach_list_away(open_stage: OpenStage, address: str) -> None:
+    """A list of breaches out of reach is Kratos' failure, and no fault of a setting."""
+    stage = await open_stage(BREACHES_AWAY)
+
+    with pytest.raises(KratosUnavailable) as caught:
+        await by_password(stage, {"email": address})
+
+    assert re.search("haveibeenpwned|password has been leaked", caught.value.detail)
+    assert not re.search("range|127", caught.value.detail)
+    assert [] == stage.hooks.asked
 
 
 async def test_traits_come_before_the_hook(open_stage: OpenStage, address: str) -> None:

@@ -116,6 +116,25 @@ async def test_password_lost_before_kratos_asked(world: World, caller: Caller) -
     assert "COMPLETED" == state_of(done)
 
 
+async def test_breach_list_away(world: World, caller: Caller) -> None:
+    """A password that Kratos could not look up costs a repeat; so does a proof."""
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.setup.breaches_away = True
+    later = (await world.serve(proved=False)).caller
+    refused = [
+        await refusal(call)
+        for call in (caller.set_password(token, PASSWORD), later.start("bob@x.org"))
+    ]
+    world.kratos.setup.breaches_away = False
+    done = await caller.set_password(token, PASSWORD)
+
+    assert ["KRATOS_UNAVAILABLE"] * 2 == [one.reason for one in refused]
+    assert all(one.retry_seconds for one in refused)
+    assert "haveibeenpwned" in world.log.entry("kratos_unavailable")["why"]
+    assert "COMPLETED" == state_of(done)
+    assert 1 == world.row()["password_attempts"]
+
+
 async def test_password_hook_away(world: World, caller: Caller) -> None:
     """A proved hook that is away for a moment costs a repeat, and no attempt."""
     token = await to_password(world, caller, ADDRESS)

@@ -2,7 +2,7 @@
 
 The ids are public in Kratos (its package ``text``). What each of them means here was
 tried on running servers, versions 1.3.1 and 26.2.0. None of Kratos' own texts leaves
-this package.
+this package, except the reason of an error in plain words, for the log.
 """
 
 import enum
@@ -13,6 +13,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from signupd.errors import KratosUnavailable, Violation
+from signupd.kratos.failures import error_field
 
 # Ours: what our hooks have Kratos pass on.
 PROVED_ID: Final = 9999001
@@ -170,16 +171,6 @@ class PasswordResult:
     rules: tuple[PasswordRule, ...] = ()  # with REFUSED, those that the password breaks
 
 
-def error_id(body: Any) -> str:
-    """Read the id of an error from the JSON of an answer; empty if it has none."""
-    return _error(body, "id")
-
-
-def _error(body: Any, field: str) -> str:
-    error = body.get("error") if isinstance(body, dict) else None
-    return str(error.get(field, "")) if isinstance(error, dict) else ""
-
-
 def read_flow(body: Any, flow_id: str | None = None) -> Flow | None:
     """Read a flow from the JSON of an answer; None if it is not one.
 
@@ -225,7 +216,7 @@ def code_result(status: int, body: Any, flow_id: str) -> CodeResult:
         return CodeResult(CodeAnswer.LAPSED)
     flow = read_flow(body, flow_id)
     if flow is None:
-        dead = _CODE_HOOK_DEAD.match(_error(body, "message"))
+        dead = _CODE_HOOK_DEAD.match(error_field(body, "message"))
         return CodeResult(CodeAnswer.HOOK_DEAD if dead else CodeAnswer.UNCLEAR)
     for message_id, text, answer in _CODE_ANSWERS:
         if flow.says(message_id, text):

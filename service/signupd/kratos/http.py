@@ -12,7 +12,6 @@ import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -26,6 +25,7 @@ from signupd.errors import (
     KratosUnreached,
     SignupdError,
 )
+from signupd.kratos.failures import failure
 from signupd.telemetry.observer import LOST, UNREACHED, Observer
 
 # More would only queue up inside Kratos, whose pool to its database is smaller.
@@ -201,8 +201,8 @@ class HttpClient:
             KratosUnreached: No connection could be made, or the breaker let none be
                 tried; Kratos did nothing. For a GET or DELETE this may be the second
                 try, after the first was lost.
-            KratosUnavailable: The answer was lost, or it says "overloaded" (429, 5xx);
-                what Kratos did is not known.
+            KratosUnavailable: The answer was lost, or says that Kratos failed (429 and
+                5xx, also inside); what Kratos did is not known.
             KratosIncompatible: The URL is not an HTTP one, or the response too large.
         """
         outcome, begun = LOST, time.monotonic()
@@ -220,15 +220,8 @@ class HttpClient:
             series.observe(time.monotonic() - begun)
             if span is not None:
                 span.end(outcome)
-        status = response.status
-        # Kratos itself answers 502, with JSON, to a hook that it cannot parse.
-        answered = status == HTTPStatus.BAD_GATEWAY and isinstance(response.body, dict)
-        if status == HTTPStatus.TOO_MANY_REQUESTS or (
-            status >= HTTPStatus.INTERNAL_SERVER_ERROR and not answered
-        ):
-            raise KratosUnavailable(
-                f"{method} to Kratos was answered with HTTP status {status}"
-            )
+        if why := failure(response.status, response.body):
+            raise KratosUnavailable(f"{method} to Kratos was answered with {why}")
         return response
 
     async def _send(

@@ -15,11 +15,11 @@ from signupd.kratos.answers import (
     FlowState,
     PasswordResult,
     code_result,
-    error_id,
     password_result,
     read_flow,
     trait_violations,
 )
+from signupd.kratos.failures import error_field
 from signupd.kratos.http import Call, HttpClient, Response
 from signupd.kratos.schema import IdentitySchema, read_schema
 
@@ -101,7 +101,7 @@ class PublicApi:
         if response.status == HTTPStatus.OK and (flow := read_flow(response.body)):
             return flow.id
         why = f" (HTTP status {response.status})"
-        if error_id(response.body) == FLOW_DISABLED:
+        if error_field(response.body, "id") == FLOW_DISABLED:
             why = ": selfservice.flows.registration.enabled is false"
         raise KratosIncompatible(f"Kratos opens no registration flow{why}")
 
@@ -215,7 +215,7 @@ class PublicApi:
         opened = await self._http.request(
             "GET", f"{self._registration}/{kind}", self._seconds, call=Call.OPEN
         )
-        if error_id(opened.body) == FLOW_DISABLED:
+        if error_field(opened.body, "id") == FLOW_DISABLED:
             return None
         first = last = _read_step(opened)
         if not first.last:
