@@ -143,6 +143,7 @@ class Setup:
     password_method: bool = True
     code_hook: bool = True
     password_hook: bool = True
+    parsed: bool = True  # else hooks are called after an account is stored
     swapped: bool = False  # the two hooks' URLs
     required_traits: frozenset[str] = frozenset({"email"})
     min_password_length: int = 8

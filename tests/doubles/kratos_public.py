@@ -27,6 +27,9 @@ MISSING: Json = {"error": {"code": 404, "message": "Unable to locate the resourc
 SWITCHED_OFF: Json = {"error": {"id": "self_service_flow_disabled", "code": 400}}
 HOOK_FAILED: Json = {"code": 500, "status": "Internal Server Error"}
 UNPARSED = "webhook response could not be unmarshalled properly from JSON: EOF"
+HOOK_LATE: Json = {
+    "error": {"code": 502, "message": "webhook failed with status code 403"}
+}
 
 
 class HookFailed(Exception):
@@ -127,11 +130,7 @@ class PublicApi:
         self._books.tear("code")
         flow.state = PASSED_CHALLENGE
         account = Identity(traits=body["traits"], verified=True)
-        setup = self._books.setup
-        if setup.code_hook:
-            asked = {"flow_id": flow.id, "email": body["traits"]["email"]}
-            account.patch(await self._ask("code", asked))
-        return self._store(flow, account)
+        return await self._finish(flow, account, "code")
 
     async def _password(self, flow: Flow, body: Json) -> web.Response:
         setup = self._books.setup
@@ -140,10 +139,22 @@ class PublicApi:
         account = Identity(traits=body["traits"], password=body["password"])
         if fault := password_fault(account, setup):
             return _refused(flow, fault)
-        if setup.password_hook:
-            asked = {"flow_id": flow.id, "email": body["traits"]["email"]}
-            account.patch(await self._ask("password", asked))
-        return self._store(flow, account)
+        return await self._finish(flow, account, "password")
+
+    async def _finish(self, flow: Flow, account: Identity, hook: str) -> web.Response:
+        """Store an account, and call its hook if there is one: before, or after."""
+        setup = self._books.setup
+        called = setup.code_hook if hook == "code" else setup.password_hook
+        asked = {"flow_id": flow.id, "email": account.traits["email"]}
+        if called and setup.parsed:
+            account.patch(await self._ask(hook, asked))
+        answer = self._store(flow, account)
+        if called and not setup.parsed and answer.status == 200:
+            try:
+                await self._ask(hook, asked)
+            except HookSaidNo:
+                return web.json_response(HOOK_LATE, status=502)
+        return answer
 
     def _store(self, flow: Flow, account: Identity) -> web.Response:
         contacts = {one.traits.get("contact") for one in self._books.accounts.values()}

@@ -38,7 +38,7 @@ BEFORE_THE_MAIL = {
     ),
     "no password hook": (without_hook("password"), PASSWORD_HOOKS),
     "password hook for all": (hook_for_all("password"), PASSWORD_HOOKS),
-    "password hook unparsed": (unparsed_hook("password"), PASSWORD_HOOKS),
+    "password hook unparsed": (unparsed_hook("password"), "after it had stored"),
     "hooks swapped": (hooks_swapped, "asks /kratos/code before"),
     "password hook dead": (hook_at("password", *free_ports(1)), PASSWORD_HOOKS),
     "two code identifiers": (traits(second_code_identifier), "code identifiers"),

@@ -32,6 +32,7 @@ def said(refused: Refusal) -> tuple[grpc.StatusCode, str, float | None]:
         ({"password_method": False}, "methods.password.enabled"),
         ({"password_hook": False}, "after.password.hooks"),
         ({"swapped": True, "hook_key": KEY}, "asks /kratos/code before"),
+        ({"parsed": False, "hook_key": KEY}, "after it had stored"),
         ({"hook_key": "of another server"}, "HOOK_KEY"),
         ({"hook_url": "http://127.0.0.1:1"}, "HOOK_LISTEN"),
     ],
@@ -124,6 +125,21 @@ async def test_hooks_swapped_later(world: World, caller: Caller) -> None:
 
     assert "PASSWORD_REQUIRED" == state_of(await caller.verify(token, code))
     assert "the URL" in world.log.entry("code_hook_dead")["why"]
+
+
+async def test_code_hook_unparsed(world: World, caller: Caller) -> None:
+    """An account stored before its hook was asked is left, and the log tells of it.
+
+    Kratos does not name it.
+    """
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.setup.parsed = False
+    refused = await refusal(caller.verify(token, code))
+
+    assert INCOMPATIBLE == said(refused)
+    assert "CODE_REQUIRED" == state_of(refused)
+    assert 1 == len(world.kratos.accounts())
+    assert "after it had stored" in world.log.entry("kratos_incompatible")["why"]
 
 
 async def test_password_hook_missing(world: World, caller: Caller) -> None:

@@ -75,6 +75,13 @@ def _hooks_misplaced(config: Json, double: Setup) -> None:
     double.code_hook = double.password_hook = False
 
 
+def _hooks_unparsed(config: Json, double: Setup) -> None:
+    after = config["selfservice"]["flows"]["registration"]["after"]
+    for name in ("code", "password"):
+        after[name]["hooks"][0]["config"]["response"] = {"parse": False}
+    double.parsed = False
+
+
 def _two_methods_off(config: Json, double: Setup) -> None:
     config["selfservice"]["methods"]["code"]["passwordless_enabled"] = False
     config["selfservice"]["methods"]["password"]["enabled"] = False
@@ -125,6 +132,7 @@ def _nothing(config: Json, double: Setup) -> None:
 
 
 REFERENCE, MISPLACED = Shape(_nothing), Shape(_hooks_misplaced)
+UNPARSED = Shape(_hooks_unparsed)
 TWO_METHODS_OFF, CODE_OFF = Shape(_two_methods_off), Shape(_code_off)
 REGISTRATION_OFF, USER_NAMES = Shape(_registration_off), Shape(_user_names)
 CONTACTS, BREACHES_AWAY = Shape(_contacts), Shape(_breaches_away)
@@ -475,6 +483,21 @@ async def test_password_without_hook(open_stage: OpenStage, address: str) -> Non
     assert PasswordResult(PasswordAnswer.CREATED, account.id) == result
     assert (None, frozenset()) == (account.mark, account.verified)
     assert [] == stage.hooks.asked
+
+
+async def test_hooks_unparsed(open_stage: OpenStage, address: str) -> None:
+    """A hook that is not parsed is asked when an account is stored already."""
+    stage = await open_stage(UNPARSED)
+    flow_id, traits, code = await mailed(stage, address)
+    other = f"p{address}"
+
+    by_code = await stage.public.submit_code(flow_id, traits, code)
+    password = await by_password(stage, {"email": other})
+    stored = [await stage.admin.find_identity(one) for one in (address, other)]
+
+    assert CodeResult(CodeAnswer.HOOK_LATE) == by_code
+    assert PasswordResult(PasswordAnswer.HOOK_LATE) == password
+    assert None not in stored
 
 
 @pytest.mark.parametrize("lower", [True, False])

@@ -26,6 +26,7 @@ FAULTY = [
     PasswordAnswer.UNCLEAR,
     PasswordAnswer.TAKEN,
     PasswordAnswer.HOOK_SWAPPED,
+    PasswordAnswer.HOOK_LATE,
     PasswordAnswer.METHOD_OFF,
 ]
 PASSING = [

@@ -57,6 +57,10 @@ _WRONG_HOOKS: Final = {
             "response.parse: true."
         ),
     ),
+    PasswordAnswer.HOOK_LATE: (
+        "Kratos asked the password hook after it had stored an account",
+        "Anybody can register past signupd until response.parse is true there.",
+    ),
     PasswordAnswer.HOOK_SWAPPED: (
         "Kratos asks the code hook before it stores an account with a password",
         "The URLs of the two hooks are swapped, so Kratos makes no account.",

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from signupd.errors import KratosUnavailable, Violation
-from signupd.kratos.failures import error_field
+from signupd.kratos.failures import error_field, hook_was_late
 
 # Ours: what our hooks have Kratos pass on.
 PROVED_ID: Final = 9999001
@@ -39,6 +39,7 @@ class CodeAnswer(enum.Enum):
     PASSED = enum.auto()  # the flow took a code before, for whatever address
     HOOK_DEAD = enum.auto()  # right, but Kratos got no answer of our code hook
     HOOK_MISSING = enum.auto()  # right, and Kratos went on to store an account
+    HOOK_LATE = enum.auto()  # right, and Kratos asked a hook after it stored an account
     UNCLEAR = enum.auto()
 
 
@@ -67,6 +68,7 @@ class PasswordAnswer(enum.Enum):
     HOOK_UNKNOWN_FLOW = enum.auto()  # our hook, or another server's, said no
     HOOK_NOT_NOW = enum.auto()  # our hook said: not at this moment
     HOOK_SWAPPED = enum.auto()  # our code hook was asked instead, and said no
+    HOOK_LATE = enum.auto()  # a hook was asked after an account was stored
     TRAITS_REFUSED = enum.auto()  # a trait does not fit; the hook was not asked
     TAKEN = enum.auto()  # by an identifier, verification or recovery address of anybody
     METHOD_OFF = enum.auto()  # Kratos does not register by password
@@ -216,8 +218,12 @@ def code_result(status: int, body: Any, flow_id: str) -> CodeResult:
         return CodeResult(CodeAnswer.LAPSED)
     flow = read_flow(body, flow_id)
     if flow is None:
-        dead = _CODE_HOOK_DEAD.match(error_field(body, "message"))
-        return CodeResult(CodeAnswer.HOOK_DEAD if dead else CodeAnswer.UNCLEAR)
+        answer = CodeAnswer.UNCLEAR
+        if hook_was_late(status, body):
+            answer = CodeAnswer.HOOK_LATE
+        elif _CODE_HOOK_DEAD.match(error_field(body, "message")):
+            answer = CodeAnswer.HOOK_DEAD
+        return CodeResult(answer)
     for message_id, text, answer in _CODE_ANSWERS:
         if flow.says(message_id, text):
             return CodeResult(answer)
@@ -243,7 +249,10 @@ def password_result(status: int, body: Any, flow_id: str) -> PasswordResult:
         return PasswordResult(PasswordAnswer.METHOD_OFF)
     flow = read_flow(body, flow_id)
     if flow is None:
-        return PasswordResult(PasswordAnswer.HOOK_AWAY)
+        late = hook_was_late(status, body)
+        return PasswordResult(
+            PasswordAnswer.HOOK_LATE if late else PasswordAnswer.HOOK_AWAY
+        )
     if flow.says(_BREACH_CHECK_DOWN_ID):
         raise KratosUnavailable("Kratos does not reach its haveibeenpwned_host")
     for message_id, answer in _PASSWORD_ANSWERS.items():

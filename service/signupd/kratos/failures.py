@@ -1,6 +1,7 @@
 """Kratos' error bodies: which say that Kratos failed, and what the log repeats."""
 
 import re
+from http import HTTPStatus
 from typing import Any, Final
 
 # An HTTP status, also one that Kratos writes into the body of an HTTP 400.
@@ -16,6 +17,15 @@ def error_field(body: Any, name: str) -> str:
     """Read a field of an error from the JSON of an answer; empty if it has none."""
     error = body.get("error") if isinstance(body, dict) else None
     return str(error.get(name, "")) if isinstance(error, dict) else ""
+
+
+def hook_was_late(status: int, body: Any) -> bool:
+    """Tell whether a hook refused an account that was stored already.
+
+    Kratos calls hooks without ``response.parse`` so late, and says it in these words.
+    """
+    said = error_field(body, "message")
+    return status == HTTPStatus.BAD_GATEWAY and said.startswith("webhook failed with")
 
 
 def failure(status: int, body: Any) -> str:

@@ -28,7 +28,12 @@ REFUSED_BY_US: Final = frozenset(
     {PasswordAnswer.HOOK_UNKNOWN_FLOW, PasswordAnswer.HOOK_NOT_NOW}
 )
 _MAY_HAVE_STORED: Final = frozenset(
-    {PasswordAnswer.CREATED, PasswordAnswer.HOOK_AWAY, PasswordAnswer.UNCLEAR}
+    {
+        PasswordAnswer.CREATED,
+        PasswordAnswer.HOOK_LATE,
+        PasswordAnswer.HOOK_AWAY,
+        PasswordAnswer.UNCLEAR,
+    }
 )
 
 _HOOK = "selfservice.flows.registration.after.password.hooks"
@@ -37,6 +42,10 @@ FAULTS: Final = {
         f"Kratos made an account without asking: {_HOOK} has no web_hook to "
         "/kratos/password with response.parse true (under after.hooks it does not "
         "count); the account is deleted again"
+    ),
+    PasswordAnswer.HOOK_LATE: (
+        "Kratos asked a hook after it had stored an account: set response.parse true "
+        f"at the web_hook to /kratos/password in {_HOOK}; the account is deleted again"
     ),
     PasswordAnswer.HOOK_SWAPPED: (
         "Kratos asks /kratos/code before it stores an account with a password: "
@@ -156,7 +165,8 @@ async def probe(
     if result.answer not in _MAY_HAVE_STORED:
         return result.answer
     stored = await _clean_up(kratos, log, address)
-    return PasswordAnswer.CREATED if stored else result.answer
+    told = result.answer is PasswordAnswer.HOOK_LATE
+    return PasswordAnswer.CREATED if stored and not told else result.answer
 
 
 def probe_address() -> str:

@@ -39,6 +39,11 @@ MISSING_HOOK = (
     "selfservice.flows.registration.after.code.hooks has no web_hook to /kratos/code "
     "with response.parse true (under after.hooks it does not count)"
 )
+LATE_HOOK = (
+    "Kratos asked its code hook after it had stored an account: set response.parse "
+    "true in selfservice.flows.registration.after.code.hooks. The account stays; "
+    "`signupd orphans` lists it"
+)
 DEAD_HOOK = (
     "Kratos did not reach its code hook, or refused the answer. "
     "Correct selfservice.flows.registration.after.code.hooks: "
@@ -186,6 +191,8 @@ async def _refuse(
     await deps.ledger.change(record, **transitions.flow_spent(sealed))
     if answer is CodeAnswer.HOOK_MISSING:
         raise KratosIncompatible(MISSING_HOOK)
+    if answer is CodeAnswer.HOOK_LATE:
+        raise KratosIncompatible(LATE_HOOK)
     raise CodeExpired
 
 
