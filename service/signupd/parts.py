@@ -106,10 +106,11 @@ def kratos_of(settings: Settings, observer: Observer | None = None) -> Kratos:
     http = HttpClient(ca=settings.kratos_ca, observer=observer)
     seconds = settings.kratos_timeout
     hooked_seconds = max(_HOOKED_TIMEOUT_SECONDS, seconds)
+    url = settings.kratos_public_url
     token = secret(settings.kratos_admin_token)
     return Kratos(
         http,
-        PublicApi(http, settings.kratos_public_url, seconds, hooked_seconds),
+        PublicApi(http, url, seconds, hooked_seconds, settings.identity_schema_id),
         AdminApi(http, settings.kratos_admin_url, seconds, token),
     )
 

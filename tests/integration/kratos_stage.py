@@ -63,6 +63,12 @@ class Stage:
         self._public_url = public_url
         self._admin_url = admin_url
 
+    def public_with(self, schema_id: str) -> PublicApi:
+        """Make an adapter that registers with a schema."""
+        return PublicApi(
+            self.http, self._public_url, SECONDS, HOOKED_SECONDS, schema_id
+        )
+
     async def messages(self, flow_id: str) -> list[tuple[str, int, str]]:
         """Read the messages that a flow shows: node, id and text."""
         url = f"{self._public_url}/self-service/registration/flows?id={flow_id}"

@@ -34,6 +34,7 @@ def said(refused: Refusal) -> tuple[grpc.StatusCode, str, float | None]:
         ({"swapped": True, "hook_key": KEY}, "asks /kratos/code before"),
         ({"parsed": False, "hook_key": KEY}, "after it had stored"),
         ({"hook_key": "of another server"}, "HOOK_KEY"),
+        ({"admin_token": "needed"}, "KRATOS_ADMIN_URL"),
         ({"hook_url": "http://127.0.0.1:1"}, "HOOK_LISTEN"),
     ],
 )

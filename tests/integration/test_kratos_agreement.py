@@ -63,6 +63,7 @@ USED = ("", 4000001, kratos_flow.USED)
 NO_STRATEGY = ("", 4010003, kratos_flow.NO_STRATEGY)
 OTHER_TRAITS = ("", 4000036, kratos_flow.OTHER_TRAITS)
 TAKEN = ("", 4000007, kratos_flow.TAKEN)
+CLOSED = "closed"  # a schema that no flow may choose
 BY_NAME = {"credentials": {"password": {"identifier": True}}}
 
 
@@ -105,7 +106,10 @@ def _registration_off(config: Json, double: Setup) -> None:
 def _user_names(config: Json, double: Setup) -> None:
     username = {"type": "string", "ory.sh/kratos": BY_NAME}
     schema = {"id": NAMED, "url": schema_requiring(username=username)}
-    config["identity"]["schemas"].append(schema)
+    config["identity"]["schemas"] += [
+        {**schema, "selfservice_selectable": True},
+        {**schema, "id": CLOSED},
+    ]
 
 
 def _contacts(config: Json, double: Setup) -> None:
@@ -113,7 +117,7 @@ def _contacts(config: Json, double: Setup) -> None:
     _user_names(config, double)
     verified = {"verification": {"via": "email"}}
     contact = {"type": "string", "format": "email", "ory.sh/kratos": verified}
-    config["identity"]["schemas"][-1]["url"] = schema_requiring(
+    config["identity"]["schemas"][1]["url"] = schema_requiring(
         username={"type": "string", "ory.sh/kratos": BY_NAME}, contact=contact
     )
 
@@ -594,6 +598,23 @@ async def test_password_for_a_taken_address(
     assert ["/kratos/password"] == [asked.path for asked in stage.hooks.asked]
     assert account is not None
     assert (identity_id, Mark(SIGNUP_ID, "7")) == (account.id, account.mark)
+
+
+async def test_identity_schema(open_stage: OpenStage, address: str) -> None:
+    """Newer Kratos register with a schema that is named; 1.3.1 with its default."""
+    stage = await open_stage(USER_NAMES)
+    stage.hooks.password = yes(address, SIGNUP_ID, "1")
+    public = stage.public_with(NAMED)
+    chosen, flow_id = await public.chooses_schema(), await public.open_registration()
+    traits = {"email": address, "username": uuid.uuid4().hex}
+    result = await public.submit_password(flow_id, traits, PASSWORD)
+
+    assert not await stage.public.chooses_schema()
+    expected = PasswordAnswer.CREATED if chosen else PasswordAnswer.TRAITS_REFUSED
+    assert expected is result.answer
+    if chosen:
+        with pytest.raises(KratosIncompatible, match="selfservice_selectable"):
+            await stage.public_with(CLOSED).open_registration()
 
 
 async def test_breach_list_away(open_stage: OpenStage, address: str) -> None:

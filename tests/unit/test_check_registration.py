@@ -46,7 +46,11 @@ async def judged(
         return tuple(map(read_schema, ("user", "staff"), documents))
 
     file = KratosFile({"identity": {"default_schema_id": default}}) if default else None
-    public = SimpleNamespace(schemas=schemas)
+
+    async def chooses_schema() -> bool:
+        return False
+
+    public = SimpleNamespace(schemas=schemas, chooses_schema=chooses_schema)
     return await identity_schema(subject(public, wanted, file))
 
 
@@ -91,7 +95,6 @@ async def test_addresses_elsewhere() -> None:
     ("count", "wanted", "default", "chosen"),
     [
         (2, "staff", None, "staff"),
-        (2, None, "staff", "staff"),
         (2, "user", "user", "user"),
         # Whatever a file with no id in it would mean.
         (1, None, "default", "user"),
@@ -100,7 +103,7 @@ async def test_addresses_elsewhere() -> None:
 async def test_which_schema(
     count: int, wanted: str | None, default: str | None, chosen: str
 ) -> None:
-    """Of several schemas the setting tells which one counts, or Kratos' file."""
+    """Of several schemas the setting tells which one counts."""
     findings = await judged(*[reference()] * count, wanted=wanted, default=default)
 
     assert {"ok"} == {one.severity for one in findings}
@@ -110,6 +113,7 @@ async def test_which_schema(
 @pytest.mark.parametrize(
     ("wanted", "default", "cure"),
     [
+        (None, "staff", "SIGNUPD_IDENTITY_SCHEMA_ID=staff"),
         (None, None, "SIGNUPD_IDENTITY_SCHEMA_ID"),
         (None, "default", "SIGNUPD_IDENTITY_SCHEMA_ID"),
         ("guests", None, "SIGNUPD_IDENTITY_SCHEMA_ID"),

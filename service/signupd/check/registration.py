@@ -87,17 +87,18 @@ async def identity_schema(subject: Subject) -> list[Finding]:
     if subject.file is not None:
         named = subject.file.value("identity.default_schema_id")
         default = named if named in {one.id for one in schemas} else None
-    if wanted and default and default != wanted:
-        what = f"Kratos registers with the schema {default}, not with {wanted}"
-        why = "Registration always uses Kratos' default schema."
-        cure = lines("identity.default_schema_id", wanted)
-        return [error(Check.IDENTITY_SCHEMA, what, why, cure)]
     try:
-        schema = registration_schema(schemas, wanted or default)
+        schema = registration_schema(schemas, wanted)
     except KratosIncompatible as fault:
-        why = "identity.default_schema_id, which Kratos' API does not show, decides it."
-        cure = "Set SIGNUPD_IDENTITY_SCHEMA_ID to the schema that registration uses."
+        why = "StartSignup refuses while the schema is unknown."
+        cure = f"Set SIGNUPD_IDENTITY_SCHEMA_ID={default or 'that schema'}."
         return [error(Check.IDENTITY_SCHEMA, fault.detail, why, cure)]
+    other = default not in {None, schema.id}
+    if other and not await subject.kratos.public.chooses_schema():
+        what = f"Kratos registers with the schema {default}, not with {schema.id}"
+        why = "This version of Kratos always registers with its default schema."
+        cure = lines("identity.default_schema_id", schema.id)
+        return [error(Check.IDENTITY_SCHEMA, what, why, cure)]
     also = ", ".join(name for name in schema.required if name != ADDRESS_TRAIT)
     uses = f"registration uses the identity schema {schema.id}"
     if also:

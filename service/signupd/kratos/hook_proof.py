@@ -150,10 +150,11 @@ async def probe(
     also if an account was there after an unclear one.
 
     Raises:
-        KratosIncompatible: Kratos opens no flow.
+        KratosIncompatible: Kratos opens no flow, or its admin API does not let us in.
         KratosUnavailable: It did not answer; what it may have stored is deleted.
     """
     address = probe_address()
+    await kratos.admin.find_identity(address)  # a wrong URL shows before the first mail
     flow_id = await kratos.public.open_registration()
     try:
         result = await kratos.public.submit_password(

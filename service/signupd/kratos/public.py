@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
+from urllib.parse import quote
 
 from signupd.errors import KratosFlowGone, KratosIncompatible, TraitsInvalid
 from signupd.kratos.answers import (
@@ -78,32 +79,55 @@ class PublicApi:
 
     The URL has no trailing slash. ``seconds`` is how long to wait for a response, and
     ``hooked_seconds`` where Kratos calls a hook on the way: a dead one costs it 3 s, a
-    slow one as long as it takes.
+    slow one as long as it takes. ``schema_id`` is the identity schema to register with;
+    Kratos 1.3.1 ignores it and uses its default.
     """
 
     def __init__(
-        self, http: HttpClient, url: str, seconds: float, hooked_seconds: float
+        self,
+        http: HttpClient,
+        url: str,
+        seconds: float,
+        hooked_seconds: float,
+        schema_id: str | None = None,
     ) -> None:
         self._http = http
         self._url = url
         self._registration = f"{url}/self-service/registration"
+        self._schema_id = schema_id
         self._seconds = seconds
         self._hooked_seconds = hooked_seconds
 
     async def open_registration(self) -> str:
         """Open a registration flow, and give its id; Kratos forgets an unused one.
 
-        KratosIncompatible says that registration is switched off.
+        KratosIncompatible says that registration is off, or not by this schema.
         """
-        response = await self._http.request(
-            "GET", f"{self._registration}/api", self._seconds, call=Call.OPEN
-        )
+        response = await self._open(FlowKind.API)
         if response.status == HTTPStatus.OK and (flow := read_flow(response.body)):
             return flow.id
         why = f" (HTTP status {response.status})"
         if error_field(response.body, "id") == FLOW_DISABLED:
             why = ": selfservice.flows.registration.enabled is false"
         raise KratosIncompatible(f"Kratos opens no registration flow{why}")
+
+    async def chooses_schema(self) -> bool:
+        """Return whether Kratos registers with the given schema, default or not."""
+        body = (await self._open(FlowKind.API)).body
+        chosen = body.get("identity_schema") if isinstance(body, dict) else None
+        return chosen is not None and chosen == self._schema_id
+
+    async def _open(self, kind: FlowKind) -> Response:
+        query = f"?identity_schema={quote(self._schema_id)}" if self._schema_id else ""
+        url = f"{self._registration}/{kind}{query}"
+        response = await self._http.request("GET", url, self._seconds, call=Call.OPEN)
+        refused = response.status == HTTPStatus.BAD_REQUEST
+        if query and refused and error_field(response.body, "id") != FLOW_DISABLED:
+            raise KratosIncompatible(
+                "Kratos does not register with IDENTITY_SCHEMA_ID: it needs "
+                "selfservice_selectable: true in identity.schemas, or to be the default"
+            )
+        return response
 
     async def send_code(
         self, flow_id: str, traits: Mapping[str, Any], locale: str
@@ -212,9 +236,7 @@ class PublicApi:
         Raises:
             KratosIncompatible: No flow can be opened.
         """
-        opened = await self._http.request(
-            "GET", f"{self._registration}/{kind}", self._seconds, call=Call.OPEN
-        )
+        opened = await self._open(kind)
         if error_field(opened.body, "id") == FLOW_DISABLED:
             return None
         first = last = _read_step(opened)
