@@ -30,6 +30,7 @@ SLACK_SECONDS = 60.0
 YEAR = 365 * 86_400_000_000
 # The rows of addresses, by how long their buckets take from the deepest debt.
 ADDRESSES = f"longest IN ({8 * REFILL * 1_000_000:.0f}, {2 * REFILL * 1_000_000:.0f})"
+NOTES = f"longest = {5 * REFILL * 1_000_000 + 1:.0f}"
 
 
 def near(seconds: float) -> Any:
@@ -79,6 +80,21 @@ async def test_resends_leave_the_last_mail(
     assert None is await asked(caller, ADDRESS, OWNER)
     assert near(REFILL) == await asked(caller, ADDRESS, OTHER)
     assert near(5 * REFILL) == await asked(caller, ADDRESS, STRANGER)
+
+
+async def test_spread_resends(
+    world: World, database: Database, on: dict[str, Any]
+) -> None:
+    """A resend is a mail asked for: who sends them is no newcomer hours later."""
+    caller = (await world.serve(**on)).caller
+    begun = [await caller.start(ADDRESS, client_ip=STRANGER) for _ in range(4)]
+    for started in begun * 4:
+        await database.run("UPDATE signups SET send_time = 0")
+        await database.run(f"UPDATE send_buckets SET full_time = 0 WHERE {NOTES}")  # noqa: S608 - a test's own
+        await caller.resend(started.continuation_token)
+
+    assert None is not await asked(caller, ADDRESS, STRANGER)
+    assert None is await asked(caller, ADDRESS, OWNER)
 
 
 async def test_newcomer_without_a_mail(
@@ -150,8 +166,7 @@ async def test_asked_long_ago(
     caller = (await world.serve(**on)).caller
     for _ in range(4):
         await asked(caller, ADDRESS, STRANGER)
-    note = f"longest = {5 * REFILL * 1_000_000 + 1:.0f}"
-    await database.run(f"UPDATE send_buckets SET full_time = 0 WHERE {note}")  # noqa: S608 - a test's own
+    await database.run(f"UPDATE send_buckets SET full_time = 0 WHERE {NOTES}")  # noqa: S608 - a test's own
 
     assert None is await asked(caller, ADDRESS, STRANGER)
 
