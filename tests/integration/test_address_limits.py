@@ -100,16 +100,20 @@ async def test_spread_resends(
 async def test_newcomer_without_a_mail(
     world: World, database: Database, on: dict[str, Any]
 ) -> None:
-    """A client whose call sent no mail has not asked: the kept mail is still hers."""
+    """A client whose call sent no mail has not asked: the kept mail is still hers.
+
+    So is that of another address.
+    """
     caller = (await world.serve(**on)).caller
-    for _ in range(4):
-        await asked(caller, ADDRESS, STRANGER)
+    for address in [ADDRESS, TAKEN] * 4:
+        await asked(caller, address, STRANGER)
     world.kratos.break_after("open")
     refused = await refusal(caller.start(ADDRESS, client_ip=OWNER))
     await world.kratos.up()
 
     assert "KRATOS_UNAVAILABLE" == refused.reason
     assert None is await asked(caller, ADDRESS, OWNER)
+    assert None is await asked(caller, TAKEN, OWNER)
 
 
 async def test_mail_beside_a_call_without_one(
@@ -224,10 +228,16 @@ async def test_wrong_codes(
 async def test_clock_that_ran_ahead(
     world: World, database: Database, on: dict[str, Any], when: str
 ) -> None:
-    """Times a year off lock no address and no sign-up for longer than a step."""
+    """Times a year off lock no address and no sign-up for longer than a step.
+
+    At start all are clamped before the first call.
+    """
     first = await world.serve(**on, sweep_interval="1d")
     token = (await first.caller.start(ADDRESS)).continuation_token
     leased = (await first.caller.start(TAKEN)).continuation_token
+    begun = (await first.caller.start("cid@example.com")).continuation_token
+    proof = first.caller.verify(begun, world.kratos.code_for("cid@example.com"))
+    proved = (await proof).continuation_token
     await first.service.sweeper.sweep()
     for table, columns in {
         "send_buckets": ("full_time",),
@@ -235,26 +245,32 @@ async def test_clock_that_ran_ahead(
     }.items():
         ahead = ", ".join(f"{name} = {name} + {YEAR}" for name in columns)
         await database.run(f"UPDATE {table} SET {ahead}")  # noqa: S608 - a test's own
-    held = f"lease = 'verifying', lease_until = {2**60}, approved_until = {2**60}"
+    held = f"lease = 'sending', lease_until = {2**60}, approved_until = {2**60}"
+    held += ", state = 'starting'"  # which no other clamp brings back
     one = f"signup_id = '{(await first.caller.get(leased)).signup.signup_id}'"
     if not database.shared:
         one = one.replace("-", "")
     await database.run(f"UPDATE signups SET {held} WHERE {one}")  # noqa: S608 - a test's own
-    replica = await world.serve(**on) if when == "start" else first
+    replica = await world.serve(**on, sweep_batch=1) if when == "start" else first
     if when == "sweep":
         await first.service.sweeper.sweep()
-    leases = await database.run(
-        f"SELECT lease_until, approved_until, {{now}} FROM signups WHERE {one}"  # noqa: S608 - a test's own
-    )
+    read = "lease_until, approved_until, send_time, expire_time, {now}"
+    leases = await database.run(f"SELECT {read} FROM signups WHERE {one}")  # noqa: S608 - a test's own
     (lease,) = leases.rows
     world.clock.move(1)
     shown = (await replica.caller.resend(token)).signup
+    late = (await replica.caller.get(proved)).signup.expire_time.seconds
     waits = await asked(replica.caller, ADDRESS, "")
 
-    assert shown.expire_time.seconds - lease[2] / 1e6 == near(15 * 60)
+    assert shown.expire_time.seconds - lease[-1] / 1e6 == near(15 * 60)
+    assert late - lease[-1] / 1e6 == near(30 * 60)
     assert waits == near(5 * REFILL)
-    assert max(lease[:2]) - lease[2] <= 120_000_000
-    assert "clock_ran_ahead" in world.log.events()
+    assert max(lease[:2]) - lease[-1] <= 120_000_000
+    assert lease[2] <= lease[-1]
+    assert (lease[3] - lease[-1]) / 1e6 == near(30 * 60)
+    told = [one for one in world.log.events() if one in ("serving", "clock_ran_ahead")]
+    assert "clock_ran_ahead" in told
+    assert told[-1] == {"start": "serving", "sweep": "clock_ran_ahead"}[when]
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o277])
