@@ -281,6 +281,23 @@ class TestLateYes:
         assert "COMPLETED" == setting.ask_again().what
         assert fence.world.opens(setting.address, PASSWORD)
 
+    def test_during_a_look_up(self, fence: Fence) -> None:
+        """Kratos stores while a look-up that saw nothing goes on past the yes."""
+        with yes_held(fence, deaf=True) as setting:
+            setting.call.outcome()
+            fence.service.advance(APPROVAL - 2)
+            look_up = fence.proxy.hold_answer("look_up")
+            cancel = fence.caller.begin(cancel_request(setting.proved))
+            look_up.wait()
+            setting.end()
+            wait_until(lambda: setting.accounts == 1, "the account")
+            fence.service.advance(3)
+            look_up.release()
+            cancelled = cancel.outcome()
+
+        assert "SIGNUP_BUSY" == cancelled.what
+        assert "COMPLETED" == setting.get().what
+
     @pytest.mark.parametrize("swept", [True, False], ids=["swept", "unswept"])
     def test_past_expiry(self, fence: Fence, *, swept: bool) -> None:
         """It expires while Kratos may still store, and did: it is complete."""
