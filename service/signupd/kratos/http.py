@@ -252,8 +252,10 @@ class HttpClient:
                 response = await self._receive(request)
         except tuple(_ERRORS) as error:
             ours = _translated(error)
-            if isinstance(ours, KratosUnavailable):
+            if isinstance(error, TimeoutError):
                 breaker.failed(method)
+            elif isinstance(ours, KratosUnavailable):
+                breaker.answered(method)
             raise ours from None  # theirs has the URL in its text, addresses in that
         if response.status in _OUT_OF_ORDER:
             breaker.failed(method)

@@ -47,6 +47,7 @@ class Offer:
 class OfferedStep(NamedTuple):
     """One step of a flow's form."""
 
+    fields: frozenset[str]  # their names; those of traits are ``traits.name``
     methods: frozenset[str]  # those that have a field in it
     token: str  # to be sent back with a browser's cookie; empty in a program's flow
     last: bool
@@ -67,6 +68,7 @@ def _read_step(response: Response) -> OfferedStep:
             f"Kratos opens no registration flow (HTTP status {response.status})"
         ) from error
     return OfferedStep(
+        fields=frozenset(name for _, name in fields),
         methods=frozenset(group for group, _ in fields) - _NO_METHODS,
         token=fields.get(("default", "csrf_token"), ""),
         last=fields.get(("profile", "method")) != "profile",
@@ -203,6 +205,13 @@ class PublicApi:
             )
         except (KeyError, TypeError) as error:
             raise KratosIncompatible("the list of schemas is unknown here") from error
+
+    async def fields(self) -> frozenset[str]:
+        """Name the fields of a new flow's form; KratosIncompatible if none opens."""
+        opened = await self._http.request(
+            "GET", f"{self._registration}/api", self._seconds, call=Call.OPEN
+        )
+        return _read_step(opened).fields
 
     async def offer(self, kind: FlowKind, traits: Mapping[str, Any]) -> Offer | None:
         """See which ways to register a flow offers; None if registration is off.
