@@ -34,8 +34,7 @@ MAX_CONNECTIONS: Final = 128
 CONNECT_SECONDS: Final = 4.0
 # Kratos closes idle connections after two minutes, a proxy often after one.
 KEEPALIVE_SECONDS: Final = 15.0
-# A page of identities has a few hundred KiB.
-MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024  # a page of identities has up to 1 MiB
 # Kratos repeats the query in each reference of Link; one with 100 ids has 4 KiB.
 MAX_HEADER_BYTES: Final = 64 * 1024
 # In a row, with no answer in between: more than chance, and soon reached under load.
@@ -47,8 +46,7 @@ _HEADERS: Final = {
     "Accept-Encoding": "identity",  # a compressed body has no bound
     "User-Agent": "signupd",
 }
-# The server, or a proxy in front of it, cannot answer for now. Any other status is an
-# answer: one odd request must not stop all others.
+# The server, or a proxy in front of it, cannot answer for now.
 _OUT_OF_ORDER: Final = frozenset({429, 503, 504})
 
 
@@ -114,7 +112,8 @@ class Response:
 class Breaker:
     """The circuit breaker of one API. While open it refuses calls at once.
 
-    Otherwise each would wait out its timeout, holding a connection and a lease. It
+    Otherwise each would wait out its timeout, holding a connection and a lease. A
+    connection that is cut holds nobody up: one odd request must not stop all others. It
     counts by method: a Kratos that opens flows may be too slow to go on with them, so
     an answer to GET does not close the breaker of POST. It has monotonic seconds.
     """
@@ -137,12 +136,12 @@ class Breaker:
             self._next_probe[method] = now + PROBE_SECONDS
 
     def answered(self, method: str) -> None:
-        """Note that the server answered, with whatever status."""
+        """Note that the server answered, with any status, or cut the connection."""
         self._failures[method] = 0
         self._next_probe.pop(method, None)
 
     def failed(self, method: str) -> None:
-        """Note that the server did not answer, or said that it cannot."""
+        """Note that the server let a call wait, or said that it cannot answer."""
         self._failures[method] += 1
         if self._failures[method] >= FAILURES:
             self._next_probe[method] = self._clock() + PROBE_SECONDS

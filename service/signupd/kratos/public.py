@@ -208,9 +208,8 @@ class PublicApi:
 
     async def fields(self) -> frozenset[str]:
         """Name the fields of a new flow's form; KratosIncompatible if none opens."""
-        opened = await self._http.request(
-            "GET", f"{self._registration}/api", self._seconds, call=Call.OPEN
-        )
+        url = f"{self._registration}/api"
+        opened = await self._http.request("GET", url, self._seconds, call=Call.OPEN)
         return _read_step(opened).fields
 
     async def offer(self, kind: FlowKind, traits: Mapping[str, Any]) -> Offer | None:

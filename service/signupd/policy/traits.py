@@ -28,11 +28,8 @@ _RESERVED: Final = (
 )
 
 # Kratos 1.3 breaks off at a code if one of its traits has no field in the form.
-BREAKS_OFF: Final = re.compile(r"v?1\.")
-_FIELDLESS: Final = (
-    "has no field in the form of this version of Kratos: it stands in an array, or the "
-    "identity schema does not name it with one type"
-)
+_BREAKS_OFF: Final = re.compile(r"v?1\.")
+_FIELDLESS: Final = "is in an array, or not in the identity schema with one type"
 
 
 def identity_traits(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -119,12 +116,10 @@ def _paths(value: Any, path: str) -> Iterator[str]:
 
 def _leaves(value: Any, path: str) -> Iterator[str]:
     """List the path of each scalar, as Kratos names the fields of its form."""
-    if isinstance(value, list):
-        value = dict(enumerate(value))
-    if not isinstance(value, dict):
+    if not isinstance(value, dict | list):
         yield path
         return
-    for name, inner in value.items():
+    for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
         yield from _leaves(inner, path + "." + str(name).replace(".", r"\."))
 
 
@@ -155,8 +150,7 @@ class SchemaRules:
         """Check a caller's traits: JSON values by name, without the address.
 
         Raises:
-            TraitsInvalid: With each trait that callers may not set, or that this
-                version of Kratos breaks off at.
+            TraitsInvalid: With each that callers may not set, or Kratos breaks off at.
             KratosIncompatible: Sign-ups with this schema are not safe.
             KratosUnavailable: The schema cannot be read.
         """
@@ -169,13 +163,16 @@ class SchemaRules:
         if violations := tuple(Violation(path, _RESERVED) for path in reserved):
             raise TraitsInvalid(violations=violations)
         fieldless = [path for path in _leaves(traits, ROOT) if path not in self._fields]
-        if fieldless and BREAKS_OFF.match(await self._kratos.admin.version()):
-            faults = [Violation(path, _FIELDLESS) for path in fieldless]
-            raise TraitsInvalid(violations=tuple(faults))
+        if fieldless and _BREAKS_OFF.match(await self._kratos.admin.version()):
+            raise TraitsInvalid(
+                violations=tuple(Violation(path, _FIELDLESS) for path in fieldless)
+            )
 
     async def _read(self) -> None:
         try:
-            schema = registration_schema(await self._kratos.public.schemas(), self._wanted)
+            schema = registration_schema(
+                await self._kratos.public.schemas(), self._wanted
+            )
             self._judge(schema)
             self._fields = await self._kratos.public.fields()
         except KratosIncompatible as error:
