@@ -37,8 +37,7 @@ KEEPALIVE_SECONDS: Final = 15.0
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024  # a page of identities has up to 1 MiB
 # Kratos repeats the query in each reference of Link; one with 100 ids has 4 KiB.
 MAX_HEADER_BYTES: Final = 64 * 1024
-# In a row, with no answer in between: more than chance, and soon reached under load.
-FAILURES: Final = 10
+FAILURES: Final = 10  # in a row: more than chance, and soon reached under load
 # An open breaker lets one call through in so many seconds; an answer closes it.
 PROBE_SECONDS: Final = 2.0
 _HEADERS: Final = {
@@ -82,7 +81,7 @@ _ERRORS: Final[dict[type[Exception], type[SignupdError]]] = {
     # No connection was made: none was free in time, or DNS, TCP or TLS failed.
     aiohttp.ConnectionTimeoutError: KratosUnreached,
     aiohttp.ClientConnectorError: KratosUnreached,
-    # The request cannot be sent: its URL is not an HTTP one, or a header is unfit.
+    # It cannot be sent: its URL is not an HTTP one, or a header is unfit.
     httpx.InvalidURL: KratosIncompatible,
     httpx.UnsupportedProtocol: KratosIncompatible,
     ValueError: KratosIncompatible,
@@ -112,10 +111,10 @@ class Response:
 class Breaker:
     """The circuit breaker of one API. While open it refuses calls at once.
 
-    Otherwise each would wait out its timeout, holding a connection and a lease. A
-    connection that is cut holds nobody up: one odd request must not stop all others. It
-    counts by method: a Kratos that opens flows may be too slow to go on with them, so
-    an answer to GET does not close the breaker of POST. It has monotonic seconds.
+    Otherwise each would wait out its timeout, holding a connection and a lease. A cut
+    connection is an answer: one odd request must not stop all others. It counts by
+    method: a Kratos that opens flows may be too slow to go on with them, so an answer
+    to GET does not close the breaker of POST. The clock has monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -251,7 +250,7 @@ class HttpClient:
                 response = await self._receive(request)
         except tuple(_ERRORS) as error:
             ours = _translated(error)
-            if isinstance(error, TimeoutError):
+            if isinstance(ours, KratosUnreached) or isinstance(error, TimeoutError):
                 breaker.failed(method)
             elif isinstance(ours, KratosUnavailable):
                 breaker.answered(method)
