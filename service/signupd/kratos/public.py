@@ -64,15 +64,20 @@ def _read_step(response: Response) -> OfferedStep:
             if "name" in node["attributes"]
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise KratosIncompatible(
-            f"Kratos opens no registration flow (HTTP status {response.status})"
-        ) from error
+        raise _no_flow(response) from error
     return OfferedStep(
         fields=frozenset(name for _, name in fields),
         methods=frozenset(group for group, _ in fields) - _NO_METHODS,
         token=fields.get(("default", "csrf_token"), ""),
         last=fields.get(("profile", "method")) != "profile",
     )
+
+
+def _no_flow(response: Response) -> KratosIncompatible:
+    why = f" (HTTP status {response.status})"
+    if error_id(response.body) == FLOW_DISABLED:
+        why = ": selfservice.flows.registration.enabled is false"
+    return KratosIncompatible(f"Kratos opens no registration flow{why}")
 
 
 class PublicApi:
@@ -102,10 +107,7 @@ class PublicApi:
         )
         if response.status == HTTPStatus.OK and (flow := read_flow(response.body)):
             return flow.id
-        why = f" (HTTP status {response.status})"
-        if error_id(response.body) == FLOW_DISABLED:
-            why = ": selfservice.flows.registration.enabled is false"
-        raise KratosIncompatible(f"Kratos opens no registration flow{why}")
+        raise _no_flow(response)
 
     async def send_code(
         self, flow_id: str, traits: Mapping[str, Any], locale: str
