@@ -62,6 +62,9 @@ class MemoryLedger:
         """Tell the time."""
         return self._clock()
 
+    async def read_clock(self) -> None:
+        """Do nothing: the clock is the process' own."""
+
     async def add(self, record: Record) -> bool:
         """Insert a row."""
         if await self.find_request(record.caller, record.request_id):

@@ -10,9 +10,10 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from signupd.kratos.http import FAILURES, PROBE_SECONDS
 from signupd.rpc.interceptor import MAX_WATCHES
+from signupd.signup.transitions import FREE_REPEATS
 
 from tests.doubles.trouble import Held
-from tests.integration.caller import Caller, refusal, state_of
+from tests.integration.caller import Caller, another, refusal, state_of
 from tests.integration.world import PASSWORD, World, to_code, to_password
 
 MOST = 3
@@ -158,6 +159,21 @@ async def test_silent_kratos(world: World, call: str, rows: int) -> None:
     assert asked <= 1 + seconds / PROBE_SECONDS
     assert all(0 < (r.retry_seconds or 0) <= PROBE_SECONDS for r in others)
     assert rows == len(world.rows())
+
+
+async def test_cut_calls(world: World) -> None:
+    """A code that Kratos breaks off at stops nobody else, and is not sent for ever."""
+    caller = (await world.serve()).caller
+    token, code = await to_code(world, caller, "ann@example.com")
+    world.kratos.lose("code", times=1000)
+    reasons = [
+        (await refusal(caller.verify(token, another(code)))).reason
+        for _ in range(FREE_REPEATS + 6)
+    ]
+
+    assert [*["KRATOS_UNAVAILABLE"] * (FREE_REPEATS + 5), reasons[-1]] == reasons
+    assert "CODE_ATTEMPTS_EXHAUSTED" == reasons[-1]
+    assert "CODE_REQUIRED" == state_of(await caller.start("bob@example.com"))
 
 
 async def test_healed_kratos(world: World) -> None:

@@ -38,16 +38,6 @@ def test_classes(kind: type[SignupdError]) -> None:
     assert kind.reason in STATUSES
 
 
-def test_classes_are_all_drawn() -> None:
-    """The tree in the module's docstring shows every class, once."""
-    names = ["SignupdError", *[kind.__name__ for kind in CLASSES]]
-    drawn = re.findall(
-        r"\b[A-Z][A-Za-z]+\b(?=\n)", str(errors.__doc__).split("Each")[0]
-    )
-
-    assert sorted(names) == sorted(drawn)
-
-
 @pytest.mark.parametrize("kind", CLASSES)
 def test_nothing_of_an_error_but_its_reason(kind: type[SignupdError]) -> None:
     """An error without more becomes its status, its sentence and ErrorInfo."""
