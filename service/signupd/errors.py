@@ -1,35 +1,5 @@
 """Everything that can go wrong with a call, as one tree.
 
-::
-
-    SignupdError
-    ├── RequestInvalid
-    │   ├── EmailInvalid
-    │   ├── TraitsInvalid
-    │   └── PasswordRejected
-    ├── RequestIdReused
-    ├── TokenInvalid
-    ├── StepMismatch
-    ├── CodeIncorrect
-    ├── CodeExpired
-    ├── CodeAttemptsExhausted
-    ├── ResendTooSoon
-    ├── SendLimitReached
-    ├── SignupExpired
-    ├── SignupCancelled
-    ├── PasswordAttemptsExhausted
-    ├── PasswordAlreadySet
-    ├── SignupBusy
-    ├── DeadlineTooShort
-    ├── AccountNotFound
-    ├── CallerNotPermitted
-    ├── Overloaded
-    ├── KratosUnavailable
-    │   └── KratosUnreached
-    ├── LedgerUnavailable
-    └── KratosIncompatible
-        └── KratosFlowGone
-
 The name of a class, in capitals, is the ``reason`` that the contract promises to
 callers: ``CODE_EXPIRED`` for ``CodeExpired``. What a caller reads is a constant
 sentence chosen by reason (``signupd.rpc.statuses``); only the log gets ``detail``.

@@ -69,7 +69,7 @@ class Parts:
             rules=rules,
             passwords=PasswordGate(rules),
             hook_proof=HookProof(kratos, log),
-            schema=SchemaRules(kratos.public, settings.identity_schema_id, log),
+            schema=SchemaRules(kratos, settings.identity_schema_id, log),
             observer=observer,
             log=log,
         )

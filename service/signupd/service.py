@@ -116,7 +116,7 @@ class Service:
         await self._work.drain()
         await self._chores.drain()
         await self.deps.releases.drain(_RELEASE_SECONDS)
-        await self.sweeper.drain()
+        await self.sweeper.work.drain()
         await self._hooks.cleanup()
         await self._metrics.cleanup()
         await self._parts.close()

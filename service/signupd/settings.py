@@ -99,7 +99,7 @@ class Settings(BaseModel):
     sweep_interval: notation.Seconds = 30.0
     sweep_batch: Annotated[int, Field(ge=1, le=10_000)] = 100
     retention: notation.Seconds = 30 * 86400.0
-    max_concurrent_rpcs: Annotated[int, Field(ge=1, le=65_536)] = 256
+    max_concurrent_rpcs: Annotated[int, Field(ge=1, le=4096)] = 256
     drain_wait: notation.SecondsOrNone = 5.0
     drain_timeout: notation.SecondsOrNone = 20.0
     reflection: bool | None = None

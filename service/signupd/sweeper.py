@@ -35,7 +35,7 @@ class Sweeper:
     """Sweeps the ledger, one round after the other.
 
     A round takes at most ``batch`` rows of each kind. Final rows are kept for
-    ``retention`` microseconds.
+    ``retention`` microseconds. ``work`` is the round under way.
     """
 
     def __init__(
@@ -45,7 +45,7 @@ class Sweeper:
         self._batch = batch
         self._retention = retention
         self._interval = interval_seconds
-        self._work = Work()
+        self.work = Work()
 
     async def run(self) -> NoReturn:
         """Sweep until cancelled, with a pause after each round."""
@@ -61,13 +61,9 @@ class Sweeper:
                 log.exception("defect", where="sweeper")
             await asyncio.sleep(rest)
 
-    async def drain(self) -> None:
-        """Wait until the round under way has ended."""
-        await self._work.drain()
-
     async def sweep(self) -> Swept:
         """Do one round, to its end even if the caller is cancelled."""
-        return await self._work.run(None, self._sweep)
+        return await self.work.run(None, self._sweep)
 
     async def clamp(self) -> bool:
         """Clamp a batch of times that a clock ahead left; is there more?"""

@@ -10,7 +10,6 @@ from tests.doubles.kratos_books import Books, Identity, Mail
 from tests.doubles.kratos_flow import (
     CHOOSE_METHOD,
     PASSED_CHALLENGE,
-    TAKEN,
     CodeLapsed,
     Flow,
     Message,
@@ -159,7 +158,7 @@ class PublicApi:
     def _store(self, flow: Flow, account: Identity) -> web.Response:
         contacts = {one.traits.get("contact") for one in self._books.accounts.values()}
         if self._books.account(account.address) or account.address in contacts:
-            return _refused(flow, Message(4000007, TAKEN))
+            return _refused(flow, Message(4000007))
         account.sessions = 1
         self._books.accounts[account.id] = account
         if not account.verified:
@@ -205,8 +204,8 @@ def _passed_on(messages: list[Json]) -> list[Message]:
     return [
         Message(
             one["id"],
-            one["text"],
             entry["instance_ptr"].removeprefix("#/").replace("/", "."),
+            one["text"],
             one["type"],
         )
         for entry in messages

@@ -1,6 +1,6 @@
 """A front end, as far as the service can tell: the generated synchronous stubs."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Self
 
 import grpc
@@ -16,6 +16,8 @@ from tests.refusal import Refusal, read_refusal
 # Longer than the slowest answer: a hook that is dead costs Kratos 3 s.
 CALL_SECONDS = 60.0
 
+Options = Sequence[tuple[str, Any]]
+
 
 class Caller:
     """Calls one server.
@@ -24,10 +26,11 @@ class Caller:
 
     Args:
         target: Such as `127.0.0.1:50051`.
+        options: Of the channel.
     """
 
-    def __init__(self, target: str) -> None:
-        self.channel = grpc.insecure_channel(target, NO_PROXY)
+    def __init__(self, target: str, options: Options = NO_PROXY) -> None:
+        self.channel = grpc.insecure_channel(target, options)
         self.signups = signup_service_pb2_grpc.SignupServiceStub(self.channel)
         self.accounts = account_service_pb2_grpc.AccountServiceStub(self.channel)
         # Its types know none of its methods.

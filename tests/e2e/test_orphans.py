@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from devstack.kratos import Kratos
-from devstack.visitor import Visitor
 from tests.doubles.kratos_crowd import person, session
 from tests.e2e.handmade import Handmade, handmade
 from tests.e2e.holdings import identity_ids
@@ -121,26 +120,6 @@ def test_orphans(kratos: Kratos, flow: Handmade) -> None:
         (one["identity_id"], one["outcome"]) for one in outcomes if "outcome" in one
     }
     assert {*kept.values(), back} == identity_ids(kratos)
-
-
-def test_password_after_the_listing(
-    kratos: Kratos, flow: Handmade, address: str
-) -> None:
-    """An owner who sets a password after the listing keeps the account."""
-    registered, _ = flow.register(address)
-    flow.let_pass(90)
-    _, listed, _ = orphans(kratos)
-    _, token = flow.sign_in(address)
-    signed_in, _, _ = orphans(kratos, "--apply", "--expect", "1")
-    flow.change(token, PASSWORD)
-    flow.let_pass(90)
-    flow.forget_sessions(registered)
-    long_after, _, _ = orphans(kratos, "--untraced", "--apply", "--expect", "1")
-    with Visitor(kratos.public_url) as visitor:
-        works = visitor.login(address, GOOD_PASSWORD)
-
-    assert [registered] == [line["identity_id"] for line in listed]
-    assert (1, 1, True) == (signed_in, long_after, works)
 
 
 def test_double_agrees(flow: Handmade) -> None:

@@ -69,17 +69,21 @@ def test_log_that_nobody_reads(stack: Stack, tmp_path: Path) -> None:
 
 
 def test_second_server(stack: Stack, address: str, tmp_path: Path) -> None:
-    """A second server on one SQLite ledger does not come up, and harms nothing."""
+    """A second server on one SQLite ledger does not come up, and harms nothing.
+
+    It warns of plaintext to Kratos first.
+    """
     token = stack.proved(address)
     log = stack.log()
     second = Signupd(
         stack.kratos.public_url,
-        stack.kratos.admin_url,
+        "http://kratos.example:4434",
         directory=tmp_path,
         settings={"LEDGER_URL": f"sqlite:///{stack.server.directory}/signupd.db"},
     )
     with pytest.raises(ServerFailedError, match=r"another server has .* open"):
         second.start()
 
+    assert "unsafe_setting" in second.log_path.read_text()
     assert [] == log.said("settled")
     assert pb.SIGNUP_STATE_PASSWORD_REQUIRED == stack.caller.get(token).signup.state

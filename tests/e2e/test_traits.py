@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from devstack.binary import KRATOS_DIRECTORY
+from tests.e2e.caller import refusal
 from tests.e2e.site import Site
 from tests.e2e.stack import GOOD_PASSWORD, Stack
 
@@ -32,6 +33,21 @@ def test_stored(numbers: Stack, address: str) -> None:
     assert (int, int) == (type(stored["age"]), type(stored["home"]["floor"]))
 
 
+def test_no_field(numbers: Stack, address: str) -> None:
+    """Kratos 1.3 breaks off at a trait without a field: it is refused, with no mail."""
+    traits = {"age": 30, "home": {"cat": {"name": "Tom"}}, "tags": ["a", "b"]}
+    if not numbers.kratos.version.startswith("v1."):
+        token = numbers.caller.start(address, traits=traits).continuation_token
+        verified = numbers.caller.verify(token, numbers.code(address))
+        numbers.caller.set_password(verified.continuation_token, GOOD_PASSWORD)
+        return
+    refused = refusal(numbers.caller.start, address, traits=traits)
+    faults = ["traits.home.cat.name", "traits.tags.0", "traits.tags.1"]
+
+    assert ("TRAITS_INVALID", faults) == (refused.reason, refused.fields)
+    assert [] == numbers.mailbox.mails_to(address)
+
+
 def _with_numbers(config: dict[str, Any]) -> None:
     """Give Kratos another schema, without a file of its own."""
     path = KRATOS_DIRECTORY / "identity.schema.json"
@@ -41,6 +57,7 @@ def _with_numbers(config: dict[str, Any]) -> None:
     traits["properties"] |= {
         "age": {"type": "integer", "minimum": 0, "maximum": 200},
         "rating": {"type": "number"},
+        "tags": {"type": "array", "items": {"type": "string"}},
         "home": {"type": "object", "properties": {"floor": floor}},
     }
     traits["required"].append("age")

@@ -7,7 +7,6 @@ import sqlite3
 import uuid
 from collections.abc import Callable
 from contextlib import ExitStack, closing
-from dataclasses import dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -39,18 +38,11 @@ CODE_EXPIRY = """
 """
 
 
-@dataclass(frozen=True, slots=True)
-class Shape:
-    """One way to set Kratos up.
-
-    Args:
-        change: Changes the real one's configuration, and the double's setup alike.
-    """
-
-    change: Callable[[dict[str, Any], Setup], None]
+# One way to set Kratos up: changes the real one's configuration and the double's setup.
+Shape = Callable[[dict[str, Any], Setup], None]
 
 
-class Stage:
+class _Stage:
     """The adapter, what stands behind it, and what asks our hooks."""
 
     def __init__(
@@ -69,13 +61,13 @@ class Stage:
             self.http, self._public_url, SECONDS, HOOKED_SECONDS, schema_id
         )
 
-    async def messages(self, flow_id: str) -> list[tuple[str, int, str]]:
-        """Read the messages that a flow shows: node, id and text."""
+    async def messages(self, flow_id: str) -> list[tuple[str, int]]:
+        """Read the messages that a flow shows: node and id."""
         url = f"{self._public_url}/self-service/registration/flows?id={flow_id}"
         answer = await self.http.request("GET", url, SECONDS)
         flow = read_flow(answer.body, flow_id)
         assert flow is not None
-        return [(m.node, m.id, m.text) for m in flow.messages]
+        return [(m.node, m.id) for m in flow.messages]
 
     async def session_count(self, identity_id: uuid.UUID) -> int:
         """Count an account's sessions."""
@@ -83,37 +75,8 @@ class Stage:
         answer = await self.http.request("GET", url, SECONDS)
         return len(answer.body) if answer.status == HTTPStatus.OK else 0
 
-    async def add(self, traits: dict[str, Any], **fields: Any) -> uuid.UUID:
-        """Have an operator make an account.
 
-        Args:
-            traits: With a user name they are for the schema that has one.
-            fields: As the double's ``Identity`` has them.
-        """
-        raise NotImplementedError
-
-    async def code_for(self, address: str, count: int = 1) -> str:
-        """Read the code of so many-th mail to an address."""
-        raise NotImplementedError
-
-    def mail_count(self, address: str) -> int:
-        """Count the mails that an address has got."""
-        raise NotImplementedError
-
-    def tear(self, flow_id: str) -> None:
-        """Have a flow forget that its code was right, as a cut in the middle does."""
-        raise NotImplementedError
-
-    def lapse(self, flow_id: str) -> None:
-        """Have a flow's code be past its lifespan."""
-        raise NotImplementedError
-
-    def expire(self, flow_id: str) -> None:
-        """Have a flow be past its lifespan."""
-        raise NotImplementedError
-
-
-class DoubleStage(Stage):
+class DoubleStage(_Stage):
     """With the double."""
 
     def __init__(self, double: KratosDouble, hooks: HookDouble, ca: Path) -> None:
@@ -122,31 +85,31 @@ class DoubleStage(Stage):
         self.double = double
 
     async def add(self, traits: dict[str, Any], **fields: Any) -> uuid.UUID:
-        """Write it into its books."""
+        """Have an operator make an account; fields are the double's ``Identity``'s."""
         return self.double.add_identity(traits, **fields).id
 
     async def code_for(self, address: str, count: int = 1) -> str:
-        """Look into its books."""
+        """Read the code of so many-th mail to an address."""
         return self.double.mails_to(address)[count - 1].code
 
     def mail_count(self, address: str) -> int:
-        """Look into its books."""
+        """Count the mails that an address has got."""
         return len(self.double.mails_to(address))
 
     def tear(self, flow_id: str) -> None:
-        """Change its books."""
+        """Have a flow forget that its code was right, as a cut does."""
         self.double.flow(flow_id).state = SENT_EMAIL
 
     def lapse(self, flow_id: str) -> None:
-        """Change its books."""
+        """Have a flow's code be past its lifespan."""
         self.double.flow(flow_id).code_lapsed = True
 
     def expire(self, flow_id: str) -> None:
-        """Change its books."""
+        """Have a flow be past its lifespan."""
         self.double.flow(flow_id).expired = True
 
 
-class RealStage(Stage):
+class RealStage(_Stage):
     """With a real Kratos."""
 
     def __init__(
@@ -157,7 +120,7 @@ class RealStage(Stage):
         self._mailbox = mailbox
 
     async def add(self, traits: dict[str, Any], **fields: Any) -> uuid.UUID:
-        """Import it by the admin API."""
+        """Have an operator make one; with a user name, by the schema that has one."""
         url = f"{self._admin_url}/admin/identities"
         body = {
             "schema_id": NAMED if "username" in traits else USER,
@@ -200,13 +163,16 @@ class RealStage(Stage):
                 raise LookupError(flow_id)
 
 
+Stage = DoubleStage | RealStage
+
+
 class RealKratoses:
     """Real Kratoses, one a shape, started when first needed. A context manager."""
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._resources = ExitStack()
-        self._running: dict[int, tuple[Process, int]] = {}
+        self._running: dict[Shape, tuple[Process, int]] = {}
         self.mailbox = self._resources.enter_context(Mailbox())
 
     def close(self) -> None:
@@ -215,20 +181,20 @@ class RealKratoses:
 
     def running(self, shape: Shape) -> tuple[Process, int]:
         """Give a Kratos of this shape, and the port its hooks come in at."""
-        if id(shape) not in self._running:
+        if shape not in self._running:
             (hook_port,) = free_ports(1)
             config = KratosConfig(
                 hook_url=f"http://127.0.0.1:{hook_port}",
                 smtp_uri=self.mailbox.uri,
-                mutate=lambda config: shape.change(config, Setup()),
+                mutate=lambda config: shape(config, Setup()),
             )
             home = self._directory / str(len(self._running))
             home.mkdir()
             self._spare_the_migration(home)
             process = Process(kratos_binary(), config, home)
             self._resources.enter_context(process)
-            self._running[id(shape)] = process, hook_port
-        return self._running[id(shape)]
+            self._running[shape] = process, hook_port
+        return self._running[shape]
 
     def _spare_the_migration(self, home: Path) -> None:
         """Begin with the first one's database: migrating takes longer than all else."""

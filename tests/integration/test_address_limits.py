@@ -30,6 +30,7 @@ SLACK_SECONDS = 60.0
 YEAR = 365 * 86_400_000_000
 # The rows of addresses, by how long their buckets take from the deepest debt.
 ADDRESSES = f"longest IN ({8 * REFILL * 1_000_000:.0f}, {2 * REFILL * 1_000_000:.0f})"
+NOTES = f"longest = {5 * REFILL * 1_000_000 + 1:.0f}"
 
 
 def near(seconds: float) -> Any:
@@ -81,19 +82,38 @@ async def test_resends_leave_the_last_mail(
     assert near(5 * REFILL) == await asked(caller, ADDRESS, STRANGER)
 
 
+async def test_spread_resends(
+    world: World, database: Database, on: dict[str, Any]
+) -> None:
+    """A resend is a mail asked for: who sends them is no newcomer hours later."""
+    caller = (await world.serve(**on)).caller
+    begun = [await caller.start(ADDRESS, client_ip=STRANGER) for _ in range(4)]
+    for started in begun * 4:
+        await database.run("UPDATE signups SET send_time = 0")
+        await database.run(f"UPDATE send_buckets SET full_time = 0 WHERE {NOTES}")  # noqa: S608 - a test's own
+        await caller.resend(started.continuation_token)
+
+    assert None is not await asked(caller, ADDRESS, STRANGER)
+    assert None is await asked(caller, ADDRESS, OWNER)
+
+
 async def test_newcomer_without_a_mail(
     world: World, database: Database, on: dict[str, Any]
 ) -> None:
-    """A client whose call sent no mail has not asked: the kept mail is still hers."""
+    """A client whose call sent no mail has not asked: the kept mail is still hers.
+
+    So is that of another address.
+    """
     caller = (await world.serve(**on)).caller
-    for _ in range(4):
-        await asked(caller, ADDRESS, STRANGER)
+    for address in [ADDRESS, TAKEN] * 4:
+        await asked(caller, address, STRANGER)
     world.kratos.break_after("open")
     refused = await refusal(caller.start(ADDRESS, client_ip=OWNER))
     await world.kratos.up()
 
     assert "KRATOS_UNAVAILABLE" == refused.reason
     assert None is await asked(caller, ADDRESS, OWNER)
+    assert None is await asked(caller, TAKEN, OWNER)
 
 
 async def test_mail_beside_a_call_without_one(
@@ -150,8 +170,7 @@ async def test_asked_long_ago(
     caller = (await world.serve(**on)).caller
     for _ in range(4):
         await asked(caller, ADDRESS, STRANGER)
-    note = f"longest = {5 * REFILL * 1_000_000 + 1:.0f}"
-    await database.run(f"UPDATE send_buckets SET full_time = 0 WHERE {note}")  # noqa: S608 - a test's own
+    await database.run(f"UPDATE send_buckets SET full_time = 0 WHERE {NOTES}")  # noqa: S608 - a test's own
 
     assert None is await asked(caller, ADDRESS, STRANGER)
 
@@ -209,10 +228,16 @@ async def test_wrong_codes(
 async def test_clock_that_ran_ahead(
     world: World, database: Database, on: dict[str, Any], when: str
 ) -> None:
-    """Times a year off lock no address and no sign-up for longer than a step."""
+    """Times a year off lock no address and no sign-up for longer than a step.
+
+    At start all are clamped before the first call.
+    """
     first = await world.serve(**on, sweep_interval="1d")
     token = (await first.caller.start(ADDRESS)).continuation_token
     leased = (await first.caller.start(TAKEN)).continuation_token
+    begun = (await first.caller.start("cid@example.com")).continuation_token
+    proof = first.caller.verify(begun, world.kratos.code_for("cid@example.com"))
+    proved = (await proof).continuation_token
     await first.service.sweeper.sweep()
     for table, columns in {
         "send_buckets": ("full_time",),
@@ -220,26 +245,32 @@ async def test_clock_that_ran_ahead(
     }.items():
         ahead = ", ".join(f"{name} = {name} + {YEAR}" for name in columns)
         await database.run(f"UPDATE {table} SET {ahead}")  # noqa: S608 - a test's own
-    held = f"lease = 'verifying', lease_until = {2**60}, approved_until = {2**60}"
+    held = f"lease = 'sending', lease_until = {2**60}, approved_until = {2**60}"
+    held += ", state = 'starting'"  # which no other clamp brings back
     one = f"signup_id = '{(await first.caller.get(leased)).signup.signup_id}'"
     if not database.shared:
         one = one.replace("-", "")
     await database.run(f"UPDATE signups SET {held} WHERE {one}")  # noqa: S608 - a test's own
-    replica = await world.serve(**on) if when == "start" else first
+    replica = await world.serve(**on, sweep_batch=1) if when == "start" else first
     if when == "sweep":
         await first.service.sweeper.sweep()
-    leases = await database.run(
-        f"SELECT lease_until, approved_until, {{now}} FROM signups WHERE {one}"  # noqa: S608 - a test's own
-    )
+    read = "lease_until, approved_until, send_time, expire_time, {now}"
+    leases = await database.run(f"SELECT {read} FROM signups WHERE {one}")  # noqa: S608 - a test's own
     (lease,) = leases.rows
     world.clock.move(1)
     shown = (await replica.caller.resend(token)).signup
+    late = (await replica.caller.get(proved)).signup.expire_time.seconds
     waits = await asked(replica.caller, ADDRESS, "")
 
-    assert shown.expire_time.seconds - lease[2] / 1e6 == near(15 * 60)
+    assert shown.expire_time.seconds - lease[-1] / 1e6 == near(15 * 60)
+    assert late - lease[-1] / 1e6 == near(30 * 60)
     assert waits == near(5 * REFILL)
-    assert max(lease[:2]) - lease[2] <= 120_000_000
-    assert "clock_ran_ahead" in world.log.events()
+    assert max(lease[:2]) - lease[-1] <= 120_000_000
+    assert lease[2] <= lease[-1]
+    assert (lease[3] - lease[-1]) / 1e6 == near(30 * 60)
+    told = [one for one in world.log.events() if one in ("serving", "clock_ran_ahead")]
+    assert "clock_ran_ahead" in told
+    assert told[-1] == {"start": "serving", "sweep": "clock_ran_ahead"}[when]
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o277])

@@ -186,6 +186,8 @@ async def test_reflection(mutual: Replica, world: World) -> None:
     assert "kratos_signup.v1.SignupService" in names
     assert "CALLER_NOT_PERMITTED" == refused.reason
     assert "caller_not_permitted" in world.log.events("warning")
+    why = world.log.entry("caller_not_permitted")["why"]
+    assert "not open to stranger.example" == why
 
 
 async def test_request_id_of_start(mutual: Replica, world: World) -> None:

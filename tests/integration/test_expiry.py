@@ -54,6 +54,16 @@ async def test_code_too_late(world: World, caller: Caller) -> None:
     assert calls == len(world.kratos.calls)
 
 
+async def test_suspended(world: World, on: dict[str, Any]) -> None:
+    """A process that was suspended sets its deadlines by the ledger's server."""
+    caller = (await world.serve(**on)).caller
+    world.clock.move(-3600)
+    token = (await caller.start(ADDRESS)).continuation_token
+    other = (await world.serve(**on)).caller
+
+    assert "CODE_REQUIRED" == state_of(await other.get(token))
+
+
 async def test_password_in_time(world: World, caller: Caller) -> None:
     """The time for the password begins with the proof, whenever that was."""
     token, code = await to_code(world, caller, ADDRESS)

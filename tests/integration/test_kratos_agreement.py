@@ -1,7 +1,7 @@
 """The adapter against the double of Kratos and against a real one: both alike.
 
-What the adapter relies on is pinned here, message ids and texts included, so that the
-other tests may trust the double. Not held against a real Kratos: a breached password
+What the adapter relies on is pinned here, message ids included, so that the other
+tests may trust the double. Not held against a real Kratos: a breached password
 (it takes a server of breaches), 429 and 5xx, and the troubles that tests lay in the
 double's way.
 """
@@ -34,7 +34,6 @@ from signupd.kratos.answers import (
 from signupd.kratos.identity import AccountState, Identity, Mark, PasswordStatus
 
 from devstack.config import KratosConfig
-from tests.doubles import kratos_flow
 from tests.doubles.certificate import certificate_file
 from tests.doubles.hooks import NOT_NOW, Asked, HookDouble, yes
 from tests.doubles.kratos import KratosDouble
@@ -56,18 +55,16 @@ Json = dict[str, Any]
 
 PASSWORD = "correct-horse-battery-7"
 SIGNUP_ID = uuid.UUID("11111111-1111-4111-8111-111111111111")
-CODE_SENT = ("", 1040005, kratos_flow.CODE_SENT)
-CODE_WRONG = ("", 4040003, kratos_flow.CODE_WRONG)
-TOO_OFTEN = ("", 4000001, kratos_flow.TOO_OFTEN)
-USED = ("", 4000001, kratos_flow.USED)
-NO_STRATEGY = ("", 4010003, kratos_flow.NO_STRATEGY)
-OTHER_TRAITS = ("", 4000036, kratos_flow.OTHER_TRAITS)
-TAKEN = ("", 4000007, kratos_flow.TAKEN)
+CODE_SENT, CODE_WRONG, TAKEN = ("", 1040005), ("", 4040003), ("", 4000007)
+TOO_OFTEN = USED = ("", 4000001)  # by their texts, which the answers to a code show
+NO_STRATEGY, OTHER_TRAITS = ("", 4010003), ("", 4000036)
+UNFIT = "does not fit the identity schema"
 CLOSED = "closed"  # a schema that no flow may choose
 BY_NAME = {"credentials": {"password": {"identifier": True}}}
 
 
-def _hooks_misplaced(config: Json, double: Setup) -> None:
+def misplaced(config: Json, double: Setup) -> None:
+    """Put the hooks under after.hooks."""
     registration = config["selfservice"]["flows"]["registration"]
     after = registration["after"]
     registration["after"] = {
@@ -76,20 +73,23 @@ def _hooks_misplaced(config: Json, double: Setup) -> None:
     double.code_hook = double.password_hook = False
 
 
-def _hooks_unparsed(config: Json, double: Setup) -> None:
+def unparsed(config: Json, double: Setup) -> None:
+    """Have Kratos not parse what the hooks answer."""
     after = config["selfservice"]["flows"]["registration"]["after"]
     for name in ("code", "password"):
         after[name]["hooks"][0]["config"]["response"] = {"parse": False}
     double.parsed = False
 
 
-def _two_methods_off(config: Json, double: Setup) -> None:
+def two_methods_off(config: Json, double: Setup) -> None:
+    """Switch off registration by code, and passwords."""
     config["selfservice"]["methods"]["code"]["passwordless_enabled"] = False
     config["selfservice"]["methods"]["password"]["enabled"] = False
     double.passwordless = double.password_method = False
 
 
-def _code_off(config: Json, double: Setup) -> None:
+def code_off(config: Json, double: Setup) -> None:
+    """Switch codes off, and require a name."""
     # passwordless_enabled alone would switch the method on again.
     off = {"enabled": False, "passwordless_enabled": False}
     config["selfservice"]["methods"]["code"] |= off
@@ -98,12 +98,14 @@ def _code_off(config: Json, double: Setup) -> None:
     double.required_traits = frozenset({"email", "name"})
 
 
-def _registration_off(config: Json, double: Setup) -> None:
+def registration_off(config: Json, double: Setup) -> None:
+    """Switch registration off."""
     config["selfservice"]["flows"]["registration"]["enabled"] = False
     double.registration = False
 
 
-def _user_names(config: Json, double: Setup) -> None:
+def user_names(config: Json, double: Setup) -> None:
+    """Have a further schema, with user names."""
     username = {"type": "string", "ory.sh/kratos": BY_NAME}
     schema = {"id": NAMED, "url": schema_requiring(username=username)}
     config["identity"]["schemas"] += [
@@ -112,9 +114,9 @@ def _user_names(config: Json, double: Setup) -> None:
     ]
 
 
-def _contacts(config: Json, double: Setup) -> None:
+def contacts(config: Json, double: Setup) -> None:
     """Have a schema whose addresses are no identifiers."""
-    _user_names(config, double)
+    user_names(config, double)
     verified = {"verification": {"via": "email"}}
     contact = {"type": "string", "format": "email", "ory.sh/kratos": verified}
     config["identity"]["schemas"][1]["url"] = schema_requiring(
@@ -122,7 +124,8 @@ def _contacts(config: Json, double: Setup) -> None:
     )
 
 
-def _breaches_away(config: Json, double: Setup) -> None:
+def breaches_away(config: Json, double: Setup) -> None:
+    """Have the list of breached passwords be out of reach."""
     config["selfservice"]["methods"]["password"]["config"] |= {
         "haveibeenpwned_enabled": True,
         "haveibeenpwned_host": "127.0.0.1:1",
@@ -131,15 +134,8 @@ def _breaches_away(config: Json, double: Setup) -> None:
     double.breaches_away = True
 
 
-def _nothing(config: Json, double: Setup) -> None:
+def reference(config: Json, double: Setup) -> None:
     """Leave it as it is."""
-
-
-REFERENCE, MISPLACED = Shape(_nothing), Shape(_hooks_misplaced)
-UNPARSED = Shape(_hooks_unparsed)
-TWO_METHODS_OFF, CODE_OFF = Shape(_two_methods_off), Shape(_code_off)
-REGISTRATION_OFF, USER_NAMES = Shape(_registration_off), Shape(_user_names)
-CONTACTS, BREACHES_AWAY = Shape(_contacts), Shape(_breaches_away)
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +157,7 @@ async def open_stage(
             hooks = await resources.enter_async_context(HookDouble())
             double = await resources.enter_async_context(KratosDouble())
             config = KratosConfig(hook_url=hooks.url, smtp_uri="").render()
-            shape.change(config, double.setup)
+            shape(config, double.setup)
             return DoubleStage(double, hooks, certificate_file(tmp_path))
 
         async def with_real(shape: Shape) -> Stage:
@@ -211,7 +207,7 @@ async def by_password(
 @pytest.mark.parametrize("expired", [False, True], ids=["unknown", "expired"])
 async def test_no_flow(open_stage: OpenStage, *, expired: bool) -> None:
     """A flow that is unknown or expired is gone, sends nothing and takes no code."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     public, traits = stage.public, {"email": "nobody@example.com"}
     opened = await public.open_registration()
     before = await public.flow_state(opened)
@@ -233,7 +229,7 @@ async def test_no_flow(open_stage: OpenStage, *, expired: bool) -> None:
 
 async def test_send(open_stage: OpenStage, address: str) -> None:
     """A code is mailed to the lower-case address, and the flow says so."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
 
     flow_id, _, code = await mailed(stage, address)
 
@@ -245,7 +241,7 @@ async def test_send(open_stage: OpenStage, address: str) -> None:
 
 async def test_taken_address(open_stage: OpenStage, address: str) -> None:
     """An address with an account is mailed to and proved like any other."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     await registered(stage, address)
 
     flow_id, traits, code = await mailed(stage, address)
@@ -258,7 +254,7 @@ async def test_taken_address(open_stage: OpenStage, address: str) -> None:
 
 async def test_delivery(open_stage: OpenStage, address: str) -> None:
     """The courier tells of the code mail, but of none older than asked for."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     before = datetime.now(UTC) - timedelta(minutes=1)
 
     unsent = await stage.admin.code_delivery(address, before)
@@ -272,69 +268,44 @@ async def test_delivery(open_stage: OpenStage, address: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "fields", "messages"),
+    ("given", "faults"),
     [
-        (
-            {"email": "nonsense"},
-            [("email", "does not fit the identity schema")],
-            [("traits.email", 4000001, '"nonsense" is not valid "email"')],
-        ),
-        (
-            {"name": 5},
-            [("traits.name", "has the wrong type")],
-            [("traits.name", 4000026, "expected string, but got number")],
-        ),
-        (
-            {"name": "x" * 201},
-            [("traits.name", "is too long")],
-            [("traits.name", 4000017, "length must be <= 200, but got 201")],
-        ),
-        (
-            {"newsletter": "yes"},
-            [("traits.newsletter", "has the wrong type")],
-            [("traits.newsletter", 4000026, "expected boolean, but got string")],
-        ),
-        (
-            {"height": 30},
-            [("traits", "does not fit the identity schema")],
-            [("traits", 4000001, 'additionalProperties "height" not allowed')],
-        ),
+        ({"email": "nonsense"}, [("email", UNFIT, 4000001)]),
+        ({"name": 5}, [("traits.name", "has the wrong type", 4000026)]),
+        ({"name": "x" * 201}, [("traits.name", "is too long", 4000017)]),
+        ({"newsletter": "yes"}, [("traits.newsletter", "has the wrong type", 4000026)]),
+        ({"height": 30}, [("traits", UNFIT, 4000001)]),
         (
             {"name": 5, "newsletter": {"weekly": True}},
             [
-                ("traits.name", "has the wrong type"),
-                ("traits.newsletter", "has the wrong type"),
-            ],
-            [
-                ("traits.name", 4000026, "expected string, but got number"),
-                ("traits.newsletter", 4000026, "expected boolean, but got object"),
+                ("traits.name", "has the wrong type", 4000026),
+                ("traits.newsletter", "has the wrong type", 4000026),
             ],
         ),
     ],
 )
 async def test_traits_refused(
-    open_stage: OpenStage,
-    address: str,
-    given: Json,
-    fields: list[tuple[str, str]],
-    messages: list[tuple[str, int, str]],
+    open_stage: OpenStage, address: str, given: Json, faults: list[tuple[str, str, int]]
 ) -> None:
     """Traits that do not fit are all named, each in a sentence of ours; no mail."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     flow_id = await stage.public.open_registration()
 
     with pytest.raises(TraitsInvalid) as caught:
         await stage.public.send_code(flow_id, {"email": address, **given}, "")
 
-    assert fields == sorted((v.field, v.description) for v in caught.value.violations)
-    assert messages == sorted(await stage.messages(flow_id))
+    found = sorted((v.field, v.description) for v in caught.value.violations)
+    assert [fault[:2] for fault in faults] == found
+    assert [("traits.email" if f == "email" else f, n) for f, _, n in faults] == sorted(
+        await stage.messages(flow_id)
+    )
     assert FlowState.CHOOSE_METHOD is await stage.public.flow_state(flow_id)
     assert 0 == stage.mail_count(address)
 
 
 async def test_wrong_code(open_stage: OpenStage, address: str) -> None:
     """A wrong code is told as such, and no hook is asked."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     flow_id, traits, code = await mailed(stage, address)
 
     result = await stage.public.submit_code(flow_id, traits, another(code))
@@ -347,13 +318,13 @@ async def test_wrong_code(open_stage: OpenStage, address: str) -> None:
 
 async def test_right_code(open_stage: OpenStage, address: str) -> None:
     """The right code proves, by the hook's no; nothing is stored."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     flow_id, traits, code = await mailed(stage, address)
 
     result = await stage.public.submit_code(flow_id, traits, code)
 
     assert CodeResult(CodeAnswer.PROVED) == result
-    assert [("traits.email", 9999001, "proved")] == await stage.messages(flow_id)
+    assert [("traits.email", 9999001)] == await stage.messages(flow_id)
     assert FlowState.PASSED_CHALLENGE is await stage.public.flow_state(flow_id)
     told = {"flow_id": flow_id, "email": address}
     assert [Asked("/kratos/code", "application/json", told)] == stage.hooks.asked
@@ -365,7 +336,7 @@ async def test_right_code_again(
     open_stage: OpenStage, address: str, *, cut: bool
 ) -> None:
     """A code works once, also if a cut kept the flow from noticing."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     flow_id, traits, code = await mailed(stage, address)
     await stage.public.submit_code(flow_id, traits, code)
     if cut:
@@ -381,7 +352,7 @@ async def test_right_code_again(
 
 async def test_sixth_code(open_stage: OpenStage, address: str) -> None:
     """After five submissions even the right code is refused."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     flow_id, traits, code = await mailed(stage, address)
     submit = stage.public.submit_code
 
@@ -397,7 +368,7 @@ async def test_sixth_code(open_stage: OpenStage, address: str) -> None:
 
 async def test_code_with_other_traits(open_stage: OpenStage, address: str) -> None:
     """Other traits than at the send are refused, and swallowed by the flow."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     flow_id, traits, code = await mailed(stage, address)
     other = {**traits, "name": "Bob"}
 
@@ -413,7 +384,7 @@ async def test_code_with_other_traits(open_stage: OpenStage, address: str) -> No
 
 async def test_code_hook_of_no_use(open_stage: OpenStage, address: str) -> None:
     """A hook that says no without a message leaves it to the flow to tell."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     stage.hooks.code = (403, "<h1>Forbidden</h1>")
     flow_id, traits, code = await mailed(stage, address)
 
@@ -429,7 +400,7 @@ async def test_code_hook_says_yes(
     open_stage: OpenStage, address: str, answer: tuple[int, Json | str]
 ) -> None:
     """A hook that lets the code pass has an account stored, named in the answer."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     stage.hooks.code = answer
     flow_id, traits, code = await mailed(stage, address)
 
@@ -442,7 +413,7 @@ async def test_code_hook_says_yes(
 
 async def test_dead_hooks(open_stage: OpenStage, address: str) -> None:
     """Dead hooks leave nothing stored; the flow still tells a code that was right."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     flow_id, traits, code = await mailed(stage, address)
     await stage.hooks.stop()
 
@@ -458,7 +429,7 @@ async def test_dead_hooks(open_stage: OpenStage, address: str) -> None:
 
 async def test_code_without_hook(open_stage: OpenStage, address: str) -> None:
     """Under after.hooks nothing interrupts: the right code stores an account."""
-    stage = await open_stage(MISPLACED)
+    stage = await open_stage(misplaced)
     flow_id, traits, code = await mailed(stage, address)
 
     first = await stage.public.submit_code(flow_id, traits, code)
@@ -478,7 +449,7 @@ async def test_code_without_hook(open_stage: OpenStage, address: str) -> None:
 
 async def test_password_without_hook(open_stage: OpenStage, address: str) -> None:
     """Under after.hooks nothing interrupts: an account without mark is stored."""
-    stage = await open_stage(MISPLACED)
+    stage = await open_stage(misplaced)
 
     result = await by_password(stage, {"email": address})
     account = await stage.admin.find_identity(address)
@@ -491,7 +462,7 @@ async def test_password_without_hook(open_stage: OpenStage, address: str) -> Non
 
 async def test_hooks_unparsed(open_stage: OpenStage, address: str) -> None:
     """A hook that is not parsed is asked when an account is stored already."""
-    stage = await open_stage(UNPARSED)
+    stage = await open_stage(unparsed)
     flow_id, traits, code = await mailed(stage, address)
     other = f"p{address}"
 
@@ -512,7 +483,7 @@ async def test_password_agreed_to(
 
     A verified address that is not lower-case is lost.
     """
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     stage.hooks.password = yes(address if lower else address.upper(), SIGNUP_ID, "7")
     flow_id = await stage.public.open_registration()
 
@@ -530,7 +501,7 @@ async def test_password_agreed_to(
 
 async def test_password_not_agreed_to(open_stage: OpenStage, address: str) -> None:
     """With the hook's no, in either of its words, nothing is stored."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
 
     unknown = await by_password(stage, {"email": address})
     stage.hooks.password = NOT_NOW
@@ -542,41 +513,26 @@ async def test_password_not_agreed_to(open_stage: OpenStage, address: str) -> No
 
 
 @pytest.mark.parametrize(
-    ("password", "rule", "message_id", "text"),
+    ("password", "rule", "message_id"),
     [
-        (
-            "Ab1!x",
-            PasswordRule.TOO_SHORT,
-            4000032,
-            "The password must be at least 8 characters long, but got 5.",
-        ),
-        (
-            "a1" * 36 + "z",
-            PasswordRule.TOO_LONG,
-            4000033,
-            "The password must be at most 72 characters long, but got 73.",
-        ),
-        (
-            "similar@example.com",
-            PasswordRule.TOO_SIMILAR,
-            4000031,
-            "The password can not be used because it is too similar to the identifier.",
-        ),
-        ("", PasswordRule.REFUSED, 4000002, "Property password is missing."),
+        ("Ab1!x", PasswordRule.TOO_SHORT, 4000032),
+        ("a1" * 36 + "z", PasswordRule.TOO_LONG, 4000033),
+        ("similar@example.com", PasswordRule.TOO_SIMILAR, 4000031),
+        ("", PasswordRule.REFUSED, 4000002),
     ],
 )
 async def test_password_refused(
-    open_stage: OpenStage, password: str, rule: PasswordRule, message_id: int, text: str
+    open_stage: OpenStage, password: str, rule: PasswordRule, message_id: int
 ) -> None:
     """A password that breaks a rule of Kratos is refused before the hook is asked."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     flow_id = await stage.public.open_registration()
 
     traits = {"email": "similar@example.com"}
     result = await stage.public.submit_password(flow_id, traits, password)
 
     assert PasswordResult(PasswordAnswer.REFUSED, rules=(rule,)) == result
-    assert [("password", message_id, text)] == await stage.messages(flow_id)
+    assert [("password", message_id)] == await stage.messages(flow_id)
     assert [] == stage.hooks.asked
 
 
@@ -584,7 +540,7 @@ async def test_password_for_a_taken_address(
     open_stage: OpenStage, address: str
 ) -> None:
     """A taken address is found out after the hook was asked; the account stays."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     identity_id = await registered(stage, address)
     stage.hooks.password = yes(address, uuid.uuid4(), "1")
     flow_id = await stage.public.open_registration()
@@ -602,7 +558,7 @@ async def test_password_for_a_taken_address(
 
 async def test_identity_schema(open_stage: OpenStage, address: str) -> None:
     """Newer Kratos register with a schema that is named; 1.3.1 with its default."""
-    stage = await open_stage(USER_NAMES)
+    stage = await open_stage(user_names)
     stage.hooks.password = yes(address, SIGNUP_ID, "1")
     public = stage.public_with(NAMED)
     chosen, flow_id = await public.chooses_schema(), await public.open_registration()
@@ -619,7 +575,7 @@ async def test_identity_schema(open_stage: OpenStage, address: str) -> None:
 
 async def test_breach_list_away(open_stage: OpenStage, address: str) -> None:
     """A list of breaches out of reach is Kratos' failure, and no fault of a setting."""
-    stage = await open_stage(BREACHES_AWAY)
+    stage = await open_stage(breaches_away)
 
     with pytest.raises(KratosUnavailable) as caught:
         await by_password(stage, {"email": address})
@@ -631,7 +587,7 @@ async def test_breach_list_away(open_stage: OpenStage, address: str) -> None:
 
 async def test_traits_come_before_the_hook(open_stage: OpenStage, address: str) -> None:
     """Where the schema wants more than the address, the hook is asked only with it."""
-    stage = await open_stage(CODE_OFF)
+    stage = await open_stage(code_off)
 
     without = await by_password(stage, {"email": address})
     asked = len(stage.hooks.asked)
@@ -644,7 +600,7 @@ async def test_traits_come_before_the_hook(open_stage: OpenStage, address: str) 
 
 async def test_code_switched_off(open_stage: OpenStage, address: str) -> None:
     """Without the code method no mail goes, and the setting is named."""
-    stage = await open_stage(CODE_OFF)
+    stage = await open_stage(code_off)
     flow_id = await stage.public.open_registration()
 
     with pytest.raises(KratosFlowGone, match=r"methods\.code\.enabled"):
@@ -655,7 +611,7 @@ async def test_code_switched_off(open_stage: OpenStage, address: str) -> None:
 
 async def test_two_methods_switched_off(open_stage: OpenStage, address: str) -> None:
     """Without registration by code a mail goes all the same; no method is let pass."""
-    stage = await open_stage(TWO_METHODS_OFF)
+    stage = await open_stage(two_methods_off)
     flow_id = await stage.public.open_registration()
 
     with pytest.raises(KratosIncompatible, match="passwordless_enabled"):
@@ -672,7 +628,7 @@ async def test_two_methods_switched_off(open_stage: OpenStage, address: str) -> 
 
 async def test_lapsed_code(open_stage: OpenStage, address: str) -> None:
     """The right code past its lifespan is LAPSED; a wrong one is still INCORRECT."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     flow_id, traits, code = await mailed(stage, address)
     stage.lapse(flow_id)
 
@@ -686,7 +642,7 @@ async def test_lapsed_code(open_stage: OpenStage, address: str) -> None:
 
 async def test_registration_switched_off(open_stage: OpenStage) -> None:
     """Without registration no flow opens, and the setting is named."""
-    stage = await open_stage(REGISTRATION_OFF)
+    stage = await open_stage(registration_off)
 
     with pytest.raises(KratosIncompatible, match=r"registration\.enabled is false"):
         await stage.public.open_registration()
@@ -694,7 +650,7 @@ async def test_registration_switched_off(open_stage: OpenStage) -> None:
 
 async def test_end_and_delete(open_stage: OpenStage, address: str) -> None:
     """Sessions end, and accounts go; neither is an error if there is none."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     identity_id = await registered(stage, address)
     sessions = [await stage.session_count(identity_id)]
     for _ in range(2):
@@ -742,7 +698,7 @@ async def test_read_and_find(
     state: AccountState,
 ) -> None:
     """An identity is the same by its id and by its address; the hash stays behind."""
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     identity_id = await stage.add({"email": address}, **fields)
 
     read = await stage.admin.accounts([identity_id])
@@ -758,7 +714,7 @@ async def test_read_many(open_stage: OpenStage, address: str) -> None:
 
     Letter case does not count.
     """
-    stage = await open_stage(REFERENCE)
+    stage = await open_stage(reference)
     ids = [
         await stage.add({"email": f"{number}{address}".upper()}, verified=bool(number))
         for number in range(MAX_ACCOUNTS - 2)
@@ -778,7 +734,7 @@ async def test_read_many(open_stage: OpenStage, address: str) -> None:
 
 async def test_taken_otherwise(open_stage: OpenStage, address: str) -> None:
     """An address that verifies another identity is taken, and no look-up finds it."""
-    stage = await open_stage(CONTACTS)
+    stage = await open_stage(contacts)
     await stage.add({"username": uuid.uuid4().hex, "contact": address})
     stage.hooks.password = yes(address, uuid.uuid4(), "1")
     flow_id = await stage.public.open_registration()
@@ -792,7 +748,7 @@ async def test_taken_otherwise(open_stage: OpenStage, address: str) -> None:
 
 async def test_user_names(open_stage: OpenStage, address: str) -> None:
     """A user name is not an address, whatever it looks like; there may be none."""
-    stage = await open_stage(USER_NAMES)
+    stage = await open_stage(user_names)
     name, other = f"ann-{uuid.uuid4().hex}", f"other-{address}"
     by_name = await stage.add({"username": name}, password=PASSWORD)
     both = {"username": address, "email": other}

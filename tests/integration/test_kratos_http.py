@@ -284,9 +284,10 @@ class TestLost:
             OK + b"more",
             LONG_HEADER % (MAX_HEADER_BYTES * b"x" + b"x"),
             LONG_HEADER % (200 * 1024 * b"x"),  # handed over in one piece
+            OK.replace(b"OK", (64 * 1024 + 1) * b"x"),
             OK.replace(b"\r\n\r\n", 200 * b"\r\nX: y" + b"\r\n\r\n"),
         ],
-        ids=range(8),
+        ids=range(9),
     )
     async def test_no_http(self, raw: Raw, said: bytes) -> None:
         """Bytes that are not HTTP, or headers beyond all bounds."""

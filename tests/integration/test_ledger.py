@@ -1,9 +1,6 @@
 """The ledger on a real database: schema, compare-and-set, the fence, its keys."""
 
 import asyncio
-import base64
-import json
-import stat
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -20,9 +17,7 @@ from signupd.ledger.record import Lease, Record
 
 from devstack.postgres import Postgres
 from tests.doubles.clock import ClockDouble
-from tests.integration.caller import Caller
 from tests.integration.rows import ADDRESS, record
-from tests.integration.world import PASSWORD, World, to_code, to_password
 
 SPAN = 45_000_000
 MINUTE = 60_000_000
@@ -146,16 +141,17 @@ async def test_remove(ledger: Ledger) -> None:
     assert None is not await ledger.find(again.signup_id)
 
 
+async def leased(ledger: Ledger, until: int, **changed: Any) -> Record:
+    """Add a row with a SETTING lease."""
+    lease = {"lease": Lease.SETTING, "lease_until": until, "approved_until": 0}
+    added = record(**{**lease, "flow_digest": FLOW, **changed})
+    await ledger.add(added)
+    return added
+
+
 async def test_approve(ledger: Ledger, clock: ClockDouble) -> None:
     """A live SETTING lease is approved for the span; the row keeps its epoch."""
-    added = record(
-        lease=Lease.SETTING,
-        lease_until=clock() + MINUTE,
-        approved_until=0,
-        flow_digest=FLOW,
-        epoch=7,
-    )
-    await ledger.add(added)
+    added = await leased(ledger, clock() + MINUTE, epoch=7)
     approval = await ledger.approve(FLOW, ADDRESS, span=SPAN)
     found = await ledger.find(added.signup_id)
 
@@ -169,26 +165,20 @@ async def test_approve(ledger: Ledger, clock: ClockDouble) -> None:
 @pytest.mark.parametrize(
     ("changed", "known"),
     [
+        ({}, True),  # at the moment it runs out a lease is over
         ({"flow_digest": b"other"}, False),
         ({"flow_digest": None}, False),
         ({"address_digest": b"other"}, True),
         ({"lease": Lease.NONE}, True),
         ({"lease": Lease.VERIFYING}, True),
         ({"lease": Lease.SENDING}, True),
-        ({"lease_until": 0}, True),
     ],
 )
 async def test_not_approved(
     ledger: Ledger, clock: ClockDouble, changed: dict[str, Any], *, known: bool
 ) -> None:
     """Anything but a live SETTING lease with that flow and address is not approved."""
-    live = {
-        "lease": Lease.SETTING,
-        "lease_until": clock() + MINUTE,
-        "flow_digest": FLOW,
-    }
-    added = record(**live | changed)
-    await ledger.add(added)
+    added = await leased(ledger, clock() + (MINUTE if changed else 0), **changed)
 
     assert None is await ledger.approve(FLOW, ADDRESS, span=SPAN)
     found = await ledger.find(added.signup_id)
@@ -197,24 +187,9 @@ async def test_not_approved(
     assert known is await ledger.knows_flow(FLOW)
 
 
-async def test_lease_that_runs_out_now(ledger: Ledger, clock: ClockDouble) -> None:
-    """At the moment it runs out a lease is over."""
-    live = {"lease": Lease.SETTING, "lease_until": clock() + 1}
-    await ledger.add(record(**live, flow_digest=FLOW))
-    clock.micros += 1
-
-    assert None is await ledger.approve(FLOW, ADDRESS, span=SPAN)
-
-
 async def test_change_after_an_approval(ledger: Ledger, clock: ClockDouble) -> None:
     """A change that demands no approval since the reading fails after one."""
-    added = record(
-        lease=Lease.SETTING,
-        lease_until=clock() + MINUTE,
-        approved_until=0,
-        flow_digest=FLOW,
-    )
-    await ledger.add(added)
+    added = await leased(ledger, clock() + MINUTE)
     await ledger.approve(FLOW, ADDRESS, span=SPAN)
     with pytest.raises(SignupBusy):
         await ledger.change(added, unapproved=True, lease=Lease.NONE)
@@ -230,8 +205,7 @@ async def test_clock_of_the_server(postgres: Postgres) -> None:
     clock.move(-86400)
     async with opened(url, clock) as database:
         read = database.now()
-        dead = {"lease": Lease.SETTING, "lease_until": read - 5_000_000}
-        await Ledger(database).add(record(**dead, flow_digest=FLOW))
+        await leased(Ledger(database), read - 5_000_000)
         clock.move(-60)
         approval = await Ledger(database).approve(FLOW, ADDRESS, span=SPAN)
 
@@ -296,28 +270,3 @@ def test_sqlite_file(tmp_path: Path) -> None:
     for url in ("sqlite://", "sqlite:///:memory:", "mysql://u@h/d", "postgresql://h"):
         with pytest.raises(ValueError, match=r"is neither|names no|is not"):
             sqlite_file(url)
-
-
-async def test_keys_beside_the_ledger(world: World, caller: Caller) -> None:
-    """Keys nobody gave are made beside the ledger, for nobody else to read."""
-    file = world.directory / "signupd.keys"
-    kept = json.loads(file.read_text())
-
-    assert 0o600 == stat.S_IMODE(file.stat().st_mode)
-    assert [32, 32] == [
-        len(base64.b64decode(key)) for key in (*kept["token_keys"], kept["digest_key"])
-    ]
-    assert ["signupd.keys"] == [p.name for p in world.directory.glob("*keys*")]
-
-
-async def test_nothing_readable(world: World, caller: Caller) -> None:
-    """No file beside the ledger holds an address, a name, a password or an IP."""
-    token = await to_password(world, caller, "zebulon@example.com")
-    await caller.set_password(token, PASSWORD)
-    second, code = await to_code(world, caller, "yolanda@example.com")
-    traits, ip = {"name": "Xaverius"}, "203.0.113.77"
-    await caller.start("xaver@example.com", traits=traits, client_ip=ip)
-    files = b"".join(path.read_bytes() for path in world.directory.iterdir())
-
-    words = [ip, "zebulon", "yolanda", "xaver", "Xaverius", PASSWORD, code, second]
-    assert [] == [word for word in words if word.encode() in files]

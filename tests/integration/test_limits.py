@@ -387,6 +387,18 @@ async def test_other_passwords_after_the_account(world: World) -> None:
     assert "signupd_wrong_passwords_total 20.0" in await metrics(replica)
 
 
+async def test_password_a_day_later(world: World, caller: Caller) -> None:
+    """After a day nothing is compared any more, also where no sweeper has run."""
+    token = await to_password(world, caller, ADDRESS)
+    await caller.set_password(token, PASSWORD)
+    world.clock.move(24 * 60 * MINUTE - MICROSECOND)
+    early = await caller.set_password(token, PASSWORD)
+    world.clock.move(MICROSECOND)
+    late = await refusal(caller.set_password(token, PASSWORD))
+
+    assert ("COMPLETED", "STEP_MISMATCH") == (state_of(early), late.reason)
+
+
 async def test_passwords_refused_here(world: World, caller: Caller) -> None:
     """After 100 refusals of ours a sign-up takes no password; others go on."""
     token = await to_password(world, caller, ADDRESS)
@@ -395,8 +407,8 @@ async def test_passwords_refused_here(world: World, caller: Caller) -> None:
         (await refusal(caller.set_password(token, password))).reason
         for password in ["short", "password"] * 50
     ]
-    last = await refusal(caller.set_password(token, PASSWORD))
     done = await caller.set_password(other, PASSWORD)
+    last = await refusal(caller.set_password(token, PASSWORD))
 
     assert ["PASSWORD_REJECTED"] * 100 == reasons
     assert "PASSWORD_ATTEMPTS_EXHAUSTED" == last.reason

@@ -9,7 +9,7 @@ import grpc
 import pytest
 
 from tests.integration.caller import Caller, another, state_of
-from tests.integration.world import World, to_code
+from tests.integration.world import PASSWORD, World, to_code, to_password
 from tests.refusal import read_refusal
 
 ADDRESS = "ann@example.com"
@@ -75,6 +75,17 @@ async def test_codes(world: World, pair: list[Caller]) -> None:
     assert {"CODE_INCORRECT": 5, "CODE_ATTEMPTS_EXHAUSTED": 45} == seen
     assert "CODE_ATTEMPTS_EXHAUSTED" == right
     assert 5 == world.kratos.calls.count("code")
+
+
+async def test_passwords(world: World, pair: list[Caller]) -> None:
+    """Of fifty wrong passwords for a new account twenty are compared."""
+    token = await to_password(world, pair[1], ADDRESS)
+    await pair[1].set_password(token, PASSWORD)
+    seen = await at_once(
+        pair, lambda caller, n: caller.set_password(token, f"{PASSWORD}{n}")
+    )
+
+    assert {"PASSWORD_ALREADY_SET": 20, "STEP_MISMATCH": 30} == seen
 
 
 async def test_resends(world: World, pair: list[Caller]) -> None:

@@ -10,13 +10,15 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from signupd.kratos.http import FAILURES, PROBE_SECONDS
 from signupd.rpc.interceptor import MAX_WATCHES
+from signupd.signup.transitions import FREE_REPEATS
 
 from tests.doubles.trouble import Held
-from tests.integration.caller import Caller, refusal, state_of
+from tests.integration.caller import Caller, another, refusal, state_of
 from tests.integration.world import PASSWORD, World, to_code, to_password
 
 MOST = 3
 MANY = 50
+METHOD = "/kratos_signup.v1.SignupService/GetSignup"
 # Bounds a hang.
 HEALED_SECONDS = 60.0
 
@@ -67,6 +69,39 @@ async def test_watchers(world: World) -> None:
 
     assert "OVERLOADED" == refused.reason
     assert health_pb2.HealthCheckResponse.SERVING == checked.status
+
+
+async def test_connections(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So many connections are served at once; those beyond are closed."""
+    monkeypatch.setattr("signupd.rpc.server.MAX_CONNECTIONS", MOST)
+    replica = await world.serve()
+    address, caller = ("127.0.0.1", replica.service.port), replica.caller
+    others = [await asyncio.open_connection(*address) for _ in range(MOST)]
+    refused = await refusal(caller.get("x"))
+    others[0][1].close()
+    async with asyncio.timeout(HEALED_SECONDS):
+        while "TOKEN_INVALID" != (await refusal(caller.get("x"))).reason:
+            pass
+    for _, writer in others:
+        writer.close()
+
+    assert grpc.StatusCode.UNAVAILABLE is refused.code
+
+
+async def test_calls_without_a_request(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Calls whose request does not arrive are bounded too."""
+    monkeypatch.setattr("signupd.rpc.server.MAX_OPEN_CALLS", MOST)
+    caller = (await world.serve()).caller
+    silent: Any = caller.channel.stream_unary(METHOD)
+    calls = [silent() for _ in range(MOST + 1)]
+    codes = [asyncio.ensure_future(call.code()) for call in calls]
+    (ended,), _ = await asyncio.wait(codes, return_when=asyncio.FIRST_COMPLETED)
+    for call in calls:
+        call.cancel()
+
+    assert grpc.StatusCode.RESOURCE_EXHAUSTED is ended.result()
 
 
 async def test_work_without_callers_counts(
@@ -124,6 +159,21 @@ async def test_silent_kratos(world: World, call: str, rows: int) -> None:
     assert asked <= 1 + seconds / PROBE_SECONDS
     assert all(0 < (r.retry_seconds or 0) <= PROBE_SECONDS for r in others)
     assert rows == len(world.rows())
+
+
+async def test_cut_calls(world: World) -> None:
+    """A code that Kratos breaks off at stops nobody else, and is not sent for ever."""
+    caller = (await world.serve()).caller
+    token, code = await to_code(world, caller, "ann@example.com")
+    world.kratos.lose("code", times=1000)
+    reasons = [
+        (await refusal(caller.verify(token, another(code)))).reason
+        for _ in range(FREE_REPEATS + 6)
+    ]
+
+    assert [*["KRATOS_UNAVAILABLE"] * (FREE_REPEATS + 5), reasons[-1]] == reasons
+    assert "CODE_ATTEMPTS_EXHAUSTED" == reasons[-1]
+    assert "CODE_REQUIRED" == state_of(await caller.start("bob@example.com"))
 
 
 async def test_healed_kratos(world: World) -> None:

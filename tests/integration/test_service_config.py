@@ -9,12 +9,8 @@ import pytest
 from kratos_signup.v1 import account_service_pb2 as accounts_pb
 from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
-from signup_example.channel import DEADLINE_SECONDS, SERVICE_CONFIG, channel_options
+from signup_example.channel import SERVICE_CONFIG, channel_options
 from signup_example.failure import Failure
-from signupd.errors import SignupBusy
-from signupd.rpc.interceptor import Context
-from signupd.rpc.server import SIGNUP_SERVICE
-from signupd.rpc.statuses import DETAILS_KEY, status_of
 
 from tests.integration.caller import another, state_of
 from tests.integration.world import PASSWORD, Replica, World, to_code, to_password
@@ -64,54 +60,6 @@ async def test_not_repeated(world: World, replica: Replica, signups: Any) -> Non
 
     assert "CODE_INCORRECT" == failure.reason
     assert 4 == failure.signup.code_attempts_remaining
-
-
-class BusyOnce:
-    """VerifyCode of a service that is busy at the first call."""
-
-    def __init__(self) -> None:
-        self.calls = 0
-
-    async def verify_code(
-        self, _request: pb.VerifyCodeRequest, context: Context
-    ) -> pb.VerifyCodeResponse:
-        """Refuse the first call, answer the second."""
-        self.calls += 1
-        if self.calls == 1:
-            status = status_of(SignupBusy())
-            metadata = ((DETAILS_KEY, status.SerializeToString()),)
-            await context.abort(grpc.StatusCode.ABORTED, status.message, metadata)
-        return pb.VerifyCodeResponse()
-
-    def handler(self) -> grpc.GenericRpcHandler:
-        """Give what a server needs to know."""
-        verify_code = grpc.unary_unary_rpc_method_handler(
-            self.verify_code,
-            request_deserializer=pb.VerifyCodeRequest.FromString,
-            response_serializer=pb.VerifyCodeResponse.SerializeToString,
-        )
-        methods = {"VerifyCode": verify_code}
-        return grpc.method_handlers_generic_handler(SIGNUP_SERVICE, methods)
-
-
-@pytest.fixture
-async def busy() -> AsyncIterator[tuple[BusyOnce, Any]]:
-    """Give a service that is busy, and a stub with the service config."""
-    service, server = BusyOnce(), grpc.aio.server()
-    server.add_generic_rpc_handlers((service.handler(),))
-    target = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
-    await server.start()
-    async with grpc.aio.insecure_channel(target, channel_options()) as channel:
-        yield service, SignupServiceStub(channel)
-    await server.stop(0)
-
-
-async def test_busy(busy: tuple[BusyOnce, Any]) -> None:
-    """A busy sign-up is tried again."""
-    service, signups = busy
-    await signups.VerifyCode(pb.VerifyCodeRequest(), timeout=DEADLINE_SECONDS)
-
-    assert 2 == service.calls
 
 
 def test_services() -> None:

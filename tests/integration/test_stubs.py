@@ -84,8 +84,10 @@ def files() -> list[FileDescriptorProto]:
     return list(descriptor_pb2.FileDescriptorSet.FromString(built.stdout).file)
 
 
-def elements(node: Message, path: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
-    """Yield the descriptor path of all that a file declares under a name.
+def elements(
+    node: Message, path: tuple[int, ...] = (), names: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[int, ...], str]]:
+    """Yield the descriptor path, and a name such as Signup.state, of all in a file.
 
     These are its messages, fields, oneofs, enums, values, services and RPCs.
     """
@@ -93,18 +95,9 @@ def elements(node: Message, path: tuple[int, ...] = ()) -> Iterator[tuple[int, .
         kind = field.message_type
         if field.is_repeated and kind and "name" in kind.fields_by_name:
             for index, child in enumerate(children):
-                inner = (*path, field.number, index)
-                yield inner
-                yield from elements(child, inner)
-
-
-def name_of(path: tuple[int, ...], file: FileDescriptorProto) -> str:
-    """Write a descriptor path as names, such as Signup.state."""
-    names, node = [], file
-    for number, index in zip(path[::2], path[1::2], strict=True):
-        node = getattr(node, node.DESCRIPTOR.fields_by_number[number].name)[index]
-        names.append(node.name)
-    return ".".join(names)
+                inner, called = (*path, field.number, index), (*names, child.name)
+                yield inner, ".".join(called)
+                yield from elements(child, inner, called)
 
 
 def comments(files: list[FileDescriptorProto]) -> dict[str, str]:
@@ -114,8 +107,8 @@ def comments(files: list[FileDescriptorProto]) -> dict[str, str]:
         said = {
             tuple(x.path): x.leading_comments for x in file.source_code_info.location
         }
-        for path in elements(file):
-            found[name_of(path, file)] = " ".join(said.get(path, "").split())
+        for path, name in elements(file):
+            found[name] = " ".join(said.get(path, "").split())
     return found
 
 

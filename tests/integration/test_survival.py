@@ -8,6 +8,7 @@ from typing import Any
 
 import aiohttp
 import grpc
+import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.integration.caller import Caller, refusal, state_of
@@ -18,9 +19,13 @@ ADDRESS = "ann@example.com"
 CUT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED)
 
 
-async def test_drain(world: World) -> None:
-    """A server that is told to stop ends its work first; hooks come in meanwhile."""
-    first = await world.serve()
+@pytest.mark.parametrize("grace", ["1s", "0s"])
+async def test_drain(world: World, grace: str) -> None:
+    """A server that is told to stop ends its work first; hooks come in meanwhile.
+
+    When the grace is over callers are cut off, and the work is still finished.
+    """
+    first = await world.serve(drain_timeout=grace)
     token = await to_password(world, first.caller, ADDRESS)
     held = world.kratos.hold("password")
     call = asyncio.ensure_future(first.caller.set_password(token, PASSWORD))
@@ -29,15 +34,14 @@ async def test_drain(world: World) -> None:
     refused = None
     while refused is None:
         with contextlib.suppress(AssertionError):  # not refused yet
-            refused = await refusal(first.caller.get(token))
+            refused = await refusal(first.caller.get(token) if grace == "1s" else call)
     held.released.set()
-    done = await call
     await stopping
     second = await world.serve()
-    got = await second.caller.get(token)
 
     assert refused.code in CUT
-    assert ["COMPLETED", "COMPLETED"] == [state_of(done), state_of(got)]
+    assert grace == "0s" or "COMPLETED" == state_of(await call)
+    assert "COMPLETED" == state_of(await second.caller.get(token))
 
 
 async def test_wait_before_the_drain(world: World) -> None:
@@ -64,23 +68,6 @@ async def test_wait_before_the_drain(world: World) -> None:
     assert waiting
     assert "COMPLETED" == state_of(done)
     assert refused.code in CUT
-
-
-async def test_drain_longer_than_its_grace(world: World) -> None:
-    """When the grace is over callers are cut off, and the work is still finished."""
-    first = await world.serve(drain_timeout="0s")
-    token = await to_password(world, first.caller, ADDRESS)
-    held = world.kratos.hold("password")
-    call = asyncio.ensure_future(first.caller.set_password(token, PASSWORD))
-    await held.arrived.wait()
-    stopping = asyncio.create_task(first.service.stop())
-    cut = await refusal(call)
-    held.released.set()
-    await stopping
-    second = await world.serve()
-
-    assert cut.code in CUT
-    assert "COMPLETED" == state_of(await second.caller.get(token))
 
 
 async def test_ledger_locked(world: World, caller: Caller) -> None:

@@ -1,13 +1,13 @@
 """A caller that takes every answer, a refusal too, as a value."""
 
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any
 
 import grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
-from kratos_signup.v1 import signup_service_pb2_grpc
 
 from devstack.waiting import wait_until
+from tests.e2e.caller import Caller as SynchronousCaller
 from tests.refusal import read_refusal
 
 CALL_SECONDS = 60.0
@@ -92,29 +92,20 @@ class Pending:
         return Outcome(state, answer.continuation_token, answer.signup)
 
 
-class Caller:
-    """Calls one server.
-
-    A context manager; outside of one call `close`.
+class Caller(SynchronousCaller):
+    """Calls one server that is killed and started again.
 
     Args:
         target: Such as `127.0.0.1:50051`.
     """
 
     def __init__(self, target: str) -> None:
-        self._channel = grpc.insecure_channel(target, OPTIONS)
-        self._stub = signup_service_pb2_grpc.SignupServiceStub(self._channel)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._channel.close()
+        super().__init__(target, OPTIONS)
 
     def begin(self, request: Request, seconds: float | None = CALL_SECONDS) -> Pending:
         """Make a call, without waiting for it."""
         rpc = request.DESCRIPTOR.name.removesuffix("Request")
-        return Pending(getattr(self._stub, rpc).future(request, timeout=seconds))
+        return Pending(getattr(self.signups, rpc).future(request, timeout=seconds))
 
     def ask(self, request: Request, seconds: float | None = CALL_SECONDS) -> Outcome:
         """Make a call."""

@@ -35,6 +35,8 @@ def request_of(stage: Stage, rpc: str, address: str) -> Request:
         return password_request(stage.proved(address))
     started = stage.started(address)
     code = stage.code(address)
+    if rpc == "GetSignup":
+        return get_request(started)
     if rpc == "ResendCode":
         return resend_request(started, new_request_id())
     return verify_request(started, code)
@@ -45,7 +47,7 @@ class TestHopeless:
 
     @pytest.mark.parametrize("seconds", [0.05, 0.25])
     @pytest.mark.parametrize(
-        "rpc", ["StartSignup", "ResendCode", "VerifyCode", "SetPassword"]
+        "rpc", ["StartSignup", "ResendCode", "VerifyCode", "SetPassword", "GetSignup"]
     )
     def test_refused(self, stage: Stage, rpc: str, seconds: float) -> None:
         """Nothing is begun: Kratos is not asked, no mail goes, nothing is counted."""
@@ -58,13 +60,6 @@ class TestHopeless:
         assert grpc.StatusCode.DEADLINE_EXCEEDED == outcome.status
         assert [] == stage.proxy.calls_since(mark)
         assert mails == stage.world.mails(address)
-
-    def test_reading(self, stage: Stage) -> None:
-        """GetSignup keeps to the same rule."""
-        request = get_request(stage.started(stage.new_address()))
-        outcome = stage.caller.ask_in_time(request, 0.2)
-
-        assert "DEADLINE_TOO_SHORT" == outcome.what
 
 
 class TestTooShort:
@@ -87,21 +82,3 @@ class TestTooShort:
         assert early.retry_seconds is not None
         assert right == joined.what
         assert call not in stage.proxy.calls_since(mark)
-
-    def test_found_done(self, stage: Stage) -> None:
-        """A repeat that comes when the work is done finds its outcome."""
-        address = stage.new_address()
-        request = request_of(stage, "SetPassword", address)
-        step = stage.proxy.hold_answer("password")
-        early = stage.caller.ask_in_time(request, DEADLINE_SECONDS)
-        step.release()
-        stage.proxy.wait_idle()
-        done = stage.caller.persist(request)
-
-        assert ["SIGNUP_BUSY", "COMPLETED"] == [early.what, done.what]
-
-    def test_no_deadline(self, stage: Stage) -> None:
-        """Without a deadline a call is answered like any other."""
-        request = start_request(stage.new_address())
-
-        assert "CODE_REQUIRED" == stage.caller.ask(request, None).what

@@ -281,6 +281,23 @@ class TestLateYes:
         assert "COMPLETED" == setting.ask_again().what
         assert fence.world.opens(setting.address, PASSWORD)
 
+    def test_during_a_look_up(self, fence: Fence) -> None:
+        """Kratos stores while a look-up that saw nothing goes on past the yes."""
+        with yes_held(fence, deaf=True) as setting:
+            setting.call.outcome()
+            fence.service.advance(APPROVAL - 2)
+            look_up = fence.proxy.hold_answer("look_up")
+            cancel = fence.caller.begin(cancel_request(setting.proved))
+            look_up.wait()
+            setting.end()
+            wait_until(lambda: setting.accounts == 1, "the account")
+            fence.service.advance(3)
+            look_up.release()
+            cancelled = cancel.outcome()
+
+        assert "SIGNUP_BUSY" == cancelled.what
+        assert "COMPLETED" == setting.get().what
+
     @pytest.mark.parametrize("swept", [True, False], ids=["swept", "unswept"])
     def test_past_expiry(self, fence: Fence, *, swept: bool) -> None:
         """It expires while Kratos may still store, and did: it is complete."""
@@ -307,7 +324,6 @@ class TestLateYes:
         assert "KRATOS_UNAVAILABLE" == lost.what
         assert "PASSWORD_REQUIRED" == shown.what
         assert "COMPLETED" == end.what
-        assert fence.world.opens(address, PASSWORD)
         fence.check_completed(address, proved.shown.signup_id, PASSWORD)
 
     @pytest.mark.parametrize("swept", [True, False], ids=["swept", "unswept"])
@@ -414,6 +430,22 @@ def test_restored_ledger(fence: Fence) -> None:
     assert ["PASSWORD_ALREADY_SET"] * 2 == others
     assert ("COMPLETED", done.shown) == (shown.what, shown.shown)
     assert fence.world.opens(address, PASSWORD)
+
+
+def test_lost_approval(fence: Fence) -> None:
+    """A ledger that loses an approval, as a standby may, costs nobody the account."""
+    address = fence.new_address()
+    proved = fence.proved(address)
+    signup_id, away = proved.shown.signup_id, "ALTER TABLE signups RENAME TO elsewhere"
+    fence.proxy.after("password", lambda: fence.books.run(away))
+    lost = fence.caller.ask(password_request(proved))
+    fence.books.run("UPDATE elsewhere SET approved_until = 0")
+    fence.books.run("ALTER TABLE elsewhere RENAME TO signups")
+    wait_until(lambda: fence.books.row(signup_id, "lease_until") == (0,), "the release")
+    fence.service.sweep()
+
+    assert "LEDGER_UNAVAILABLE" == lost.what
+    fence.check_completed(address, signup_id, PASSWORD)
 
 
 class TestLateCode:

@@ -192,6 +192,8 @@ class TestKilled:
         with stage.world.watch(address):
             signup_id = sign_up(stage, point, address)
 
+        (account,) = stage.world.admin.identities(address)
+        assert 0 == stage.world.admin.session_count(account.id)
         stage.check_completed(address, signup_id, PASSWORD)
         sends, codes, passwords = stage.books.row(
             signup_id, "sends, code_attempts, password_attempts"

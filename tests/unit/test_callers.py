@@ -1,25 +1,16 @@
-"""Who may call what: the contract's rules as a table; and who is the same caller."""
+"""Who is the same caller, by a certificate's names."""
 
-from signupd.grants import read_grants
 from signupd.rpc.interceptor import MAX_CALLER_CHARS, Callers, wall_clock
 
 from tests.doubles.authority import Authority, dns, uri
 
 AUTHORITY = Authority()
 SPIFFE = "spiffe://example.org/web"
-GRANTS = read_grants(
-    {
-        SPIFFE: ["SignupService"],
-        "account.example": ["AccountService/GetAccount"],
-        "both.example": ["AccountService", "SignupService/GetSignup"],
-    }
-)
 
 
-def caller(certificate: bytes, *, granted: bool = False) -> str:
-    """Name the caller that a certificate stands for."""
-    grants = GRANTS if granted else None
-    callers = Callers(local=False, mutual=True, grants=grants, clock=wall_clock)
+def caller(certificate: bytes) -> str:
+    """Name the caller that a certificate stands for, where CALLERS is not set."""
+    callers = Callers(local=False, mutual=True, grants=None, clock=wall_clock)
     return callers.peer_of(certificate).caller
 
 
@@ -31,18 +22,6 @@ def test_caller() -> None:
 
     assert f"{SPIFFE} web.example" == caller(one) == caller(renewed)
     assert SPIFFE == caller(other)
-
-
-def test_caller_that_is_granted_something() -> None:
-    """With CALLERS a caller goes by the names there, whatever else its certificate has.
-
-    Each instance of a caller may have a host name of its own.
-    """
-    one, other = (AUTHORITY.issue(dns(f"web-{n}"), uri(SPIFFE)).cert for n in (1, 2))
-    stranger = AUTHORITY.issue(dns("web-1")).cert
-
-    assert SPIFFE == caller(one, granted=True) == caller(other, granted=True)
-    assert "web-1" == caller(stranger, granted=True)
 
 
 def test_caller_without_a_name() -> None:

@@ -8,25 +8,13 @@ import pytest
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FileDescriptor
 from kratos_signup.v1 import account_service_pb2, errors_pb2, signup_service_pb2
+from signupd.grants import METHODS
 
 STUBS: tuple[FileDescriptor, ...] = (
     account_service_pb2.DESCRIPTOR,
     errors_pb2.DESCRIPTOR,
     signup_service_pb2.DESCRIPTOR,
 )
-
-METHODS = {
-    "SignupService": (
-        "StartSignup",
-        "ResendCode",
-        "VerifyCode",
-        "CheckPassword",
-        "SetPassword",
-        "CancelSignup",
-        "GetSignup",
-    ),
-    "AccountService": ("GetAccount", "BatchGetAccounts"),
-}
 
 ANSWER = ("string continuation_token = 1", "Signup signup = 2")
 
@@ -41,21 +29,16 @@ FIELDS = {
     "ResendCodeRequest": ("string continuation_token = 1", "string request_id = 2"),
     "VerifyCodeRequest": ("string continuation_token = 1", "string code = 2"),
     "CheckPasswordRequest": ("string continuation_token = 1", "string password = 2"),
+    "PasswordViolation": ("string reason = 1", "string description = 2"),
+    "SetPasswordRequest": ("string continuation_token = 1", "string password = 2"),
+    "CancelSignupRequest": ("string continuation_token = 1",),
+    "GetSignupRequest": ("string continuation_token = 1",),
+    **{f"{method}Response": ANSWER for method in METHODS["SignupService"]},
     "CheckPasswordResponse": (
         "bool acceptable = 1",
         "repeated PasswordViolation violations = 2",
         "int32 strength = 3",
     ),
-    "PasswordViolation": ("string reason = 1", "string description = 2"),
-    "SetPasswordRequest": ("string continuation_token = 1", "string password = 2"),
-    "CancelSignupRequest": ("string continuation_token = 1",),
-    "GetSignupRequest": ("string continuation_token = 1",),
-    "StartSignupResponse": ANSWER,
-    "ResendCodeResponse": ANSWER,
-    "VerifyCodeResponse": ANSWER,
-    "SetPasswordResponse": ANSWER,
-    "CancelSignupResponse": ANSWER,
-    "GetSignupResponse": ANSWER,
     "Signup": (
         "string signup_id = 1",
         "SignupState state = 2",
@@ -144,22 +127,15 @@ REDACTED = {
     "StartSignupRequest.email",
     "StartSignupRequest.traits",
     "StartSignupRequest.client_ip",
-    "ResendCodeRequest.continuation_token",
-    "VerifyCodeRequest.continuation_token",
     "VerifyCodeRequest.code",
-    "CheckPasswordRequest.continuation_token",
     "CheckPasswordRequest.password",
-    "SetPasswordRequest.continuation_token",
     "SetPasswordRequest.password",
-    "CancelSignupRequest.continuation_token",
-    "GetSignupRequest.continuation_token",
-    "StartSignupResponse.continuation_token",
-    "ResendCodeResponse.continuation_token",
-    "VerifyCodeResponse.continuation_token",
-    "SetPasswordResponse.continuation_token",
-    "CancelSignupResponse.continuation_token",
-    "GetSignupResponse.continuation_token",
     "GetAccountRequest.email",
+    *(
+        f"{message}.continuation_token"
+        for message, fields in FIELDS.items()
+        if "string continuation_token = 1" in fields
+    ),
 }
 
 

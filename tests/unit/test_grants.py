@@ -4,7 +4,6 @@ import json
 from typing import Any
 
 import pytest
-from kratos_signup.v1 import account_service_pb2, signup_service_pb2
 from signupd.grants import METHODS, read_grants
 
 NO_OBJECT = "is not a JSON object of names and lists, such as "
@@ -39,19 +38,6 @@ MISTAKES: list[tuple[Any, str]] = [
         f"name 1 {NO_NAME}; name 1, entry 1 {NO_METHOD}; name 2 {NO_LIST}",
     ),
 ]
-
-
-def test_methods_are_the_contracts() -> None:
-    """The table names every method of the contract, and no other."""
-    services = {
-        **signup_service_pb2.DESCRIPTOR.services_by_name,
-        **account_service_pb2.DESCRIPTOR.services_by_name,
-    }
-
-    assert {
-        name: tuple(method.name for method in service.methods)
-        for name, service in services.items()
-    } == METHODS
 
 
 def test_grants() -> None:

@@ -5,7 +5,7 @@ from typing import Any, cast
 
 import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, TraitsInvalid
-from signupd.kratos.public import PublicApi
+from signupd.kratos.admin import Kratos
 from signupd.kratos.schema import IdentitySchema, read_schema
 from signupd.policy.traits import FAULTY_SECONDS, FRESH_SECONDS, SchemaRules
 
@@ -34,10 +34,12 @@ DEFINITIONS: Json = {
 
 
 class SchemasDouble:
-    """Schemas that a Kratos has, and may lose."""
+    """Both APIs of a Kratos that has schemas, and may lose them."""
 
     def __init__(self, document: Json) -> None:
         self.document, self.reads, self.away = document, 0, False
+        self.names, self.is_version = frozenset[str](), "v26.2.0"
+        self.public = self.admin = self
 
     async def schemas(self) -> tuple[IdentitySchema, ...]:
         """Read the only one."""
@@ -46,6 +48,14 @@ class SchemasDouble:
             raise KratosUnavailable
         return (read_schema("user", self.document),)
 
+    async def fields(self) -> frozenset[str]:
+        """Name the fields of the form."""
+        return self.names
+
+    async def version(self) -> str:
+        """Give the version."""
+        return self.is_version
+
 
 class Scene:
     """Rules over schemas, and a clock."""
@@ -53,8 +63,8 @@ class Scene:
     def __init__(self, document: Json) -> None:
         self.seconds = 100.0
         self.log, self.schemas = LogDouble(), SchemasDouble(document)
-        public = cast("PublicApi", self.schemas)
-        self.rules = SchemaRules(public, None, self.log.logger, lambda: self.seconds)
+        kratos = cast("Kratos", self.schemas)
+        self.rules = SchemaRules(kratos, None, self.log.logger, lambda: self.seconds)
 
     async def faults(self, traits: Json) -> list[str]:
         """Name the traits that a caller may not set."""
@@ -71,6 +81,26 @@ async def test_reference() -> None:
 
     assert [] == await scene.faults({"name": "Ann", "newsletter": True})
     assert [] == scene.log.events()
+
+
+@pytest.mark.parametrize(
+    ("given", "faults"),
+    [
+        ({"name": {"first": "A"}, "tags": [], "free": {"a": {}}}, []),
+        ({"name": {"last": None}}, ["traits.name.last"]),
+        ({"tags": ["a", {"b": 1}]}, ["traits.tags.0", "traits.tags.1.b"]),
+        ({"name.first": "A"}, [r"traits.name\.first"]),
+        ({"nick": "x"}, ["traits.nick"]),
+    ],
+)
+async def test_no_field(given: Json, faults: list[str]) -> None:
+    """Kratos 1.3 gets no trait that its form has no field for; others get all."""
+    scene = Scene(reference())
+    scene.schemas.names = frozenset({"traits.name.first", "traits.tags"})
+    newer = await scene.faults(given)
+    scene.schemas.is_version = "v1.3.1"
+
+    assert ([], faults) == (newer, await scene.faults(given))
 
 
 @pytest.mark.parametrize(

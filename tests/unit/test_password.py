@@ -5,8 +5,8 @@ import uuid
 from dataclasses import replace
 
 import pytest
-from signupd.errors import PasswordRejected
-from signupd.policy.password import PasswordGate, violations
+from signupd.errors import PasswordAttemptsExhausted, PasswordRejected
+from signupd.policy.password import MAX_REFUSALS, MAX_SIGNUPS, PasswordGate, violations
 from signupd.policy.rules import Rules
 
 from tests.unit.samples import RULES
@@ -54,10 +54,18 @@ REFUSED = [
 ]
 
 
-def broken(password: str, address: str = ADDRESS, rules: Rules = RULES) -> list[str]:
+def broken(
+    password: str,
+    address: str = ADDRESS,
+    rules: Rules = RULES,
+    *,
+    gate: PasswordGate | None = None,
+    signup_id: uuid.UUID | None = None,
+) -> list[str]:
     """Name the rules that a password breaks."""
+    gate = gate or PasswordGate(rules)
     try:
-        with PasswordGate(rules).admit(uuid.uuid4(), password, address):
+        with gate.admit(signup_id or uuid.uuid4(), password, address):
             return []
     except PasswordRejected as refusal:
         return [violation.reason for violation in refusal.violations]
@@ -110,6 +118,20 @@ def test_bounds_are_the_rules_own() -> None:
     assert [] == broken("correct horse battery 7$", rules=strict)
     assert ["TOO_SHORT"] == broken("correct horse batte", rules=strict)
     assert ["TOO_LONG"] == broken("correct horse battery 7$x", rules=strict)
+
+
+def test_refusals_of_the_newest_are_remembered() -> None:
+    """A sign-up has its refusals back after as many others as are remembered."""
+    gate, signup_id = PasswordGate(RULES), uuid.uuid4()
+    for _ in range(MAX_REFUSALS):
+        broken("", gate=gate, signup_id=signup_id)
+    for others in (MAX_SIGNUPS - 1, MAX_SIGNUPS):
+        with pytest.raises(PasswordAttemptsExhausted):
+            broken(GOOD, gate=gate, signup_id=signup_id)
+        for _ in range(others):
+            broken("", gate=gate)
+
+    assert [] == broken(GOOD, gate=gate, signup_id=signup_id)
 
 
 def test_every_rule_has_a_sentence() -> None:

@@ -34,12 +34,10 @@ MAX_CONNECTIONS: Final = 128
 CONNECT_SECONDS: Final = 4.0
 # Kratos closes idle connections after two minutes, a proxy often after one.
 KEEPALIVE_SECONDS: Final = 15.0
-# A page of identities has a few hundred KiB.
-MAX_BODY_BYTES: Final = 8 * 1024 * 1024
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024  # a page of identities has up to 1 MiB
 # Kratos repeats the query in each reference of Link; one with 100 ids has 4 KiB.
 MAX_HEADER_BYTES: Final = 64 * 1024
-# In a row, with no answer in between: more than chance, and soon reached under load.
-FAILURES: Final = 10
+FAILURES: Final = 10  # in a row: more than chance, and soon reached under load
 # An open breaker lets one call through in so many seconds; an answer closes it.
 PROBE_SECONDS: Final = 2.0
 _HEADERS: Final = {
@@ -47,8 +45,7 @@ _HEADERS: Final = {
     "Accept-Encoding": "identity",  # a compressed body has no bound
     "User-Agent": "signupd",
 }
-# The server, or a proxy in front of it, cannot answer for now. Any other status is an
-# answer: one odd request must not stop all others.
+# The server, or a proxy in front of it, cannot answer for now.
 _OUT_OF_ORDER: Final = frozenset({429, 503, 504})
 
 
@@ -84,7 +81,7 @@ _ERRORS: Final[dict[type[Exception], type[SignupdError]]] = {
     # No connection was made: none was free in time, or DNS, TCP or TLS failed.
     aiohttp.ConnectionTimeoutError: KratosUnreached,
     aiohttp.ClientConnectorError: KratosUnreached,
-    # The request cannot be sent: its URL is not an HTTP one, or a header is unfit.
+    # It cannot be sent: its URL is not an HTTP one, or a header is unfit.
     httpx.InvalidURL: KratosIncompatible,
     httpx.UnsupportedProtocol: KratosIncompatible,
     ValueError: KratosIncompatible,
@@ -114,9 +111,10 @@ class Response:
 class Breaker:
     """The circuit breaker of one API. While open it refuses calls at once.
 
-    Otherwise each would wait out its timeout, holding a connection and a lease. It
-    counts by method: a Kratos that opens flows may be too slow to go on with them, so
-    an answer to GET does not close the breaker of POST. It has monotonic seconds.
+    Otherwise each would wait out its timeout, holding a connection and a lease. A cut
+    connection is an answer: one odd request must not stop all others. It counts by
+    method: a Kratos that opens flows may be too slow to go on with them, so an answer
+    to GET does not close the breaker of POST. The clock has monotonic seconds.
     """
 
     def __init__(self, clock: Callable[[], float]) -> None:
@@ -137,12 +135,12 @@ class Breaker:
             self._next_probe[method] = now + PROBE_SECONDS
 
     def answered(self, method: str) -> None:
-        """Note that the server answered, with whatever status."""
+        """Note that the server answered, with any status, or cut the connection."""
         self._failures[method] = 0
         self._next_probe.pop(method, None)
 
     def failed(self, method: str) -> None:
-        """Note that the server did not answer, or said that it cannot."""
+        """Note that the server let a call wait, or said that it cannot answer."""
         self._failures[method] += 1
         if self._failures[method] >= FAILURES:
             self._next_probe[method] = self._clock() + PROBE_SECONDS
@@ -245,8 +243,10 @@ class HttpClient:
                 response = await self._receive(request)
         except tuple(_ERRORS) as error:
             ours = _translated(error)
-            if isinstance(ours, KratosUnavailable):
+            if isinstance(ours, KratosUnreached) or isinstance(error, TimeoutError):
                 breaker.failed(method)
+            elif isinstance(ours, KratosUnavailable):
+                breaker.answered(method)
             raise ours from None  # theirs has the URL in its text, addresses in that
         if response.status in _OUT_OF_ORDER:
             breaker.failed(method)

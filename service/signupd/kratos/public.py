@@ -48,6 +48,7 @@ class Offer:
 class OfferedStep(NamedTuple):
     """One step of a flow's form."""
 
+    fields: frozenset[str]  # their names; those of traits are ``traits.name``
     methods: frozenset[str]  # those that have a field in it
     token: str  # to be sent back with a browser's cookie; empty in a program's flow
     last: bool
@@ -64,14 +65,20 @@ def _read_step(response: Response) -> OfferedStep:
             if "name" in node["attributes"]
         }
     except (KeyError, TypeError, AttributeError) as error:
-        raise KratosIncompatible(
-            f"Kratos opens no registration flow (HTTP status {response.status})"
-        ) from error
+        raise _no_flow(response) from error
     return OfferedStep(
+        fields=frozenset(name for _, name in fields),
         methods=frozenset(group for group, _ in fields) - _NO_METHODS,
         token=fields.get(("default", "csrf_token"), ""),
         last=fields.get(("profile", "method")) != "profile",
     )
+
+
+def _no_flow(response: Response) -> KratosIncompatible:
+    why = f" (HTTP status {response.status})"
+    if error_field(response.body, "id") == FLOW_DISABLED:
+        why = ": selfservice.flows.registration.enabled is false"
+    return KratosIncompatible(f"Kratos opens no registration flow{why}")
 
 
 class PublicApi:
@@ -106,10 +113,7 @@ class PublicApi:
         response = await self._open(FlowKind.API)
         if response.status == HTTPStatus.OK and (flow := read_flow(response.body)):
             return flow.id
-        why = f" (HTTP status {response.status})"
-        if error_field(response.body, "id") == FLOW_DISABLED:
-            why = ": selfservice.flows.registration.enabled is false"
-        raise KratosIncompatible(f"Kratos opens no registration flow{why}")
+        raise _no_flow(response)
 
     async def chooses_schema(self) -> bool:
         """Return whether Kratos registers with the given schema, default or not."""
@@ -227,6 +231,10 @@ class PublicApi:
             )
         except (KeyError, TypeError) as error:
             raise KratosIncompatible("the list of schemas is unknown here") from error
+
+    async def fields(self) -> frozenset[str]:
+        """Name the fields of a new flow's form; KratosIncompatible if none opens."""
+        return _read_step(await self._open(FlowKind.API)).fields
 
     async def offer(self, kind: FlowKind, traits: Mapping[str, Any]) -> Offer | None:
         """See which ways to register a flow offers; None if registration is off.

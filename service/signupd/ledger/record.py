@@ -67,7 +67,7 @@ class Record(NamedTuple):
     # Of ALREADY_REGISTERED: whether that account has the address verified.
     existing_verified: bool | None = None
     code_attempts: int = 0
-    code_repeats: int = 0  # wrong codes tried after the proof
+    code_repeats: int = 0  # of an undecided code, then wrong ones after the proof
     password_attempts: int = 0  # passwords that Kratos refused or accepted
     password_repeats: int = 0  # other passwords tried after the account was made
     sends: int = 1  # mails asked for, including the first

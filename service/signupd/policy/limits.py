@@ -91,9 +91,7 @@ class Limits:
 
     async def further_mail(self, address: bytes, client: str) -> Counted:
         """Count a further mail of a sign-up, without refusing it."""
-        debits = self._debits(address, client)
-        debits = [_unrefused(one.digest, one.limit) for one in debits]
-        return Counted(await self._database.transact(buckets.debit_each(debits)))
+        return await self._database.transact(self._further_mail(address, client))
 
     async def refund(self, counted: Counted) -> None:
         """Give back a mail that was certainly not sent.
@@ -115,14 +113,28 @@ class Limits:
         """Forget the wrong codes of an address that was proved."""
         return self._database.transact(buckets.fill(self._codes(address)))
 
+    def _further_mail(self, address: bytes, client: str) -> Steps[Counted]:
+        debits = [_unrefused(d.digest, d.limit) for d in self._debits(address, client)]
+        debited = yield from buckets.debit_each(debits)
+        yield from self._ask(address, client)
+        return Counted(debited)
+
+    def _ask(self, address: bytes, client: str) -> Steps[Values | None]:
+        """Note that a client has asked for mail to an address; None if it had before.
+
+        Resends count: else a client that spreads them is a newcomer again in time for
+        the mail that is kept.
+        """
+        note = self._keys.digest(b"asked", address, client.encode())
+        return (yield from buckets.ask(note, self._rules.per_address.whole))
+
     def _first_mail(self, address: bytes, client: str) -> Steps[Counted | int]:
         """Count a mail, or return the microseconds to wait."""
         debits = self._debits(address, client)
         debited = yield from buckets.debit_all(debits)
         if isinstance(debited, int) and client and (yield from buckets.wait(debits[0])):
             return debited  # a client without mails leaves no rows of addresses
-        note = self._keys.digest(b"asked", address, client.encode())
-        noted = yield from buckets.ask(note, self._rules.per_address.whole)
+        noted = yield from self._ask(address, client)
         if isinstance(debited, int) and self._kept is not None and noted:
             digest = self._keys.digest(b"kept", address)
             kept = [*debits[:-1], Debit(digest, self._kept)]

@@ -9,8 +9,8 @@ from typing import Any, Final
 import structlog
 
 from signupd.errors import KratosIncompatible, TraitsInvalid, Violation
+from signupd.kratos.admin import Kratos
 from signupd.kratos.identity import ADDRESS_TRAIT
-from signupd.kratos.public import PublicApi
 from signupd.kratos.schema import ADDRESS, ROOT, IdentitySchema
 from signupd.policy.identity_schema import registration_schema, schema_faults
 from signupd.policy.rules import CONTROL
@@ -26,6 +26,9 @@ FAULTY_SECONDS: Final = 5.0
 _RESERVED: Final = (
     "is an identifier, verification or recovery address, which callers may not set"
 )
+# Kratos 1.3 breaks off at a code if one of its traits has no field in the form.
+_BREAKS_OFF: Final = re.compile(r"v?1\.")
+_FIELDLESS: Final = "is in an array, or not in the identity schema with one type"
 
 
 def identity_traits(address: str, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -110,6 +113,15 @@ def _paths(value: Any, path: str) -> Iterator[str]:
         yield from _paths(inner, inner_path)
 
 
+def _leaves(value: Any, path: str) -> Iterator[str]:
+    """List the path of each scalar, as Kratos names the fields of its form."""
+    if not isinstance(value, dict | list):
+        yield path
+        return
+    for name, inner in value.items() if isinstance(value, dict) else enumerate(value):
+        yield from _leaves(inner, path + "." + str(name).replace(".", r"\."))
+
+
 class SchemaRules:
     """Applies the identity schema to sign-ups. It reads the schema once a minute.
 
@@ -118,25 +130,26 @@ class SchemaRules:
 
     def __init__(
         self,
-        public: PublicApi,
+        kratos: Kratos,
         wanted: str | None,
         log: structlog.typing.FilteringBoundLogger,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._public = public
+        self._kratos = kratos
         self._wanted = wanted
         self._log = log
         self._clock = clock
         self._lock = asyncio.Lock()
         self._stale_at = 0.0
         self._found: IdentitySchema | KratosIncompatible
+        self._fields: frozenset[str] = frozenset()
         self._warnings: list[str] = []
 
     async def permit(self, traits: Mapping[str, Any]) -> None:
         """Check a caller's traits: JSON values by name, without the address.
 
         Raises:
-            TraitsInvalid: With each trait that callers may not set.
+            TraitsInvalid: With each that callers may not set, or Kratos breaks off at.
             KratosIncompatible: Sign-ups with this schema are not safe.
             KratosUnavailable: The schema cannot be read.
         """
@@ -145,14 +158,19 @@ class SchemaRules:
                 await self._read()
         if isinstance(self._found, KratosIncompatible):
             raise KratosIncompatible(self._found.detail)
-        reserved = _reserved(self._found, traits)
-        if violations := tuple(Violation(path, _RESERVED) for path in reserved):
-            raise TraitsInvalid(violations=violations)
+        faults = [Violation(path, _RESERVED) for path in _reserved(self._found, traits)]
+        fieldless = set(_leaves(traits, ROOT)) - self._fields
+        if fieldless and _BREAKS_OFF.match(await self._kratos.admin.version()):
+            faults += [Violation(path, _FIELDLESS) for path in sorted(fieldless)]
+        if faults:
+            raise TraitsInvalid(violations=tuple(faults))
 
     async def _read(self) -> None:
         try:
-            schema = registration_schema(await self._public.schemas(), self._wanted)
+            schemas = await self._kratos.public.schemas()
+            schema = registration_schema(schemas, self._wanted)
             self._judge(schema)
+            self._fields = await self._kratos.public.fields()
         except KratosIncompatible as error:
             self._log.error("kratos_incompatible", why=error.detail)
             self._found, fresh = error, FAULTY_SECONDS

@@ -15,13 +15,13 @@ from signupd.rpc.signups import SignupServicer
 
 # The largest request is a StartSignup with 8 KiB of traits.
 MAX_REQUEST_BYTES: Final = 64 * 1024
+# Half of the file descriptors that a process usually has. Further ones are closed.
+MAX_CONNECTIONS: Final = 512
+# Also those whose request has not arrived, and health checks. Beyond it gRPC answers
+# RESOURCE_EXHAUSTED without a reason.
+MAX_OPEN_CALLS: Final = 10_000
 SIGNUP_SERVICE: Final = "kratos_signup.v1.SignupService"
 ACCOUNT_SERVICE: Final = "kratos_signup.v1.AccountService"
-_OPTIONS: Final = (
-    # Off, a second server on the same port is an error, not a silent rival.
-    ("grpc.so_reuseport", 0),
-    ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
-)
 _SERVING: Final = health_pb2.HealthCheckResponse.SERVING
 _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 
@@ -41,7 +41,15 @@ class Server:
         *,
         reflect: bool,
     ) -> None:
-        self._server = grpc.aio.server(interceptors=[guard], options=_OPTIONS)
+        options = (
+            # Off, a second server on the same port is an error, not a silent rival.
+            ("grpc.so_reuseport", 0),
+            ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
+            ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
+        )
+        self._server = grpc.aio.server(
+            None, None, [guard], options, maximum_concurrent_rpcs=MAX_OPEN_CALLS
+        )
         self._callers = callers
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)

@@ -12,8 +12,10 @@ async def cancel_signup(deps: Dependencies, token: str) -> StepResult:
     """End a sign-up that is under way, by a token of either step."""
     found, step = await open_signup(deps, token)
     record, now = found.record, found.now
+    # Made first: a row whose key is not here must stay as it is.
+    shown = step_result(deps, record, step, now)
     if record.state is State.CANCELLED:
-        return step_result(deps, record, step, now)
+        return shown
     transitions.demand_open(record, now)
     if record.state in FINAL:
         raise StepMismatch

@@ -19,12 +19,13 @@ from signupd.errors import (
     TraitsInvalid,
 )
 from signupd.kratos.answers import Delivery, FlowState
-from signupd.kratos.identity import Identity
+from signupd.kratos.identity import Identity, Mark
 from signupd.ledger.record import FINAL, Record
 from signupd.policy.limits import Counted
 from signupd.sealing import (
     Contents,
     Step,
+    attempt_of,
     only_attempt,
     open_contents,
     open_mask,
@@ -203,15 +204,34 @@ async def conclude_password(
     return await move(deps, record, Event.ALREADY_REGISTERED, changes)
 
 
+async def conclude_stored(
+    deps: Dependencies, record: Record, stored: uuid.UUID
+) -> Record | None:
+    """Complete by an account that Kratos named, or delete what was stored past us.
+
+    What our hook approved is never deleted. The row tells, or the account's mark, where
+    the ledger has lost the approval. None if no account is left.
+    """
+    attempt = attempt_of(record.flow_digest)
+    found = (await deps.kratos.admin.accounts([stored])).get(stored)
+    if found is not None:
+        if record.approved_until or found.mark == Mark(record.signup_id, attempt):
+            return await complete(deps, record, stored, attempt)
+        await deps.kratos.admin.delete_identity(stored)
+    return None
+
+
 async def complete(
     deps: Dependencies, record: Record, identity_id: uuid.UUID, attempt: str
 ) -> Record:
-    """Write down whose account it is, and end the session that it was made with."""
-    kept = only_attempt(deps.keys, record, attempt)
-    changes = transitions.completed(deps.ledger.now(), identity_id, kept)
-    record = await move(deps, record, Event.COMPLETED, changes)
+    """End the session that the account was made with; write down whose account it is.
+
+    In this order: if the process dies in between, recovery does both again.
+    """
     try:
         await deps.kratos.admin.end_sessions(identity_id)
     except SignupdError as error:  # the session's token is unused
         deps.log.warning("session_left", identity_id=str(identity_id), why=error.detail)
-    return record
+    kept = only_attempt(deps.keys, record, attempt)
+    changes = transitions.completed(deps.ledger.now(), identity_id, kept)
+    return await move(deps, record, Event.COMPLETED, changes)

@@ -11,14 +11,14 @@ from signupd.errors import SignupBusy
 from signupd.kratos.answers import FlowState
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record
-from signupd.sealing import Contents, attempt_of, open_contents, seal_contents
+from signupd.sealing import Contents, open_contents, seal_contents
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies
 from signupd.signup.outcomes import (
-    complete,
     conclude_code,
     conclude_password,
     conclude_resend,
+    conclude_stored,
 )
 
 
@@ -54,15 +54,12 @@ async def _settle_stored(
 ) -> Record:
     """Conclude by the account that an answer to our own POST named.
 
-    What our hook approved is never deleted. Its owner may have moved it to another
-    address since, and an operator's software may have replaced the mark.
+    It is found by its id: its owner may have moved it to another address since, and an
+    operator's software may have replaced the mark.
     """
-    stored = uuid.UUID(contents.stored_id)
-    if not record.approved_until:
-        await deps.kratos.admin.delete_identity(stored)
-    elif await deps.kratos.admin.accounts([stored]):
-        attempt = attempt_of(record.flow_digest)
-        return await complete(deps, record, stored, attempt)
+    settled = await conclude_stored(deps, record, uuid.UUID(contents.stored_id))
+    if settled is not None:
+        return settled
     # The account is gone, and the flow that made it is used up.
     cleared = replace(contents, stored_id="", flow_id="")
     sealed = seal_contents(deps.keys, record.signup_id, cleared)

@@ -37,6 +37,7 @@ from signupd.signup.outcomes import (
     Leased,
     complete,
     conclude_password,
+    conclude_stored,
     move,
     recovery_on_error,
     step_result,
@@ -166,8 +167,8 @@ async def _created(
 ) -> Record:
     """Finish if our hook approved the account that Kratos stored, else delete it.
 
-    The row proves it: the grant of the lease clears ``approved_until``, and the hook
-    sets it. An approved account is this sign-up's, whatever the mark on it says.
+    The row tells: the grant of the lease clears ``approved_until``, and the hook sets
+    it. An approved account is this sign-up's, whatever the mark on it says.
     """
     stored = leased.stored = result.identity_id
     if stored is None:
@@ -184,8 +185,9 @@ async def _created(
             deps.log.error("account_unverified", identity_id=str(stored), why=OVERRULED)
         attempt = attempt_of(record.flow_digest)
         return await complete(deps, record, stored, attempt)
+    if (finished := await conclude_stored(deps, record, stored)) is not None:
+        return finished
     deps.hook_proof.revoke()
-    await deps.kratos.admin.delete_identity(stored)
     await _give_back(deps, leased)
     raise KratosIncompatible(FAULTS[result.answer])
 

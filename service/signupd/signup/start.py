@@ -76,6 +76,7 @@ async def _begin(
     deps: Dependencies, request: StartRequest, address: Address, traits: dict[str, Any]
 ) -> StepResult:
     """Count the mail before the first call to Kratos, insert the row, and send."""
+    await deps.ledger.read_clock()  # this process may have been suspended
     digest = address_digest(deps.keys, address.text)
     client = client_of(deps.keys, request.client_ip)
     async with deps.limits.first_mail(digest, client) as counted:

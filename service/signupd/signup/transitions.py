@@ -18,13 +18,16 @@ holder died, and that Kratos has to be asked what happened.
 
 import enum
 import uuid
-from typing import Any
+from typing import Any, Final
 
 from signupd.errors import SignupBusy, SignupCancelled, SignupExpired
 from signupd.ledger.record import FINAL, Lease, Record, State
 from signupd.policy.rules import Rules
 
 Changes = dict[str, Any]
+
+# Then each costs an attempt: enough for a client that retries while Kratos restarts.
+FREE_REPEATS: Final = 20
 
 # What the hooks note under a lease.
 _UNNOTED: Changes = {"flow_digest": None, "approved_until": 0, "proof_time": 0}
@@ -130,12 +133,16 @@ def verifying(
         "flow_digest": flow_digest,
         "code_digest": digest,
         "code_attempts": attempts_with(record, digest),
+        "code_repeats": record.code_repeats + (record.code_digest == digest),
     }
 
 
 def attempts_with(record: Record, digest: bytes) -> int:
-    """Count a code among those submitted, unless it is the one that was the last."""
-    again = record.code_digest == digest
+    """Count a code among those submitted, unless it may repeat the last one for free.
+
+    The last one is undecided: Kratos may break off at it each time.
+    """
+    again = record.code_digest == digest and record.code_repeats < FREE_REPEATS
     return record.code_attempts + (0 if again else 1)
 
 
@@ -146,7 +153,7 @@ def code_refused(refused_digest: bytes) -> Changes:
 
 def code_uncounted(before: Record) -> Changes:
     """CODE_REQUIRED stays, as it was before: Kratos was never reached."""
-    return _FREE | _restored(before, "code_digest", "code_attempts")
+    return _FREE | _restored(before, "code_digest", "code_attempts", "code_repeats")
 
 
 def flow_spent(sealed: bytes) -> Changes:
@@ -216,7 +223,7 @@ def _leased(lease: Lease, record: Record, now: int, rules: Rules) -> Changes:
 
 
 def _moved(state: State, now: int) -> Changes:
-    return {**_FREE, "state": state, "state_time": now}
+    return {**_FREE, "state": state, "state_time": now, "code_repeats": 0}
 
 
 def _restored(before: Record, *columns: str) -> Changes:

@@ -36,8 +36,7 @@ BUCKETS_SECONDS: Final = (
 class Observer:
     """Has the metrics of RPCs, calls to Kratos and sign-ups.
 
-    An RPC's label is its ``Service/Method``, as CALLERS has it. The events of sign-ups
-    count from zero.
+    An RPC's label is its ``Service/Method``, as in CALLERS. Events count from zero.
     """
 
     def __init__(
