@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from signupd.accounts.account import MAX_ACCOUNTS
 from signupd.errors import (
     KratosFlowGone,
     KratosIncompatible,
     KratosUnavailable,
     TraitsInvalid,
 )
+from signupd.kratos.admin import MAX_ACCOUNTS
 from signupd.kratos.answers import (
     CodeAnswer,
     CodeResult,

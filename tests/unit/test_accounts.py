@@ -3,7 +3,6 @@
 import uuid
 
 import pytest
-from signupd.accounts.account import account_of
 
 from tests.doubles.identities import an_identity
 
@@ -25,4 +24,4 @@ def test_verified(address: str | None, verified: set[str], expected: bool) -> No
     """The account's own address counts, no other that happens to be verified."""
     identity = an_identity(address, verified=frozenset(verified))
 
-    assert expected is account_of(identity).email_verified
+    assert expected is identity.email_verified

@@ -16,7 +16,6 @@ from typing import Any, Final
 from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 
-from signupd.accounts.account import account_of
 from signupd.check.canary_faults import APIS, STEPS, CanaryFailedError, refused
 from signupd.check.file_rules import profile_finding
 from signupd.check.findings import (
@@ -184,13 +183,12 @@ class Canary:
             lines = hook_lines("password", self.subject.settings)
             cure = f"The password hook should be the last:\n{lines}"
             raise CanaryFailedError(check, what, why, cure)
-        account = account_of(stored)
-        if account.complete:
+        if stored.complete:
             return ok(check, "the account is active, verified, and has a password")
         has = {
-            "active": account.state is AccountState.ACTIVE,
-            "verified": account.email_verified,
-            "with a password": account.password is PasswordStatus.SET,
+            "active": stored.state is AccountState.ACTIVE,
+            "verified": stored.email_verified,
+            "with a password": stored.password is PasswordStatus.SET,
         }
         lacks = " and not ".join(name for name, there in has.items() if not there)
         why = "An account has to be complete from the start."

@@ -8,7 +8,6 @@ from typing import Annotated
 
 import typer
 
-from signupd.accounts.orphans import Exemption, Orphan, Orphans, Removal
 from signupd.cli.common import (
     EXIT_TROUBLE,
     AsJson,
@@ -19,6 +18,7 @@ from signupd.cli.common import (
     settings_of,
 )
 from signupd.cli.page import age, columns, console, printable, rfc3339
+from signupd.kratos.orphans import Exemption, Orphan, Orphans, Removal
 from signupd.notation import Seconds
 from signupd.parts import kratos_of
 

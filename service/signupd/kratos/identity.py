@@ -61,6 +61,17 @@ class Identity:
     created_at: datetime
     changed_at: datetime  # the newest time that Kratos notes on it or on a part of it
 
+    @property
+    def email_verified(self) -> bool:
+        """Whether its own address is verified, not another that it may have."""
+        return self.address in self.verified
+
+    @property
+    def complete(self) -> bool:
+        """Whether it is active, its address verified and its password set."""
+        usable = self.state is AccountState.ACTIVE and self.email_verified
+        return usable and self.password is PasswordStatus.SET
+
 
 @dataclass(frozen=True, slots=True)
 class Session:

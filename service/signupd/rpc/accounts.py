@@ -1,13 +1,18 @@
-"""AccountService: unpack, look up, pack. The interceptor has admitted the caller."""
+"""AccountService: unpack, look up, pack. The interceptor has admitted the caller.
 
+A sign-up under way is not stored in Kratos, so it is not an account.
+"""
+
+import uuid
 from functools import partial
 
 from kratos_signup.v1 import account_service_pb2 as pb
 from kratos_signup.v1 import account_service_pb2_grpc
 
-from signupd.accounts.account import Account, batch_get_accounts, get_account
-from signupd.errors import KratosUnavailable
+from signupd.address import Address
+from signupd.errors import AccountNotFound, KratosUnavailable
 from signupd.kratos.admin import AdminApi
+from signupd.kratos.identity import Identity
 from signupd.rpc import requests
 from signupd.rpc.interceptor import Context
 from signupd.work import Work
@@ -27,34 +32,43 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
         self, request: pb.GetAccountRequest, context: Context
     ) -> pb.GetAccountResponse:
         """Look up one account."""
-        job = partial(get_account, self._admin, requests.account_key(request))
-        account = await self._work.result(
+        job = partial(self._find, requests.account_key(request))
+        found = await self._work.result(
             context.time_remaining(), job, late=KratosUnavailable
         )
-        return pb.GetAccountResponse(account=_message(account))
+        if found is None:
+            raise AccountNotFound
+        return pb.GetAccountResponse(account=_message(found))
 
     async def BatchGetAccounts(
         self, request: pb.BatchGetAccountsRequest, context: Context
     ) -> pb.BatchGetAccountsResponse:
-        """Look up many accounts."""
+        """Look up many accounts; of an unknown one only its id is set."""
         ids = requests.identity_ids_of(request)
-        job = partial(batch_get_accounts, self._admin, ids)
-        accounts = await self._work.result(
-            context.time_remaining(), job, late=KratosUnavailable
+        found = await self._work.result(
+            context.time_remaining(),
+            partial(self._admin.accounts, ids),
+            late=KratosUnavailable,
         )
-        return pb.BatchGetAccountsResponse(accounts=map(_message, accounts))
+        accounts = [
+            _message(found[one]) if one in found else pb.Account(identity_id=str(one))
+            for one in ids
+        ]
+        return pb.BatchGetAccountsResponse(accounts=accounts)
+
+    async def _find(self, key: uuid.UUID | Address) -> Identity | None:
+        if isinstance(key, Address):
+            return await self._admin.find_account(key.text)
+        return (await self._admin.accounts([key])).get(key)
 
 
-def _message(account: Account) -> pb.Account:
-    """Convert an account; of an unknown one only its id is set."""
-    message = pb.Account(
-        identity_id=str(account.identity_id),
+def _message(account: Identity) -> pb.Account:
+    """Tell what other services may know of an account."""
+    status, state = account.password.name, account.state.name
+    return pb.Account(
+        identity_id=str(account.id),
+        password_status=pb.PasswordStatus.Value(f"PASSWORD_STATUS_{status}"),
+        state=pb.AccountState.Value(f"ACCOUNT_STATE_{state}"),
         email_verified=account.email_verified,
         complete=account.complete,
     )
-    if account.password is not None:
-        name = f"PASSWORD_STATUS_{account.password.name}"
-        message.password_status = pb.PasswordStatus.Value(name)
-    if account.state is not None:
-        message.state = pb.AccountState.Value(f"ACCOUNT_STATE_{account.state.name}")
-    return message

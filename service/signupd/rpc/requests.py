@@ -15,9 +15,9 @@ from google.protobuf.struct_pb2 import Struct
 from kratos_signup.v1 import account_service_pb2 as accounts_pb
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from signupd.accounts.account import MAX_ACCOUNTS
 from signupd.address import WHITE_SPACE, Address, parse_address
 from signupd.errors import RequestInvalid, TokenInvalid, TraitsInvalid, Violation
+from signupd.kratos.admin import MAX_ACCOUNTS
 from signupd.notation import MAX_PORT
 from signupd.policy.traits import MAX_BYTES
 from signupd.signup.start import StartRequest

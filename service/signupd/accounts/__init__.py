@@ -1,1 +1,0 @@
-"""Accounts in Kratos: what others may know of them, and which are orphaned."""
