@@ -4,11 +4,12 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
+from dotenv import dotenv_values
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -18,12 +19,6 @@ from pydantic import (
     field_validator,
 )
 from pydantic_core import ErrorDetails
-from pydantic_settings import (
-    BaseSettings,
-    DotEnvSettingsSource,
-    EnvSettingsSource,
-    SettingsConfigDict,
-)
 
 from signupd import notation
 from signupd.certificates import (
@@ -231,7 +226,7 @@ def _read(config: Path | None, mistakes: list[str]) -> dict[str, Any]:
     """
     sources: dict[str, Callable[[], dict[str, Any]]] = {
         "--config": lambda: tomllib.loads(config.read_text()) if config else {},
-        ".env": _dotenv,
+        ".env": lambda: _ours(dotenv_values(".env")),
         "environment": _environment,
     }
     given: dict[str, Any] = {}
@@ -243,43 +238,31 @@ def _read(config: Path | None, mistakes: list[str]) -> dict[str, Any]:
     return given
 
 
-class _Names(BaseSettings):
-    """Tells pydantic-settings the prefix; it has no fields, so all names are read."""
-
-    model_config = SettingsConfigDict(
-        env_prefix=PREFIX, dotenv_filtering="match_prefix"
-    )
-
-
-def _dotenv() -> dict[str, Any]:
-    return DotEnvSettingsSource(_Names, ".env")()
-
-
 def _secrets_in_readable_dotenv() -> bool:
     """Return whether every user of the machine can read secrets in ``.env``."""
     try:
         open_to_others = Path(".env").stat().st_mode & stat.S_IROTH
     except OSError:
         return False
-    return bool(open_to_others and {*SECRETS} & {*map(_bare, _dotenv())})
+    return bool(open_to_others and {*SECRETS} & {*map(_bare, dotenv_values(".env"))})
+
+
+def _ours(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Choose the variables with our prefix, in any letter case."""
+    return {n: value for n, value in values.items() if n.upper().startswith(PREFIX)}
 
 
 def _environment() -> dict[str, Any]:
     ignored = names_of_kubernetes()
-    return {
-        name: value
-        for name, value in EnvSettingsSource(_Names).env_vars.items()
-        if name.startswith(PREFIX.lower()) and name.upper() not in ignored
-    }
+    return {n: v for n, v in _ours(os.environ).items() if n.upper() not in ignored}
 
 
 def names_of_kubernetes() -> list[str]:
     """Name the variables that Kubernetes sets for services; they are not settings."""
     return sorted(
         name.upper()
-        for name, value in os.environ.items()
-        if name.upper().startswith(PREFIX)
-        and _OF_KUBERNETES.fullmatch(f"{_bare(name)}={value}")
+        for name, value in _ours(os.environ).items()
+        if _OF_KUBERNETES.fullmatch(f"{_bare(name)}={value}")
     )
 
 
