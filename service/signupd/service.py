@@ -120,7 +120,8 @@ class Service:
         await self._hooks.cleanup()
         await self._metrics.cleanup()
         await self._parts.close()
-        self._observer.close()
+        if self._observer.tracing is not None:
+            self._observer.tracing.close()
         self._log.info("stopped")
 
     async def _log_unreadable(self) -> None:

@@ -29,7 +29,6 @@ from signupd.kratos.answers import (
     FlowState,
     PasswordAnswer,
     PasswordResult,
-    PasswordRule,
 )
 from signupd.kratos.identity import AccountState, Identity, Mark, PasswordStatus
 
@@ -515,14 +514,14 @@ async def test_password_not_agreed_to(open_stage: OpenStage, address: str) -> No
 @pytest.mark.parametrize(
     ("password", "rule", "message_id"),
     [
-        ("Ab1!x", PasswordRule.TOO_SHORT, 4000032),
-        ("a1" * 36 + "z", PasswordRule.TOO_LONG, 4000033),
-        ("similar@example.com", PasswordRule.TOO_SIMILAR, 4000031),
-        ("", PasswordRule.REFUSED, 4000002),
+        ("Ab1!x", "TOO_SHORT", 4000032),
+        ("a1" * 36 + "z", "TOO_LONG", 4000033),
+        ("similar@example.com", "TOO_SIMILAR", 4000031),
+        ("", "REFUSED", 4000002),
     ],
 )
 async def test_password_refused(
-    open_stage: OpenStage, password: str, rule: PasswordRule, message_id: int
+    open_stage: OpenStage, password: str, rule: str, message_id: int
 ) -> None:
     """A password that breaks a rule of Kratos is refused before the hook is asked."""
     stage = await open_stage(reference)

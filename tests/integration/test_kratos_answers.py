@@ -26,7 +26,6 @@ from signupd.kratos.answers import (
     CodeResult,
     PasswordAnswer,
     PasswordResult,
-    PasswordRule,
 )
 from signupd.kratos.http import HttpClient
 from signupd.kratos.identity import AccountState, Identity, Mark, PasswordStatus
@@ -328,7 +327,7 @@ async def test_code(
     assert CodeResult(answer) == result
 
 
-def refused(*rules: PasswordRule) -> PasswordResult:
+def refused(*rules: str) -> PasswordResult:
     """Say which rules a password breaks."""
     return PasswordResult(PasswordAnswer.REFUSED, rules=rules)
 
@@ -336,12 +335,12 @@ def refused(*rules: PasswordRule) -> PasswordResult:
 @pytest.mark.parametrize(
     ("messages", "expected"),
     [
-        ([("", 4000034)], refused(PasswordRule.BREACHED)),
-        ([("password", 4999999)], refused(PasswordRule.REFUSED)),
+        ([("", 4000034)], refused("BREACHED")),
+        ([("password", 4999999)], refused("REFUSED")),
         # All broken rules are named, each once, in Kratos' order.
         (
             [("password", 4000034), ("password", 4000032), ("password", 4000034)],
-            refused(PasswordRule.BREACHED, PasswordRule.TOO_SHORT),
+            refused("BREACHED", "TOO_SHORT"),
         ),
         ([("traits.name", 4000002)], PasswordResult(PasswordAnswer.TRAITS_REFUSED)),
         ([("traits", 4000001)], PasswordResult(PasswordAnswer.TRAITS_REFUSED)),

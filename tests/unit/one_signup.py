@@ -10,7 +10,7 @@ from signupd.policy.rules import PASSWORD_REPEATS
 from signupd.sealing import open_contents
 from signupd.signup.cancel import cancel_signup
 from signupd.signup.deps import Dependencies
-from signupd.signup.get import get_signup
+from signupd.signup.queries import get_signup
 from signupd.signup.resend import resend_code
 from signupd.signup.set_password import set_password
 from signupd.signup.start import StartRequest, start_signup

@@ -27,6 +27,11 @@ _ASKS_AGAIN: Final = {
     "REQUEST_INVALID",
     "SEND_LIMIT_REACHED",
 }
+# The errors that have a number of attempts left, by its name in the Signup.
+_ATTEMPTS: Final = {
+    "CODE_INCORRECT": "code_attempts_remaining",
+    "PASSWORD_REJECTED": "password_attempts_remaining",
+}
 _START_AGAIN: Final = "Start again."
 # What to do; after other errors that end the sign-up, to start again.
 _ADVICE: Final = {
@@ -148,8 +153,9 @@ class Dialogue:
         for fault in refusal.faults.field_violations:
             reason = f" ({fault.reason})" if fault.reason else ""
             self.say(f"- {fault.field} {fault.description}{reason}")
-        attempts = _attempts_left(refusal)
-        if attempts is not None:
+        attempts = None
+        if refusal.signup.signup_id and refusal.reason in _ATTEMPTS:
+            attempts = getattr(refusal.signup, _ATTEMPTS[refusal.reason])
             self.say(f"Attempts left: {attempts}.")
         if refusal.retry_seconds:
             self.say(f"Try again in {math.ceil(refusal.retry_seconds)} s.")
@@ -162,15 +168,6 @@ class Dialogue:
             self.say(advice)
         if ended:
             raise _EndedError
-
-
-def _attempts_left(refusal: Refusal) -> int | None:
-    """Return the attempts that are left; None if the error is not about them."""
-    if refusal.signup.signup_id and refusal.reason == "CODE_INCORRECT":
-        return refusal.signup.code_attempts_remaining
-    if refusal.signup.signup_id and refusal.reason == "PASSWORD_REJECTED":
-        return refusal.signup.password_attempts_remaining
-    return None
 
 
 def _ask_hidden(question: str) -> str:

@@ -76,16 +76,6 @@ class PasswordAnswer(enum.Enum):
     UNCLEAR = enum.auto()  # look the address up
 
 
-class PasswordRule(enum.StrEnum):
-    """The rules that Kratos refuses a password by."""
-
-    TOO_SHORT = "TOO_SHORT"
-    TOO_LONG = "TOO_LONG"
-    TOO_SIMILAR = "TOO_SIMILAR"
-    BREACHED = "BREACHED"
-    REFUSED = "REFUSED"
-
-
 # The first entry that a flow has a message for, by id and by a part of its text. Two
 # meanings share id 4000001 and differ by their text alone; the tests against a real
 # Kratos pin both.
@@ -109,11 +99,12 @@ _PASSWORD_ANSWERS: Final = {
     PROVED_ID: PasswordAnswer.HOOK_SWAPPED,
     _TAKEN_ID: PasswordAnswer.TAKEN,
 }
+# By the reasons that the contract has for them.
 _PASSWORD_RULES: Final = {
-    4000031: PasswordRule.TOO_SIMILAR,
-    4000032: PasswordRule.TOO_SHORT,
-    4000033: PasswordRule.TOO_LONG,
-    4000034: PasswordRule.BREACHED,
+    4000031: "TOO_SIMILAR",
+    4000032: "TOO_SHORT",
+    4000033: "TOO_LONG",
+    4000034: "BREACHED",
 }
 # Kratos could not ask haveibeenpwned and may not go on without it. That is not a fault
 # of the password.
@@ -170,7 +161,7 @@ class PasswordResult:
     # With CREATED, the account, and whether it has a verified address.
     identity_id: uuid.UUID | None = None
     verified: bool = False
-    rules: tuple[PasswordRule, ...] = ()  # with REFUSED, those that the password breaks
+    rules: tuple[str, ...] = ()  # with REFUSED, those that the password breaks
 
 
 def read_flow(body: Any, flow_id: str | None = None) -> Flow | None:
@@ -259,7 +250,7 @@ def password_result(status: int, body: Any, flow_id: str) -> PasswordResult:
         if flow.says(message_id):
             return PasswordResult(answer)
     rules = dict.fromkeys(
-        _PASSWORD_RULES.get(message.id, PasswordRule.REFUSED)
+        _PASSWORD_RULES.get(message.id, "REFUSED")
         for message in flow.messages
         if message.node == _PASSWORD_NODE or message.id in _PASSWORD_RULES
     )

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 from signupd.ledger import statements
-from signupd.ledger.database import Row, Steps, Values
+from signupd.ledger.database import Steps, Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def debit_all(debits: Sequence[Debit]) -> Steps[list[Debited] | int]:
             for other in debits:
                 longest = max(longest, (yield from wait(other)))
             return longest
-        made.append(_made(one, rows))
+        made.append(Debited(one, rows[0][0]))
     return made
 
 
@@ -93,7 +93,7 @@ def debit_each(debits: Iterable[Debit]) -> Steps[list[Debited]]:
     for one in debits:
         rows = yield _debit(one)
         if rows:
-            made.append(_made(one, rows))
+            made.append(Debited(one, rows[0][0]))
     return made
 
 
@@ -129,7 +129,3 @@ def _debit(debit: Debit) -> tuple[str, Values]:
         "room": debit.room,
         "longest": 2 * limit.whole,  # at the deepest debt
     }
-
-
-def _made(debit: Debit, rows: list[Row]) -> Debited:
-    return Debited(debit, rows[0][0])

@@ -3,7 +3,7 @@
 import contextlib
 import functools
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -139,6 +139,6 @@ def _estimate(password: str, address: str) -> tuple[float, int]:
     return found.guesses, int(found.score)
 
 
-def violations(broken: list[str]) -> tuple[Violation, ...]:
+def violations(broken: Iterable[str]) -> tuple[Violation, ...]:
     """Return broken rules as faults of the field ``password``."""
     return tuple(Violation("password", _SENTENCES[rule], rule) for rule in broken)

@@ -132,16 +132,12 @@ def _texts(body: bytes, *names: str) -> list[str] | None:
     """Read fields of a JSON object; None unless each is a non-empty ASCII text."""
     try:
         fields = json.loads(body)
-        values = []
-        for name in names:
-            value = fields[name]
-            # Ours are ASCII. Other letters may have an ASCII one as their lower case.
-            if not (isinstance(value, str) and value and value.isascii()):
-                return None
-            values.append(value)
+        values = [fields[name] for name in names]
     except (ValueError, KeyError, TypeError, RecursionError):
         return None
-    return values
+    # Ours are ASCII. Other letters may have an ASCII one as their lower case.
+    fit = all(isinstance(one, str) and one and one.isascii() for one in values)
+    return values if fit else None
 
 
 def _refusal(message_id: int, text: str) -> web.Response:

@@ -16,11 +16,10 @@ from signupd.rpc import requests
 from signupd.rpc.interceptor import Callers, Context
 from signupd.sealing import SealBroken
 from signupd.signup.cancel import cancel_signup
-from signupd.signup.check_password import check_password
 from signupd.signup.deps import Dependencies, StepResult
-from signupd.signup.get import get_signup
 from signupd.signup.outcomes import step_result
 from signupd.signup.preconditions import read_signup
+from signupd.signup.queries import check_password, get_signup
 from signupd.signup.resend import resend_code
 from signupd.signup.set_password import set_password
 from signupd.signup.start import start_signup

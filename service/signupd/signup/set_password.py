@@ -137,8 +137,7 @@ async def _submit(
         case PasswordAnswer.REFUSED:
             changes = transitions.password_refused(leased.before)
             await deps.ledger.change(leased.record, **changes)
-            broken = [rule.value for rule in result.rules]
-            raise PasswordRejected(violations=violations(broken))
+            raise PasswordRejected(violations=violations(result.rules))
         case PasswordAnswer.HOOK_NOT_NOW:
             await _give_back(deps, leased)
             raise SignupBusy

@@ -75,8 +75,3 @@ class Observer:
         )
         for event in events:
             self.events.labels(event)
-
-    def close(self) -> None:
-        """Send the spans that are left, if calls are traced."""
-        if self.tracing is not None:
-            self.tracing.close()

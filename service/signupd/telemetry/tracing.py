@@ -8,14 +8,12 @@ from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from opentelemetry import context
-from opentelemetry.sdk.resources import SERVICE_NAME, Resource
+from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import Span, SpanKind, StatusCode, set_span_in_context
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 
-# The SDK's name for a service that has none.
-_UNNAMED: Final = "unknown_service"
 _W3C: Final = TraceContextTextMapPropagator()
 # gRPC's statuses that are a server's fault, by OpenTelemetry's conventions: UNKNOWN,
 # DEADLINE_EXCEEDED, UNIMPLEMENTED, INTERNAL, UNAVAILABLE, DATA_LOSS.
@@ -73,7 +71,9 @@ class Tracing:
     """
 
     def __init__(self, exporters: Sequence[SpanExporter]) -> None:
-        self._provider = TracerProvider(resource=_resource(), shutdown_on_exit=False)
+        named = Resource.create({SERVICE_NAME: "signupd"})
+        resource = named.merge(OTELResourceDetector().detect())  # its own variables win
+        self._provider = TracerProvider(resource=resource, shutdown_on_exit=False)
         for exporter in exporters:
             self._provider.add_span_processor(BatchSpanProcessor(exporter))
         self._tracer = self._provider.get_tracer("signupd")
@@ -104,11 +104,3 @@ class Tracing:
     def close(self) -> None:
         """Export the remaining spans; the SDK gives up after 30 s. Called last."""
         self._provider.shutdown()
-
-
-def _resource() -> Resource:
-    """Describe this process by OpenTelemetry's variables, with a name at least."""
-    resource = Resource.create()
-    if str(resource.attributes[SERVICE_NAME]).startswith(_UNNAMED):
-        return resource.merge(Resource({SERVICE_NAME: "signupd"}))
-    return resource
