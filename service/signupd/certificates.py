@@ -64,37 +64,29 @@ def read_certificates(files: CertificateFiles) -> Certificates:
     return Certificates(cert, key, client_ca)
 
 
-def names_in(certificate: bytes) -> frozenset[str]:
-    """Read the names in a certificate: its DNS and URI SANs.
+def names_and_validity(certificate: bytes) -> tuple[frozenset[str], range]:
+    """Read a certificate in PEM: its DNS and URI SANs, and when it is valid.
 
     The subject and addresses do not count. Malformed names do not count either, so that
-    a name of one kind cannot pass for one of the other.
-    """
-    try:
-        (parsed,) = x509.load_pem_x509_certificates(certificate)
-        kind = x509.SubjectAlternativeName
-        sans = parsed.extensions.get_extension_for_class(kind).value
-    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
-        return frozenset()
-    hosts = filter(_DNS.fullmatch, sans.get_values_for_type(x509.DNSName))
-    uris = filter(
-        _URI.fullmatch, sans.get_values_for_type(x509.UniformResourceIdentifier)
-    )
-    return frozenset((*hosts, *uris))
-
-
-def valid_seconds(certificate: bytes) -> range:
-    """Return the seconds since the Unix epoch in which a certificate, in PEM, is valid.
-
-    If it cannot be read, it is valid in none.
+    a name of one kind cannot pass for one of the other. The range has seconds since the
+    Unix epoch. A certificate that cannot be read has no names, and is valid in none.
     """
     try:
         (parsed,) = x509.load_pem_x509_certificates(certificate)
     except ValueError:
-        return range(0)
+        return frozenset(), range(0)
     first, last = parsed.not_valid_before_utc, parsed.not_valid_after_utc
     # Both ends are included (RFC 5280, 4.1.2.5).
-    return range(int(first.timestamp()), int(last.timestamp()) + 1)
+    valid = range(int(first.timestamp()), int(last.timestamp()) + 1)
+    try:
+        kind = x509.SubjectAlternativeName
+        sans = parsed.extensions.get_extension_for_class(kind).value
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        return frozenset(), valid
+    hosts = sans.get_values_for_type(x509.DNSName)
+    uris = sans.get_values_for_type(x509.UniformResourceIdentifier)
+    names = (*filter(_DNS.fullmatch, hosts), *filter(_URI.fullmatch, uris))
+    return frozenset(names), valid
 
 
 def is_name(text: str) -> bool:

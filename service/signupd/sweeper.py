@@ -54,7 +54,9 @@ class Sweeper:
             rest, begun = self._interval, time.monotonic()
             try:
                 swept = await self.sweep()
-                rest = pause(swept, time.monotonic() - begun, rest)
+                if swept.more:
+                    # As long as the round took: callers keep half of the ledger's time.
+                    rest = min(rest, time.monotonic() - begun)
             except LedgerUnavailable as error:
                 log.warning("not_swept", why=error.detail)
             except Exception:
@@ -135,12 +137,3 @@ class Sweeper:
         # Its caller never got a continuation token.
         await deps.ledger.remove(found.record)
         return True
-
-
-def pause(swept: Swept, seconds: float, interval: float) -> float:
-    """Return how long to pause after a round, in seconds.
-
-    If more is due, the pause is as long as the round took, so that callers keep half of
-    the database's time.
-    """
-    return min(interval, seconds) if swept.more else interval

@@ -9,9 +9,8 @@ from signupd.certificates import (
     CertificateFiles,
     CertificatesUnusable,
     is_name,
-    names_in,
+    names_and_validity,
     read_certificates,
-    valid_seconds,
 )
 
 from tests.doubles.authority import Authority, dns, raw_sans
@@ -44,13 +43,12 @@ NO_NAMES += [".example", "web\n", "spiffe://example.org/*"]
 @pytest.mark.parametrize("names", FORGED)
 def test_forged_names(names: list[tuple[int, bytes]]) -> None:
     """What has not the form of its kind is no name, and is not cut to be one."""
-    assert frozenset() == names_in(AUTHORITY.issue(raw_sans(names)).cert)
+    assert frozenset() == names_and_validity(AUTHORITY.issue(raw_sans(names)).cert)[0]
 
 
 def test_no_certificate() -> None:
     """What is no certificate has no names, and is never valid."""
-    assert frozenset() == names_in(b"no certificate")
-    assert range(0) == valid_seconds(b"no certificate")
+    assert (frozenset(), range(0)) == names_and_validity(b"no certificate")
 
 
 def test_is_name() -> None:

@@ -18,7 +18,7 @@ from signupd.check.findings import (
 from signupd.check.kratos_file import AFTER
 from signupd.errors import KratosIncompatible, KratosUnreached, SignupdError
 from signupd.kratos.answers import NOT_NOW_ID, UNKNOWN_FLOW_ID, PasswordAnswer
-from signupd.kratos.hook_proof import REFUSED_BY_US, probe, probe_address
+from signupd.kratos.hook_proof import FAULTS, REFUSED_BY_US, probe, probe_address
 from signupd.kratos.identity import ADDRESS_TRAIT
 from signupd.kratos.public import FlowKind, Offer
 from signupd.kratos.schema import IdentitySchema
@@ -47,24 +47,11 @@ In the identity schema:
     Check.OTHER_IDENTIFIERS: "Remove ory.sh/kratos from these traits in the identity "
     "schema, or register with another schema.",
 }
-# What a password hook was seen to do, and why it matters.
+# Why it matters what a password hook was seen to do.
 _WRONG_HOOKS: Final = {
-    PasswordAnswer.CREATED: (
-        "Kratos stored an account without asking the password hook",
-        (
-            "Anybody can register past signupd. Kratos asks a hook first only if it is "
-            f"under {AFTER}.password.hooks (not under after.hooks), with "
-            "response.parse: true."
-        ),
-    ),
-    PasswordAnswer.HOOK_LATE: (
-        "Kratos asked the password hook after it had stored an account",
-        "Anybody can register past signupd until response.parse is true there.",
-    ),
-    PasswordAnswer.HOOK_SWAPPED: (
-        "Kratos asks the code hook before it stores an account with a password",
-        "The URLs of the two hooks are swapped, so Kratos makes no account.",
-    ),
+    PasswordAnswer.CREATED: "Anybody can register past signupd",
+    PasswordAnswer.HOOK_LATE: "Anybody can register past signupd",
+    PasswordAnswer.HOOK_SWAPPED: "Kratos makes no account",
 }
 _METHODS: Final = "selfservice.methods"
 # The methods that signupd needs: their settings, and what each is for.
@@ -247,7 +234,8 @@ def _judged(answer: PasswordAnswer, port: Finding, cure: str) -> Finding:
     if answer is PasswordAnswer.METHOD_OFF:
         return method_off("password")
     if answer in _WRONG_HOOKS:
-        return error(check, *_WRONG_HOOKS[answer], cure)
+        what, _, setting = FAULTS[answer].partition(": ")
+        return error(check, what, f"{_WRONG_HOOKS[answer]}: {setting}.", cure)
     if answer not in (PasswordAnswer.HOOK_AWAY, PasswordAnswer.UNCLEAR):
         what = "the password hook was not checked"
         why = "Kratos refused the traits or the password before it called any hook."

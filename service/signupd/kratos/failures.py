@@ -15,8 +15,7 @@ _PLAIN: Final = re.compile(r"[A-Za-z_ ,.;'()-]{1,200}")
 
 def error_field(body: Any, name: str) -> str:
     """Read a field of an error from the JSON of an answer; empty if it has none."""
-    error = body.get("error") if isinstance(body, dict) else None
-    return str(error.get(name, "")) if isinstance(error, dict) else ""
+    return str(_error(body).get(name, ""))
 
 
 def hook_was_late(status: int, body: Any) -> bool:
@@ -30,10 +29,18 @@ def hook_was_late(status: int, body: Any) -> bool:
 
 def failure(status: int, body: Any) -> str:
     """Say, for the log, how Kratos failed to answer; empty if it did answer."""
-    error_id, inner = error_field(body, "id"), error_field(body, "code")
-    if not (_FAILED.fullmatch(str(status)) or _FAILED.fullmatch(inner)):
+    if status < HTTPStatus.BAD_REQUEST:
         return ""
-    if not error_id and _OF_A_HOOK.search(error_field(body, "message")):
+    error = _error(body)
+    statuses = str(status), str(error.get("code", ""))
+    if not any(map(_FAILED.fullmatch, statuses)):
         return ""
-    told = (error_id, error_field(body, "reason"))
+    if not error.get("id") and _OF_A_HOOK.search(str(error.get("message", ""))):
+        return ""
+    told = str(error.get("id", "")), str(error.get("reason", ""))
     return ": ".join((f"HTTP status {status}", *filter(_PLAIN.fullmatch, told)))
+
+
+def _error(body: Any) -> dict[str, Any]:
+    error = body.get("error") if isinstance(body, dict) else None
+    return error if isinstance(error, dict) else {}

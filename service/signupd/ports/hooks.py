@@ -57,8 +57,8 @@ class Hooks:
     """Answers Kratos' hooks.
 
     ``note_proof`` is told of right codes, and ``approve`` decides whether Kratos may
-    store an account. The key, if given, is
-    required in the header ``X-Hook-Key``; one line a minute tells of requests without.
+    store an account. The key, if given, is required in the header ``X-Hook-Key``; one
+    line a minute tells of requests without.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Hooks:
         if not self.has_key(request):
             return self._without_key(request)
         with contextlib.suppress(web.HTTPRequestEntityTooLarge):
-            if fields := _texts(await request.read(), "flow_id", "email"):
+            if fields := _fields(await request.read()):
                 await self._told(self._note_proof(*fields))
         return _refusal(PROVED_ID, "proved")
 
@@ -102,7 +102,7 @@ class Hooks:
         """Approve the one account that a live SETTING lease asks for."""
         if not self.has_key(request):
             return self._without_key(request)
-        fields = _texts(await request.read(), "flow_id", "email")
+        fields = _fields(await request.read())
         if fields is None:
             return _refusal(UNKNOWN_FLOW_ID, "unknown flow")
         verdict = await self._told(self._approve(*fields))
@@ -128,16 +128,16 @@ class Hooks:
         return web.Response(status=HTTPStatus.FORBIDDEN)
 
 
-def _texts(body: bytes, *names: str) -> list[str] | None:
-    """Read fields of a JSON object; None unless each is a non-empty ASCII text."""
+def _fields(body: bytes) -> tuple[str, str] | None:
+    """Read a flow's id and an address; None unless each is a non-empty ASCII text."""
     try:
         fields = json.loads(body)
-        values = [fields[name] for name in names]
-    except (ValueError, KeyError, TypeError, RecursionError):
+        flow_id, email = fields["flow_id"], fields["email"]
+        # Ours are ASCII. Other letters may have an ASCII one as their lower case.
+        fit = flow_id and flow_id.isascii() and email and email.isascii()
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    # Ours are ASCII. Other letters may have an ASCII one as their lower case.
-    fit = all(isinstance(one, str) and one and one.isascii() for one in values)
-    return values if fit else None
+    return (flow_id, email) if fit else None
 
 
 def _refusal(message_id: int, text: str) -> web.Response:

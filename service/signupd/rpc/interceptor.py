@@ -17,7 +17,7 @@ import grpc
 import structlog
 from google.protobuf.message import DecodeError
 
-from signupd.certificates import names_in, valid_seconds
+from signupd.certificates import names_and_validity
 from signupd.errors import CallerNotPermitted, Overloaded, RequestInvalid, SignupdError
 from signupd.policy.rules import SECOND
 from signupd.rpc.statuses import DETAILS_KEY, INTERNAL, STATUSES, status_of
@@ -32,12 +32,6 @@ HEALTH: Final = "/grpc.health.v1.Health/"
 MAX_CALLER_CHARS: Final = 255
 MAX_PEERS_KEPT: Final = 256  # some KiB each
 _ACCOUNTS: Final = f"{OURS}AccountService/"
-# gRPC's number of the status, by the reason that a call ended with; for observers.
-_NUMBERS: Final[dict[str, int]] = {
-    OK: grpc.StatusCode.OK.value[0],
-    CALLER_GONE: grpc.StatusCode.CANCELLED.value[0],
-    **{reason: row.code.value[0] for reason, row in STATUSES.items()},
-}
 # Health streams at once, which last as long as their callers want.
 MAX_WATCHES: Final = 256
 # Errors that an operator must see.
@@ -126,13 +120,13 @@ class Callers:
         change; by all its names if CALLERS lists none of them; by the certificate
         itself if it has no name.
         """
-        names = names_in(certificate)
+        names, valid = names_and_validity(certificate)
         known = names & self._grants.keys() if self._grants else names
         caller = " ".join(sorted(known or names)) or certificate.decode()
         if len(caller) > MAX_CALLER_CHARS:
             # No name begins like that, so no other caller has it.
             caller = f"#{hashlib.sha256(caller.encode()).hexdigest()}"
-        return Peer(names, caller, valid_seconds(certificate))
+        return Peer(names, caller, valid)
 
 
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
@@ -239,21 +233,22 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         self, method: str, context: Context, observer: Observer | None = None
     ) -> AsyncIterator[None]:
         """Turn whatever goes wrong inside into a status; tell an observer about it."""
-        ended, begun, span = CALLER_GONE, time.monotonic(), None
+        ended, code = CALLER_GONE, grpc.StatusCode.CANCELLED
+        begun, span = time.monotonic(), None
         if observer is not None and observer.tracing is not None:
             metadata = context.invocation_metadata() or ()
             span = observer.tracing.rpc(method, metadata)
         try:
             yield
-            ended = OK
+            ended, code = OK, grpc.StatusCode.OK
         except SignupdError as error:
-            ended = error.reason
+            ended, code = error.reason, STATUSES[error.reason].code
             self._log_error(method, error)
             await _abort(context, error)
         except grpc.aio.BaseError:
             raise
         except Exception:  # noqa: BLE001 - the last resort: nothing may leak
-            ended = INTERNAL
+            ended, code = INTERNAL, grpc.StatusCode.INTERNAL
             self._log.exception("defect", method=method)
             await _abort(context, None)
         finally:
@@ -261,7 +256,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                 series = observer.rpcs.labels(method.rpartition(".")[2], ended)
                 series.observe(time.monotonic() - begun)
             if span is not None:
-                span.end(ended, _NUMBERS[ended])
+                span.end(ended, code.value[0])
 
     @contextlib.contextmanager
     def _counted(self) -> Iterator[None]:
