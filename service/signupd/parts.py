@@ -73,13 +73,7 @@ class Parts:
             observer=observer,
             log=log,
         )
-        sweeper = Sweeper(
-            deps,
-            batch=settings.sweep_batch,
-            retention=micros(settings.retention),
-            interval_seconds=settings.sweep_interval,
-        )
-        return cls(settings, kratos, database, deps, sweeper)
+        return cls(settings, kratos, database, deps, Sweeper(deps, settings))
 
     async def open_ledger(self, *, only_server: bool) -> None:
         """Migrate a SQLite ledger; check that a shared one is up to date.

@@ -8,8 +8,9 @@ from typing import Final, NoReturn
 
 from signupd.errors import KratosUnavailable, LedgerUnavailable, SignupdError
 from signupd.ledger.record import State
-from signupd.policy.rules import PASSWORDS_KEPT
+from signupd.policy.rules import PASSWORDS_KEPT, micros
 from signupd.sealing import SealBroken
+from signupd.settings import Settings
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies
 from signupd.signup.outcomes import note_event
@@ -34,17 +35,14 @@ class Swept:
 class Sweeper:
     """Sweeps the ledger, one round after the other.
 
-    A round takes at most ``batch`` rows of each kind. Final rows are kept for
-    ``retention`` microseconds. ``work`` is the round under way.
+    A round takes at most a batch of rows of each kind. ``work`` is the round under way.
     """
 
-    def __init__(
-        self, deps: Dependencies, *, batch: int, retention: int, interval_seconds: float
-    ) -> None:
+    def __init__(self, deps: Dependencies, settings: Settings) -> None:
         self._deps = deps
-        self._batch = batch
-        self._retention = retention
-        self._interval = interval_seconds
+        self._batch = settings.sweep_batch
+        self._retention = micros(settings.retention)
+        self._interval = settings.sweep_interval
         self.work = Work()
 
     async def run(self) -> NoReturn:

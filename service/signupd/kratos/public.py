@@ -2,7 +2,6 @@
 
 import enum
 from collections.abc import Mapping
-from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -35,26 +34,18 @@ class FlowKind(enum.StrEnum):
     BROWSER = "browser"
 
 
-@dataclass(frozen=True, slots=True)
-class Offer:
-    """The ways to register that a flow offers."""
+class Offer(NamedTuple):
+    """What the form of a flow, or of one step of it, offers."""
 
-    methods: frozenset[str]  # their names, such as ``password``
+    methods: frozenset[str]  # the ways to register, such as ``password``
     # Whether these are all. A flow of two steps shows most of them at the second, which
     # the schema's required traits may keep closed.
     whole: bool
+    fields: frozenset[str] = frozenset()  # those of traits are ``traits.name``
+    token: str = ""  # to be sent back with a browser's cookie; a program's has none
 
 
-class OfferedStep(NamedTuple):
-    """One step of a flow's form."""
-
-    fields: frozenset[str]  # their names; those of traits are ``traits.name``
-    methods: frozenset[str]  # those that have a field in it
-    token: str  # to be sent back with a browser's cookie; empty in a program's flow
-    last: bool
-
-
-def _read_step(response: Response) -> OfferedStep:
+def _read_step(response: Response) -> Offer:
     """Read a step, or raise KratosIncompatible if the response is not a flow."""
     try:
         fields = {  # a script that several methods share has a group, but no name
@@ -66,11 +57,11 @@ def _read_step(response: Response) -> OfferedStep:
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise _no_flow(response) from error
-    return OfferedStep(
-        fields=frozenset(name for _, name in fields),
+    return Offer(
         methods=frozenset(group for group, _ in fields) - _NO_METHODS,
+        whole=fields.get(("profile", "method")) != "profile",
+        fields=frozenset(name for _, name in fields),
         token=fields.get(("default", "csrf_token"), ""),
-        last=fields.get(("profile", "method")) != "profile",
     )
 
 
@@ -248,7 +239,7 @@ class PublicApi:
         if error_field(opened.body, "id") == FLOW_DISABLED:
             return None
         first = last = _read_step(opened)
-        if not first.last:
+        if not first.whole:
             payload = {"method": "profile", "traits": traits, "csrf_token": first.token}
             # A browser's cookie and its token go together; a program's is refused.
             cookie = {"Cookie": opened.cookies} if kind is FlowKind.BROWSER else None
@@ -257,7 +248,7 @@ class PublicApi:
                 "POST", url, self._seconds, payload, cookie
             )
             last = _read_step(filled)
-        return Offer(first.methods | last.methods, whole=last.last)
+        return last._replace(methods=first.methods | last.methods)
 
     async def settings_methods(self, address: str, password: str) -> frozenset[str]:
         """Sign in and see what a settings flow offers, such as ``profile``.
