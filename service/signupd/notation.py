@@ -6,9 +6,10 @@ No error repeats the value: it may be a secret in the wrong setting.
 import base64
 import functools
 import ipaddress
+import json
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final
 
@@ -21,7 +22,7 @@ from pydantic import (
     SecretStr,
 )
 
-from signupd.grants import read_grants
+from signupd.certificates import is_name
 from signupd.ledger.database import sqlite_file
 from signupd.sealing import KEY_BYTES
 
@@ -37,6 +38,23 @@ _HTTP_URL: Final = re.compile(
 # From the first colon to the last at sign: this may hide too much, never too little.
 _USER_PASSWORD: Final = re.compile(r"^([^:]+://[^:/?#@]*):.*@")
 _QUERY_PASSWORD: Final = re.compile(r"([?&][^=&]*pass[^=&]*=)[^&]*", re.IGNORECASE)
+
+METHODS: Final[Mapping[str, tuple[str, ...]]] = {
+    "SignupService": (
+        *("StartSignup", "ResendCode", "VerifyCode", "CheckPassword"),
+        *("SetPassword", "CancelSignup", "GetSignup"),
+    ),
+    "AccountService": ("GetAccount", "BatchGetAccounts"),
+}
+# An entry stands for all methods of a service, or for one.
+_ENTRIES: Final = {
+    **{name: {f"{name}/{rpc}" for rpc in rpcs} for name, rpcs in METHODS.items()},
+    **{f"{name}/{rpc}": {f"{name}/{rpc}"} for name in METHODS for rpc in METHODS[name]},
+}
+_NOT_AN_OBJECT: Final = (
+    "is not a JSON object of names and lists, such as "
+    '{"front.example": ["SignupService"]}'
+)
 
 
 def is_loopback(address: str) -> bool:
@@ -119,6 +137,45 @@ def _is_http_url(value: str) -> bool:
 def _ledger_url(value: str) -> str:
     sqlite_file(value)  # raises ValueError for another kind of URL
     return value
+
+
+def read_grants(value: object) -> dict[str, frozenset[str]]:
+    """Read, from JSON text or a TOML table, the ``Service/Method``s of each name.
+
+    ValueError has every mistake, and repeats nothing of the value.
+    """
+    if isinstance(value, str):
+        try:
+            value = json.loads(value, object_pairs_hook=_distinct)
+        except (json.JSONDecodeError, RecursionError):
+            raise ValueError(_NOT_AN_OBJECT) from None
+    if not isinstance(value, Mapping) or not value:
+        raise ValueError(_NOT_AN_OBJECT)
+    if faults := list(_faults(value)):
+        raise ValueError("; ".join(faults))
+    return {
+        name: frozenset().union(*(_ENTRIES[entry] for entry in entries))
+        for name, entries in value.items()
+    }
+
+
+def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Refuse a repeated name, of which JSON would silently drop the first."""
+    if len({name for name, _ in pairs}) < len(pairs):
+        raise ValueError("has a name twice")
+    return dict(pairs)
+
+
+def _faults(grants: Mapping[Any, Any]) -> Iterator[str]:
+    for number, (name, entries) in enumerate(grants.items(), 1):
+        if not isinstance(name, str) or not is_name(name):
+            yield f"name {number} is not the full DNS name or URI of a certificate"
+        if not isinstance(entries, list | tuple) or not entries:
+            yield f"name {number} has no list of services and methods"
+            continue
+        for place, entry in enumerate(entries, 1):
+            if not isinstance(entry, str) or entry not in _ENTRIES:
+                yield f"name {number}, entry {place} is not a known service or method"
 
 
 def _demand(accepts: Callable[[Any], bool], fault: str) -> AfterValidator:

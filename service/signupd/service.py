@@ -13,14 +13,11 @@ from signupd.kratos.hook_proof import PROOF_INTERVAL_SECONDS
 from signupd.parts import Parts, secret
 from signupd.ports.hooks import Hooks, listen, runner_of
 from signupd.ports.probes import Probes
-from signupd.rpc.accounts import AccountServicer
 from signupd.rpc.credentials import Credentials
-from signupd.rpc.interceptor import Callers, ErrorInterceptor, wall_clock
+from signupd.rpc.interceptor import wall_clock
 from signupd.rpc.server import Server
-from signupd.rpc.signups import SignupServicer
 from signupd.settings import Settings
 from signupd.signup.approve import approve
-from signupd.signup.deps import Dependencies
 from signupd.signup.transitions import Event
 from signupd.signup.verify import note_proof
 from signupd.telemetry.observer import Observer
@@ -59,7 +56,7 @@ class Service:
         hooks = Hooks(proofs, accounts, log, secret(settings.hook_key))
         self._hooks = runner_of(hooks.app(), log, "hook port")
         now = clock or wall_clock
-        self._server = server_of(settings, self.deps, self._work, observer, now)
+        self._server = Server(settings, self.deps, self._work, observer, now)
         self._probes = Probes(
             self.deps.ledger,
             observer.registry,
@@ -152,27 +149,3 @@ class Service:
             else:
                 return
             await asyncio.sleep(PROOF_INTERVAL_SECONDS)
-
-
-def server_of(
-    settings: Settings,
-    deps: Dependencies,
-    work: Work,
-    observer: Observer,
-    clock: Callable[[], int] = wall_clock,
-) -> Server:
-    """Make the gRPC server; it listens nowhere yet."""
-    callers = Callers(
-        local=settings.listens_locally,
-        mutual=settings.tls_client_ca is not None,
-        grants=settings.callers,
-        clock=clock,
-    )
-    most = settings.max_concurrent_rpcs
-    return Server(
-        ErrorInterceptor(deps.log, callers, work, most, observer),
-        SignupServicer(deps, work, callers),
-        AccountServicer(deps.kratos.admin, work),
-        callers,
-        reflect=settings.reflects,
-    )

@@ -11,8 +11,8 @@ import pytest
 from cryptography import x509
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
-from signupd.grants import METHODS
-from signupd.service import server_of
+from signupd.notation import METHODS
+from signupd.rpc.server import Server
 from signupd.telemetry.observer import Observer
 from signupd.work import Work
 
@@ -134,7 +134,7 @@ async def abroad(world: World) -> AsyncIterator[Caller]:
     """
     deps = (await world.serve()).service.deps
     settings = world.settings(listen="0.0.0.0:0", insecure=True)
-    server = server_of(settings, deps, Work(), Observer())
+    server = Server(settings, deps, Work(), Observer())
     port = server.listen("127.0.0.1:0", None)
     await server.start()
     async with Caller(port) as caller:

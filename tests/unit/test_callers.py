@@ -1,6 +1,9 @@
 """Who is the same caller, by a certificate's names."""
 
+from pathlib import Path
+
 from signupd.rpc.interceptor import MAX_CALLER_CHARS, Callers, wall_clock
+from signupd.settings import Settings
 
 from tests.doubles.authority import Authority, dns, uri
 
@@ -10,7 +13,7 @@ SPIFFE = "spiffe://example.org/web"
 
 def caller(certificate: bytes) -> str:
     """Name the caller that a certificate stands for, where CALLERS is not set."""
-    callers = Callers(local=False, mutual=True, grants=None, clock=wall_clock)
+    callers = Callers(Settings(tls_client_ca=Path(__file__)), wall_clock)
     return callers.peer_of(certificate).caller
 
 

@@ -8,7 +8,7 @@ import pytest
 from google.protobuf import descriptor_pb2
 from google.protobuf.descriptor import FileDescriptor
 from kratos_signup.v1 import account_service_pb2, errors_pb2, signup_service_pb2
-from signupd.grants import METHODS
+from signupd.notation import METHODS
 
 STUBS: tuple[FileDescriptor, ...] = (
     account_service_pb2.DESCRIPTOR,

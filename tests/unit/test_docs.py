@@ -10,7 +10,7 @@ from kratos_signup.v1.errors_pb2 import ErrorReason
 from signupd import errors
 from signupd.check.findings import Check
 from signupd.errors import SignupdError
-from signupd.grants import read_grants
+from signupd.notation import read_grants
 from signupd.rpc.statuses import STATUSES
 
 ROOT = Path(__file__).parents[2]

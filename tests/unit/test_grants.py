@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from signupd.grants import METHODS, read_grants
+from signupd.notation import METHODS, read_grants
 
 NO_OBJECT = "is not a JSON object of names and lists, such as "
 NO_OBJECT += '{"front.example": ["SignupService"]}'

@@ -9,7 +9,7 @@ import contextlib
 import functools
 import hashlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -21,6 +21,7 @@ from signupd.certificates import names_and_validity
 from signupd.errors import CallerNotPermitted, Overloaded, RequestInvalid, SignupdError
 from signupd.policy.rules import SECOND
 from signupd.rpc.statuses import DETAILS_KEY, INTERNAL, STATUSES, status_of
+from signupd.settings import Settings
 from signupd.telemetry.observer import CALLER_GONE, OK, Observer
 from signupd.work import Work
 
@@ -59,21 +60,13 @@ class Peer:
 class Callers:
     """Tells callers apart, and what each may call.
 
-    ``grants`` has by name the methods, as ``Service/Method``; None if the defaults
-    hold. ``clock`` returns microseconds since the Unix epoch.
+    ``clock`` returns microseconds since the Unix epoch.
     """
 
-    def __init__(
-        self,
-        *,
-        local: bool,
-        mutual: bool,
-        grants: Mapping[str, frozenset[str]] | None,
-        clock: Callable[[], int],
-    ) -> None:
-        self._accounts_open = local and not mutual
-        self._mutual = mutual
-        self._grants = grants
+    def __init__(self, settings: Settings, clock: Callable[[], int]) -> None:
+        self._mutual = settings.tls_client_ca is not None
+        self._accounts_open = settings.listens_locally and not self._mutual
+        self._grants = settings.callers
         self._clock = clock
         # Each call brings its certificate along, and a caller makes many.
         self.peer_of = functools.lru_cache(MAX_PEERS_KEPT)(self._peer_of)

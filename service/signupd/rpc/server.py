@@ -1,6 +1,7 @@
 """The gRPC server: our services, health and reflection."""
 
 import socket
+from collections.abc import Callable
 from typing import Final
 
 import grpc
@@ -10,8 +11,12 @@ from kratos_signup.v1 import account_service_pb2_grpc, signup_service_pb2_grpc
 
 from signupd.rpc.accounts import AccountServicer
 from signupd.rpc.credentials import Credentials
-from signupd.rpc.interceptor import Callers, ErrorInterceptor
+from signupd.rpc.interceptor import Callers, ErrorInterceptor, wall_clock
 from signupd.rpc.signups import SignupServicer
+from signupd.settings import Settings
+from signupd.signup.deps import Dependencies
+from signupd.telemetry.observer import Observer
+from signupd.work import Work
 
 # The largest request is a StartSignup with 8 KiB of traits.
 MAX_REQUEST_BYTES: Final = 64 * 1024
@@ -29,18 +34,21 @@ _NOT_SERVING: Final = health_pb2.HealthCheckResponse.NOT_SERVING
 class Server:
     """Serves the contract over gRPC, with health and, if wanted, reflection.
 
-    Every call passes the guard first.
+    Every call passes the interceptor first. Nothing listens yet. The clock has
+    microseconds since the Unix epoch, for the time of validity of certificates.
     """
 
     def __init__(
         self,
-        guard: ErrorInterceptor,
-        signups: SignupServicer,
-        accounts: AccountServicer,
-        callers: Callers,
-        *,
-        reflect: bool,
+        settings: Settings,
+        deps: Dependencies,
+        work: Work,
+        observer: Observer,
+        clock: Callable[[], int] = wall_clock,
     ) -> None:
+        self._callers = callers = Callers(settings, clock)
+        most = settings.max_concurrent_rpcs
+        guard = ErrorInterceptor(deps.log, callers, work, most, observer)
         options = (
             # Off, a second server on the same port is an error, not a silent rival.
             ("grpc.so_reuseport", 0),
@@ -50,16 +58,15 @@ class Server:
         self._server = grpc.aio.server(
             None, None, [guard], options, maximum_concurrent_rpcs=MAX_OPEN_CALLS
         )
-        self._callers = callers
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
         signup_service_pb2_grpc.add_SignupServiceServicer_to_server(
-            signups, self._server
+            SignupServicer(deps, work, callers), self._server
         )
         account_service_pb2_grpc.add_AccountServiceServicer_to_server(
-            accounts, self._server
+            AccountServicer(deps.kratos.admin, work), self._server
         )
-        if reflect:
+        if settings.reflects:
             ours = (SIGNUP_SERVICE, ACCOUNT_SERVICE)
             names = (*ours, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
