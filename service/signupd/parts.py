@@ -42,7 +42,6 @@ class Parts:
     """The parts that the server and ``signupd sweep`` share."""
 
     settings: Settings
-    kratos: Kratos
     database: Database
     deps: Dependencies
     sweeper: Sweeper
@@ -73,7 +72,7 @@ class Parts:
             observer=observer,
             log=log,
         )
-        return cls(settings, kratos, database, deps, Sweeper(deps, settings))
+        return cls(settings, database, deps, Sweeper(deps, settings))
 
     async def open_ledger(self, *, only_server: bool) -> None:
         """Migrate a SQLite ledger; check that a shared one is up to date.
@@ -91,7 +90,7 @@ class Parts:
 
     async def close(self) -> None:
         """Close all connections."""
-        await self.kratos.close()
+        await self.deps.kratos.close()
         await self.database.close()
 
 

@@ -13,7 +13,6 @@ from signupd.kratos.hook_proof import PROOF_INTERVAL_SECONDS
 from signupd.parts import Parts, secret
 from signupd.ports.hooks import Hooks, listen, runner_of
 from signupd.ports.probes import Probes
-from signupd.rpc.credentials import Credentials
 from signupd.rpc.interceptor import wall_clock
 from signupd.rpc.server import Server
 from signupd.settings import Settings
@@ -56,7 +55,7 @@ class Service:
         hooks = Hooks(proofs, accounts, log, secret(settings.hook_key))
         self._hooks = runner_of(hooks.app(), log, "hook port")
         now = clock or wall_clock
-        self._server = Server(settings, self.deps, self._work, observer, now)
+        self._server = Server(settings, self.deps, self._work, now)
         self._probes = Probes(
             self.deps.ledger,
             observer.registry,
@@ -77,10 +76,9 @@ class Service:
             CertificatesUnusable: The server's certificate cannot be used.
             LedgerUnavailable: The ledger cannot be opened.
         """
-        settings, files = self._settings, self._settings.certificate_files
-        credentials = None if files is None else Credentials(files, self._log)
+        settings = self._settings
         # The port comes first: a second server must not touch the ledger.
-        self.port = self._server.listen(settings.listen, credentials)
+        self.port = self._server.listen(settings.listen)
         await self._parts.open_ledger(only_server=True)
         while await self.sweeper.clamp():
             pass
@@ -141,7 +139,7 @@ class Service:
         """Check schema and hook before the first call, and log what is wrong."""
         while True:
             try:
-                await self._chores.run(None, self._prove_once)
+                await self._chores.run(self._prove_once)
             except KratosUnavailable as error:
                 self._log.warning("kratos_unavailable", why=error.detail)
             except KratosIncompatible:

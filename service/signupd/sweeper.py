@@ -63,7 +63,7 @@ class Sweeper:
 
     async def sweep(self) -> Swept:
         """Do one round, to its end even if the caller is cancelled."""
-        return await self.work.run(None, self._sweep)
+        return await self.work.run(self._sweep)
 
     async def clamp(self) -> bool:
         """Clamp a batch of times that a clock ahead left; is there more?"""

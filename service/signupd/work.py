@@ -47,11 +47,9 @@ class Work:
                 task.add_done_callback(lambda _: self._joinable.pop(key))
         return task
 
-    async def run(
-        self, key: bytes | None, job: Callable[[], Coroutine[Any, Any, T]]
-    ) -> T:
-        """Begin or join a job; if this call is cancelled the job goes on."""
-        return await asyncio.shield(self.begin(key, job))
+    async def run(self, job: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Do a job; if this call is cancelled the job goes on."""
+        return await asyncio.shield(self.begin(None, job))
 
     async def result(
         self,

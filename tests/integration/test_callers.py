@@ -13,7 +13,6 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from signupd.notation import METHODS
 from signupd.rpc.server import Server
-from signupd.telemetry.observer import Observer
 from signupd.work import Work
 
 from tests.doubles.authority import Authority, Issued, dns, raw_sans, uri
@@ -134,8 +133,8 @@ async def abroad(world: World) -> AsyncIterator[Caller]:
     """
     deps = (await world.serve()).service.deps
     settings = world.settings(listen="0.0.0.0:0", insecure=True)
-    server = Server(settings, deps, Work(), Observer())
-    port = server.listen("127.0.0.1:0", None)
+    server = Server(settings, deps, Work())
+    port = server.listen("127.0.0.1:0")
     await server.start()
     async with Caller(port) as caller:
         yield caller

@@ -98,7 +98,7 @@ class Canary:
             what = "the canary's address is taken"
             why = "The canary changes no account except the one that it makes."
             cure = "Give --canary an address that has no account."
-            raise CanaryFailedError(Check.CANARY_START, what, why, cure)
+            raise CanaryFailedError(error(Check.CANARY_START, what, why, cure))
         begun, id_ = self.clock(), str(uuid.uuid4())
         request = pb.StartSignupRequest(email=self.email, request_id=id_)
         request.traits.update(self.subject.traits)
@@ -117,11 +117,11 @@ class Canary:
             if self._signup.code_delivery == pb.CODE_DELIVERY_FAILED:
                 what = "Kratos' courier has given up on the mail"
                 cure = f"See Kratos' log, and {smtp}."
-                raise CanaryFailedError(Check.CANARY_MAIL, what, why, cure)
+                raise CanaryFailedError(error(Check.CANARY_MAIL, what, why, cure))
             if self.clock() > begun + MAIL_SECONDS:
                 what, run = "the mail has not left Kratos", "Run one Kratos with"
                 cure = f"{run} --watch-courier (or `kratos courier watch`), and {smtp}."
-                raise CanaryFailedError(Check.CANARY_MAIL, what, why, cure)
+                raise CanaryFailedError(error(Check.CANARY_MAIL, what, why, cure))
             await self.sleep(POLL_SECONDS)
 
     async def _verify(self) -> Finding:
@@ -134,7 +134,7 @@ class Canary:
             why = "Kratos stores accounts at the code, or another person registered."
             lines = hook_lines("code", self.subject.settings)
             cure = f"The account was left alone. The code hook should be:\n{lines}"
-            raise CanaryFailedError(check, what, why, cure)
+            raise CanaryFailedError(error(check, what, why, cure))
         return ok(check, "the code was right, and Kratos stored nothing")
 
     async def _submit_code(self) -> None:
@@ -162,7 +162,7 @@ class Canary:
         what = "nobody typed the code that was mailed"
         why = "Kratos does not show what its mails say, except with --dev."
         cure = "Run this check on a terminal, or pipe the code to --code-from-stdin."
-        raise CanaryFailedError(check, what, why, cure)
+        raise CanaryFailedError(error(check, what, why, cure))
 
     async def _set_password(self) -> Finding:
         begun = self.clock()
@@ -182,7 +182,7 @@ class Canary:
             why = "Another hook replaced our answer, or another program changed it."
             lines = hook_lines("password", self.subject.settings)
             cure = f"The password hook should be the last:\n{lines}"
-            raise CanaryFailedError(check, what, why, cure)
+            raise CanaryFailedError(error(check, what, why, cure))
         if stored.complete:
             return ok(check, "the account is active, verified, and has a password")
         has = {
@@ -193,7 +193,7 @@ class Canary:
         lacks = " and not ".join(name for name, there in has.items() if not there)
         why = "An account has to be complete from the start."
         cure = "See other hooks that change it, and whether the address is verifiable."
-        raise CanaryFailedError(check, f"the account is not {lacks}", why, cure)
+        raise CanaryFailedError(error(check, f"the account is not {lacks}", why, cure))
 
     async def _look_at_settings(self) -> Finding:
         """Sign in: can a user move his account? The session ends with the account."""
@@ -259,7 +259,8 @@ class Canary:
         if seen != state:
             why = "Another person used the canary's address, or ended its sign-up."
             cure = "Give --canary an address that nobody else uses."
-            raise CanaryFailedError(STEPS[rpc], f"{rpc} led to {seen}", why, cure)
+            what = f"{rpc} led to {seen}"
+            raise CanaryFailedError(error(STEPS[rpc], what, why, cure))
 
     def _is_own(self, stored: Identity) -> bool:
         """Whether this sign-up made an account; nobody else's is touched."""

@@ -1,8 +1,9 @@
 """Why a canary cannot go on, and what an operator can do about a refused call."""
 
+from dataclasses import dataclass
 from typing import Final
 
-from signupd.check.findings import Check, error, hook_lines
+from signupd.check.findings import Check, Finding, error, hook_lines
 from signupd.client.channel import Refusal
 from signupd.settings import Settings
 
@@ -32,15 +33,12 @@ _CURES: Final = {
 }
 
 
+@dataclass(eq=False)
 class CanaryFailedError(Exception):
     """The canary cannot go on: why, and the contract's reason if a call was refused."""
 
-    def __init__(
-        self, check: Check, what: str, why: str, cure: str, reason: str = ""
-    ) -> None:
-        super().__init__(what)
-        self.finding = error(check, what, why, cure)
-        self.reason = reason
+    finding: Finding
+    reason: str = ""
 
 
 def refused(rpc: str, refusal: Refusal, settings: Settings) -> CanaryFailedError:
@@ -52,4 +50,4 @@ def refused(rpc: str, refusal: Refusal, settings: Settings) -> CanaryFailedError
     if reason == _INCOMPATIBLE and rpc in _HOOKS:
         cure += f" The hook should be:\n{hook_lines(_HOOKS[rpc], settings)}"
     why = "A person's sign-up would fail here, too."
-    return CanaryFailedError(STEPS[rpc], what, why, cure, reason)
+    return CanaryFailedError(error(STEPS[rpc], what, why, cure), reason)

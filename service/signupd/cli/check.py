@@ -4,6 +4,7 @@ import asyncio
 import dataclasses
 import json
 import os
+import select
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -44,6 +45,7 @@ from signupd.parts import kratos_of
 _STYLES: Final = {Severity.OK: "green", Severity.WARNING: "yellow"}
 _WORST: Final = "bold red"
 MAX_CODE_LINE_BYTES: Final = 256
+_LOOK_SECONDS: Final = 0.1
 
 
 _CANARY_HELP: Final = "Also run a sign-up for this address, and delete its account."
@@ -157,23 +159,13 @@ async def ask_for_code(address: Address, timeout_seconds: float, *, piped: bool)
     with suppress(TimeoutError):
         async with asyncio.timeout(timeout_seconds):
             while not line.endswith(b"\n") and len(line) < MAX_CODE_LINE_BYTES:
-                await _readable(descriptor)
+                # A thread that waits would keep Ctrl-C from ending, and asyncio watches
+                # no files.
+                while not select.select([descriptor], [], [], 0)[0]:  # noqa: ASYNC110
+                    await asyncio.sleep(_LOOK_SECONDS)
                 part = os.read(descriptor, MAX_CODE_LINE_BYTES)
                 if not part:
                     break
                 line += part
             return line.decode(errors="replace").strip()
     return ""
-
-
-async def _readable(descriptor: int) -> None:
-    """Wait for input or its end. A thread that waits would keep Ctrl-C from ending."""
-    loop, ready = asyncio.get_running_loop(), asyncio.Event()
-    try:
-        loop.add_reader(descriptor, ready.set)
-    except PermissionError:
-        return  # a file is always readable, and cannot be watched
-    try:
-        await ready.wait()
-    finally:
-        loop.remove_reader(descriptor)

@@ -35,11 +35,6 @@ def printable(text: str) -> str:
     )
 
 
-def moment(micros: int) -> datetime:
-    """Convert the ledger's time, in microseconds since the Unix epoch."""
-    return datetime.fromtimestamp(0, UTC) + timedelta(microseconds=micros)
-
-
 def rfc3339(at: datetime) -> str:
     """Write a time as RFC 3339 has it, in UTC, to the microsecond."""
     text = at.astimezone(UTC).isoformat(timespec="microseconds")

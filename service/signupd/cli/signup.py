@@ -37,11 +37,9 @@ def signup(  # noqa: PLR0913 - one for each option
     tls = tls_of(target, Tls(ca, cert, key), insecure=insecure)
     given = json_object(traits)
 
-    def say(line: str) -> None:
-        typer.echo(printable(line))
-
     with open_channel(target, tls, retry=True) as channel:
-        made = Dialogue(SignupServiceStub(channel), say, email, given).run()
+        stub = SignupServiceStub(channel)
+        made = Dialogue(stub, lambda x: typer.echo(printable(x)), email, given).run()
     raise typer.Exit(0 if made else EXIT_TROUBLE)
 
 

@@ -3,6 +3,7 @@
 import json
 import sys
 import uuid
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any, Final
 
 import typer
@@ -18,7 +19,7 @@ from signupd.cli.common import (
     run,
     settings_of,
 )
-from signupd.cli.page import age, columns, console, moment, printable, rfc3339
+from signupd.cli.page import age, columns, console, printable, rfc3339
 from signupd.keyfile import key_ring
 from signupd.ledger.ledger import Snapshot, browsing
 from signupd.ledger.record import FINAL, Lease, Record, State
@@ -87,7 +88,7 @@ def list_signups(
         table = columns("sign-up", "state", "age", "address")
         for found in listed:
             one, now = found.record, found.now
-            since = age(moment(now) - moment(one.create_time))
+            since = age(timedelta(microseconds=now - one.create_time))
             masked = _mask(keys, one) or KEY_MISSING
             shown = state_shown(one, now).name
             table.add_row(str(one.signup_id), shown, since, masked)
@@ -172,4 +173,4 @@ def _lease(entry: Record, now: int) -> dict[str, Any] | None:
 
 
 def _time(micros: int) -> str:
-    return rfc3339(moment(micros))
+    return rfc3339(datetime.fromtimestamp(0, UTC) + timedelta(microseconds=micros))

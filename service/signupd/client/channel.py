@@ -74,11 +74,10 @@ def call(method: Callable[..., Any], request: object, seconds: float) -> Any:
     try:
         return method(request, timeout=seconds)
     except grpc.RpcError as error:
-        raise _refusal(error) from error
+        raise _refusal(cast("grpc.Call", error)) from error  # it is both
 
 
-def _refusal(error: grpc.RpcError) -> Refusal:
-    failed = cast("grpc.Call", error)  # what a stub raises is both
+def _refusal(failed: grpc.Call) -> Refusal:
     info, faults, retry, signup = ErrorInfo(), BadRequest(), RetryInfo(), pb.Signup()
     # Details that are malformed, or of another error, count as none.
     with suppress(DecodeError, ValueError):

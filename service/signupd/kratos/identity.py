@@ -12,8 +12,6 @@ from signupd.kratos.answers import MARK
 
 # The trait that holds an identity's address.
 ADDRESS_TRAIT: Final = "email"
-_EMAIL: Final = "email"
-_CODE: Final = "code"
 _PASSWORD: Final = "password"  # noqa: S105 - a credential's name
 # An empty webauthn credential names its owner, and no key.
 _INERT: Final = frozenset({"user_handle"})
@@ -126,7 +124,7 @@ def read_session(body: Any) -> Session:
             ),
             works_until=read_time(body["expires_at"]) if body["active"] else None,
             by_code=any(
-                method["method"] == _CODE
+                method["method"] == "code"
                 for method in body["authentication_methods"] or ()
             ),
         )
@@ -170,7 +168,7 @@ def _is_empty(credential: Any) -> bool:
 
 def _verified(body: Any) -> Iterator[Any]:
     for address in body.get("verifiable_addresses") or ():
-        if address["verified"] is True and address["via"] == _EMAIL:
+        if address["verified"] is True and address["via"] == "email":
             yield address
 
 

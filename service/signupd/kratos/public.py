@@ -2,6 +2,7 @@
 
 import enum
 from collections.abc import Mapping
+from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
@@ -23,6 +24,7 @@ from signupd.kratos.failures import error_field
 from signupd.kratos.http import Call, HttpClient, Response
 from signupd.kratos.schema import IdentitySchema, read_schema
 
+_REGISTRATION: Final = "/self-service/registration"
 # Groups of a flow's fields that are not methods: the traits, and the steps between.
 _NO_METHODS: Final = frozenset({"default", "profile", "identifier_first", "captcha"})
 
@@ -72,6 +74,7 @@ def _no_flow(response: Response) -> KratosIncompatible:
     return KratosIncompatible(f"Kratos opens no registration flow{why}")
 
 
+@dataclass(frozen=True, slots=True)
 class PublicApi:
     """Calls the public API. Every method raises what ``HttpClient.request`` raises.
 
@@ -81,20 +84,11 @@ class PublicApi:
     Kratos 1.3.1 ignores it and uses its default.
     """
 
-    def __init__(
-        self,
-        http: HttpClient,
-        url: str,
-        seconds: float,
-        hooked_seconds: float,
-        schema_id: str | None = None,
-    ) -> None:
-        self._http = http
-        self._url = url
-        self._registration = f"{url}/self-service/registration"
-        self._schema_id = schema_id
-        self._seconds = seconds
-        self._hooked_seconds = hooked_seconds
+    http: HttpClient
+    url: str
+    seconds: float
+    hooked_seconds: float
+    schema_id: str | None = None
 
     async def open_registration(self) -> str:
         """Open a registration flow, and give its id; Kratos forgets an unused one.
@@ -110,12 +104,12 @@ class PublicApi:
         """Return whether Kratos registers with the given schema, default or not."""
         body = (await self._open(FlowKind.API)).body
         chosen = body.get("identity_schema") if isinstance(body, dict) else None
-        return chosen is not None and chosen == self._schema_id
+        return chosen is not None and chosen == self.schema_id
 
     async def _open(self, kind: FlowKind) -> Response:
-        query = f"?identity_schema={quote(self._schema_id)}" if self._schema_id else ""
-        url = f"{self._registration}/{kind}{query}"
-        response = await self._http.request("GET", url, self._seconds, call=Call.OPEN)
+        query = f"?identity_schema={quote(self.schema_id)}" if self.schema_id else ""
+        url = f"{self.url}{_REGISTRATION}/{kind}{query}"
+        response = await self.http.request("GET", url, self.seconds, call=Call.OPEN)
         refused = response.status == HTTPStatus.BAD_REQUEST
         if query and refused and error_field(response.body, "id") != FLOW_DISABLED:
             raise KratosIncompatible(
@@ -141,9 +135,9 @@ class PublicApi:
         payload: dict[str, Any] = {"method": "code", "traits": traits}
         if locale:
             payload["transient_payload"] = {"locale": locale}
-        url = f"{self._registration}?flow={flow_id}"
-        response = await self._http.request(
-            "POST", url, self._seconds, payload, call=Call.SEND
+        url = f"{self.url}{_REGISTRATION}?flow={flow_id}"
+        response = await self.http.request(
+            "POST", url, self.seconds, payload, call=Call.SEND
         )
         if response.status in GONE:
             raise KratosFlowGone(
@@ -174,9 +168,9 @@ class PublicApi:
         any other call, since one lease covers both.
         """
         payload = {"method": "code", "traits": traits, "code": code}
-        url = f"{self._registration}?flow={flow_id}"
-        seconds = self._seconds if again else self._hooked_seconds
-        response = await self._http.request(
+        url = f"{self.url}{_REGISTRATION}?flow={flow_id}"
+        seconds = self.seconds if again else self.hooked_seconds
+        response = await self.http.request(
             "POST", url, seconds, payload, call=Call.CODE
         )
         return code_result(response.status, response.body, flow_id)
@@ -186,16 +180,16 @@ class PublicApi:
     ) -> PasswordResult:
         """Make the account, by a fresh flow; Kratos asks our password hook first."""
         payload = {"method": "password", "traits": traits, "password": password}
-        url = f"{self._registration}?flow={flow_id}"
-        response = await self._http.request(
-            "POST", url, self._hooked_seconds, payload, call=Call.PASSWORD
+        url = f"{self.url}{_REGISTRATION}?flow={flow_id}"
+        response = await self.http.request(
+            "POST", url, self.hooked_seconds, payload, call=Call.PASSWORD
         )
         return password_result(response.status, response.body, flow_id)
 
     async def flow_state(self, flow_id: str) -> FlowState:
         """Ask how far a flow has come."""
-        url = f"{self._registration}/flows?id={flow_id}"
-        response = await self._http.request("GET", url, self._seconds, call=Call.FLOW)
+        url = f"{self.url}{_REGISTRATION}/flows?id={flow_id}"
+        response = await self.http.request("GET", url, self.seconds, call=Call.FLOW)
         if response.status in GONE:
             return FlowState.GONE
         flow = read_flow(response.body, flow_id)
@@ -208,8 +202,8 @@ class PublicApi:
 
     async def schemas(self) -> tuple[IdentitySchema, ...]:
         """Read all identity schemas, or raise KratosIncompatible."""
-        response = await self._http.request(
-            "GET", f"{self._url}/schemas", self._seconds, call=Call.SCHEMAS
+        response = await self.http.request(
+            "GET", f"{self.url}/schemas", self.seconds, call=Call.SCHEMAS
         )
         if response.status != HTTPStatus.OK or not isinstance(response.body, list):
             raise KratosIncompatible(
@@ -243,10 +237,8 @@ class PublicApi:
             payload = {"method": "profile", "traits": traits, "csrf_token": first.token}
             # A browser's cookie and its token go together; a program's is refused.
             cookie = {"Cookie": opened.cookies} if kind is FlowKind.BROWSER else None
-            url = f"{self._registration}?flow={opened.body['id']}"
-            filled = await self._http.request(
-                "POST", url, self._seconds, payload, cookie
-            )
+            url = f"{self.url}{_REGISTRATION}?flow={opened.body['id']}"
+            filled = await self.http.request("POST", url, self.seconds, payload, cookie)
             last = _read_step(filled)
         return last._replace(methods=first.methods | last.methods)
 
@@ -259,16 +251,16 @@ class PublicApi:
             KratosIncompatible: Kratos does not let the user in, or shows no flow.
         """
         login, settings = (
-            f"{self._url}/self-service/{flow}" for flow in ("login", "settings")
+            f"{self.url}/self-service/{flow}" for flow in ("login", "settings")
         )
         payload = {"method": "password", "identifier": address, "password": password}
-        answer = await self._http.request("GET", f"{login}/api", self._seconds)
+        answer = await self.http.request("GET", f"{login}/api", self.seconds)
         try:
             url = f"{login}?flow={answer.body['id']}"
-            answer = await self._http.request("POST", url, self._seconds, payload)
+            answer = await self.http.request("POST", url, self.seconds, payload)
             session = {"X-Session-Token": answer.body["session_token"]}
-            answer = await self._http.request(
-                "GET", f"{settings}/api", self._seconds, headers=session
+            answer = await self.http.request(
+                "GET", f"{settings}/api", self.seconds, headers=session
             )
             return frozenset(str(node["group"]) for node in answer.body["ui"]["nodes"])
         except (KeyError, TypeError) as error:

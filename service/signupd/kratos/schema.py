@@ -7,7 +7,7 @@ the trait: in nested objects, arrays and conditions, and behind ``$ref``.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from signupd.errors import KratosIncompatible
@@ -53,14 +53,14 @@ def read_schema(schema_id: str, document: Any) -> IdentitySchema:
     return IdentitySchema(schema_id, uses, reader.required, reader.unread)
 
 
+@dataclass(slots=True)
 class _Reader:
     """Goes through a schema and collects what its traits are used for."""
 
-    def __init__(self, document: Any) -> None:
-        self._document = document
-        self.uses: defaultdict[str, set[str]] = defaultdict(set)
-        self.required: tuple[str, ...] = ()
-        self.unread: dict[str, str] = {}
+    document: Any
+    uses: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    required: tuple[str, ...] = ()
+    unread: dict[str, str] = field(default_factory=dict)
 
     def walk(self, node: Any, path: str, followed: frozenset[str]) -> None:
         """Collect the uses in a schema of a trait, and in all that it contains.
@@ -87,7 +87,7 @@ class _Reader:
     def _target(self, reference: str) -> Any:
         """Find what a JSON pointer (RFC 6901) in the document points to, or None."""
         base, *parts = reference.split("/")
-        node: Any = self._document if base == "#" else None
+        node: Any = self.document if base == "#" else None
         try:
             for part in parts:
                 name = part.replace("~1", "/").replace("~0", "~")

@@ -151,8 +151,7 @@ def _batch(table: str, condition: str, order: str) -> str:
     )"""
 
 
-def _signups(condition: str, order: str) -> str:
-    return _batch("signups", condition, order)
+_signups: Final = functools.partial(_batch, "signups")
 
 
 _WAITING: Final = "state IN ('code_required', 'password_required')"

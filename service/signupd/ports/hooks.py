@@ -12,7 +12,7 @@ import json
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -26,11 +26,6 @@ from signupd.kratos.answers import MARK, NOT_NOW_ID, PROVED_ID, UNKNOWN_FLOW_ID
 from signupd.kratos.identity import Mark
 from signupd.notation import endpoint
 from signupd.signup.approve import HookRefusal
-
-# Both are called with a flow's id and an address. Kratos took the code of it.
-NoteProof = Callable[[str, str], Awaitable[None]]
-# May Kratos store this account?
-Approve = Callable[[str, str], Awaitable[Mark | HookRefusal]]
 
 T = TypeVar("T")
 
@@ -53,26 +48,20 @@ MAX_FIELD_BYTES: Final = 8 * 1024
 MAX_FIELDS: Final = 64
 
 
+@dataclass(slots=True)
 class Hooks:
     """Answers Kratos' hooks.
 
     ``note_proof`` is told of right codes, and ``approve`` decides whether Kratos may
-    store an account. The key, if given, is required in the header ``X-Hook-Key``; one
-    line a minute tells of requests without.
+    store an account; both get a flow's id and an address. The key, if given, is
+    required in the header ``X-Hook-Key``; one line a minute tells of requests without.
     """
 
-    def __init__(
-        self,
-        note_proof: NoteProof,
-        approve: Approve,
-        log: structlog.typing.FilteringBoundLogger,
-        key: str | None,
-    ) -> None:
-        self._note_proof = note_proof
-        self._approve = approve
-        self._log = log
-        self._key = None if key is None else key.encode()
-        self._next_line = 0.0  # by the monotonic clock
+    note_proof: Callable[[str, str], Awaitable[None]]
+    approve: Callable[[str, str], Awaitable[Mark | HookRefusal]]
+    log: structlog.typing.FilteringBoundLogger
+    key: str | None = field(repr=False)
+    _next_line: float = field(default=0.0, init=False)  # by the monotonic clock
 
     def app(self) -> web.Application:
         """Make the web application."""
@@ -84,7 +73,7 @@ class Hooks:
     def has_key(self, request: web.Request) -> bool:
         """Return whether a request has the required key, if there is one."""
         given = request.headers.get(KEY_HEADER, "").encode(errors="surrogateescape")
-        return self._key is None or hmac.compare_digest(given, self._key)
+        return self.key is None or hmac.compare_digest(given, self.key.encode())
 
     async def _code(self, request: web.Request) -> web.Response:
         """Refuse the account: Kratos asks only after the right code.
@@ -95,7 +84,7 @@ class Hooks:
             return self._without_key(request)
         with contextlib.suppress(web.HTTPRequestEntityTooLarge):
             if fields := _fields(await request.read()):
-                await self._told(self._note_proof(*fields))
+                await self._told(self.note_proof(*fields))
         return _refusal(PROVED_ID, "proved")
 
     async def _password(self, request: web.Request) -> web.Response:
@@ -105,7 +94,7 @@ class Hooks:
         fields = _fields(await request.read())
         if fields is None:
             return _refusal(UNKNOWN_FLOW_ID, "unknown flow")
-        verdict = await self._told(self._approve(*fields))
+        verdict = await self._told(self.approve(*fields))
         if isinstance(verdict, Mark):
             return _approval(verdict, fields[1])
         if verdict is HookRefusal.UNKNOWN_FLOW:
@@ -117,14 +106,14 @@ class Hooks:
         try:
             return await asked
         except LedgerUnavailable as error:
-            self._log.warning("hook_without_ledger", why=error.detail)
+            self.log.warning("hook_without_ledger", why=error.detail)
             return None
 
     def _without_key(self, request: web.Request) -> web.Response:
         now = time.monotonic()
         if now >= self._next_line:
             self._next_line = now + LINE_SECONDS
-            self._log.warning("hook_key_wrong", path=request.path)
+            self.log.warning("hook_key_wrong", path=request.path)
         return web.Response(status=HTTPStatus.FORBIDDEN)
 
 

@@ -4,6 +4,7 @@ A sign-up under way is not stored in Kratos, so it is not an account.
 """
 
 import uuid
+from dataclasses import dataclass
 from functools import partial
 
 from kratos_signup.v1 import account_service_pb2 as pb
@@ -18,22 +19,22 @@ from signupd.rpc.interceptor import Context
 from signupd.work import Work
 
 
+@dataclass(eq=False, slots=True)
 class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
     """Serves AccountService.
 
     No two look-ups share a run: the second would get a result from before it was made.
     """
 
-    def __init__(self, admin: AdminApi, work: Work) -> None:
-        self._admin = admin
-        self._work = work
+    admin: AdminApi
+    work: Work
 
     async def GetAccount(
         self, request: pb.GetAccountRequest, context: Context
     ) -> pb.GetAccountResponse:
         """Look up one account."""
         job = partial(self._find, requests.account_key(request))
-        found = await self._work.result(
+        found = await self.work.result(
             context.time_remaining(), job, late=KratosUnavailable
         )
         if found is None:
@@ -45,9 +46,9 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
     ) -> pb.BatchGetAccountsResponse:
         """Look up many accounts; of an unknown one only its id is set."""
         ids = requests.identity_ids_of(request)
-        found = await self._work.result(
+        found = await self.work.result(
             context.time_remaining(),
-            partial(self._admin.accounts, ids),
+            partial(self.admin.accounts, ids),
             late=KratosUnavailable,
         )
         accounts = [
@@ -58,8 +59,8 @@ class AccountServicer(account_service_pb2_grpc.AccountServiceServicer):
 
     async def _find(self, key: uuid.UUID | Address) -> Identity | None:
         if isinstance(key, Address):
-            return await self._admin.find_account(key.text)
-        return (await self._admin.accounts([key])).get(key)
+            return await self.admin.find_account(key.text)
+        return (await self.admin.accounts([key])).get(key)
 
 
 def _message(account: Identity) -> pb.Account:

@@ -9,8 +9,8 @@ import contextlib
 import functools
 import hashlib
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 import grpc
@@ -122,6 +122,7 @@ class Callers:
         return Peer(names, caller, valid)
 
 
+@dataclass(eq=False)
 class ErrorInterceptor(grpc.aio.ServerInterceptor):
     """Turns our errors into statuses, and any other exception into a bare INTERNAL.
 
@@ -133,21 +134,14 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     Work goes on when its callers are gone, so the limit counts it too.
     """
 
-    def __init__(
-        self,
-        log: structlog.typing.FilteringBoundLogger,
-        callers: Callers,
-        work: Work,
-        limit: int,
-        observer: Observer,
-    ) -> None:
-        self._log = log
-        self._callers = callers
-        self._work = work
-        self._limit = limit
-        self._observer = observer
-        self._calls = self._watches = 0
-        self._guarded: dict[str, Handler] = {}
+    log: structlog.typing.FilteringBoundLogger
+    callers: Callers
+    work: Work
+    limit: int
+    observer: Observer
+    _calls: int = field(default=0, init=False)
+    _watches: int = field(default=0, init=False)
+    _guarded: dict[str, Handler] = field(default_factory=dict, init=False)
 
     async def intercept_service(
         self,
@@ -166,10 +160,10 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     def _guarded_by(self, method: str, handler: Handler) -> Handler:
         make: Any = grpc.unary_unary_rpc_method_handler
         guard: Any = self._call
-        if method.startswith(HEALTH):
+        if method.startswith(HEALTH) and handler.unary_stream:
+            make, guard = grpc.unary_stream_rpc_method_handler, self._watch_health
+        elif method.startswith(HEALTH):
             guard = self._check_health
-            if handler.unary_stream:
-                make, guard = grpc.unary_stream_rpc_method_handler, self._watch_health
         elif not method.startswith(OURS):
             make, guard = grpc.stream_stream_rpc_method_handler, self._reflect
         return make(
@@ -182,10 +176,15 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         self, method: str, handler: Handler, data: bytes, context: Context
     ) -> Any:
         """Guard a call of our services."""
-        async with self._errors_as_statuses(method, context, self._observer):
-            self._callers.admit(method, context)
-            with self._counted():
+        async with self._errors_as_statuses(method, context, self.observer):
+            self.callers.admit(method, context)
+            if max(self._calls, len(self.work.tasks)) >= self.limit:
+                raise Overloaded
+            self._calls += 1
+            try:
                 return await handler.unary_unary(_parse(handler, data), context)
+            finally:
+                self._calls -= 1
 
     async def _check_health(
         self, method: str, handler: Handler, data: bytes, context: Context
@@ -216,7 +215,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> AsyncIterator[Any]:
         """Guard reflection."""
         async with self._errors_as_statuses(method, context):
-            self._callers.admit(method, context)
+            self.callers.admit(method, context)
             parsed = (_parse(handler, data) async for data in requests)
             async for answer in handler.stream_stream(parsed, context):
                 yield answer
@@ -240,9 +239,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             await _abort(context, error)
         except grpc.aio.BaseError:
             raise
-        except Exception:  # noqa: BLE001 - the last resort: nothing may leak
+        except Exception:
             ended, code = INTERNAL, grpc.StatusCode.INTERNAL
-            self._log.exception("defect", method=method)
+            self.log.exception("defect", method=method)
             await _abort(context, None)
         finally:
             if observer is not None:
@@ -251,23 +250,12 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             if span is not None:
                 span.end(ended, code.value[0])
 
-    @contextlib.contextmanager
-    def _counted(self) -> Iterator[None]:
-        """Count a call while it lasts; refuse it if there are enough already."""
-        if max(self._calls, len(self._work.tasks)) >= self._limit:
-            raise Overloaded
-        self._calls += 1
-        try:
-            yield
-        finally:
-            self._calls -= 1
-
     def _log_error(self, method: str, error: SignupdError) -> None:
         event = error.reason.lower()
         if error.reason in _LOUD:
-            self._log.error(event, method=method, why=error.detail or repr(error))
+            self.log.error(event, method=method, why=error.detail or repr(error))
         elif error.reason in _WORTH_A_LINE:
-            self._log.warning(event, method=method, why=error.detail)
+            self.log.warning(event, method=method, why=error.detail)
 
 
 def _parse(handler: Handler, data: bytes) -> Any:

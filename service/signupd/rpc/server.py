@@ -15,7 +15,6 @@ from signupd.rpc.interceptor import Callers, ErrorInterceptor, wall_clock
 from signupd.rpc.signups import SignupServicer
 from signupd.settings import Settings
 from signupd.signup.deps import Dependencies
-from signupd.telemetry.observer import Observer
 from signupd.work import Work
 
 # The largest request is a StartSignup with 8 KiB of traits.
@@ -43,12 +42,12 @@ class Server:
         settings: Settings,
         deps: Dependencies,
         work: Work,
-        observer: Observer,
         clock: Callable[[], int] = wall_clock,
     ) -> None:
+        self._files, self._log = settings.certificate_files, deps.log
         self._callers = callers = Callers(settings, clock)
         most = settings.max_concurrent_rpcs
-        guard = ErrorInterceptor(deps.log, callers, work, most, observer)
+        guard = ErrorInterceptor(deps.log, callers, work, most, deps.observer)
         options = (
             # Off, a second server on the same port is an error, not a silent rival.
             ("grpc.so_reuseport", 0),
@@ -71,7 +70,7 @@ class Server:
             names = (*ours, health.SERVICE_NAME, reflection.SERVICE_NAME)
             reflection.enable_server_reflection(names, self._server)
 
-    def listen(self, address: str, credentials: Credentials | None) -> int:
+    def listen(self, address: str) -> int:
         """Bind ``host:port`` (0 is any free port) or ``unix:path``; serve nothing yet.
 
         Returns the port, or 1 for a unix socket.
@@ -83,9 +82,10 @@ class Server:
         if address.startswith("unix:") and _answers(address.removeprefix("unix:")):
             raise OSError(f"cannot listen on {address}: it is in use")
         try:
-            if credentials is None:
+            if self._files is None:
                 return self._server.add_insecure_port(address)
-            return self._server.add_secure_port(address, credentials.make())
+            credentials = Credentials(self._files, self._log).make()
+            return self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
             raise OSError(f"cannot listen on {address}: is it in use?") from error
 

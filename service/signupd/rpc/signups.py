@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeVar
 
@@ -31,6 +32,7 @@ Job = Callable[[], Coroutine[Any, Any, StepResult]]
 M = TypeVar("M", bound="Message")
 
 
+@dataclass(eq=False, slots=True)
 class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
     """Serves SignupService.
 
@@ -38,17 +40,16 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
     and calls to join, belong to one caller.
     """
 
-    def __init__(self, deps: Dependencies, work: Work, callers: Callers) -> None:
-        self._deps = deps
-        self._work = work
-        self._callers = callers
+    deps: Dependencies
+    work: Work
+    callers: Callers
 
     async def StartSignup(
         self, request: pb.StartSignupRequest, context: Context
     ) -> pb.StartSignupResponse:
         """Mail a code."""
         wanted = requests.start_request(request, self._caller(context))
-        job = partial(start_signup, self._deps, wanted)
+        job = partial(start_signup, self.deps, wanted)
         joins = wanted.request_id is not None
         return await self._run(request, context, job, pb.StartSignupResponse, joins)
 
@@ -58,7 +59,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         """Mail another code."""
         async with self._signup_of(request) as token:
             request_id = requests.request_id_of(request, self._caller(context))
-            job = partial(resend_code, self._deps, token, request_id)
+            job = partial(resend_code, self.deps, token, request_id)
             joins = request_id is not None
             return await self._run(request, context, job, pb.ResendCodeResponse, joins)
 
@@ -67,7 +68,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
     ) -> pb.VerifyCodeResponse:
         """Check the code."""
         async with self._signup_of(request) as token:
-            job = partial(verify_code, self._deps, token, requests.code_of(request))
+            job = partial(verify_code, self.deps, token, requests.code_of(request))
             return await self._run(request, context, job, pb.VerifyCodeResponse)
 
     async def CheckPassword(
@@ -76,8 +77,8 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         """Judge a password by our own rules."""
         async with self._signup_of(request) as token:
             password = requests.password_of(request)
-            job = partial(check_password, self._deps, token, password)
-            found = await self._work.result(context.time_remaining(), job)
+            job = partial(check_password, self.deps, token, password)
+            found = await self.work.result(context.time_remaining(), job)
         return pb.CheckPasswordResponse(
             acceptable=not found.broken,
             violations=[
@@ -93,7 +94,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         """Make the account."""
         async with self._signup_of(request) as token:
             password = requests.password_of(request)
-            job = partial(set_password, self._deps, token, password)
+            job = partial(set_password, self.deps, token, password)
             return await self._run(request, context, job, pb.SetPasswordResponse)
 
     async def CancelSignup(
@@ -101,7 +102,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
     ) -> pb.CancelSignupResponse:
         """End a sign-up that is under way."""
         async with self._signup_of(request) as token:
-            job = partial(cancel_signup, self._deps, token)
+            job = partial(cancel_signup, self.deps, token)
             return await self._run(request, context, job, pb.CancelSignupResponse)
 
     async def GetSignup(
@@ -109,7 +110,7 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
     ) -> pb.GetSignupResponse:
         """Show a sign-up."""
         async with self._signup_of(request) as token:
-            job = partial(get_signup, self._deps, token)
+            job = partial(get_signup, self.deps, token)
             return await self._run(request, context, job, pb.GetSignupResponse, False)
 
     async def _run(
@@ -122,19 +123,19 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
     ) -> M:
         """Run a step or join its run, within the caller's deadline; pack the result."""
         key = self._key(request, context) if joins else None
-        result = await self._work.result(context.time_remaining(), job, key)
-        signup = _message(result, self._deps.rules)
+        result = await self.work.result(context.time_remaining(), job, key)
+        signup = _message(result, self.deps.rules)
         return response(continuation_token=result.token, signup=signup)
 
     def _caller(self, context: Context) -> str:
-        return self._callers.peer(context).caller
+        return self.callers.peer(context).caller
 
     def _key(self, request: Message, context: Context) -> bytes:
         """Return the key that a caller's equal calls share; it reveals nothing."""
         caller = self._caller(context).encode()
         name = request.DESCRIPTOR.full_name.encode()
         body = request.SerializeToString(deterministic=True)
-        return self._deps.keys.digest(b"call", caller, name, body)
+        return self.deps.keys.digest(b"call", caller, name, body)
 
     @contextlib.asynccontextmanager
     async def _signup_of(self, request: requests.HasToken) -> AsyncIterator[str]:
@@ -143,21 +144,15 @@ class SignupServicer(signup_service_pb2_grpc.SignupServiceServicer):
         try:
             yield token
         except SealBroken as error:
-            signup_id, _ = self._deps.keys.open_token(token)
-            self._deps.log.exception("signup_unreadable", signup_id=str(signup_id))
+            signup_id, _ = self.deps.keys.open_token(token)
+            self.deps.log.exception("signup_unreadable", signup_id=str(signup_id))
             raise TokenInvalid from error
         except SignupdError as error:
-            error.signup = await self._signup_now(token)
+            with contextlib.suppress(TokenInvalid, LedgerUnavailable, SealBroken):
+                found, step = await read_signup(self.deps, token)
+                result = step_result(self.deps, found.record, step, found.now)
+                error.signup = _message(result, self.deps.rules)
             raise
-
-    async def _signup_now(self, token: str) -> pb.Signup | None:
-        """Return a token's sign-up as it stands, if token and ledger are good."""
-        deps = self._deps
-        with contextlib.suppress(TokenInvalid, LedgerUnavailable, SealBroken):
-            found, step = await read_signup(deps, token)
-            result = step_result(deps, found.record, step, found.now)
-            return _message(result, deps.rules)
-        return None
 
 
 def _message(result: StepResult, rules: Rules) -> pb.Signup:
