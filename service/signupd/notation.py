@@ -121,6 +121,10 @@ def _is_tcp(value: str) -> bool:
     return match is not None and int(match[1]) <= MAX_PORT
 
 
+def _is_address(value: str) -> bool:
+    return _is_tcp(value) or re.fullmatch("unix:.+", value) is not None
+
+
 def _is_readable(value: Path) -> bool:
     return value.is_file() and os.access(value, os.R_OK)
 
@@ -202,13 +206,7 @@ HookKey = Annotated[
         f"is shorter than {MIN_HOOK_KEY_CHARS} characters",
     ),
 ]
-ListenAddress = Annotated[
-    str,
-    _demand(
-        lambda text: _is_tcp(text) or re.fullmatch("unix:.+", text),
-        "is not host:port or unix:path",
-    ),
-]
+ListenAddress = Annotated[str, _demand(_is_address, "is not host:port or unix:path")]
 TcpAddress = Annotated[str, _demand(_is_tcp, "is not host:port")]
 MetricsAddress = Annotated[
     str, _demand(lambda text: not text or _is_tcp(text), "is not host:port")

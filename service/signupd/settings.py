@@ -4,7 +4,7 @@ import os
 import re
 import stat
 import tomllib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
@@ -227,7 +227,7 @@ def _read(config: Path | None, mistakes: list[str]) -> dict[str, Any]:
     sources: dict[str, Callable[[], dict[str, Any]]] = {
         "--config": lambda: tomllib.loads(config.read_text()) if config else {},
         ".env": lambda: _ours(dotenv_values(".env")),
-        "environment": _environment,
+        "environment": lambda: _ours(os.environ, names_of_kubernetes()),
     }
     given: dict[str, Any] = {}
     for source, values in sources.items():
@@ -247,20 +247,16 @@ def _secrets_in_readable_dotenv() -> bool:
     return bool(open_to_others and {*SECRETS} & {*map(_bare, dotenv_values(".env"))})
 
 
-def _ours(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Choose the variables with our prefix, in any letter case."""
-    return {n: value for n, value in values.items() if n.upper().startswith(PREFIX)}
-
-
-def _environment() -> dict[str, Any]:
-    ignored = names_of_kubernetes()
-    return {n: v for n, v in _ours(os.environ).items() if n.upper() not in ignored}
+def _ours(values: Mapping[str, Any], ignored: Sequence[str] = ()) -> dict[str, Any]:
+    """Choose the variables with our prefix, by their names in capitals."""
+    named = {name.upper(): value for name, value in values.items()}
+    return {n: named[n] for n in named if n.startswith(PREFIX) and n not in ignored}
 
 
 def names_of_kubernetes() -> list[str]:
     """Name the variables that Kubernetes sets for services; they are not settings."""
     return sorted(
-        name.upper()
+        name
         for name, value in _ours(os.environ).items()
         if _OF_KUBERNETES.fullmatch(f"{_bare(name)}={value}")
     )

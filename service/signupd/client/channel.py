@@ -23,10 +23,9 @@ _RETRY_POLICY: Final = {
     "backoffMultiplier": 2,
     "retryableStatusCodes": ["UNAVAILABLE", "ABORTED"],
 }
-_SERVICE: Final = {"service": "kratos_signup.v1.SignupService"}
-RETRIES: Final = json.dumps(
-    {"methodConfig": [{"name": [_SERVICE], "retryPolicy": _RETRY_POLICY}]}
-)
+_METHODS: Final = [{"service": "kratos_signup.v1.SignupService"}]
+_RETRIED: Final = {"name": _METHODS, "retryPolicy": _RETRY_POLICY}
+RETRIES: Final = json.dumps({"methodConfig": [_RETRIED]})
 
 
 @dataclass(frozen=True, slots=True)

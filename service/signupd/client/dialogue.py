@@ -94,7 +94,9 @@ class Dialogue:
                 while step := steps.get(self._signup.state):
                     step()
             except EOFError:
-                self._cancel()
+                if self._token:
+                    request = pb.CancelSignupRequest(continuation_token=self._token)
+                    self._call(self.stub.CancelSignup, request)
         return self._signup.state == pb.SIGNUP_STATE_COMPLETED
 
     def _start(self) -> None:
@@ -121,12 +123,6 @@ class Dialogue:
             return
         request = pb.SetPasswordRequest(continuation_token=token, password=password)
         self._call(self.stub.SetPassword, request)
-
-    def _cancel(self) -> None:
-        """End the sign-up now instead of letting it expire."""
-        if self._token:
-            request = pb.CancelSignupRequest(continuation_token=self._token)
-            self._call(self.stub.CancelSignup, request)
 
     def _call(self, method: Callable[..., Any], request: object) -> None:
         """Make a call, keep its answer, and say what happened.
