@@ -50,7 +50,7 @@ def said(refused: Refusal) -> tuple[grpc.StatusCode, str, list[str]]:
 
 def asked(world: World) -> list[str]:
     """Return the calls to Kratos since its hook was proved."""
-    return list(world.kratos.calls)[len(("schemas", "open", "password")) :]
+    return list(world.kratos.calls)[len(("schemas", "open", "open", "password")) :]
 
 
 @pytest.mark.parametrize(("fields", "expected"), TABLE)

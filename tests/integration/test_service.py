@@ -135,7 +135,7 @@ async def test_stop_twice(world: World) -> None:
 
 async def test_proof_leaves_nothing(world: World, caller: Caller) -> None:
     """The proof asks Kratos for one account that our hook refuses."""
-    assert ["schemas", "open", "password"] == list(world.kratos.calls)
+    assert ["schemas", "open", "open", "password"] == list(world.kratos.calls)
     assert [] == world.kratos.accounts()
     assert [] == world.rows()
 
