@@ -43,7 +43,7 @@ format: .venv/.made ## Format the code
 clean: ## Remove the environment and caches (a built Kratos stays in ~/.cache)
 	rm -rf .venv .tools .run .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
-.venv/.made: uv.lock pyproject.toml generated/pyproject.toml | $(UV)
+.venv/.made: uv.lock pyproject.toml | $(UV)
 	@echo "Setting up the Python environment ..."
 	@$(UV) sync --frozen --quiet
 	@touch $@

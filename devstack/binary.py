@@ -16,6 +16,9 @@ MODULE = "github.com/ory/kratos"
 # readonly: go.mod and go.sum pin what is built, and a build must not touch them.
 # buildvcs: this repository's commit says nothing about Kratos.
 BUILD_FLAGS = ("-mod=readonly", "-buildvcs=false", "-tags=sqlite")
+# GOFLAGS could set other tags; a go.work above could set other versions; with no C
+# compiler go would leave SQLite out without a word.
+BUILD_ENVIRONMENT = {"GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "1"}
 
 # How much of go's output an error shows.
 ERROR_LINES = 15
@@ -83,6 +86,13 @@ def cache_key(directory: Path, go_version: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def build_command(go: str, target: Path, version: str, *options: str) -> list[str]:
+    """Give the command, for kratos/, that builds Kratos; its README shows it."""
+    # So that GET /admin/version tells the truth; unset it says "master".
+    stamp = f"-ldflags=-X {MODULE}/driver/config.Version={version}"
+    return [go, "build", *options, *BUILD_FLAGS, stamp, f"-o={target}", MODULE]
+
+
 def _executable(named: str) -> Path:
     found = shutil.which(named)
     if found is None:
@@ -102,16 +112,13 @@ def _build(go: str, target: Path, on_progress: OnProgress) -> None:
     on_progress(0, 1)
     list_version = [go, "list", "-mod=readonly", "-m", "-f={{.Version}}", MODULE]
     version = list(_lines(list_version))[-1]
-    # So that GET /admin/version tells the truth; unset it says "master".
-    stamp = f"-ldflags=-X {MODULE}/driver/config.Version={version}"
-    build = [go, "build", "-v", *BUILD_FLAGS, stamp, f"-o={partial}", MODULE]
     # This also downloads the modules, and says so in lines with spaces.
     template = "{{if .Stale}}{{.ImportPath}}{{end}}"
     stale = [go, "list", *BUILD_FLAGS, "-deps", f"-f={template}", MODULE]
     total = sum(_is_package(line) for line in _lines(stale))
     done = 0
     try:
-        for line in _lines(build):
+        for line in _lines(build_command(go, partial, version, "-v")):
             done += _is_package(line)
             on_progress(min(done, total), total)
         partial.replace(target)
@@ -130,9 +137,7 @@ def _lines(command: list[str]) -> Iterator[str]:
     with subprocess.Popen(  # noqa: S603 - go, with arguments from this module
         command,
         cwd=KRATOS_DIRECTORY,
-        # GOFLAGS could set other tags; a go.work above could set other versions; with
-        # no C compiler go would leave SQLite out without a word.
-        env=os.environ | {"GOFLAGS": "", "GOWORK": "off", "CGO_ENABLED": "1"},
+        env=os.environ | BUILD_ENVIRONMENT,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

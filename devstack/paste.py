@@ -25,10 +25,13 @@ TOKEN=$(grpcurl -plaintext -d '{"email": "'$EMAIL'"}' \
 
 CODE = "CODE=123456"
 
-FINISH = r"""TOKEN=$(grpcurl -plaintext \
+# An error has no token: the one for the next attempt stays.
+VERIFY = r"""NEXT=$(grpcurl -plaintext \
   -d '{"continuation_token": "'$TOKEN'", "code": "'$CODE'"}' \
   $HOST $SIGNUP/VerifyCode | token)
-grpcurl -plaintext \
+TOKEN=${NEXT:-$TOKEN}"""
+
+FINISH = r"""grpcurl -plaintext \
   -d '{"continuation_token": "'$TOKEN'", "password": "seven wet pebbles"}' \
   $HOST $SIGNUP/SetPassword
 grpcurl -plaintext -d '{"continuation_token": "'$TOKEN'"}' \
@@ -54,6 +57,7 @@ def blocks(target: str, admin_url: str) -> list[tuple[str, str]]:
         ("What there is:", LOOK.format(target=target)),
         ("Begin a sign-up; a mail with a code follows:", START),
         ("Put in the code, which is also shown below when the mail arrives:", CODE),
-        ("Prove the mailbox, set a password, look at what has become of it:", FINISH),
+        ("Prove the mailbox; after a wrong code set CODE and paste it again:", VERIFY),
+        ("Set a password, look at what has become of it:", FINISH),
         ("What Kratos has made of it:", ACCOUNT.format(admin_url=admin_url)),
     ]

@@ -76,6 +76,7 @@ def _describe(page: Page, stack: Stack, mails: Path) -> None:
     here = {
         "signupd": stack.signupd.target,
         "hooks": stack.signupd.settings["HOOK_LISTEN"],
+        "metrics": stack.signupd.metrics_url,
         "Kratos, public": stack.public_url,
         "Kratos, admin": stack.admin_url,
         "databases, logs": _relative(STATE),

@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import sys
 import sysconfig
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,15 +11,25 @@ from pathlib import Path
 import pytest
 
 from devstack.binary import cache_directory
+from tests.documented import ROOT, lines, shell
 from tests.e2e.stack import GOOD_PASSWORD, Stack, new_address, wrong_codes
 
-ROOT = Path(__file__).parents[2]
 # node_modules are no part of what is committed, nor are stubs or what was compiled.
 LEFT_OUT = shutil.ignore_patterns("node_modules", "stubs", "dist", "__pycache__")
 COMMON_PASSWORD = "password1"
 STEP_SECONDS = 60.0
-# What an example may see of this process: no proxy, no credentials, no other setting.
-SEEN = ("HOME", "PATH")
+# What an example sees of this process, besides HOME: no proxy, no credentials.
+TOOLS = {
+    "PATH": f"{sysconfig.get_path('scripts')}{os.pathsep}{os.environ['PATH']}",
+    "GOFLAGS": "-mod=readonly",
+    "GOWORK": "off",
+    # Packages come through a cache of our own; `npm start` adds no lines of its own.
+    "npm_config_cache": str(cache_directory() / "npm"),
+    "npm_config_prefer_offline": "true",
+    "npm_config_ignore_scripts": "true",
+    "npm_config_audit": "false",
+    "npm_config_loglevel": "silent",
+}
 
 
 @pytest.fixture(scope="session")
@@ -32,47 +41,23 @@ def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "examples"
 
 
-@pytest.fixture(scope="session")
-def go_example(copy: Path) -> list[str]:
-    """Build the Go example; Go keeps what it has compiled in its own cache."""
-    go = shutil.which("go")
-    assert go is not None, "Go, which builds the example, is not there"
-    scripts = sysconfig.get_path("scripts")  # where buf is
-    path = f"{scripts}{os.pathsep}{os.environ['PATH']}"
-    env = {"PATH": path, "GOFLAGS": "-mod=readonly", "GOWORK": "off"}
-    _run([go, "generate"], copy / "go", **env)
-    _run([go, "build", "-o", "signup"], copy / "go", **env)
-    return [str(copy / "go" / "signup")]
-
-
-@pytest.fixture(scope="session")
-def typescript_example(copy: Path) -> list[str]:
-    """Build the TypeScript example; packages come through a cache of our own."""
-    node, npm = shutil.which("node"), shutil.which("npm")
-    if node is None or npm is None:
+@pytest.fixture(
+    scope="session", params=["python", "python --async", "go", "typescript"]
+)
+def example(copy: Path, request: pytest.FixtureRequest) -> tuple[list[str], Path]:
+    """Build an example as documented; give its command and where that is run."""
+    language, *options = request.param.split()
+    if language == "typescript" and shutil.which("npm") is None:
         pytest.skip("Node, which runs the TypeScript example, is not there")
-    cache = str(cache_directory() / "npm")
-    options = ["--prefer-offline", "--no-audit", "--no-fund", "--ignore-scripts"]
-    _run([npm, "ci", *options], copy / "typescript", npm_config_cache=cache)
-    _run([npm, "run", "build"], copy / "typescript", npm_config_cache=cache)
-    return [node, str(copy / "typescript" / "dist" / "main.js")]
+    [line] = lines("docs/integration.md", rf"\(cd examples/{language} ")
+    _, *build, start = line.strip("()").split(" && ")
+    done = shell("; ".join(build), copy / language, **os.environ | TOOLS)
+
+    assert 0 == done.returncode, done.stdout + done.stderr
+    return [*start.split()[:-2], *options], copy / language
 
 
-@pytest.fixture(params=["synchronous", "asynchronous", "go", "typescript"])
-def example(request: pytest.FixtureRequest) -> list[str]:
-    """Give the command of each example."""
-    python = [sys.executable, "-m", "signup_example"]
-    match request.param:
-        case "synchronous":
-            return python
-        case "asynchronous":
-            return [*python, "--async"]
-        case language:
-            command: list[str] = request.getfixturevalue(f"{language}_example")
-            return command
-
-
-def test_sign_up(example: list[str], stack: Stack, address: str) -> None:
+def test_sign_up(example: tuple[list[str], Path], stack: Stack, address: str) -> None:
     """Through a wrong code and a poor password to a whole account, whose id it says."""
     with _signing_up(example, stack, address) as process:
         code = stack.code(address)
@@ -89,7 +74,9 @@ def test_sign_up(example: list[str], stack: Stack, address: str) -> None:
     assert "TOO_COMMON" in questions
 
 
-def test_taken_address(example: list[str], stack: Stack, address: str) -> None:
+def test_taken_address(
+    example: tuple[list[str], Path], stack: Stack, address: str
+) -> None:
     """An address with an account learns so after its code, and no earlier."""
     stack.registered(address)
     with _signing_up(example, stack, address) as process:
@@ -100,7 +87,7 @@ def test_taken_address(example: list[str], stack: Stack, address: str) -> None:
     assert "has an account already" in questions
 
 
-def test_refused(example: list[str], stack: Stack) -> None:
+def test_refused(example: tuple[list[str], Path], stack: Stack) -> None:
     """A failure that asking again does not mend is told by its reason."""
     with _signing_up(example, stack, f"{new_address()}.") as process:
         output, questions = process.communicate("", STEP_SECONDS)
@@ -111,13 +98,13 @@ def test_refused(example: list[str], stack: Stack) -> None:
 
 @contextmanager
 def _signing_up(
-    example: list[str], stack: Stack, address: str
+    example: tuple[list[str], Path], stack: Stack, address: str
 ) -> Iterator[subprocess.Popen[str]]:
     """Run an example; what it left running is ended."""
     process = subprocess.Popen(  # noqa: S603 - our own example
-        [*example, stack.server.target, address],
-        cwd=ROOT / "examples" / "python",
-        env={name: os.environ[name] for name in SEEN},
+        [*example[0], stack.server.target, address],
+        cwd=example[1],
+        env={"HOME": os.environ["HOME"]} | TOOLS,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -128,17 +115,3 @@ def _signing_up(
             yield process
         finally:
             process.kill()
-
-
-def _run(command: list[str], directory: Path, **env: str) -> None:
-    done = subprocess.run(  # noqa: S603 - a build of our own example
-        command,
-        cwd=directory,
-        env=os.environ | env,
-        check=False,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-
-    assert 0 == done.returncode, done.stdout

@@ -1,20 +1,23 @@
-"""grpcurl against the server, without any .proto files."""
+"""grpcurl against the server, as the documents and `make run` show it."""
 
-import json
 import os
+import re
 import shutil
 import subprocess
+import sys
+import sysconfig
 from pathlib import Path
 
+import httpx
 import pytest
-from google.protobuf import json_format
-from kratos_signup.v1 import signup_service_pb2 as pb
 
 from devstack.binary import cache_directory
-from tests.e2e.stack import Stack
+from tests.documented import ROOT, lines, shell
+from tests.e2e.prompt import Prompt
+from tests.e2e.site import Site
+from tests.e2e.stack import Stack, wrong_codes
 
 GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3"
-SIGNUP_SERVICE = "kratos_signup.v1.SignupService"
 
 
 @pytest.fixture(scope="session")
@@ -37,28 +40,44 @@ def grpcurl() -> Path:
     return program
 
 
-def test_grpcurl(stack: Stack, grpcurl: Path, address: str) -> None:
-    """It lists, describes and calls the services; the sign-up begun so goes on."""
-    services = _run(grpcurl, stack, "list").split()
-    described = _run(grpcurl, stack, "describe", SIGNUP_SERVICE)
-    request = {"email": address, "traits": {"newsletter": True}, "locale": "de"}
-    method = f"{SIGNUP_SERVICE}/StartSignup"
-    output = _run(grpcurl, stack, method, options=("-d", json.dumps(request)))
-    answer = json_format.Parse(output, pb.StartSignupResponse())
-    verified = stack.caller.verify(answer.continuation_token, stack.code(address))
+def test_make_run(site: Site, grpcurl: Path, tmp_path: Path) -> None:
+    """What `make run` shows can be pasted, also again after a mistyped code."""
+    for name in ("devstack", "kratos"):
+        shutil.copytree(ROOT / name, tmp_path / name)
+    path = f"{grpcurl.parent}{os.pathsep}{os.environ['PATH']}"
+    here = {"PATH": path, "TERM": "dumb", "KRATOS_BIN": str(site.binary)}
+    run = (sys.executable, "-m", "devstack.run")
+    with (
+        Prompt(*run, directory=tmp_path, environment=here) as up,
+        Prompt("bash", "--norc", directory=tmp_path, environment=here) as shell,
+    ):
+        up.expect("Ctrl-C stops everything")
+        shown = up.seen.replace("\r", "")
+        texts = shown.partition("In another terminal")[2].split("\n\n")[1:7]
+        look, start, code, *rest = [text.split("\n", 1)[1] for text in texts]
+        shell.type(f"{look}\n{start}")
+        shell.expect("rpc StartSignup (")
+        up.expect("CODE=")
+        up.expect("\n")
+        right = up.seen.split("CODE=")[-1].strip()
+        for typed in (*wrong_codes(right, 1), right):
+            shell.type(code.replace("123456", typed) + "\n" + rest[0])
+            shell.expect("SIGNUP_STATE_")
+        shell.type("\n".join(rest[1:]))
+        shell.expect('"state":"active"')
+        [metrics] = re.findall(r"http://\S+/metrics", shown)
+        assert "signupd_build_info" in httpx.get(metrics, trust_env=False).text
 
-    assert SIGNUP_SERVICE in services
-    assert "rpc StartSignup (" in described.replace("( ", "(")
-    assert pb.SIGNUP_STATE_CODE_REQUIRED == answer.signup.state
-    assert pb.SIGNUP_STATE_PASSWORD_REQUIRED == verified.signup.state
 
+@pytest.mark.parametrize("page", ["README.md", "docs/integration.md"])
+def test_documented(stack: Stack, grpcurl: Path, page: str) -> None:
+    """The documented calls reach the server, and show an error's details decoded."""
+    commands = lines(page, r"\S*grpcurl -")
+    for command in commands:
+        here = command.replace("127.0.0.1:50051", stack.server.target)
+        here = re.sub(r"^\S+", str(grpcurl), here.replace("ada@example.com", "nobody"))
+        done = shell(re.sub(r"\.venv/\S+", sysconfig.get_path("purelib"), here), ROOT)
 
-def _run(
-    grpcurl: Path, stack: Stack, *arguments: str, options: tuple[str, ...] = ()
-) -> str:
-    """Run grpcurl against the server and give its output."""
-    command = [str(grpcurl), "-plaintext", *options, stack.server.target, *arguments]
-    done = subprocess.run(  # noqa: S603 - the fixture's program
-        command, check=True, capture_output=True, text=True
-    )
-    return done.stdout
+        assert '"EMAIL_INVALID"' in done.stderr
+        assert '"field": "email"' in done.stderr
+    assert commands

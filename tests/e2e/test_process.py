@@ -1,20 +1,29 @@
 """The server's process: told to stop, and killed."""
 
+import asyncio
 import contextlib
 import os
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import httpx
 import pytest
 from grpc_health.v1 import health_pb2
 from kratos_signup.v1 import signup_service_pb2 as pb
+from signupd.ledger.database import make_database, steady_clock
+from signupd.ledger.migrate import migrate
+from signupd.ledger.record import State
 
 from devstack.process import ServerFailedError
 from devstack.server import Signupd
+from devstack.waiting import wait_until
 from tests.e2e.caller import Caller
 from tests.e2e.frail import Frail
 from tests.e2e.stack import GOOD_PASSWORD, Stack
+from tests.integration.rows import add_signups, record
+
+LAPSED = 11_000
 
 
 def test_told_to_stop(frail: Frail, address: str) -> None:
@@ -47,11 +56,34 @@ def test_told_to_stop(frail: Frail, address: str) -> None:
     assert stack.visitor.login(address, GOOD_PASSWORD)
 
 
+async def add_lapsed(url: str) -> None:
+    """Fill a ledger with sign-ups that have expired: each will be a line of the log."""
+    await migrate(url)
+    database = make_database(url, steady_clock())
+    await database.open()
+    lapsed = [record(state=State.CODE_REQUIRED, expire_time=1) for _ in range(LAPSED)]
+    await add_signups(database, *lapsed)
+    await database.close()
+
+
 def test_log_that_nobody_reads(stack: Stack, tmp_path: Path) -> None:
-    """A reader of standard error that stalls does not stop the server, nor its end."""
+    """A reader of standard error that stalls does not stop the server, nor its end.
+
+    Lines beyond 10 000 are dropped, and counted.
+    """
     server = Signupd(
-        stack.kratos.public_url, stack.kratos.admin_url, directory=tmp_path
+        stack.kratos.public_url,
+        stack.kratos.admin_url,
+        directory=tmp_path,
+        settings={"SWEEP_BATCH": "10000"},
     )
+    asyncio.run(add_lapsed(server.settings["LEDGER_URL"]))
+
+    def figure(name: str) -> float:
+        lines = httpx.get(server.metrics_url, trust_env=False).text.splitlines()
+        (line,) = [line for line in lines if line.startswith(name)]
+        return float(line.split()[-1])
+
     os.mkfifo(server.log_path)
     reader = os.open(server.log_path, os.O_RDONLY | os.O_NONBLOCK)
     writer = os.open(server.log_path, os.O_WRONLY | os.O_NONBLOCK)
@@ -60,11 +92,15 @@ def test_log_that_nobody_reads(stack: Stack, tmp_path: Path) -> None:
             os.write(writer, b"full")
     with server, Caller(server.target) as caller:
         serving = caller.health_of()
+        expired = 'signupd_signups_total{event="expired"}'
+        wait_until(lambda: figure(expired) == LAPSED, "the sweeper")
+        dropped = figure("signupd_log_lines_dropped_total")
         exit_code = server.stop()
     os.close(reader)
     os.close(writer)
 
     assert "SERVING" == serving
+    assert 1000 == pytest.approx(dropped, abs=100)  # there are other lines, too
     assert 0 == exit_code
 
 

@@ -172,9 +172,10 @@ async def test_connections_cut(postgres: Postgres, server: Database) -> None:
         other.execute(CUT, [name])
     with contextlib.suppress(LedgerUnavailable):
         await who(server)
-    found = await asyncio.gather(*(who(server, WHO_SLOWLY) for _ in range(50)))
+    # All may go through one connection, until the pool has made others.
+    found = await asyncio.gather(*(who(server, WHO_SLOWLY) for _ in range(20)))
 
-    assert 50 == len(found)
+    assert 20 == len(found)
 
 
 async def test_stopped_processes(postgres: Postgres, clock: ClockDouble) -> None:

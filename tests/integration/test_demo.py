@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-from devstack import paste
 from devstack.foreign import ForeignKratos
 from devstack.page import Page
 
@@ -80,22 +79,3 @@ class TestPage:
         assert ["✓ Mails: 1", "✗ Not so: Codes", "  expected  1", "  seen      2"] == [
             line.rstrip() for line in capsys.readouterr().out.splitlines()
         ]
-
-
-class TestPaste:
-    """The commands that the running stack prints."""
-
-    @pytest.mark.parametrize("name", ["continuation_token", "continuationToken"])
-    def test_token(self, name: str) -> None:
-        """The shell function keeps the token of an answer and shows the answer."""
-        answer = f'{{\n  "{name}":  "AQ_-9",\n  "signup": {{"state": "X"}}\n}}\n'
-        function = paste.START.partition("\nTOKEN=")[0]
-        ran = subprocess.run(  # noqa: S603 - our own script
-            ["/bin/sh", "-c", f"{function}\ntoken"],
-            input=answer,
-            capture_output=True,
-            text=True,
-            check=True,
-        )
-
-        assert ("AQ_-9\n", answer) == (ran.stdout, ran.stderr)

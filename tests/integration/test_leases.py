@@ -2,6 +2,7 @@
 
 import asyncio
 import sqlite3
+import time
 import uuid
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
@@ -171,6 +172,7 @@ async def untold(world: World, call: str) -> AsyncIterator[None]:
     await held.arrived.wait()
     with closing(sqlite3.connect(world.directory / "signupd.db")) as database:
         database.execute("ALTER TABLE signups RENAME TO elsewhere")
+        begun = time.monotonic()
         held.released.set()
         await world.log.wait_for("ledger_unavailable")
         looks = world.clock.looks
@@ -179,6 +181,9 @@ async def untold(world: World, call: str) -> AsyncIterator[None]:
             while world.clock.looks < looks + 5:  # noqa: ASYNC110
                 await asyncio.sleep(0)
         database.execute("ALTER TABLE elsewhere RENAME TO signups")
+
+    # Three pauses, each twice as long as the one before: 0.1, 0.2 and 0.4 s.
+    assert time.monotonic() - begun > 0.6
 
 
 @pytest.mark.parametrize("right", [True, False])

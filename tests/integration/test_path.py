@@ -4,10 +4,13 @@ import asyncio
 import time
 import uuid
 from datetime import timedelta
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from signupd.kratos.courier import MAX_LOOKS, PAUSE_SECONDS, Courier
 
+from tests.doubles.log import LogDouble
 from tests.integration.caller import Caller, refusal, state_of
 from tests.integration.world import PASSWORD, World, to_code, to_password
 
@@ -143,6 +146,38 @@ async def test_get_takes_its_time(world: World, caller: Caller) -> None:
     await caller.get(token)
 
     assert time.monotonic() - begun > 0.02  # timers may be a millisecond early
+
+
+async def turns() -> None:
+    """Let all that can go on without a timer go on."""
+    for _ in range(9):
+        await asyncio.sleep(0)
+
+
+async def test_courier_beside_the_pause() -> None:
+    """The pause runs while Kratos answers, and the newest 1000 looks are kept."""
+    asked: list[str] = []
+    answered = asyncio.Event()
+
+    async def code_delivery(address: str, *_: object) -> None:
+        asked.append(address)
+        await answered.wait()
+
+    admin: Any = SimpleNamespace(code_delivery=code_delivery)
+    courier = Courier(admin, lambda: 0, LogDouble().logger)
+    looks = [(uuid.UUID(int=n), ADDRESS, 0) for n in range(MAX_LOOKS + 1)]
+    calls = [asyncio.ensure_future(courier.delivery(*look)) for look in looks]
+    await turns()
+    before = len(asked)
+    await asyncio.sleep(2 * PAUSE_SECONDS)
+    answered.set()
+    await turns()
+    done = sum(call.done() for call in calls)
+    for look in (looks[-1], looks[0]):
+        await courier.delivery(*look)
+
+    assert 1000 == MAX_LOOKS
+    assert (1001, 1001, 1002) == (before, done, len(asked))
 
 
 async def test_get_keeps_to_its_step(world: World, caller: Caller) -> None:

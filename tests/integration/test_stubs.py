@@ -138,7 +138,7 @@ def test_stubs_work_with_the_floor_versions() -> None:
 
 
 def test_floors_are_the_generators() -> None:
-    """The distribution asks for the versions that the stubs themselves demand."""
+    """Both distributions ask for the versions that the stubs themselves demand."""
     project = tomllib.loads((GENERATED / "pyproject.toml").read_text())["project"]
     stubs = GENERATED / "kratos_signup" / "v1"
     grpc_stub = (stubs / "signup_service_pb2_grpc.py").read_text()
@@ -150,6 +150,33 @@ def test_floors_are_the_generators() -> None:
 
     assert FLOORS == [f"grpcio=={grpcio[0]}", f"protobuf=={protobuf[0]}"]
     assert [floor.replace("==", ">=") for floor in FLOORS] == project["dependencies"]
+    assert f'"{project["dependencies"][1]}"' in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize(
+    ("page", "program", "absent"),
+    [
+        ("README.md", ["signupd", "--version"], "kratos_signup_client-0.1.0.dist-info"),
+        ("docs/integration.md", ["python", "-c", FIRST_STEPS], "signupd"),
+    ],
+)
+def test_installs_alone(
+    tmp_path: Path, page: str, program: list[str], absent: str
+) -> None:
+    """The documented commands need no index for a name of ours, and do install."""
+    folder = tmp_path / "venv"
+    pattern = r"`(python3 -m venv (\S+) && \S+/pip install \S+)`"
+    [(command, place)] = re.findall(pattern, (ROOT / page).read_text())
+    # What others publish is found here, built with and installed; no index is asked.
+    foreign = {"PYTHONPATH": sysconfig.get_path("purelib"), "PIP_NO_INDEX": "1"}
+    local = command.replace("python3", sys.executable, 1).replace(place, str(folder))
+    unisolated = {"PIP_NO_BUILD_ISOLATION": "0", "PIP_NO_CACHE_DIR": "1"}
+    installed = run("sh", "-ec", f"cd {ROOT}; {local}", **foreign, **unisolated)
+
+    assert 0 == installed.returncode, installed.stderr
+    assert 0 == run(folder / "bin" / program[0], *program[1:], **foreign).returncode
+    assert list(folder.rglob("site-packages/kratos_signup/v1/errors_pb2.py"))
+    assert not list(folder.rglob(f"site-packages/{absent}"))
 
 
 def test_lint_has_no_exceptions() -> None:

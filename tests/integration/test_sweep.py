@@ -1,6 +1,10 @@
 """The sweeper and rows that Kratos answers badly."""
 
-from tests.integration.caller import refusal
+import asyncio
+
+import pytest
+
+from tests.integration.caller import refusal, state_of
 from tests.integration.world import PASSWORD, World, to_code, to_password
 
 DAY = 24 * 3600
@@ -37,3 +41,24 @@ async def test_batches_follow_each_other(world: World) -> None:
     await world.log.wait_for("swept", len(ADDRESSES))
 
     assert ["expired"] * 4 == [row["state"] for row in world.rows()]
+
+
+@pytest.mark.parametrize(
+    ("column", "seconds"),
+    [("approved_until", 45), ("lease_until", 75), ("expire_time", 1800)],
+)
+async def test_clamped_at_work(world: World, column: str, seconds: int) -> None:
+    """Each time that is too far off is clamped, and the call at work goes on."""
+    # A code has longer than a password, so a row at work is clamped twice.
+    replica = await world.serve(sweep_interval="1d", code_ttl="1h")
+    token = await to_password(world, replica.caller, ADDRESSES[0])
+    held = world.kratos.hold("password", after=True)
+    call = asyncio.ensure_future(replica.caller.set_password(token, PASSWORD))
+    await held.arrived.wait()
+    world.change_row(column, 2**60)
+    await replica.service.sweeper.sweep()
+    clamped = world.row()[column] - world.clock.micros
+    held.released.set()
+
+    assert seconds * 1_000_000 == clamped
+    assert "COMPLETED" == state_of(await call)

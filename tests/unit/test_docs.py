@@ -1,7 +1,6 @@
 """The documents say what the code does."""
 
 import re
-from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -9,11 +8,13 @@ from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1.errors_pb2 import ErrorReason
 from signupd import errors
 from signupd.check.findings import Check
+from signupd.cli import app
 from signupd.errors import SignupdError
 from signupd.notation import read_grants
 from signupd.rpc.statuses import STATUSES
+from typer.testing import CliRunner
 
-ROOT = Path(__file__).parents[2]
+from tests.documented import ROOT, blocks
 
 
 def test_every_check_is_documented() -> None:
@@ -83,6 +84,39 @@ def test_every_name_has_a_screen(heading: str, names: list[str]) -> None:
     prefix = names[0].removesuffix("UNSPECIFIED")
 
     assert sorted(name.removeprefix(prefix) for name in names[1:]) == sorted(rows)
+
+
+PROGRAMS = r"make|signupd|python3?|go|kratos|docker|\S+/aiosmtpd"
+# The commands that other tests run. Running any test takes those of the first line,
+# except `docker`, which no test runs.
+ELSEWHERE = {
+    "conftest.py": r"git clone .*|cd signupd|source .*/activate|pytest .*|docker .*",
+    "e2e/test_bench.py": r"python -m bench .*",
+    "e2e/test_examples.py": r"\(cd examples/.*|go generate|python -m signup_example .*",
+    "e2e/test_grpcurl.py": r"\S*grpcurl -.*|go install \S+/cmd/grpcurl@latest",
+    "e2e/test_kratos_readme.py": r"(export|go build|\(umask|\S*(kratos|smtpd)) .*",
+    "integration/test_stubs.py": r"python3 -m venv .*",
+}
+
+
+def test_every_command_is_tried() -> None:
+    """A command is a target of make, is taken by signupd, or is run by another test."""
+    targets = re.findall(r"\n([a-z]+):.*##", (ROOT / "Makefile").read_text())
+    found = []
+    for path in {*ROOT.glob("*.md"), *ROOT.glob("*/*.md")} - {ROOT / "SECURITY.md"}:
+        found += "".join(blocks(str(path))).splitlines()
+        found += re.findall(rf"`((?:{PROGRAMS}) [^`\n]+)`", path.read_text())
+    for line in found:
+        command, *words = line.partition(" #")[0].split()
+        if command == "make":
+            assert words[0] in targets
+        elif command.endswith("signupd"):
+            done = CliRunner().invoke(app, [*words, "--help"])
+            assert 0 == done.exit_code, line
+        elif command != "#":
+            assert re.fullmatch("|".join(ELSEWHERE.values()), line), line
+    assert [] == [name for name in ELSEWHERE if not (ROOT / "tests" / name).exists()]
+    assert len(found) > 40
 
 
 # Where the code of each language may come from; stubs lie deeper.

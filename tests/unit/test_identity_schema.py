@@ -87,10 +87,10 @@ async def test_reference() -> None:
     ("given", "faults"),
     [
         ({"name": {"first": "A"}, "tags": [], "free": {"a": {}}}, []),
-        ({"name": {"last": None}}, ["traits.name.last"]),
-        ({"tags": ["a", {"b": 1}]}, ["traits.tags.0", "traits.tags.1.b"]),
-        ({"name.first": "A"}, [r"traits.name\.first"]),
-        ({"nick": "x"}, ["traits.nick"]),
+        ({"name": {"last": None}}, ["traits"]),
+        ({"tags": ["a", {"b": 1}]}, ["traits"]),
+        ({"name.first": "A"}, ["traits"]),
+        ({"nick": "x"}, ["traits"]),
     ],
 )
 async def test_no_field(given: Json, faults: list[str]) -> None:
