@@ -9,8 +9,8 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from signupd.kratos.http import FAILURES, PROBE_SECONDS
+from signupd.policy.rules import CODE_REPEATS
 from signupd.rpc.interceptor import MAX_WATCHES
-from signupd.signup.transitions import FREE_REPEATS
 
 from tests.doubles.trouble import Held
 from tests.integration.caller import Caller, another, refusal, state_of
@@ -168,10 +168,10 @@ async def test_cut_calls(world: World) -> None:
     world.kratos.lose("code", times=1000)
     reasons = [
         (await refusal(caller.verify(token, another(code)))).reason
-        for _ in range(FREE_REPEATS + 6)
+        for _ in range(CODE_REPEATS + 6)
     ]
 
-    assert [*["KRATOS_UNAVAILABLE"] * (FREE_REPEATS + 5), reasons[-1]] == reasons
+    assert [*["KRATOS_UNAVAILABLE"] * (CODE_REPEATS + 5), reasons[-1]] == reasons
     assert "CODE_ATTEMPTS_EXHAUSTED" == reasons[-1]
     assert "CODE_REQUIRED" == state_of(await caller.start("bob@example.com"))
 

@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from signupd.kratos.courier import MAX_LOOKS, PAUSE_SECONDS, Courier
+from signupd.kratos.courier import MAX_LOOKS, Courier
 
 from tests.doubles.log import LogDouble
 from tests.integration.caller import Caller, refusal, state_of
@@ -154,10 +154,17 @@ async def turns() -> None:
         await asyncio.sleep(0)
 
 
-async def test_courier_beside_the_pause() -> None:
+async def test_courier_beside_the_pause(monkeypatch: pytest.MonkeyPatch) -> None:
     """The pause runs while Kratos answers, and the newest 1000 looks are kept."""
     asked: list[str] = []
+    pauses: list[float] = []
     answered = asyncio.Event()
+
+    async def pause(seconds: float) -> None:
+        pauses.append(seconds)
+
+    clockless = SimpleNamespace(**vars(asyncio) | {"sleep": pause})
+    monkeypatch.setattr("signupd.kratos.courier.asyncio", clockless)
 
     async def code_delivery(address: str, *_: object) -> None:
         asked.append(address)
@@ -168,8 +175,7 @@ async def test_courier_beside_the_pause() -> None:
     looks = [(uuid.UUID(int=n), ADDRESS, 0) for n in range(MAX_LOOKS + 1)]
     calls = [asyncio.ensure_future(courier.delivery(*look)) for look in looks]
     await turns()
-    before = len(asked)
-    await asyncio.sleep(2 * PAUSE_SECONDS)
+    before = len(asked), [*pauses]
     answered.set()
     await turns()
     done = sum(call.done() for call in calls)
@@ -177,7 +183,8 @@ async def test_courier_beside_the_pause() -> None:
         await courier.delivery(*look)
 
     assert 1000 == MAX_LOOKS
-    assert (1001, 1001, 1002) == (before, done, len(asked))
+    assert (1001, [0.025] * 1001) == before
+    assert (1001, 1002) == (done, len(asked))
 
 
 async def test_get_keeps_to_its_step(world: World, caller: Caller) -> None:

@@ -156,7 +156,7 @@ def test_floors_are_the_generators() -> None:
 @pytest.mark.parametrize(
     ("page", "program", "absent"),
     [
-        ("README.md", ["signupd", "--version"], "kratos_signup_client-0.1.0.dist-info"),
+        ("README.md", ["signupd", "--version"], "kratos_signup_client-*"),
         ("docs/integration.md", ["python", "-c", FIRST_STEPS], "signupd"),
     ],
 )

@@ -6,7 +6,7 @@ from typing import Any, cast
 from signupd.errors import SignupdError
 from signupd.ledger.record import FINAL, State
 from signupd.policy.password import PasswordGate
-from signupd.policy.rules import PASSWORD_REPEATS
+from signupd.policy.rules import CODE_REPEATS, PASSWORD_REPEATS
 from signupd.sealing import open_contents
 from signupd.signup.cancel import cancel_signup
 from signupd.signup.deps import Dependencies
@@ -14,7 +14,7 @@ from signupd.signup.queries import get_signup
 from signupd.signup.resend import resend_code
 from signupd.signup.set_password import set_password
 from signupd.signup.start import StartRequest, start_signup
-from signupd.signup.transitions import FREE_REPEATS, Event, state_shown
+from signupd.signup.transitions import Event, state_shown
 from signupd.signup.verify import verify_code
 from signupd.telemetry.observer import Observer
 
@@ -181,7 +181,7 @@ class World:
                 self.final[row.signup_id] = row.state
             assert 0 <= row.code_attempts <= RULES.code_attempts
             assert 1 <= row.sends <= RULES.sends
-            assert 0 <= row.code_repeats <= FREE_REPEATS
+            assert 0 <= row.code_repeats <= CODE_REPEATS
             assert 0 <= row.password_attempts <= RULES.password_attempts
             assert 0 <= row.password_repeats <= PASSWORD_REPEATS
         states = [row.state for row in self.ledger.rows.values()]

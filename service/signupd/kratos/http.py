@@ -34,7 +34,7 @@ MAX_CONNECTIONS: Final = 128
 CONNECT_SECONDS: Final = 4.0
 # Kratos closes idle connections after two minutes, a proxy often after one.
 KEEPALIVE_SECONDS: Final = 15.0
-MAX_BODY_BYTES: Final = 8 * 1024 * 1024  # a page of identities has up to 1 MiB
+MAX_BODY_BYTES: Final = 8 * 1024 * 1024  # a page of identities has 400 KB
 # Kratos repeats the query in each reference of Link; one with 100 ids has 4 KiB.
 MAX_HEADER_BYTES: Final = 64 * 1024
 FAILURES: Final = 10  # in a row: more than chance, and soon reached under load

@@ -122,8 +122,8 @@ class Limits:
     def _ask(self, address: bytes, client: str) -> Steps[Values | None]:
         """Note that a client has asked for mail to an address; None if it had before.
 
-        Resends count: else a client that spreads them is a newcomer again in time for
-        the mail that is kept.
+        Resends count. Without them a client that spreads its resends would be a
+        newcomer again in time for the mail that is kept.
         """
         note = self._keys.digest(b"asked", address, client.encode())
         return (yield from buckets.ask(note, self._rules.per_address.whole))

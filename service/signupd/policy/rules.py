@@ -9,6 +9,9 @@ from signupd.ledger.buckets import Limit
 SECOND: Final = 1_000_000  # the ledger counts microseconds
 HOUR_SECONDS: Final = 3600.0
 WRONG_CODES_SECONDS: Final = 30 * 86400.0  # in which all wrong codes are forgotten
+# How often an undecided code may be repeated: then each repeat costs an attempt. Enough
+# for a client that retries while Kratos restarts.
+CODE_REPEATS: Final = 20
 # How long a repeated SetPassword is told whether its password made the account.
 PASSWORDS_KEPT: Final = 24 * 3600 * SECOND
 # How many wrong passwords it is told about: after that nobody learns any more there.

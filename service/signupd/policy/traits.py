@@ -28,7 +28,7 @@ _RESERVED: Final = (
 )
 # Kratos 1.3 breaks off at a code if one of its traits has no field in the form.
 _BREAKS_OFF: Final = re.compile(r"v?1\.")
-_FIELDLESS: Final = "hold an array, or what the identity schema gives no single type"
+_FIELDLESS: Final = "hold an array, or a value without one type in the identity schema"
 
 
 def identity_traits(address: str, given: Mapping[str, Any]) -> dict[str, Any]:

@@ -207,10 +207,10 @@ async def conclude_password(
 async def conclude_stored(
     deps: Dependencies, record: Record, stored: uuid.UUID
 ) -> Record | None:
-    """Complete by an account that Kratos named, or delete what was stored past us.
+    """Complete a sign-up by the account that Kratos named; delete one stored past us.
 
-    What our hook approved is never deleted. The row tells, or the account's mark, where
-    the ledger has lost the approval. None if no account is left.
+    What our hook approved is never deleted. The row shows the approval, and so does the
+    account's mark if the ledger has lost it. None if no account is left.
     """
     attempt = attempt_of(record.flow_digest)
     found = (await deps.kratos.admin.accounts([stored])).get(stored)

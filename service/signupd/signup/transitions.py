@@ -18,16 +18,13 @@ holder died, and that Kratos has to be asked what happened.
 
 import enum
 import uuid
-from typing import Any, Final
+from typing import Any
 
 from signupd.errors import SignupBusy, SignupCancelled, SignupExpired
 from signupd.ledger.record import FINAL, Lease, Record, State
-from signupd.policy.rules import Rules
+from signupd.policy.rules import CODE_REPEATS, Rules
 
 Changes = dict[str, Any]
-
-# Then each costs an attempt: enough for a client that retries while Kratos restarts.
-FREE_REPEATS: Final = 20
 
 # What the hooks note under a lease.
 _UNNOTED: Changes = {"flow_digest": None, "approved_until": 0, "proof_time": 0}
@@ -142,7 +139,7 @@ def attempts_with(record: Record, digest: bytes) -> int:
 
     The last one is undecided: Kratos may break off at it each time.
     """
-    again = record.code_digest == digest and record.code_repeats < FREE_REPEATS
+    again = record.code_digest == digest and record.code_repeats < CODE_REPEATS
     return record.code_attempts + (0 if again else 1)
 
 
