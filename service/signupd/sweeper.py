@@ -15,6 +15,7 @@ from signupd.signup import transitions
 from signupd.signup.deps import Dependencies
 from signupd.signup.outcomes import note_event
 from signupd.signup.recovery import settle
+from signupd.telemetry.observer import DONE, FAILED
 from signupd.work import Work
 
 # After this many failures in a row Kratos is the cause, not the rows.
@@ -47,11 +48,12 @@ class Sweeper:
 
     async def run(self) -> NoReturn:
         """Sweep until cancelled, with a pause after each round."""
-        log = self._deps.log
+        log, rounds = self._deps.log, self._deps.observer.rounds
         while True:
-            rest, begun = self._interval, time.monotonic()
+            rest, begun, outcome = self._interval, time.monotonic(), FAILED
             try:
                 swept = await self.sweep()
+                outcome = DONE
                 if swept.more:
                     # As long as the round took: callers keep half of the ledger's time.
                     rest = min(rest, time.monotonic() - begun)
@@ -59,6 +61,7 @@ class Sweeper:
                 log.warning("not_swept", why=error.detail)
             except Exception:
                 log.exception("defect", where="sweeper")
+            rounds.labels(outcome).inc()
             await asyncio.sleep(rest)
 
     async def sweep(self) -> Swept:

@@ -26,8 +26,8 @@ from tests.e2e.site import Site
 from tests.e2e.stack import attached
 
 MEDIA = ("log", "metrics", "spans", "answers", "reflection", "arguments", "ledger")
-RPC = re.compile(r'signupd_rpc_duration_seconds_count\{method="(.*)",reason="(.*)"\} ')
-SUM = re.compile(r'_sum\{(?:method="SignupService/Get.*"OK"|call="pass.*\d")\} (.*)')
+RPC = re.compile(r'signupd_rpc_reasons_total\{grpc_method="(.*)",reason="(.*)"\} ')
+SUM = re.compile(r'_sum\{(?:grpc_method="GetS.*|call="pass.*\d")\} (.*)')
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def test_every_call_was_made(remains: Remains) -> None:
         pb.DESCRIPTOR.services_by_name["SignupService"],
         accounts.DESCRIPTOR.services_by_name["AccountService"],
     )
-    methods = {f"{s.name}/{m.name}" for s in services for m in s.methods}
+    methods = {m.name for s in services for m in s.methods}
     ended = RPC.findall(metrics := remains.media["metrics"].decode())
 
     # GetSignup takes 25 ms, and Kratos hashes passwords.
@@ -156,7 +156,9 @@ def test_every_call_was_made(remains: Remains) -> None:
     assert {"CODE_INCORRECT", "PASSWORD_REJECTED", "KRATOS_UNAVAILABLE"} <= {
         reason for _, reason in ended
     }
-    assert {f"kratos_signup.v1.{method}" for method in methods} <= remains.spans
+    assert {f"{s.full_name}/{m.name}" for s in services for m in s.methods} <= (
+        remains.spans
+    )
     assert {"kratos send", "kratos password", "kratos find"} <= remains.spans
 
 
@@ -169,7 +171,7 @@ def test_each_medium_was_read(remains: Remains) -> None:
     expected = {
         "log": signup,
         "answers": signup,
-        "metrics": {"method": b"SignupService/StartSignup"},
+        "metrics": {"method": b'grpc_method="StartSignup"'},
         "spans": {"trace": bytes.fromhex(TRACE)},
         "reflection": {"service": SERVICES[0].encode()},
         "arguments": {"command": b"serve"},

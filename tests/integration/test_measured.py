@@ -5,8 +5,10 @@ import uuid
 from typing import Any
 
 import aiohttp
+import grpc
 import pytest
 from signupd.kratos.http import Call
+from signupd.notation import METHODS
 from signupd.rpc.statuses import STATUSES
 from signupd.telemetry.observer import CALLER_GONE, OK
 
@@ -14,21 +16,22 @@ from tests.integration.caller import another, refusal
 from tests.integration.world import Replica, World, to_code, to_password
 
 COUNT = re.compile(
-    r"^signupd_(\w+)_duration_seconds_count\{(.*)\} (\S+)$", re.MULTILINE
+    r"^(signupd_kratos_call_duration_seconds_count|signupd_rpc_reasons_total|"
+    r"grpc_server_\w+_total)\{(.*)\} (\S+)$",
+    re.MULTILINE,
 )
+SIGNUPS = "kratos_signup.v1.SignupService"
 PASSWORD = "seven tall ladders"
 
 
-async def counts(replica: Replica) -> dict[tuple[str, str], float]:
-    """Scrape; give the counts by the histogram's two labels."""
+async def counts(replica: Replica) -> dict[tuple[str, ...], float]:
+    """Scrape; give the counts by their labels' values."""
     url = f"http://127.0.0.1:{replica.service.metrics_port}/metrics"
     async with aiohttp.ClientSession() as http, http.get(url) as answer:
         text = await answer.text()
-    rows = COUNT.findall(text)
-    assert {"rpc", "kratos_call"} >= {family for family, _, _ in rows}
     return {
         tuple(re.findall(r'="([^"]*)"', labels)): float(count)
-        for _, labels, count in rows
+        for _, labels, count in COUNT.findall(text)
     }
 
 
@@ -45,16 +48,21 @@ async def test_a_whole_way(world: World) -> None:
     await caller.get(token)
 
     found = await counts(replica)
-    rpcs = {labels: count for labels, count in found.items() if "/" in labels[0]}
     assert {
-        ("SignupService/StartSignup", "OK"): 1,
-        ("SignupService/VerifyCode", "CODE_INCORRECT"): 1,
-        ("SignupService/VerifyCode", "OK"): 1,
-        ("SignupService/SetPassword", "OK"): 1,
-        ("SignupService/GetSignup", "OK"): 1,
-        ("AccountService/BatchGetAccounts", "OK"): 1,
-        ("AccountService/GetAccount", "ACCOUNT_NOT_FOUND"): 1,
-    } == rpcs
+        ("StartSignup", "OK"): 1,
+        ("VerifyCode", "CODE_INCORRECT"): 1,
+        ("VerifyCode", "OK"): 1,
+        ("SetPassword", "OK"): 1,
+        ("GetSignup", "OK"): 1,
+        ("BatchGetAccounts", "OK"): 1,
+        ("GetAccount", "ACCOUNT_NOT_FOUND"): 1,
+    } == {of: n for of, n in found.items() if of[0][0].isupper() and len(of) == 2}
+    rpc = ("VerifyCode", SIGNUPS, "unary")  # labels are sorted by their names
+    assert {
+        rpc: 2,
+        ("OK", *rpc): 1,
+        ("INVALID_ARGUMENT", *rpc): 1,
+    } == {of: n for of, n in found.items() if of[-3:] == rpc}
     assert {
         ("open", "200"),
         ("send", "400"),
@@ -79,11 +87,11 @@ async def test_labels_are_few(world: World) -> None:
         await unknown(b"")
 
     found = await counts(replica)
-    names = {name for name, _ in found} - set(Call)
-    outcomes = {outcome for _, outcome in found} - {OK, CALLER_GONE, *STATUSES}
-    assert all(re.fullmatch("(Signup|Account)Service/[A-Z][a-zA-Z]+", n) for n in names)
-    assert [] == [name for name in names if name.endswith("/Ann")]
-    assert {"200", "400"} == outcomes
+    methods = {name for names in METHODS.values() for name in names}
+    services = {f"kratos_signup.v1.{name}" for name in METHODS}
+    codes = {code.name for code in grpc.StatusCode}
+    words = {"unary", OK, CALLER_GONE, *STATUSES, *Call, *methods, *services, *codes}
+    assert {"200", "400"} == {label for labels in found for label in labels} - words
 
 
 async def test_no_kratos(world: World) -> None:
@@ -93,5 +101,5 @@ async def test_no_kratos(world: World) -> None:
     await refusal(replica.caller.start("ann@example.com"))
 
     found = await counts(replica)
-    assert {"unreached"} == {how for name, how in found if "/" not in name}
-    assert 1 == found["SignupService/StartSignup", "KRATOS_UNAVAILABLE"]
+    assert {"unreached"} == {labels[1] for labels in found if labels[0] in set(Call)}
+    assert 1 == found["StartSignup", "KRATOS_UNAVAILABLE"]

@@ -17,8 +17,8 @@ from signupd.telemetry.observer import Observer
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
-METHOD = "SignupService/StartSignup"
-RPCS = "signupd_rpc_duration_seconds"
+METHOD = "/kratos_signup.v1.SignupService/StartSignup"
+RPCS = "grpc_server_handling_seconds"
 CALLS = "signupd_kratos_call_duration_seconds"
 
 
@@ -37,9 +37,13 @@ class AnsweringLedger(Ledger):
             raise LedgerUnavailable("away")
 
     async def under_way(self) -> dict[str, int]:
-        """Count two sign-ups."""
+        """Count two sign-ups, at one of which somebody is at work."""
         await self.probe()
-        return {"code_required": 2}
+        return {"code_required": 2, "sending": 1}
+
+    def connections(self) -> dict[str, int]:
+        """Count a pool's."""
+        return {"in_use": 3}
 
 
 class Scene:
@@ -60,7 +64,7 @@ class Scene:
 
     def rpc(self, seconds: float, reason: str) -> None:
         """Have had an RPC take a while."""
-        self.observer.rpcs.labels(METHOD, reason).observe(seconds)
+        self.observer.rpc_ended(METHOD, "OK", reason, seconds)
 
     def call(self, seconds: float, outcome: str) -> None:
         """Have had a call to Kratos take a while."""
@@ -132,15 +136,19 @@ async def test_calls(scene: Scene) -> None:
     scene.call(0.25, "400")
     scene.call(10.0, "lost")
 
-    rpc = 'method="SignupService/StartSignup",reason="OK"'
+    rpc = (
+        'grpc_method="StartSignup",grpc_service="kratos_signup.v1.SignupService",'
+        'grpc_type="unary"'
+    )
+    bucket = f"{RPCS}_bucket{{{rpc}"
     assert {
-        f"{RPCS}_count{{{rpc}}} 2.0",
-        f"{RPCS}_sum{{{rpc}}} 3.25",
-        f'{RPCS}_bucket{{le="0.1",{rpc}}} 0.0',
-        f'{RPCS}_bucket{{le="0.25",{rpc}}} 1.0',
+        f"{RPCS}_count{{{rpc}}} 3.0",
+        f"{RPCS}_sum{{{rpc}}} 3.5",
+        f'{bucket},le="0.1"}} 0.0',
+        f'{bucket},le="0.25"}} 2.0',
         # No caller waits longer than that.
-        f'{RPCS}_bucket{{le="60.0",{rpc}}} 2.0',
-        f"{RPCS}_count{{{rpc.replace('OK', 'TOKEN_INVALID')}}} 1.0",
+        f'{bucket},le="60.0"}} 3.0',
+        'signupd_rpc_reasons_total{grpc_method="StartSignup",reason="OK"} 2.0',
         f'{CALLS}_count{{call="password",outcome="400"}} 1.0',
         f'{CALLS}_sum{{call="password",outcome="400"}} 0.25',
         f'{CALLS}_sum{{call="password",outcome="lost"}} 10.0',

@@ -65,6 +65,10 @@ class Database(ABC):
     async def close(self) -> None:
         """Close all connections. A second call does nothing."""
 
+    def connections(self) -> dict[str, int]:
+        """Count those of a pool; SQLite has none."""
+        return {}
+
     @abstractmethod
     async def run(self, statement: str, /, **values: Any) -> Result:
         """Run a statement; DuplicateKey if a row with this key exists already."""

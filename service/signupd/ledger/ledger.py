@@ -213,8 +213,15 @@ class Ledger:
         await self._run(statements.PROBE, digest=_PROBED)
 
     async def under_way(self) -> dict[str, int]:
-        """Count the sign-ups that wait for a code or a password, by state."""
+        """Count the sign-ups that wait, by state, and those at work, by lease."""
         return dict((await self._run(statements.UNDER_WAY)).rows)
+
+    def connections(self) -> dict[str, int]:
+        """Count the connections to a shared database, and the calls that wait for one.
+
+        The names are ``in_use``, ``idle`` and ``waiting``.
+        """
+        return self._database.connections()
 
     async def unopened(self, heads: Collection[bytes], most: int) -> list[uuid.UUID]:
         """List at most so many sign-ups under way that no key opens.

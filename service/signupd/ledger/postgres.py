@@ -121,6 +121,13 @@ class PostgresDatabase(Database):
                 value: T = done.value
                 return value
 
+    def connections(self) -> dict[str, int]:
+        """Count those of the pool, and the calls that wait for one."""
+        figures = self._pool.get_stats()
+        idle = figures["pool_available"]
+        in_use, waiting = figures["pool_size"] - idle, figures["requests_waiting"]
+        return {"in_use": in_use, "idle": idle, "waiting": waiting}
+
     def now(self) -> int:
         """Return the server's time, as far as it is known."""
         return self._clock() + self._ahead

@@ -180,6 +180,7 @@ FORGET_SIGNUPS: Final = f"""
 
 UNDER_WAY: Final = f"""
     SELECT state, count(*) FROM signups WHERE {_WAITING} GROUP BY state
+    UNION ALL SELECT lease, count(*) FROM signups WHERE lease <> 'none' GROUP BY lease
 """
 
 # Times farther off than any step puts them: the clock ran ahead when they were written.

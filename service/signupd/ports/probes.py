@@ -7,17 +7,12 @@ from importlib.metadata import version
 from typing import Final
 
 from aiohttp import web
-from prometheus_client import (
-    CONTENT_TYPE_LATEST,
-    CollectorRegistry,
-    Gauge,
-    Info,
-    generate_latest,
-)
+from prometheus_client import CollectorRegistry, Gauge, Info, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.ledger import Ledger
-from signupd.ledger.record import WAITING
+from signupd.ledger.record import WAITING, Lease
 
 # A count reads an index entry for each sign-up under way, so scrapes within this time
 # share one.
@@ -57,6 +52,18 @@ class Probes:
         self._under_way = Gauge(
             "signupd_signups",
             "Sign-ups that wait for a code or a password, on all replicas.",
+            ("state",),
+            registry=self._counts,
+        )
+        self._leases = Gauge(
+            "signupd_leases",
+            "Sign-ups that a call or the sweeper is at work on, on all replicas.",
+            ("lease",),
+            registry=self._counts,
+        )
+        self._connections = Gauge(
+            "signupd_ledger_connections",
+            "This process' connections to PostgreSQL, and calls waiting for one.",
             ("state",),
             registry=self._counts,
         )
@@ -100,8 +107,12 @@ class Probes:
         async with self._asking:
             if self._clock() >= self._next_count:
                 await self._count()
+        for state, count in self._ledger.connections().items():
+            self._connections.labels(state).set(count)
         body = generate_latest(self._counts) + generate_latest(self._registry)
-        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(
+            body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
+        )
 
     async def _probe(self) -> None:
         self._writable = False
@@ -117,8 +128,11 @@ class Probes:
         except LedgerUnavailable:
             self._ledger_up.set(0)
             self._under_way.clear()
+            self._leases.clear()
         else:
             self._ledger_up.set(1)
             for state in WAITING:
                 self._under_way.labels(state).set(counts.get(state, 0))
+            for lease in set(Lease) - {Lease.NONE}:
+                self._leases.labels(lease).set(counts.get(lease, 0))
         self._next_count = self._clock() + COUNT_SECONDS

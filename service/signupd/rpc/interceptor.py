@@ -227,6 +227,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         """Turn whatever goes wrong inside into a status; tell an observer about it."""
         ended, code = CALLER_GONE, grpc.StatusCode.CANCELLED
         begun, span = time.monotonic(), None
+        if observer is not None:
+            observer.rpc_began(method)
         if observer is not None and observer.tracing is not None:
             metadata = context.invocation_metadata() or ()
             span = observer.tracing.rpc(method, metadata)
@@ -245,8 +247,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             await _abort(context, None)
         finally:
             if observer is not None:
-                series = observer.rpcs.labels(method.rpartition(".")[2], ended)
-                series.observe(time.monotonic() - begun)
+                took = time.monotonic() - begun
+                observer.rpc_ended(method, code.name, ended, took)
             if span is not None:
                 span.end(ended, code.value[0])
 

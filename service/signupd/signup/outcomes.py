@@ -157,6 +157,7 @@ async def mail_code(
     public = deps.kratos.public
     try:
         await public.send_code(flow_id, contents.traits, contents.locale)
+        deps.observer.last_mail.set_to_current_time()
     except NOT_SENT:
         await deps.limits.refund(counted)
         raise

@@ -5,6 +5,7 @@ Both are given names, outcomes and statuses only, so they can leak nothing else.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable
 from functools import partial
 from typing import TYPE_CHECKING, Final
@@ -12,7 +13,11 @@ from typing import TYPE_CHECKING, Final
 from prometheus_client import (
     CollectorRegistry,
     Counter,
+    Gauge,
+    GCCollector,
     Histogram,
+    PlatformCollector,
+    ProcessCollector,
     disable_created_metrics,
 )
 
@@ -24,6 +29,10 @@ OK: Final = "OK"
 CALLER_GONE: Final = "CALLER_GONE"
 UNREACHED: Final = "unreached"
 LOST: Final = "lost"
+# Those of the sweeper's rounds.
+DONE: Final = "done"
+FAILED: Final = "failed"
+_RPC: Final = ("grpc_type", "grpc_service", "grpc_method")
 
 # Most calls take milliseconds, bcrypt a quarter of a second, a dead hook 3 s; no caller
 # waits longer than a minute.
@@ -34,9 +43,9 @@ BUCKETS_SECONDS: Final = (
 
 
 class Observer:
-    """Has the metrics of RPCs, calls to Kratos and sign-ups.
+    """Has the metrics of RPCs, hooks, calls to Kratos and sign-ups.
 
-    An RPC's label is its ``Service/Method``, as in CALLERS. Events count from zero.
+    Events count from zero.
     """
 
     def __init__(
@@ -47,11 +56,20 @@ class Observer:
         self.registry = CollectorRegistry()
         self.tracing = tracing
         counter = partial(Counter, registry=self.registry)
+        gauge = partial(Gauge, registry=self.registry)
         histogram = partial(Histogram, registry=self.registry, buckets=BUCKETS_SECONDS)
-        self.rpcs = histogram(
-            "signupd_rpc_duration_seconds",
-            "How long RPCs took, by how they ended.",
-            ("method", "reason"),
+        # The names and labels that interceptors of gRPC commonly use.
+        self._started = counter("grpc_server_started", "RPCs begun.", _RPC)
+        self._handled = counter(
+            "grpc_server_handled", "RPCs ended, by status.", (*_RPC, "grpc_code")
+        )
+        self._handling = histogram(
+            "grpc_server_handling_seconds", "How long RPCs took.", _RPC
+        )
+        self._reasons = counter(
+            "signupd_rpc_reasons",
+            "RPCs ended, by the error's reason.",
+            ("grpc_method", "reason"),
         )
         self.calls = histogram(
             "signupd_kratos_call_duration_seconds",
@@ -69,9 +87,48 @@ class Observer:
             "signupd_wrong_passwords",
             "Other passwords tried on completed sign-ups, at this process.",
         )
+        self.hooks = histogram(
+            "signupd_hook_duration_seconds",
+            "How long Kratos' hooks were answered for.",
+            ("hook",),
+        )
+        self.hook_requests = counter(
+            "signupd_hook_requests",
+            "Requests of Kratos' hooks, by answer.",
+            ("hook", "answer"),
+        )
+        self.rounds = counter(
+            "signupd_sweeper_rounds", "Rounds of the sweeper.", ("outcome",)
+        )
+        self.last_mail = gauge(
+            "signupd_last_mail_timestamp_seconds",
+            "When Kratos last took a code to be mailed from this process; 0 for never.",
+        )
         self.dropped_lines = counter(
             "signupd_log_lines_dropped",
             "Lines of the log that were dropped because standard error was not read.",
         )
         for event in events:
             self.events.labels(event)
+        for outcome in (DONE, FAILED):
+            self.rounds.labels(outcome)
+        for collector in (ProcessCollector, PlatformCollector, GCCollector):
+            collector(registry=self.registry)
+
+    def rpc_began(self, method: str) -> None:
+        """Count an RPC that begins, by its path."""
+        self._started.labels(*_kind(method)).inc()
+
+    def rpc_ended(self, method: str, code: str, reason: str, seconds: float) -> None:
+        """Count an RPC that ended, by gRPC's status and our reason."""
+        kind = _kind(method)
+        self._handled.labels(*kind, code).inc()
+        self._handling.labels(*kind).observe(seconds)
+        self._reasons.labels(kind[-1], reason).inc()
+
+
+@functools.cache
+def _kind(method: str) -> tuple[str, str, str]:
+    """Split the path of one of our methods, all of which are unary."""
+    _, service, name = method.split("/")
+    return "unary", service, name
