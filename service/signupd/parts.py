@@ -18,6 +18,7 @@ from signupd.ledger.buckets import Limit
 from signupd.ledger.database import Database, make_database, steady_clock
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.migrate import demand_usable, is_up_to_date, migrate
+from signupd.policy.domains import BlockedDomains
 from signupd.policy.limits import Limits
 from signupd.policy.password import PasswordGate
 from signupd.policy.rules import HOUR_SECONDS, WRONG_CODES_SECONDS, Rules, micros
@@ -66,6 +67,7 @@ class Parts:
             courier=Courier(kratos.admin, database.now, log),
             keys=keys,
             rules=rules,
+            domains=BlockedDomains(settings.blocked_email_domains_file, log),
             passwords=PasswordGate(rules),
             hook_proof=HookProof(kratos, log),
             schema=SchemaRules(kratos, settings.identity_schema_id, log),

@@ -70,6 +70,7 @@ class Settings(BaseModel):
         None
     )
     ledger_url: notation.LedgerUrl = "sqlite:///signupd.db"
+    blocked_email_domains_file: notation.Domains | None = None
     token_keys: notation.Keys = ()
     digest_key: notation.Key | None = None
     tls_cert: notation.ReadableFile | None = None
