@@ -8,7 +8,7 @@ from typing import Final, Self
 import structlog
 from pydantic import SecretStr
 
-from signupd.keyfile import key_ring
+from signupd.keyfile import demand_digest_key, key_ring
 from signupd.kratos.admin import AdminApi, Kratos
 from signupd.kratos.courier import Courier
 from signupd.kratos.hook_proof import HookProof
@@ -80,12 +80,14 @@ class Parts:
         """Migrate a SQLite ledger; check that a shared one is up to date.
 
         The only server of a SQLite ledger ends its leases, all of which are stale.
+        Another DIGEST_KEY than the ledger's is a SettingsInvalidError.
         """
         await self.database.open()
         if self.database.shared:
             await demand_usable(self.database)
         elif not await is_up_to_date(self.database):
             await migrate(self.settings.ledger_url)
+        await demand_digest_key(self.deps.ledger, self.deps.keys, add=True)
         if only_server and not self.database.shared:
             await self.deps.ledger.end_all_leases()
         await self.deps.ledger.read_clock()
