@@ -18,12 +18,14 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
+    PlainValidator,
     SecretBytes,
     SecretStr,
 )
 
 from signupd.certificates import is_name
 from signupd.ledger.database import sqlite_file
+from signupd.policy.domains import DomainList, read_domains
 from signupd.sealing import KEY_BYTES
 
 MIN_HOOK_KEY_CHARS: Final = 16
@@ -227,4 +229,9 @@ Grants = Annotated[
         return_type=dict[str, list[str]],
         when_used="json",
     ),
+]
+Domains = Annotated[
+    DomainList,
+    PlainValidator(lambda value: read_domains(Path(str(value)))),
+    _Shown(lambda listed: str(listed.file)),
 ]

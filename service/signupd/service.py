@@ -77,6 +77,7 @@ class Service:
             OSError: A port is not available.
             CertificatesUnusable: The server's certificate cannot be used.
             LedgerUnavailable: The ledger cannot be opened.
+            SettingsInvalidError: DIGEST_KEY is not the ledger's.
         """
         settings = self._settings
         # The port comes first: a second server must not touch the ledger.

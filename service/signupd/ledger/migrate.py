@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 # The newest revision in migrations/versions. Their names ascend.
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 # A migration's statement may go through the whole of a large ledger, or wait for
 # another migration that does.
 MIGRATE_SECONDS: Final = 600

@@ -73,6 +73,12 @@ HAS_VERSIONS: Final = "{has_versions}"
 VERSION: Final = "SELECT version_num FROM alembic_version"
 TIME_LIMIT: Final = "{time_limit}"
 
+# Of two servers that add a key at once, the later one waits and adds nothing.
+ADD_KEY: Final = """
+    INSERT INTO digest_key (id, digest) VALUES (1, :digest) ON CONFLICT DO NOTHING
+"""
+KEY: Final = "SELECT digest FROM digest_key"
+
 # Sign-ups, by key
 
 ADD: Final = """
@@ -152,7 +158,6 @@ def _batch(table: str, condition: str, order: str) -> str:
 
 
 _signups: Final = functools.partial(_batch, "signups")
-
 
 _WAITING: Final = "state IN ('code_required', 'password_required')"
 _LAPSED: Final = f"{_WAITING} AND lease = 'none' AND expire_time <= {{now}}"
@@ -270,9 +275,7 @@ UNASK: Final = """
     DELETE FROM send_buckets WHERE digest = :digest AND full_time = :full_time
 """
 
-FILL: Final = """
-    DELETE FROM send_buckets WHERE digest = :digest
-"""
+FILL: Final = "DELETE FROM send_buckets WHERE digest = :digest"
 
 FULL_TIME: Final = """
     SELECT full_time, {now} FROM send_buckets WHERE digest = :digest
