@@ -53,6 +53,7 @@ def configure(*, json: bool, level: str) -> structlog.typing.FilteringBoundLogge
     passes on the logger that this returns.
     """
     shared: list[structlog.typing.Processor] = [
+        structlog.contextvars.merge_contextvars,  # what the interceptor knows of a call
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         redact,

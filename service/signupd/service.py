@@ -53,7 +53,7 @@ class Service:
         # Separate from the callers' work, which MAX_CONCURRENT_RPCS limits.
         self._chores = Work()
         proofs, accounts = partial(note_proof, self.deps), partial(approve, self.deps)
-        hooks = Hooks(proofs, accounts, log, secret(settings.hook_key))
+        hooks = Hooks(proofs, accounts, log, secret(settings.hook_key), observer)
         self._hooks = runner_of(hooks.app(), log, "hook port")
         now = clock or wall_clock
         self._server = Server(settings, self.deps, self._work, now)

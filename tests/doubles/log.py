@@ -22,6 +22,7 @@ class LogDouble:
         self.logger: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
             None,
             processors=[
+                structlog.contextvars.merge_contextvars,
                 structlog.stdlib.add_log_level,
                 structlog.processors.format_exc_info,
                 self._keep,

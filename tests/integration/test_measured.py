@@ -58,11 +58,9 @@ async def test_a_whole_way(world: World) -> None:
         ("GetAccount", "ACCOUNT_NOT_FOUND"): 1,
     } == {of: n for of, n in found.items() if of[0][0].isupper() and len(of) == 2}
     rpc = ("VerifyCode", SIGNUPS, "unary")  # labels are sorted by their names
-    assert {
-        rpc: 2,
-        ("OK", *rpc): 1,
-        ("INVALID_ARGUMENT", *rpc): 1,
-    } == {of: n for of, n in found.items() if of[-3:] == rpc}
+    assert {rpc: 2, ("OK", *rpc): 1, ("INVALID_ARGUMENT", *rpc): 1} == {
+        of: n for of, n in found.items() if of[-3:] == rpc
+    }
     assert {
         ("open", "200"),
         ("send", "400"),

@@ -1,16 +1,20 @@
 """Spans of calls that were really made: whose they are, and what they tell."""
 
 import asyncio
+import json
 import subprocess
 import sys
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
+import aiohttp
 import pytest
 from kratos_signup.v1 import signup_service_pb2 as pb
 from opentelemetry.sdk.trace import ReadableSpan
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-from opentelemetry.trace import SpanKind, StatusCode
+from opentelemetry.trace import SpanContext, SpanKind, StatusCode
 from signupd.telemetry.tracing import Tracing
 
 from tests.integration.caller import DEADLINE_SECONDS, refusal
@@ -62,6 +66,11 @@ def attributes(span: ReadableSpan) -> dict[str, Any]:
     return dict(span.attributes or {})
 
 
+def parents_of(spans: list[ReadableSpan]) -> list[SpanContext]:
+    """Give the parents of those spans that have one."""
+    return [span.parent for span in spans if span.parent]
+
+
 def id_of(span: ReadableSpan) -> int:
     """Read a span's id."""
     context = span.get_span_context()
@@ -76,10 +85,9 @@ async def test_rpc(scene: Scene) -> None:
     span = await scene.span(f"{SERVICE}/StartSignup")
     assert (SpanKind.SERVER, None) == (span.kind, span.parent)
     assert {
-        "rpc.system": "grpc",
-        "rpc.service": SERVICE,
-        "rpc.method": "StartSignup",
-        "rpc.grpc.status_code": 0,
+        "rpc.system.name": "grpc",
+        "rpc.method": f"{SERVICE}/StartSignup",
+        "rpc.response.status_code": "OK",
         "signupd.reason": "OK",
     } == attributes(span)
     assert StatusCode.UNSET is span.status.status_code
@@ -92,7 +100,7 @@ async def test_refusals_are_no_errors(scene: Scene) -> None:
 
     span = await scene.span(f"{SERVICE}/GetSignup")
     assert "TOKEN_INVALID" == attributes(span)["signupd.reason"]
-    assert 3 == attributes(span)["rpc.grpc.status_code"]
+    assert "INVALID_ARGUMENT" == attributes(span)["rpc.response.status_code"]
     assert StatusCode.UNSET is span.status.status_code
 
 
@@ -151,11 +159,41 @@ async def test_callers_trace(scene: Scene) -> None:
     assert {
         "http.request.method": "POST",
         "http.response.status_code": 400,
+        "server.address": "127.0.0.1",
+        "server.port": urlsplit(scene.world.kratos.public_url).port,
     } == attributes(children[1])
     assert (SpanKind.CLIENT, StatusCode.UNSET) == (
         children[1].kind,
         children[1].status.status_code,
     )
+
+
+async def test_hooks_are_in_their_trace(scene: Scene) -> None:
+    """A hook's request is a server's span in Kratos' trace, with its answer."""
+    url = f"http://127.0.0.1:{scene.replica.service.hook_port}/kratos/password"
+    parent = {"traceparent": f"00-{TRACE}-{PARENT}-01"}
+    async with aiohttp.ClientSession() as http:
+        await http.post(url, headers=parent, json={"flow_id": "f", "email": "a@b.test"})
+
+    spans = await scene.spans("hook password")
+    parents = [(f"{p.trace_id:032x}", f"{p.span_id:016x}") for p in parents_of(spans)]
+    (span,) = [one for one in spans if one.parent]
+    assert [(TRACE, PARENT)] == parents
+    assert SpanKind.SERVER is span.kind
+    assert {
+        "http.request.method": "POST",
+        "http.route": "/kratos/password",
+        "signupd.answer": "unknown_flow",
+    } == attributes(span)
+
+
+async def test_log_lines_of_a_call(scene: Scene) -> None:
+    """The lines of a call name its span, so that log and trace are found together."""
+    await scene.start(("traceparent", f"00-{TRACE}-{PARENT}-01"))
+    rpc = await scene.span(f"{SERVICE}/StartSignup")
+
+    line = scene.world.log.entry("signup_started")
+    assert (TRACE, f"{id_of(rpc):016x}") == (line["trace_id"], line["span_id"])
 
 
 @pytest.mark.parametrize("parent", ["", "x", f"00-{TRACE}-{PARENT}", f"00-{'0' * 32}-"])
@@ -213,7 +251,9 @@ def test_unusable(tmp_path: Path, name: str, more: dict[str, str]) -> None:
     )
 
     assert 2 == done.returncode
-    assert done.stderr.startswith(f"signupd: {name}: ")
+    first, second = done.stderr.splitlines()
+    assert version("signupd") == json.loads(first)["version"]
+    assert second.startswith(f"signupd: {name}: ")
     assert "hunter2" not in done.stderr
 
 

@@ -5,6 +5,7 @@ import gc
 import os
 import signal
 import sys
+from importlib.metadata import version
 
 import typer
 import uvloop
@@ -28,6 +29,7 @@ def serve(config: Config = None) -> None:
         settings.log_format is None and not sys.stderr.isatty()
     )
     log = logs.configure(json=as_json, level=settings.log_level)
+    log.info("starting", version=version("signupd"))
     if ignored := names_of_kubernetes():
         log.debug("variables_ignored", names=ignored, why="Kubernetes sets them")
     for line in settings.warnings():

@@ -205,7 +205,7 @@ class HttpClient:
         """
         outcome, begun = LOST, time.monotonic()
         tracing = self._observer.tracing
-        span = None if tracing is None else tracing.call(call, method)
+        span = None if tracing is None else tracing.call(call, method, url)
         sent = {**_HEADERS, **(span.headers if span else {}), **(headers or {})}
         try:
             response = await self._send(method, url, timeout_seconds, payload, sent)

@@ -34,6 +34,10 @@ class Lease(enum.StrEnum):
     SETTING = "setting"
 
 
+# The kinds of work.
+WORK = (Lease.SENDING, Lease.VERIFYING, Lease.SETTING)
+
+
 class Record(NamedTuple):
     """One row of the table, by its columns' names; defaults are those of a new row.
 

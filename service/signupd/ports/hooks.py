@@ -26,12 +26,14 @@ from signupd.kratos.answers import MARK, NOT_NOW_ID, PROVED_ID, UNKNOWN_FLOW_ID
 from signupd.kratos.identity import Mark
 from signupd.notation import endpoint
 from signupd.signup.approve import HookRefusal
+from signupd.telemetry.observer import Observer
 
 T = TypeVar("T")
 
 CODE_PATH: Final = "/kratos/code"
 PASSWORD_PATH: Final = "/kratos/password"  # noqa: S105 - a path
 KEY_HEADER: Final = "X-Hook-Key"
+_ANSWER: Final = "answer"
 # What our jsonnet sends has two short fields.
 MAX_BODY_BYTES: Final = 8 * 1024
 # A flood of requests without the key must not fill a disk with lines.
@@ -61,14 +63,35 @@ class Hooks:
     approve: Callable[[str, str], Awaitable[Mark | HookRefusal]]
     log: structlog.typing.FilteringBoundLogger
     key: str | None = field(repr=False)
+    observer: Observer = field(default_factory=Observer)
     _next_line: float = field(default=0.0, init=False)  # by the monotonic clock
 
     def app(self) -> web.Application:
         """Make the web application."""
         app = web.Application(client_max_size=MAX_BODY_BYTES)
-        app.router.add_post(CODE_PATH, self._code)
-        app.router.add_post(PASSWORD_PATH, self._password)
+        app.router.add_post(CODE_PATH, self._observed("code", self._code))
+        app.router.add_post(PASSWORD_PATH, self._observed("password", self._password))
         return app
+
+    def _observed(self, hook: str, answer: Handler) -> Handler:
+        """Count, time and trace what a handler answers."""
+        observer = self.observer
+
+        async def observed(request: web.Request) -> web.StreamResponse:
+            begun, said, span = time.monotonic(), "failed", None
+            if observer.tracing is not None:
+                span = observer.tracing.hook(hook, request.headers)
+            try:
+                response = await answer(request)
+                said = response[_ANSWER]
+            finally:
+                observer.hooks.labels(hook).observe(time.monotonic() - begun)
+                observer.hook_requests.labels(hook, said).inc()
+                if span is not None:
+                    span.end(said)
+            return response
+
+        return observed
 
     def has_key(self, request: web.Request) -> bool:
         """Return whether a request has the required key, if there is one."""
@@ -114,7 +137,7 @@ class Hooks:
         if now >= self._next_line:
             self._next_line = now + LINE_SECONDS
             self.log.warning("hook_key_wrong", path=request.path)
-        return web.Response(status=HTTPStatus.FORBIDDEN)
+        return _said("key_wrong", web.Response(status=HTTPStatus.FORBIDDEN))
 
 
 def _fields(body: bytes) -> tuple[str, str] | None:
@@ -133,7 +156,8 @@ def _refusal(message_id: int, text: str) -> web.Response:
     """Refuse, with a message that Kratos shows at the address in its own answer."""
     message = {"id": message_id, "text": text, "type": "info"}
     entry = {"instance_ptr": "#/traits/email", "messages": [message]}
-    return web.json_response({"messages": [entry]}, status=HTTPStatus.FORBIDDEN)
+    body = {"messages": [entry]}
+    return _said(text, web.json_response(body, status=HTTPStatus.FORBIDDEN))
 
 
 def _approval(mark: Mark, address: str) -> web.Response:
@@ -146,7 +170,13 @@ def _approval(mark: Mark, address: str) -> web.Response:
     }
     marked = {"signup_id": str(mark.signup_id), "attempt": mark.attempt}
     identity = {"verifiable_addresses": [verified], "metadata_admin": {MARK: marked}}
-    return web.json_response({"identity": identity})
+    return _said("approved", web.json_response({"identity": identity}))
+
+
+def _said(answer: str, response: web.Response) -> web.Response:
+    """Note on a response what it says, for metrics and traces."""
+    response[_ANSWER] = answer.replace(" ", "_")
+    return response
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.ledger import Ledger
-from signupd.ledger.record import WAITING, Lease
+from signupd.ledger.record import WAITING, WORK
 
 # A count reads an index entry for each sign-up under way, so scrapes within this time
 # share one.
@@ -133,6 +133,6 @@ class Probes:
             self._ledger_up.set(1)
             for state in WAITING:
                 self._under_way.labels(state).set(counts.get(state, 0))
-            for lease in set(Lease) - {Lease.NONE}:
+            for lease in WORK:
                 self._leases.labels(lease).set(counts.get(lease, 0))
         self._next_count = self._clock() + COUNT_SECONDS

@@ -16,6 +16,7 @@ from typing import Any, Final
 import grpc
 import structlog
 from google.protobuf.message import DecodeError
+from structlog.contextvars import bind_contextvars
 
 from signupd.certificates import names_and_validity
 from signupd.errors import CallerNotPermitted, Overloaded, RequestInvalid, SignupdError
@@ -178,6 +179,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         """Guard a call of our services."""
         async with self._errors_as_statuses(method, context, self.observer):
             self.callers.admit(method, context)
+            if caller := self.callers.peer(context).caller:
+                bind_contextvars(caller=caller)
             if max(self._calls, len(self.work.tasks)) >= self.limit:
                 raise Overloaded
             self._calls += 1
@@ -232,6 +235,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         if observer is not None and observer.tracing is not None:
             metadata = context.invocation_metadata() or ()
             span = observer.tracing.rpc(method, metadata)
+            bind_contextvars(**span.ids)  # each call has a task, and so a context
         try:
             yield
             ended, code = OK, grpc.StatusCode.OK
@@ -250,7 +254,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
                 took = time.monotonic() - begun
                 observer.rpc_ended(method, code.name, ended, took)
             if span is not None:
-                span.end(ended, code.value[0])
+                span.end(ended, code.name)
 
     def _log_error(self, method: str, error: SignupdError) -> None:
         event = error.reason.lower()
