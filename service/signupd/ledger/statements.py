@@ -277,9 +277,7 @@ UNASK: Final = """
 
 FILL: Final = "DELETE FROM send_buckets WHERE digest = :digest"
 
-FULL_TIME: Final = """
-    SELECT full_time, {now} FROM send_buckets WHERE digest = :digest
-"""
+FULL_TIME: Final = "SELECT full_time, {now} FROM send_buckets WHERE digest = :digest"
 
 # Gives back only what the bucket has not regained by itself since ``time``.
 REFUND: Final = """
