@@ -9,6 +9,7 @@ from typing import Final
 
 import structlog
 
+from signupd import health
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.kratos.hook_proof import PROOF_INTERVAL_SECONDS
 from signupd.parts import Parts, secret
@@ -93,6 +94,7 @@ class Service:
         self._probes.ready = True
         self._loops = [
             asyncio.create_task(self._prove_hook()),
+            asyncio.create_task(health.watch(self.deps, self._server.tell_health)),
             asyncio.create_task(self.sweeper.run()),
         ]
         self._log.info("serving", listen=settings.listen, hooks=settings.hook_listen)
@@ -141,14 +143,19 @@ class Service:
         await self.deps.hook_proof.prove({})
 
     async def _prove_hook(self) -> None:
-        """Check schema and hook before the first call, and log what is wrong."""
+        """Check schema and hook before the first call, and log what is wrong.
+
+        A proof that was revoked is made anew.
+        """
+        proof = self.deps.hook_proof
         while True:
+            if proof.proved or proof.waits:
+                await asyncio.sleep(PROOF_INTERVAL_SECONDS)
+                continue
             try:
                 await self._chores.run(self._prove_once)
             except KratosUnavailable as error:
                 self._log.warning("kratos_unavailable", why=error.detail)
             except KratosIncompatible:
                 pass  # it was logged where it was found
-            else:
-                return
             await asyncio.sleep(PROOF_INTERVAL_SECONDS)

@@ -194,6 +194,8 @@ class KratosDouble:
     @web.middleware
     async def _meet(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Note a call, and let it meet the trouble that a test laid in its way."""
+        if request.path.endswith("/health/ready"):  # asked every few seconds
+            return web.json_response({"status": "ok"})
         name = await self._name(request)
         self._books.calls.append(name)
         self.headers.append(request.headers)

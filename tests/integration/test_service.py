@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import socket
+import sqlite3
+from contextlib import closing
 from typing import Any
 
 import aiohttp
@@ -17,18 +19,18 @@ from signupd.service import Service
 from tests.integration.caller import Caller, reflected, refusal
 from tests.integration.world import World, to_code
 
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 NAMES = ("", "kratos_signup.v1.SignupService", "kratos_signup.v1.AccountService")
 
 
 async def test_health(caller: Caller) -> None:
     """The server and both its services are SERVING on loopback."""
     stub: Any = health_pb2_grpc.HealthStub(caller.channel)
-    answers = [
-        await stub.Check(health_pb2.HealthCheckRequest(service=name)) for name in NAMES
-    ]
+    for name in NAMES:
+        await told(stub.Watch(health_pb2.HealthCheckRequest(service=name)), SERVING)
     unknown = await refusal(stub.Check(health_pb2.HealthCheckRequest(service="x")))
 
-    assert [1, 1, 1] == [answer.status for answer in answers]
     assert grpc.StatusCode.NOT_FOUND is unknown.code
 
 
@@ -150,3 +152,35 @@ async def test_first_signup_waits_for_the_proof(world: World) -> None:
     await to_code(world, replica.caller, "ann@example.com")
 
     assert 1 == world.kratos.calls.count("password")
+
+
+async def test_health_of_what_is_away(world: World) -> None:
+    """Each service is SERVING as long as what it needs answers, and watchers are told.
+
+    A Kratos that is away is no reason to restart this process.
+    """
+    replica = await world.serve()
+    stub: Any = health_pb2_grpc.HealthStub(replica.caller.channel)
+    watches = [
+        stub.Watch(health_pb2.HealthCheckRequest(service=name), timeout=60)
+        for name in NAMES
+    ]
+    before = [await told(watch, SERVING) for watch in watches]
+    await world.kratos.down()
+    kratos = [await told(watch, NOT_SERVING) for watch in watches[1:]]
+    process = (await stub.Check(health_pb2.HealthCheckRequest(service=""))).status
+    await world.kratos.up()
+    after = [await told(watch, SERVING) for watch in watches[1:]]
+    with closing(sqlite3.connect(world.directory / "signupd.db")) as database:
+        database.execute("BEGIN IMMEDIATE")
+        ledger = [await told(watch, NOT_SERVING) for watch in watches[:2]]
+
+    assert all(before + kratos + after + ledger)
+    assert SERVING == process
+
+
+async def told(watch: Any, status: int) -> bool:
+    """Wait until a watcher is told a status."""
+    while (await watch.read()).status != status:
+        pass
+    return True

@@ -179,6 +179,15 @@ class AdminApi:
         code = _CODE.search(newest)
         return "" if code is None else code.group()
 
+    async def ready(self, seconds: float) -> None:
+        """Ask whether the API works and lets us in, or raise what ``request`` does."""
+        url = f"{self._url}/admin/health/ready"
+        response = await self._http.request(
+            "GET", url, seconds, headers=self._headers, call=Call.READY
+        )
+        if response.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
+            raise _refused(response)
+
     async def version(self) -> str:
         """Ask for Kratos' version, such as ``v1.3.1``; may be empty."""
         body = (await self._get(Call.VERSION, "/admin/version")).body

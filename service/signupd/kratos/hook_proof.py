@@ -93,11 +93,14 @@ class HookProof:
         self._fault: KratosIncompatible | KratosUnavailable = KratosUnavailable()
         self._next_try = 0.0
         self.proved = False
+        self.changed = asyncio.Event()  # whoever waits for it clears it
+        self.waits = False  # for a caller's traits, without which there is no proof
 
     def revoke(self) -> None:
         """Require a new proof: Kratos was seen to store without asking."""
         self.proved = False
         self._seen_missing = True
+        self.changed.set()
 
     async def prove(self, traits: Mapping[str, Any]) -> None:
         """Return once the proof is made; make it if necessary.
@@ -127,15 +130,19 @@ class HookProof:
                 raise
 
     async def _try(self, traits: Mapping[str, Any]) -> None:
+        self.waits = False
         answer = await probe(self._kratos, self._log, traits)
         if answer in REFUSED_BY_US:
             self.proved, self._seen_missing = True, False
+            self.changed.set()
             self._log.info("password_hook_proved")
         elif answer in FAULTS:
             raise KratosIncompatible(FAULTS[answer])
         elif self._seen_missing:
             raise KratosIncompatible(FAULTS[PasswordAnswer.CREATED])
         else:
+            self.waits = True
+            self.changed.set()
             self._log.warning("password_hook_not_proved", why=UNPROVED)
 
 

@@ -67,6 +67,7 @@ class Call(enum.StrEnum):
     COURIER = "courier"  # what became of mails
     SCHEMAS = "schemas"
     VERSION = "version"
+    READY = "ready"  # whether an API works
     OTHER = "other"
 
 

@@ -92,9 +92,14 @@ class Server:
     async def start(self) -> None:
         """Serve."""
         await self._server.start()
-        await self._health.set("", _SERVING)
-        for service in (SIGNUP_SERVICE, ACCOUNT_SERVICE):
-            serves = self._callers.serves(service)
+        services = {"SignupService": False, "AccountService": False}
+        await self.tell_health({"": True, **services})
+
+    async def tell_health(self, works: dict[str, bool]) -> None:
+        """Tell watchers which services work; one open to nobody is not SERVING."""
+        for name, well in works.items():
+            service = name and f"kratos_signup.v1.{name}"
+            serves = well and (not name or self._callers.serves(service))
             await self._health.set(service, _SERVING if serves else _NOT_SERVING)
 
     async def announce_stop(self) -> None:
