@@ -98,6 +98,7 @@ class Settings(BaseModel):
     max_concurrent_rpcs: Annotated[int, Field(ge=1, le=4096)] = 256
     drain_wait: notation.SecondsOrNone = 5.0
     drain_timeout: notation.SecondsOrNone = 20.0
+    max_connection_age: notation.SecondsOrNone = 300.0
     reflection: bool | None = None
     log_format: Annotated[Literal["json", "console"] | None, notation.Word] = None
     log_level: Annotated[

@@ -16,7 +16,7 @@ from grpc_reflection.v1alpha import reflection_pb2
 from signupd.ports.hooks import MAX_LINE_BYTES
 from signupd.service import Service
 
-from tests.integration.caller import Caller, reflected, refusal
+from tests.integration.caller import Caller, reflected, refusal, state_of
 from tests.integration.world import World, to_code
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -48,6 +48,16 @@ async def test_health_watched(world: World) -> None:
     assert health_pb2.HealthCheckResponse.SERVING == serving
     assert health_pb2.HealthCheckResponse.NOT_SERVING == stopped
     assert [] == world.log.events("error")
+
+
+async def test_connections_grow_old(world: World) -> None:
+    """A connection of some age is replaced, without a failed call."""
+    replica = await world.serve(max_connection_age="1s")
+    token, _ = await to_code(world, replica.caller, "ann@example.com")
+    channel = replica.caller.channel
+    await channel.wait_for_state_change(grpc.ChannelConnectivity.READY)
+
+    assert "CODE_REQUIRED" == state_of(await replica.caller.get(token))
 
 
 async def test_unix_socket_in_use(world: World) -> None:

@@ -212,6 +212,7 @@ def test_good(values: dict[str, str]) -> None:
     [
         ("RESEND_INTERVAL", "0s", 0.0),
         ("DRAIN_WAIT", "0s", 0.0),
+        ("MAX_CONNECTION_AGE", "0s", 0.0),
         ("DRAIN_TIMEOUT", "0s", 0.0),
         ("LOG_LEVEL", "INFO", "info"),
         ("LOG_FORMAT", "Json", "json"),

@@ -48,12 +48,19 @@ class Server:
         self._callers = callers = Callers(settings, clock)
         most = settings.max_concurrent_rpcs
         guard = ErrorInterceptor(deps.log, callers, work, most, deps.observer)
-        options = (
+        options: list[tuple[str, int]] = [
             # Off, a second server on the same port is an error, not a silent rival.
             ("grpc.so_reuseport", 0),
             ("grpc.max_receive_message_length", MAX_REQUEST_BYTES),
             ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
-        )
+        ]
+        if settings.max_connection_age:
+            # gRPC varies it by a tenth, so that clients do not come back all at once.
+            age = round(settings.max_connection_age * 1000)
+            # A call may last as long as the lease that it holds.
+            grace = deps.rules.lease // 1000
+            options.append(("grpc.max_connection_age_ms", age))
+            options.append(("grpc.max_connection_age_grace_ms", grace))
         self._server = grpc.aio.server(
             None, None, [guard], options, maximum_concurrent_rpcs=MAX_OPEN_CALLS
         )
