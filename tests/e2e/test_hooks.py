@@ -17,7 +17,7 @@ def test_dead_code_hook(frail: Frail, address: str) -> None:
     (wrong,) = wrong_codes(code, 1)
     refused = refusal(stack.caller.verify, token, wrong)
     verified = stack.caller.verify(token, code)
-    (line,) = log.said("code_hook_dead")
+    (line,) = log.said("code_hook_dead", 1)
     nothing = stack.admin.identities(address)
     done = stack.caller.set_password(verified.continuation_token, GOOD_PASSWORD)
 
