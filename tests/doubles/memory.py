@@ -259,7 +259,7 @@ class MemoryKratos:
         )
 
     async def submit_password(
-        self, flow_id: str, traits: Mapping[str, Any], password: str
+        self, flow_id: str, traits: Mapping[str, Any], password: str, _locale: str = ""
     ) -> PasswordResult:
         """Ask our hook, then store an account."""
         address = traits["email"]

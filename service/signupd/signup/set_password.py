@@ -123,9 +123,11 @@ async def _submit(
     deps: Dependencies, leased: Leased, flow_id: str, password: str
 ) -> Record:
     """Post the password under the row's lease, and write down what came of it."""
-    traits = leased.contents.traits
+    public, contents = deps.kratos.public, leased.contents
     try:
-        result = await deps.kratos.public.submit_password(flow_id, traits, password)
+        result = await public.submit_password(
+            flow_id, contents.traits, password, contents.locale
+        )
     except KratosUnreached:
         await _give_back(deps, leased)
         raise
