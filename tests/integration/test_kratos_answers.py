@@ -661,8 +661,10 @@ async def test_password_status(
     assert PasswordStatus.UNKNOWN is unshown.password
 
 
-@pytest.mark.parametrize("ids", [[], [uuid.uuid4(), uuid.uuid1(), uuid.UUID(int=0)]])
-async def test_no_mark(kratos: Kratos, server: Scripted, ids: list[uuid.UUID]) -> None:
+@pytest.mark.parametrize(
+    "ids", [[], [uuid.uuid4(), uuid.uuid1(), uuid.UUID(int=0)], [None, "", "x", 8]]
+)
+async def test_no_mark(kratos: Kratos, server: Scripted, ids: list[Any]) -> None:
     """Only an id of version 8 is a mark: Kratos' own are of version 4."""
     addresses = [mailbox(ADDRESS, id=str(one)) for one in ids]
     found = await read(kratos, server, identity(verifiable_addresses=addresses))

@@ -1,5 +1,6 @@
 """Identities and sessions, read from Kratos' JSON. No hash leaves this module."""
 
+import contextlib
 import enum
 import uuid
 from collections.abc import Collection, Iterable, Iterator
@@ -148,8 +149,11 @@ def read_session(body: Any) -> Session:
 
 
 def _mark(addresses: Iterable[Any]) -> uuid.UUID | None:
-    ids = (uuid.UUID(address["id"]) for address in addresses)
-    return next((one for one in ids if one.version == _MARK_VERSION), None)
+    for address in addresses:
+        with contextlib.suppress(*_ODD):  # an account without a usable id is not ours
+            if (mark := uuid.UUID(address["id"])).version == _MARK_VERSION:
+                return mark
+    return None
 
 
 def _password(credential: Any) -> PasswordStatus:
