@@ -13,6 +13,7 @@ from typing import Any, Final
 import yaml
 
 from signupd.ports.hooks import CODE_PATH, PASSWORD_PATH
+from signupd.textfile import FileUnusableError, read_text
 
 AFTER: Final = "selfservice.flows.registration.after"
 PROFILE: Final = "selfservice.methods.profile.enabled"
@@ -94,18 +95,29 @@ def read_files(paths: Iterable[Path]) -> KratosFile:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_FILE_BYTES + 1)
-        if len(text) > MAX_FILE_BYTES:
-            raise FileUnreadableError(f"{path}: has more than {MAX_FILE_BYTES} bytes")
-        content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        # Not the library's own words: they quote the file, which may hold secrets.
-        why = type(error).__name__
-        raise FileUnreadableError(f"{path}: cannot be read ({why})") from error
+        text = read_text(path, MAX_FILE_BYTES)
+        content = _parsed(text)
+    except FileUnusableError as error:
+        raise FileUnreadableError(error.of(path)) from error
     if not isinstance(content, dict):
         raise FileUnreadableError(f"{path}: is not a configuration of Kratos")
     return content
+
+
+def _parsed(text: str) -> Any:
+    """Parse YAML. Errors have none of the library's words: they quote the file."""
+    try:
+        return yaml.safe_load(text)
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        place, why = f"line {line}", "has a control character"
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        why = "is not YAML"
+    except (yaml.YAMLError, RecursionError, ValueError):
+        place, why = "", "is not YAML"
+    raise FileUnusableError(why, place)
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
