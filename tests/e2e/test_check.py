@@ -188,17 +188,27 @@ def test_required_traits(site: Site) -> None:
         assert (0, 0) == (without.exit_code, given.exit_code)
 
 
-def test_nobody_there() -> None:
-    """Without a Kratos it says so, and how to go on."""
+@pytest.mark.parametrize(
+    ("scheme", "host", "why"),
+    [
+        ("http", "127.0.0.1", "Connection refused"),
+        ("https", "127.0.0.1", "Connection refused"),
+        ("http", "kratos.invalid", "the host name is unknown"),
+    ],
+)
+def test_nobody_there(scheme: str, host: str, why: str) -> None:
+    """Without a Kratos it says so and why, and how to go on."""
     public, admin, hooks = free_ports(3)
     done = check(
         {
-            "KRATOS_PUBLIC_URL": f"http://127.0.0.1:{public}",
-            "KRATOS_ADMIN_URL": f"http://127.0.0.1:{admin}",
+            "KRATOS_PUBLIC_URL": f"{scheme}://ann:hunter2@{host}:{public}",
+            "KRATOS_ADMIN_URL": f"{scheme}://{host}:{admin}",
             "HOOK_LISTEN": f"127.0.0.1:{hooks}",
         }
     )
 
     assert 1 == done.exit_code
     assert {"public_api": "error", "admin_api": "error"} | UNSEEN == done.faults
+    seen = f"Nobody can sign up: {scheme}://{host}:{public}: {why}."
+    assert seen == done.fault("public_api")["why"]
     assert "SIGNUPD_KRATOS_ADMIN_URL" in done.fault("admin_api")["cure"]
