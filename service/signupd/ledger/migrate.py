@@ -26,9 +26,14 @@ async def demand_usable(database: Database) -> None:
     """Demand a ledger that this version works with.
 
     Raises:
-        LedgerUnavailable: It cannot be opened, its schema is older or newer than this
-            version's, or its statements have no time limit.
+        LedgerUnavailable: It cannot be opened, the account lacks a right, its schema is
+            older or newer than this version's, or its statements have no time limit.
     """
+    if grants := (await database.run(statements.GRANTS)).rows:
+        said = "; ".join(grant for (grant,) in grants)
+        raise LedgerUnavailable(
+            f"LEDGER_URL's account lacks rights; as the owner of the tables: {said}"
+        )
     if not await is_up_to_date(database):
         raise LedgerUnavailable(
             "the ledger has no schema or an older one, and this version of signupd "
@@ -97,9 +102,18 @@ def _upgrade(url: str, table_seconds: float) -> str | None:
             command.upgrade(config, "head")
             return before
     except (sa.exc.DBAPIError, OSError) as error:
-        raise unopened(error) from error
+        raise unopened(error, _account(url)) from error
     finally:
         engine.dispose()
+
+
+def _account(url: str) -> str:
+    """Name the account of a PostgreSQL URL; SQLite has none."""
+    if sqlite_file(url) is not None:
+        return ""
+    from signupd.ledger import postgres  # noqa: PLC0415
+
+    return postgres.account(url)
 
 
 def _limit(connection: sa.Connection, table_seconds: float) -> None:
