@@ -83,7 +83,8 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
     """
     settings = settings_of(config)
     file, given = _file(kratos_config), json_object(traits)
-    tls = None if settings.certificate_files is None else Tls(ca, cert, key)
+    tls = Tls(ca, cert, key)
+    plaintext = settings.certificate_files is None and tls == Tls()
     log = logs.configure(json=False, level="warning")
 
     async def work() -> list[Finding]:
@@ -94,7 +95,8 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
             if address is not None:
                 wait, piped = settings.code_ttl, code_from_stdin
                 ask = partial(ask_for_code, address, wait, piped=piped)
-                with open_channel(dialled(target or settings.listen), tls) as channel:
+                server = dialled(target or settings.listen)
+                with open_channel(server, None if plaintext else tls) as channel:
                     stub = SignupServiceStub(channel)
                     findings += await Canary(stub, subject, address.text, ask).run()
             return findings
@@ -128,7 +130,7 @@ def show(findings: Sequence[Finding], console: Console) -> None:
             title = f" {finding.check}: {finding.what}"
             console.print()
             console.print(Text.assemble(_severity(finding), title))
-            console.print(finding.why)
+            console.print(printable(finding.why))
             # Not folded, so that its lines can be pasted.
             console.print(finding.cure, soft_wrap=True)
     counts = Counter(finding.severity for finding in findings)
