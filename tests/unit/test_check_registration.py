@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-import yaml
 from signupd.check.findings import Finding, Severity, Subject
 from signupd.check.kratos_file import AFTER, KratosFile
 from signupd.check.preflight import version_finding
@@ -19,6 +18,7 @@ from signupd.kratos.schema import IdentitySchema, read_schema
 from signupd.settings import Settings
 
 from tests.doubles.log import LogDouble
+from tests.e2e.checking import cured
 from tests.unit.schemas import PHONE, RECOVERY, marked, reference, with_traits
 
 Json = dict[str, Any]
@@ -139,12 +139,13 @@ async def test_another_method() -> None:
     """Another method can be switched off, or get a hook of its own that refuses."""
     (found,) = await others(PASSKEY)
     off, hooked = found.cure.split("or, so that nobody can register by it:\n")
-    file = KratosFile(yaml.safe_load(hooked))
+    config: Json = {}
+    cured(config, hooked)
+    file = KratosFile(config)
     (hook,) = file.hooks(f"{AFTER}.passkey")
 
-    assert {"passkey": {"enabled": False}} == yaml.safe_load(off)["selfservice"][
-        "methods"
-    ]
+    method = "selfservice.methods.passkey"
+    assert f"In kratos.yml under {method}, set:\nenabled: false\n" == off
     assert "http://127.0.0.1:9999/kratos/code" == hook.url
     assert [] == await others(PASSKEY, file)
 

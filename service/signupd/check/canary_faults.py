@@ -20,9 +20,9 @@ _HOOKS: Final = {"VerifyCode": "code", "SetPassword": "password"}
 _INCOMPATIBLE: Final = "KRATOS_INCOMPATIBLE"
 # By reason; without one nobody answered.
 _CURES: Final = {
-    "": "Start `signupd serve`, or correct SIGNUPD_LISTEN or --target. With TLS, --target "
-    "has to be a name in the server's certificate, and --ca its authority unless the "
-    "system trusts it; a server with SIGNUPD_TLS_CLIENT_CA needs --cert and --key too.",
+    "": "Start `signupd serve`, or correct SIGNUPD_LISTEN or --target. With TLS, "
+    "--target is a name in the server's certificate, and --ca its authority unless the "
+    "system trusts it; SIGNUPD_TLS_CLIENT_CA demands --cert and --key too.",
     "CALLER_NOT_PERMITTED": "Permit this caller's certificate in SIGNUPD_CALLERS.",
     "CODE_INCORRECT": "Type the code of the newest mail.",
     _INCOMPATIBLE: "See the other findings, and the server's log.",
@@ -52,5 +52,5 @@ def refused(rpc: str, refusal: Refusal, settings: Settings) -> CanaryFailedError
         why += f" gRPC says: {refusal.message}"
     cure = _CURES.get(reason, "See the server's log.")
     if reason == _INCOMPATIBLE and rpc in _HOOKS:
-        cure += f" The hook should be:\n{hook_lines(_HOOKS[rpc], settings)}"
+        cure += f"\n{hook_lines(_HOOKS[rpc], settings)}"
     return CanaryFailedError(error(STEPS[rpc], what, why, cure), reason)

@@ -10,6 +10,7 @@ from signupd.check.findings import (
     Severity,
     Subject,
     error,
+    hook_change,
     hook_lines,
     lines,
     ok,
@@ -33,17 +34,13 @@ _WELL: Final = {
 _CURES: Final = {
     Check.IDENTITY_SCHEMA: "Put it into the schema itself, under definitions.",
     Check.ADDRESS_TRAIT: """\
-In the identity schema:
-"email": {
-  "type": "string", "format": "email",
-  "ory.sh/kratos": {
-    "credentials": {
-      "password": {"identifier": true},
-      "code": {"identifier": true, "via": "email"}
-    },
-    "verification": {"via": "email"}
-  }
-}""",
+In the identity schema under properties.traits.properties.email."ory.sh/kratos", set
+what is missing of:
+"credentials": {
+  "password": {"identifier": true},
+  "code": {"identifier": true, "via": "email"}
+},
+"verification": {"via": "email"}""",
     Check.OTHER_IDENTIFIERS: "Remove ory.sh/kratos from these traits in the identity "
     "schema, or register with another schema.",
 }
@@ -195,6 +192,8 @@ async def password_hook(subject: Subject) -> list[Finding]:
     port = await _hook_port(subject)
     answer = await probe(subject.kratos, subject.log, subject.traits)
     cure = hook_lines("password", subject.settings)
+    if answer is PasswordAnswer.HOOK_LATE:
+        cure = hook_change("password", {"response": {"parse": True}})
     if answer is PasswordAnswer.HOOK_SWAPPED:
         cure += f"\nand\n{hook_lines('code', subject.settings)}"
     return [port, _judged(answer, port, cure)]

@@ -21,7 +21,7 @@ from rich.text import Text
 from signupd import logs
 from signupd.address import Address
 from signupd.check.canary import Canary
-from signupd.check.findings import Finding, Severity, Subject
+from signupd.check.findings import Finding, Severity, Subject, consequences
 from signupd.check.kratos_file import FileUnreadableError, KratosFile, read_files
 from signupd.check.preflight import preflight
 from signupd.cli.common import (
@@ -103,7 +103,7 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
         finally:
             await kratos.close()
 
-    findings = run(work)
+    findings = consequences(run(work))
     if json_wanted:
         typer.echo(as_json(findings))
     else:
