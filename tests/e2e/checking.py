@@ -46,6 +46,11 @@ class Checked:
             if one["severity"] != "ok" and one["check"] != "version"
         }
 
+    @property
+    def cures(self) -> list[str]:
+        """Give the cures of all that was found."""
+        return [one["cure"] for one in self.findings]
+
     def fault(self, check: str) -> dict[str, str]:
         """Give what a check found fault with."""
         found = [one for one in self.findings if one["severity"] != "ok"]

@@ -93,8 +93,16 @@ SHOWN: dict[str, tuple[Mutation, dict[str, str], str]] = {
         {"address_trait": "error"},
         '"verification": {"via": "email"}',
     ),
-    "passkeys": (passkey, {"other_methods": "warning"}, "passkey:\n"),
-    "social sign-in": (oidc, {"other_methods": "warning"}, "oidc:\n"),
+    "passkeys": (
+        passkey,
+        {"other_methods": "warning"},
+        "methods.passkey, set:\nenabled: false",
+    ),
+    "social sign-in": (
+        oidc,
+        {"other_methods": "warning"},
+        "methods.oidc, set:\nenabled: false",
+    ),
 }
 UNSEEN = {"code_hook": "warning", "config_file": "warning"}
 NO_SERVER = {"hook_port": "warning", "password_hook": "warning"}

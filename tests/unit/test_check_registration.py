@@ -161,3 +161,32 @@ async def test_another_method() -> None:
 def test_version(version: str, severity: str) -> None:
     """The versions that signupd was tried on are well, others a warning."""
     assert severity == version_finding(version).severity
+
+
+@pytest.mark.parametrize("browser", [WHOLE, None])
+@pytest.mark.parametrize(
+    ("methods", "found"),
+    [
+        ({"passkey": {"enabled": True}}, ["registration by passkey is on"]),
+        (
+            {"webauthn": {"enabled": True, "config": {"passwordless": True}}},
+            ["registration by webauthn is on"],
+        ),
+        (
+            {"oidc": {"enabled": True, "config": {"providers": [{"id": "x"}]}}},
+            ["registration by oidc is on"],
+        ),
+        ({"oidc": {"enabled": True}}, []),
+        # A second factor registers nobody.
+        ({"webauthn": {"enabled": True}}, []),
+        ({"passkey": {"enabled": False}}, []),
+        ({}, []),
+    ],
+)
+async def test_methods_in_the_file(
+    browser: Offer | None, methods: Json, found: list[str]
+) -> None:
+    """Other ways to register are read in the file, whether Kratos shows them or not."""
+    file = KratosFile({"selfservice": {"methods": methods}})
+
+    assert found == [one.what for one in await others(browser, file)]

@@ -59,6 +59,12 @@ NEEDED: Final = {
     ),
     "password": ({"enabled": True}, "A registration by password makes the account."),
 }
+# What Kratos may offer to browsers only, or late, and the settings that switch it on.
+_SWITCHES: Final = {
+    "oidc": ("enabled", "config.providers"),
+    "passkey": ("enabled",),
+    "webauthn": ("enabled", "config.passwordless"),
+}
 _TRAITS: Final = "Give the traits that the identity schema requires with --traits."
 _SERVE: Final = "Start `signupd serve` and run this check again."
 PORT_SECONDS: Final = 5.0
@@ -141,8 +147,14 @@ async def registration(subject: Subject) -> list[Finding]:
     except SignupdError:
         browser = None
     seen = api.methods if browser is None else api.methods | browser.methods
+    if subject.file is not None:
+        seen |= {
+            method
+            for method, switches in _SWITCHES.items()
+            if all(subject.file.value(f"{_METHODS}.{method}.{s}") for s in switches)
+        }
     others = [_other(method, subject) for method in sorted(seen - NEEDED.keys())]
-    if browser is None or not browser.whole:
+    if subject.file is None and (browser is None or not browser.whole):
         what = "Kratos does not show what it offers to browsers"
         why = "It offers passkeys and WebAuthn to browsers only."
         cure = f"Check that {_METHODS}.passkey and .webauthn are off, or have hooks."
