@@ -8,7 +8,7 @@ PYTHON ?= python3
 RUN := $(UV) run --frozen --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test lint bench protos format clean
+.PHONY: help demo run test compat lint bench protos format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -21,6 +21,10 @@ run: .venv/.made ## Start Kratos and signupd, and print grpcurl commands to past
 
 test: lint ## Run everything CI runs: lint, types, all tests
 	$(RUN) pytest
+
+compat: .venv/.made ## Try the Kratos that KRATOS_BIN names: agreement, end to end, demo
+	$(RUN) pytest tests/integration/test_kratos_agreement.py tests/e2e
+	@$(RUN) python -m devstack.demo
 
 lint: .venv/.made ## Check style, types, imports and the contract
 	$(RUN) ruff format --check .

@@ -1,4 +1,4 @@
-"""The key ring: from the settings, or from the key file beside a SQLite ledger."""
+"""The key ring: from the settings or a key file, and whether it is the ledger's."""
 
 import base64
 import contextlib
@@ -10,10 +10,16 @@ from typing import Final
 
 from signupd.errors import SignupdError
 from signupd.ledger.database import sqlite_file
+from signupd.ledger.ledger import Ledger
 from signupd.sealing import KEY_BYTES, KeyRing
-from signupd.settings import Settings
+from signupd.settings import Settings, SettingsInvalidError
 
 NAME: Final = "signupd.keys"
+_NOT_ITS_KEY: Final = (
+    "SIGNUPD_DIGEST_KEY: is not the key that this ledger began with (if unset, it is "
+    f"digest_key in {NAME}); set that key, or the LEDGER_URL that belongs to this one. "
+    "If the key is lost, see A lost DIGEST_KEY in docs/operations.md"
+)
 
 
 class KeyFileError(SignupdError, reason="INTERNAL"):
@@ -57,6 +63,17 @@ def ring_beside(ledger: Path, *, make: bool = True) -> KeyRing:
         raise KeyFileError(f"{path}: {error.strerror}") from error
     except (ValueError, KeyError, TypeError) as error:
         raise KeyFileError(f"{path} does not hold keys") from error
+
+
+async def demand_digest_key(ledger: Ledger, keys: KeyRing, *, add: bool) -> None:
+    """Demand the digest key that the ledger began with, or SettingsInvalidError.
+
+    With another key no address, flow or password in its rows is recognised. With
+    ``add`` a ledger without a key keeps this one: a new ledger, or one of revision 0001
+    that was migrated.
+    """
+    if not await ledger.has_key(keys.digest(b"digest key"), add=add):
+        raise SettingsInvalidError([_NOT_ITS_KEY])
 
 
 def write_private(path: Path, text: str) -> None:

@@ -17,12 +17,14 @@ from pydantic import (
     BeforeValidator,
     Field,
     PlainSerializer,
+    PlainValidator,
     SecretBytes,
     SecretStr,
 )
 
 from signupd.certificates import MAX_FILE_BYTES, is_name
 from signupd.ledger.database import sqlite_file
+from signupd.policy.domains import DomainList, read_domains
 from signupd.sealing import KEY_BYTES
 from signupd.textfile import FileUnusableError, read_file, shown
 
@@ -231,4 +233,9 @@ Grants = Annotated[
         return_type=dict[str, list[str]],
         when_used="json",
     ),
+]
+Domains = Annotated[
+    DomainList,
+    PlainValidator(lambda value: read_domains(Path(str(value)))),
+    _Shown(lambda listed: str(listed.file)),
 ]

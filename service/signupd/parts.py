@@ -8,7 +8,7 @@ from typing import Final, Self
 import structlog
 from pydantic import SecretStr
 
-from signupd.keyfile import key_ring
+from signupd.keyfile import demand_digest_key, key_ring
 from signupd.kratos.admin import AdminApi, Kratos
 from signupd.kratos.courier import Courier
 from signupd.kratos.hook_proof import HookProof
@@ -18,6 +18,7 @@ from signupd.ledger.buckets import Limit
 from signupd.ledger.database import Database, make_database, steady_clock
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.migrate import demand_usable, is_up_to_date, migrate
+from signupd.policy.domains import BlockedDomains
 from signupd.policy.limits import Limits
 from signupd.policy.password import PasswordGate
 from signupd.policy.rules import HOUR_SECONDS, WRONG_CODES_SECONDS, Rules, micros
@@ -66,6 +67,7 @@ class Parts:
             courier=Courier(kratos.admin, database.now, log),
             keys=keys,
             rules=rules,
+            domains=BlockedDomains(settings.blocked_email_domains_file, log),
             passwords=PasswordGate(rules),
             hook_proof=HookProof(kratos, log),
             schema=SchemaRules(kratos, settings.identity_schema_id, log),
@@ -78,12 +80,14 @@ class Parts:
         """Migrate a SQLite ledger; check that a shared one is up to date.
 
         The only server of a SQLite ledger ends its leases, all of which are stale.
+        Another DIGEST_KEY than the ledger's is a SettingsInvalidError.
         """
         await self.database.open()
         if self.database.shared:
             await demand_usable(self.database)
         elif not await is_up_to_date(self.database):
             await migrate(self.settings.ledger_url)
+        await demand_digest_key(self.deps.ledger, self.deps.keys, add=True)
         if only_server and not self.database.shared:
             await self.deps.ledger.end_all_leases()
         await self.deps.ledger.read_clock()

@@ -67,6 +67,7 @@ class Service:
         )
         self._metrics = runner_of(self._probes.app(), log, "metrics port")
         self._loops: list[asyncio.Task[None]] = []
+        self.hurry = asyncio.Event()  # set by whoever does not want to wait
         self.port = 0
         self.hook_port = 0
         self.metrics_port = 0
@@ -78,6 +79,7 @@ class Service:
             OSError: A port is not available.
             CertificatesUnusable: The server's certificate cannot be used.
             LedgerUnavailable: The ledger cannot be opened.
+            SettingsInvalidError: DIGEST_KEY is not the ledger's.
         """
         settings = self._settings
         # The port comes first: a second server must not touch the ledger.
@@ -103,13 +105,15 @@ class Service:
     async def stop(self) -> None:
         """Say NOT_SERVING, serve on, finish the calls under way, then close everything.
 
-        Balancers send calls until they notice. The hook port closes after the work
-        under way, which needs it.
+        Balancers send calls until they notice; ``hurry`` ends that wait. The hook port
+        closes after the work under way, which needs it.
         """
         serving, self._probes.ready = self._probes.ready, False
         if serving:
             await self._server.announce_stop()
-            await asyncio.sleep(self._settings.drain_wait)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._settings.drain_wait):
+                    await self.hurry.wait()
         for loop in self._loops:
             loop.cancel()
         if self.port:

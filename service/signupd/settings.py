@@ -58,6 +58,7 @@ class Settings(BaseModel):
         None
     )
     ledger_url: notation.LedgerUrl = "sqlite:///signupd.db"
+    blocked_email_domains_file: notation.Domains | None = None
     token_keys: notation.Keys = ()
     digest_key: notation.Key | None = None
     tls_cert: notation.ReadableFile | None = None
@@ -116,8 +117,14 @@ class Settings(BaseModel):
             yield "KRATOS_ADMIN_TOKEN: does not go with a user in KRATOS_ADMIN_URL"
         if bool(self.token_keys) != bool(self.digest_key):
             yield "TOKEN_KEYS, DIGEST_KEY: set both or neither"
-        if sqlite_file(self.ledger_url) is None and not self.digest_key:
+        ledger = sqlite_file(self.ledger_url)
+        if ledger is None and not self.digest_key:
             yield "TOKEN_KEYS, DIGEST_KEY: PostgreSQL needs both"
+        try:
+            if ledger is not None and not ledger.parent.is_dir():
+                yield f"LEDGER_URL: there is no folder {ledger.parent.absolute()}"
+        except PermissionError:
+            pass  # whatever opens the ledger says so
         if self.password_max_bytes < self.password_min_length:
             yield "PASSWORD_MAX_BYTES: is less than PASSWORD_MIN_LENGTH"
 

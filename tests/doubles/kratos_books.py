@@ -140,6 +140,7 @@ class Setup:
     registration: bool = True
     code_method: bool = True
     passwordless: bool = True
+    captcha: bool = False
     password_method: bool = True
     code_hook: bool = True
     password_hook: bool = True

@@ -111,6 +111,8 @@ class PublicApi:
     def _send(self, flow: Flow, body: Json) -> web.Response:
         if faults := trait_faults(body["traits"], self._books.setup.required_traits):
             return _refused(flow, *faults)
+        if self._books.setup.captcha:
+            return _refused(flow, Message(4000038, "captcha"))
         address = str(body["traits"]["email"]).lower()
         locale = body.get("transient_payload", {}).get("locale", "")
         code = flow.new_code(body["traits"])

@@ -133,6 +133,7 @@ class MarkedWalk:
         self.marks["similar password"] = similar.encode()
         controlled = f"{self._mark('controlled')}\0"
         for one in (similar, "tiny#7", controlled, good, good, self._mark("another")):
+            self._call(pb.CheckPasswordRequest(continuation_token=token, password=one))
             self._call(pb.SetPasswordRequest(continuation_token=token, password=one))
         # As somebody who wants to know: an account is there by now.
         again = self._call(pb.StartSignupRequest(email=self.address))

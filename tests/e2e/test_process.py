@@ -56,6 +56,17 @@ def test_told_to_stop(frail: Frail, address: str) -> None:
     assert stack.visitor.login(address, GOOD_PASSWORD)
 
 
+def test_interrupted(stack: Stack, tmp_path: Path) -> None:
+    """SIGINT, as from a terminal, does not wait for balancers to notice."""
+    urls = stack.kratos.public_url, stack.kratos.admin_url
+    server = Signupd(*urls, directory=tmp_path, settings={"DRAIN_WAIT": "1h"})
+    server.start()
+    assert server.pid is not None
+    os.kill(server.pid, signal.SIGINT)
+
+    assert 0 == server.stop()
+
+
 async def add_lapsed(url: str) -> None:
     """Fill a ledger with sign-ups that have expired: each will be a line of the log."""
     await migrate(url)

@@ -25,6 +25,7 @@ from tests.doubles.hooks import HookDouble
 from tests.doubles.kratos import KratosDouble
 from tests.doubles.kratos_books import Setup
 from tests.doubles.kratos_flow import SENT_EMAIL
+from tests.integration.kratos_versions import Version, version_of
 
 SECONDS, HOOKED_SECONDS = 10.0, 30.0
 SQLITE = "kratos.sqlite"
@@ -84,6 +85,10 @@ class DoubleStage(_Stage):
         double.setup.hook_url = hooks.url
         self.double = double
 
+    async def version(self) -> Version:
+        """Do as 1.3.1 does."""
+        return Version()
+
     async def add(self, traits: dict[str, Any], **fields: Any) -> uuid.UUID:
         """Have an operator make an account; fields are the double's ``Identity``'s."""
         return self.double.add_identity(traits, **fields).id
@@ -118,6 +123,10 @@ class RealStage(_Stage):
         super().__init__(process.public_url, process.admin_url, hooks, ca)
         self._process = process
         self._mailbox = mailbox
+
+    async def version(self) -> Version:
+        """Ask, and look up what that version does."""
+        return version_of(await self.admin.version())
 
     async def add(self, traits: dict[str, Any], **fields: Any) -> uuid.UUID:
         """Have an operator make one; with a user name, by the schema that has one."""

@@ -202,6 +202,21 @@ async def test_code_expired(world: World, caller: Caller, what: str) -> None:
     assert 1 == world.kratos.calls.count("code")
 
 
+async def test_code_expired_on_its_way(world: World, caller: Caller) -> None:
+    """Past our own deadline Kratos' "wrong" may mean "too late", and is told as that.
+
+    Kratos after 26.2 does not tell the two apart.
+    """
+    token, code = await to_code(world, caller, ADDRESS)
+    held = world.kratos.hold("code", after=True)
+    call = asyncio.ensure_future(refusal(caller.verify(token, another(code))))
+    await held.arrived.wait()
+    world.clock.move(15 * 60)
+    held.released.set()
+
+    assert (CODE.FAILED_PRECONDITION, "CODE_EXPIRED") == said(await call)
+
+
 async def test_password_rejected_here(world: World, caller: Caller) -> None:
     """A password that breaks a rule of ours is refused by it and costs no attempt."""
     table = [

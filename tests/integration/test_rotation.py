@@ -93,14 +93,3 @@ async def test_finished_sign_ups_are_not_named(world: World) -> None:
     await served(world, NEW)
 
     assert "key_forgotten" not in world.log.events()
-
-
-async def test_another_digest_key(world: World) -> None:
-    """With another DIGEST_KEY a sign-up under way stores nothing."""
-    early = await served(world, OLD)
-    token = await to_password(world, early, ADDRESS)
-    late = (await world.serve(token_keys=OLD, digest_key=new_key())).caller
-    refused = await refusal(late.set_password(token, PASSWORD))
-
-    assert "SIGNUP_BUSY" == refused.reason
-    assert [] == world.kratos.accounts()

@@ -58,8 +58,8 @@ async def test_wait_before_the_drain(world: World) -> None:
     token = await to_password(world, first.caller, ADDRESS)
     done = await first.caller.set_password(token, PASSWORD)
     waiting = not stopping.done()
-    stopping.cancel()
-    await first.service.stop()
+    first.service.hurry.set()
+    await stopping
     refused = await refusal(first.caller.get(token))
 
     serving = health_pb2.HealthCheckResponse

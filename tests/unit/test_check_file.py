@@ -40,6 +40,7 @@ AUDITED = WEB_HOOK | {"config": {"url": AUDIT, "response": {"ignore": True}}}
 OLDER = WEB_HOOK | {"config": {"url": AUDIT, "can_interrupt": True}}
 CODE_LIFESPAN = "selfservice.methods.code.config.lifespan"
 FLOW_LIFESPAN = "selfservice.flows.registration.lifespan"
+SUBMISSIONS = "selfservice.methods.code.config.max_submissions"
 MIN_LENGTH = "selfservice.methods.password.config.min_password_length"
 PROFILE = "selfservice.methods.profile"
 FLOWS = "selfservice.flows"
@@ -110,6 +111,7 @@ FAULTS = [
     (beside(OLDER), "hook_order", "error", "another hook"),
     (setting(CODE_LIFESPAN, "14m59s"), "code_lifespan", "warning", "899s"),
     (setting(FLOW_LIFESPAN, "90s"), "flow_lifespan", "warning", "90s"),
+    (setting(SUBMISSIONS, 3), "code_submissions", "warning", "takes 3 codes"),
     (setting(MIN_LENGTH, 12), "password_length", "warning", "12 characters"),
     (setting("courier.worker", {"pull_count": 5}), "courier", "warning", "5 mails"),
     (setting("courier", {}), "courier", "warning", "10 mails"),
@@ -143,7 +145,7 @@ def test_well(mutate: Mutation) -> None:
     found = file_findings(KratosFile(config), SETTINGS)
 
     assert {("ok", "")} == {(one.severity.value, one.cure) for one in found}
-    assert 11 == len(found)
+    assert 12 == len(found)
 
 
 @pytest.mark.parametrize(("mutate", "check", "severity", "said"), FAULTS)

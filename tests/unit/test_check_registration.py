@@ -135,6 +135,14 @@ async def test_browsers_unseen() -> None:
     assert ("other_methods", "warning") == (found.check, found.severity)
 
 
+async def test_captcha() -> None:
+    """A captcha is an error of its own: signupd cannot solve it."""
+    (found,) = await others(Offer(WHOLE.methods | {"captcha"}, whole=True))
+
+    assert (Severity.ERROR, "other_methods") == (found.severity, found.check)
+    assert "asks for a captcha" in found.what
+
+
 async def test_another_method() -> None:
     """Another method can be switched off, or get a hook of its own that refuses."""
     (found,) = await others(PASSKEY)
@@ -153,8 +161,8 @@ async def test_another_method() -> None:
 @pytest.mark.parametrize(
     ("version", "severity"),
     [
-        *((one, "ok") for one in ("v1.3.1", "1.3.1", "v26.2.0", "v26.2.11")),
-        *((one, "warning") for one in ("", "v1.3.0", "v1.3.10", "v25.4.0", "v26.20.0")),
+        *((one, "ok") for one in ("v1.3.1", "1.3.1", "v25.4.0", "v26.2.0", "v26.2.11")),
+        *((one, "warning") for one in ("", "v1.3.0", "v1.3.10", "v26.20.0", "v27.1.0")),
         ("master", "warning"),
     ],
 )

@@ -156,6 +156,14 @@ def test_mistakes(values: dict[str, str], expected: list[str]) -> None:
     assert [] == [s for s in secrets for line in lines if s in line.partition(":")[2]]
 
 
+@pytest.mark.parametrize("url", ["sqlite:///none/x.db", "sqlite:///{0}/none/x.db"])
+def test_no_folder(folder: Path, url: str) -> None:
+    """A SQLite ledger whose folder is missing is a mistake that names the folder."""
+    (said,) = mistakes({"LEDGER_URL": url.format(folder)})
+
+    assert said.startswith(f"SIGNUPD_LEDGER_URL: there is no folder {folder}/none")
+
+
 @pytest.mark.parametrize("value", ["90", "1.5", "true", '"90"', '"soon"'])
 def test_durations_have_a_unit(folder: Path, value: str) -> None:
     """In a TOML file too, a duration is a whole number and a unit."""

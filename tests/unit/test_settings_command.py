@@ -77,7 +77,9 @@ def test_secrets(folder: Path) -> None:
 def test_tls(folder: Path) -> None:
     """Files are shown by name, CALLERS with every method in alphabetical order."""
     files = Authority().serve_from(folder)
+    (folder / "domains").write_text("x.test\n")
     values = shown(
+        BLOCKED_EMAIL_DOMAINS_FILE="domains",
         TLS_CERT=str(files.cert),
         TLS_KEY=str(files.key),
         TLS_CLIENT_CA=str(files.client_ca),
@@ -85,6 +87,7 @@ def test_tls(folder: Path) -> None:
     )
 
     assert str(files.key) == values["TLS_KEY"]
+    assert "domains" == values["BLOCKED_EMAIL_DOMAINS_FILE"]
     methods = ["AccountService/BatchGetAccounts", "AccountService/GetAccount"]
     assert {"b.example": methods} == values["CALLERS"]
 

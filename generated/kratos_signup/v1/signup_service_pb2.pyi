@@ -109,7 +109,8 @@ class StartSignupRequest(_message.Message):
     email: _builtins.str
     """Address to sign up. Kratos mails the code to it. Required, at most 254 octets
     (RFC 5321; RFC 3696, erratum 1690). White space around it is dropped. Otherwise
-    EMAIL_INVALID.
+    EMAIL_INVALID. So is an address at a domain that the operator has blocked; then
+    the violation's reason is DOMAIN_BLOCKED.
     """
     request_id: _builtins.str
     """Makes the call safe to retry. Optional; a UUID v4 in its 36-character text

@@ -23,6 +23,7 @@ BCRYPT_BYTES: Final = 72  # Kratos refuses longer passwords
 SLOW_MAILS_PER_SECOND: Final = 10.0
 
 _CODE_LIFESPAN: Final = "selfservice.methods.code.config.lifespan"
+_SUBMISSIONS: Final = "selfservice.methods.code.config.max_submissions"
 _FLOW_LIFESPAN: Final = "selfservice.flows.registration.lifespan"
 _MIN_LENGTH: Final = "selfservice.methods.password.config.min_password_length"
 _WORKER: Final = "courier.worker"
@@ -45,6 +46,7 @@ def file_findings(file: KratosFile, settings: Settings) -> list[Finding]:
         profile_finding(Check.PROFILE_METHOD, file, on=bool(file.value(PROFILE))),
         _old_sessions(file),
         *_lifespans(file, settings),
+        _submissions(file, settings),
         *_passwords(file, settings),
         _courier(file),
     ]
@@ -178,6 +180,17 @@ def _lifespans(file: KratosFile, settings: Settings) -> Iterator[Finding]:
         what = f"{noun} live {lifespan}, and CODE_TTL is {ttl}"
         cure = _either(path, ttl, "CODE_TTL", lifespan)
         yield _warned(check, what, why, cure, broken=broken)
+
+
+def _submissions(file: KratosFile, settings: Settings) -> Finding:
+    theirs, ours = file.number(_SUBMISSIONS), settings.code_attempts
+    what = f"Kratos takes {theirs} codes from a mail, and CODE_ATTEMPTS is {ours}"
+    why = (
+        "After them Kratos refuses the right code too, and the answer is CODE_EXPIRED."
+    )
+    cure = _either(_SUBMISSIONS, ours, "CODE_ATTEMPTS", theirs)
+    check, broken = Check.CODE_SUBMISSIONS, theirs < ours
+    return _warned(check, what, why, cure, broken=broken)
 
 
 def _passwords(file: KratosFile, settings: Settings) -> Iterator[Finding]:

@@ -49,6 +49,7 @@ class Check(enum.StrEnum):
     OLD_SESSIONS = "old_sessions"
     CODE_LIFESPAN = "code_lifespan"
     FLOW_LIFESPAN = "flow_lifespan"
+    CODE_SUBMISSIONS = "code_submissions"
     HASHER = "hasher"
     PASSWORD_LENGTH = "password_length"  # noqa: S105 - a name
     COURIER = "courier"

@@ -1,7 +1,7 @@
 """Kratos' configuration files. Absent keys have Kratos' defaults.
 
-The defaults are those of ``embedx/config.schema.json`` in Kratos 1.3.1. What Kratos'
-process gets from its environment is not seen.
+The defaults are those of ``embedx/config.schema.json`` in Kratos 1.3.1 to 26.2. What
+Kratos' process gets from its environment is not seen.
 """
 
 import re
@@ -21,6 +21,7 @@ PATHS: Final = {"code": CODE_PATH, "password": PASSWORD_PATH}  # of our hooks
 MAX_FILE_BYTES: Final = 1024 * 1024
 _DEFAULTS: Final[dict[str, Any]] = {
     "selfservice.methods.code.config.lifespan": "1h",
+    "selfservice.methods.code.config.max_submissions": 5,
     "selfservice.methods.password.config.min_password_length": 8,
     PROFILE: True,
     "selfservice.flows.registration.lifespan": "1h",

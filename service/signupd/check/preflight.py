@@ -11,7 +11,7 @@ from signupd.errors import SignupdError
 from signupd.kratos.hook_proof import probe_address
 
 # The versions that signupd was tried on.
-KNOWN_GOOD: Final = re.compile(r"v?(1\.3\.1|26\.2\.[0-9]+)")
+KNOWN_GOOD: Final = re.compile(r"v?(1\.3\.1|(25\.4|26\.2)\.[0-9]+)")
 _APIS: Final = frozenset({Check.PUBLIC_API, Check.ADMIN_API})
 
 
@@ -76,7 +76,7 @@ def version_finding(version: str) -> Finding:
     if KNOWN_GOOD.fullmatch(version):
         return ok(Check.VERSION, f"Kratos is {version}, on which signupd was tried")
     what = f"Kratos' version is {version or 'not known'}"
-    why = "signupd was tried on 1.3.1 and 26.2; other versions may answer differently."
+    why = "signupd was tried on 1.3.1, 25.4 and 26.2; others may answer differently."
     cure = "Run this check with --canary before people sign up."
     return warning(Check.VERSION, what, why, cure)
 

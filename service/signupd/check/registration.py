@@ -50,6 +50,7 @@ _WRONG_HOOKS: Final = {
     PasswordAnswer.HOOK_LATE: "Anybody can register past signupd",
     PasswordAnswer.HOOK_SWAPPED: "Kratos makes no account",
 }
+CAPTCHA: Final = "captcha"  # not a method, but a group of a form's fields
 _METHODS: Final = "selfservice.methods"
 # The methods that signupd needs: their settings, and what each is for.
 NEEDED: Final = {
@@ -187,6 +188,10 @@ def _needed(method: str, api: Offer) -> Finding:
 
 def _other(method: str, subject: Subject) -> Finding:
     check, what = Check.OTHER_METHODS, f"registration by {method} is on"
+    if method == CAPTCHA:
+        why = "Kratos refuses what signupd sends, and StartSignup fails."
+        cure = "Switch it off for registration; ask for it before StartSignup."
+        return error(check, "registration asks for a captcha", why, cure)
     if subject.file is not None and subject.file.may_refuse(f"{AFTER}.{method}"):
         return ok(check, f"{what}, with a hook of its own that may refuse")
     why = "A hook belongs to one method, so people can register by it past signupd."

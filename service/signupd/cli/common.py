@@ -88,6 +88,9 @@ def run(
             return runner.run(work())
     except BrokenPipeError:
         raise  # click exits silently when the reader of a pipe is gone
+    except SettingsInvalidError as error:
+        complain(error.mistakes)
+        raise typer.Exit(EXIT_SETTINGS) from None
     except (SignupdError, OSError) as error:
         complain([str(error)])
         raise typer.Exit(EXIT_TROUBLE) from None

@@ -22,7 +22,7 @@ from signupd.telemetry.switch import TracingUnusableError, tracing_of
 
 
 def serve(config: Config = None) -> None:
-    """Run the server until SIGTERM or SIGINT, then drain it."""
+    """Run the server until SIGTERM or SIGINT, then drain it; SIGINT without a wait."""
     settings = settings_of(config)
     as_json = settings.log_format == "json" or (
         settings.log_format is None and not sys.stderr.isatty()
@@ -42,10 +42,16 @@ def serve(config: Config = None) -> None:
 
     async def work() -> None:
         stopping = asyncio.Event()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+        add_handler = asyncio.get_running_loop().add_signal_handler
+        add_handler(signal.SIGTERM, stopping.set)
         with alone_on(settings.ledger_url):
             service = Service(settings, log, observer=observer)
+
+            def interrupted() -> None:  # at a terminal, where no balancer is
+                service.hurry.set()
+                stopping.set()
+
+            add_handler(signal.SIGINT, interrupted)
             try:
                 await service.start()
                 # Objects that exist now stay; the collector need not visit them.

@@ -17,7 +17,7 @@ Use the key for {" or for ".join(KEYS)}, and a different key for the other.
 To rotate TOKEN_KEYS, put the new key first and keep the old ones after it, separated by
 commas. Remove them after RETENTION (30d) and one more day. With several servers, first
 add the new key at the end on all of them, then move it to the front. Do not change
-DIGEST_KEY: with another one no address is found again."""
+DIGEST_KEY: with another one the server does not start."""
 
 keys = typer.Typer(no_args_is_help=True)
 

@@ -20,7 +20,7 @@ from signupd.cli.common import (
     settings_of,
 )
 from signupd.cli.page import age, columns, console, printable, rfc3339
-from signupd.keyfile import key_ring
+from signupd.keyfile import demand_digest_key, key_ring
 from signupd.ledger.ledger import Snapshot, browsing
 from signupd.ledger.record import FINAL, Lease, Record, State
 from signupd.sealing import KeyRing, SealBroken, address_digest, open_mask
@@ -79,6 +79,8 @@ def list_signups(
         async with browsing(settings.ledger_url) as ledger:
             keys = key_ring(settings, make=False)
             digest = address_digest(keys, sought.text) if sought else None
+            if sought:
+                await demand_digest_key(ledger, keys, add=False)
             return await ledger.browse(limit, state or (), address_digest=digest), keys
 
     listed, keys = run(work)

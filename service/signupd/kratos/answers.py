@@ -22,6 +22,7 @@ NOT_NOW_ID: Final = 9999003
 
 # Kratos'.
 CODE_SENT_ID: Final = 1040005
+CAPTCHA_ID: Final = 4000038
 FLOW_DISABLED: Final = "self_service_flow_disabled"
 GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 from signupd.errors import KratosFlowGone, KratosIncompatible, TraitsInvalid
 from signupd.kratos.answers import (
+    CAPTCHA_ID,
     CODE_SENT_ID,
     FLOW_DISABLED,
     GONE,
@@ -26,7 +27,7 @@ from signupd.kratos.schema import IdentitySchema, read_schema
 
 _REGISTRATION: Final = "/self-service/registration"
 # Groups of a flow's fields that are not methods: the traits, and the steps between.
-_NO_METHODS: Final = frozenset({"default", "profile", "identifier_first", "captcha"})
+_NO_METHODS: Final = frozenset({"default", "profile", "identifier_first"})
 
 
 class FlowKind(enum.StrEnum):
@@ -154,10 +155,10 @@ class PublicApi:
             return
         if violations := trait_violations(flow):
             raise TraitsInvalid("Kratos refused the traits", violations=violations)
-        raise KratosIncompatible(
-            "Kratos sends no registration code: is "
-            "selfservice.methods.code.passwordless_enabled true?"
-        )
+        why = "is selfservice.methods.code.passwordless_enabled true?"
+        if flow.says(CAPTCHA_ID):
+            why = "it asks for a captcha at registration"
+        raise KratosIncompatible(f"Kratos sends no registration code: {why}")
 
     async def submit_code(
         self, flow_id: str, traits: Mapping[str, Any], code: str, *, again: bool = False

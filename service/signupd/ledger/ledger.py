@@ -54,6 +54,15 @@ class Ledger:
         if self._database.shared:
             self._database.synchronize((await self._run(statements.CLOCK)).rows[0][0])
 
+    async def has_key(self, digest: bytes, *, add: bool) -> bool:
+        """Return whether this is the digest of the ledger's key, or it has none.
+
+        With ``add`` a ledger that has none keeps this one.
+        """
+        if add:
+            await self._run(statements.ADD_KEY, digest=digest)
+        return (await self._run(statements.KEY)).rows in ([], [(digest,)])
+
     async def add(self, record: Record) -> None:
         """Insert a new row; SignupBusy if its caller used its request id before."""
         try:

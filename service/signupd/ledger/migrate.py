@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     import sqlalchemy as sa
 
 # The newest revision in migrations/versions. Their names ascend.
-REVISION: Final = "0001"
+REVISION: Final = "0002"
 # A migration's statement may go through the whole of a large ledger, or wait for
 # another migration that does.
 MIGRATE_SECONDS: Final = 600
@@ -102,18 +102,18 @@ def _upgrade(url: str, table_seconds: float) -> str | None:
             command.upgrade(config, "head")
             return before
     except (sa.exc.DBAPIError, OSError) as error:
-        raise unopened(error, _account(url)) from error
+        raise unopened(error, _where(url)) from error
     finally:
         engine.dispose()
 
 
-def _account(url: str) -> str:
-    """Name the account of a PostgreSQL URL; SQLite has none."""
-    if sqlite_file(url) is not None:
-        return ""
+def _where(url: str) -> str:
+    """Name the file of a SQLite URL, or the account of a PostgreSQL one."""
+    if (file := sqlite_file(url)) is not None:
+        return f"file {file}"
     from signupd.ledger import postgres  # noqa: PLC0415
 
-    return postgres.account(url)
+    return f"account {postgres.account(url)}"
 
 
 def _limit(connection: sa.Connection, table_seconds: float) -> None:

@@ -107,7 +107,7 @@ class PostgresDatabase(Database):
         try:
             await (await psycopg.AsyncConnection.connect(**self._parameters)).close()
         except _TROUBLES as error:
-            raise unopened(error, self._account) from error
+            raise unopened(error, f"account {self._account}") from error
         await self._pool.open()
 
     async def close(self) -> None:

@@ -63,10 +63,13 @@ POSTGRESQL: Final = Spelling(
     grants="""
         SELECT 'GRANT ' || string_agg(right_, ', ') || ' ON ' || name || ' TO '
             || quote_ident(current_user)
-        FROM unnest(ARRAY['alembic_version', 'signups', 'send_buckets']) name,
-            unnest(ARRAY['SELECT', 'INSERT', 'UPDATE', 'DELETE']) right_
+        FROM (VALUES
+            ('alembic_version', 'SELECT'),
+            ('digest_key', 'SELECT INSERT'),
+            ('send_buckets', 'SELECT INSERT UPDATE DELETE'),
+            ('signups', 'SELECT INSERT UPDATE DELETE')
+        ) needed (name, rights), unnest(string_to_array(rights, ' ')) right_
         WHERE NOT has_table_privilege(to_regclass(name), right_)
-            AND (name <> 'alembic_version' OR right_ = 'SELECT')
         GROUP BY name ORDER BY name
     """,
 )
@@ -84,6 +87,12 @@ HAS_VERSIONS: Final = "{has_versions}"
 VERSION: Final = "SELECT version_num FROM alembic_version"
 TIME_LIMIT: Final = "{time_limit}"
 GRANTS: Final = "{grants}"
+
+# Of two servers that add a key at once, the later one waits and adds nothing.
+ADD_KEY: Final = """
+    INSERT INTO digest_key (id, digest) VALUES (1, :digest) ON CONFLICT DO NOTHING
+"""
+KEY: Final = "SELECT digest FROM digest_key"
 
 # Sign-ups, by key
 
@@ -164,7 +173,6 @@ def _batch(table: str, condition: str, order: str) -> str:
 
 
 _signups: Final = functools.partial(_batch, "signups")
-
 
 _WAITING: Final = "state IN ('code_required', 'password_required')"
 _LAPSED: Final = f"{_WAITING} AND lease = 'none' AND expire_time <= {{now}}"
@@ -281,9 +289,7 @@ UNASK: Final = """
     DELETE FROM send_buckets WHERE digest = :digest AND full_time = :full_time
 """
 
-FILL: Final = """
-    DELETE FROM send_buckets WHERE digest = :digest
-"""
+FILL: Final = "DELETE FROM send_buckets WHERE digest = :digest"
 
 FULL_TIME: Final = """
     SELECT full_time, {now} FROM send_buckets WHERE digest = :digest

@@ -10,6 +10,7 @@ from signupd.kratos.courier import Courier
 from signupd.kratos.hook_proof import HookProof
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import Record, State
+from signupd.policy.domains import BlockedDomains
 from signupd.policy.limits import Limits
 from signupd.policy.password import PasswordGate
 from signupd.policy.rules import Rules
@@ -43,6 +44,7 @@ class Dependencies:
     courier: Courier
     keys: KeyRing
     rules: Rules
+    domains: BlockedDomains
     passwords: PasswordGate
     hook_proof: HookProof
     schema: SchemaRules

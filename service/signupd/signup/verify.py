@@ -185,7 +185,9 @@ async def _refuse(
         refused = refused_code_digest(deps.keys, record, code)
         await deps.ledger.change(record, **transitions.code_refused(refused))
         await _count_wrong(deps, record)
-        raise CodeIncorrect
+        # Newer Kratos answers a right code past its lifespan like a wrong one.
+        late = deps.ledger.now() >= record.expire_time
+        raise CodeExpired if late else CodeIncorrect
     contents = replace(leased.contents, flow_id="")
     sealed = seal_contents(deps.keys, record.signup_id, contents)
     await deps.ledger.change(record, **transitions.flow_spent(sealed))
