@@ -1,5 +1,6 @@
 """Files that operators write: reading them, and saying why one cannot be used."""
 
+import codecs
 import re
 import stat
 from pathlib import Path
@@ -44,8 +45,11 @@ def read_file(path: Path, limit_bytes: int, *, regular: bool = False) -> bytes:
 
 
 def read_text(path: Path, limit_bytes: int) -> str:
-    """Read a file in UTF-8; errors are those of ``read_file``."""
-    content = read_file(path, limit_bytes)
+    """Read a file in UTF-8; errors are those of ``read_file``.
+
+    Editors on Windows begin it with a byte order mark, which would be part of a name.
+    """
+    content = read_file(path, limit_bytes).removeprefix(codecs.BOM_UTF8)
     try:
         return content.decode()
     except UnicodeDecodeError as error:

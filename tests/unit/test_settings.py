@@ -330,6 +330,15 @@ def test_unreadable(folder: Path, file: str, content: bytes | None, line: str) -
     )
 
 
+def test_byte_order_mark(folder: Path) -> None:
+    """A file of a Windows editor is read from its first setting on."""
+    (folder / ".env").write_text("SIGNUPD_CODE_TTL=2m\n", "utf-8-sig")
+    (folder / "c.toml").write_text('password_ttl = "3m"\n', "utf-8-sig")
+    settings = given({}, folder / "c.toml")
+
+    assert [120, 180] == [settings.code_ttl, settings.password_ttl]
+
+
 def test_places(folder: Path) -> None:
     """Each mistake names the source, and the line in it, that takes precedence."""
     text = "# code_ttl = 1\nlistem = 1\n'password_ttl' = 1\n[callers]\nx = []\n"
