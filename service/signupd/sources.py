@@ -52,18 +52,14 @@ def _sources(
     config: Path | None, mistakes: list[str]
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Read the sources: name, text and settings, from the lowest precedence upwards."""
-    if config is not None:
-        try:
-            text = read_text(config, MAX_FILE_BYTES)
-            yield str(config), text, _toml(text)
-        except FileUnusableError as error:
-            mistakes.append(f"--config: {error.of(config)}")
-    if _DOTENV.exists() and not _DOTENV.is_dir():
-        try:
-            text = read_text(_DOTENV, MAX_FILE_BYTES)
-            yield str(_DOTENV), text, _ours(_dotenv(text))
-        except FileUnusableError as error:
-            mistakes.append(error.of(_DOTENV))
+    dotenv = _DOTENV if _DOTENV.exists() and not _DOTENV.is_dir() else None
+    for start, path, parse in (("--config: ", config, _toml), ("", dotenv, _dotenv)):
+        if path is not None:
+            try:
+                text = read_text(path, MAX_FILE_BYTES)
+                yield str(path), text, parse(text)
+            except FileUnusableError as error:
+                mistakes.append(start + error.of(path))
     yield "environment", "", _ours(os.environ, names_of_kubernetes())
 
 
@@ -77,12 +73,12 @@ def _toml(text: str) -> dict[str, Any]:
         raise FileUnusableError("is not TOML", place[0] if place else end) from None
 
 
-def _dotenv(text: str) -> dict[str, str | None]:
+def _dotenv(text: str) -> dict[str, Any]:
     for statement in parse_stream(io.StringIO(text)):
         if statement.error:  # python-dotenv itself would go on without it
             place = f"line {statement.original.line}"
             raise FileUnusableError("is not NAME=value", place)
-    return dotenv_values(stream=io.StringIO(text))
+    return _ours(dotenv_values(stream=io.StringIO(text)))
 
 
 def _line(text: str, name: str, source: str) -> str:

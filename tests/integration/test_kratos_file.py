@@ -4,7 +4,8 @@ import json
 from pathlib import Path
 
 import pytest
-from signupd.check.kratos_file import MAX_FILE_BYTES, FileUnreadableError, read_files
+from signupd.check.kratos_file import MAX_FILE_BYTES, read_files
+from signupd.textfile import FileUnusableError
 
 NOWHERE = b"nowhere"
 
@@ -45,7 +46,7 @@ def test_unreadable(tmp_path: Path, content: bytes, why: str) -> None:
     path = tmp_path / "kratos.yml"
     if content != NOWHERE:
         path.write_bytes(content)
-    with pytest.raises(FileUnreadableError) as caught:
+    with pytest.raises(FileUnusableError) as caught:
         read_files([path])
 
     assert f"{path}{why}" == str(caught.value)

@@ -35,10 +35,6 @@ _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 _DURATION: Final = re.compile(r"([0-9]+)(ns|us|ms|s|m|h)")
 
 
-class FileUnreadableError(Exception):
-    """A configuration file cannot be read; the text says why, without its content."""
-
-
 @dataclass(frozen=True, slots=True)
 class Hook:
     """A hook of a flow; it interrupts if Kratos asks it before it stores anything."""
@@ -86,7 +82,7 @@ def read_files(paths: Iterable[Path]) -> KratosFile:
     """Read YAML or JSON files as Kratos does: maps are merged, the last file wins.
 
     Raises:
-        FileUnreadableError: One of them cannot be.
+        FileUnusableError: One of them cannot be; the text begins with its path.
     """
     config: dict[str, Any] = {}
     for path in paths:
@@ -96,28 +92,27 @@ def read_files(paths: Iterable[Path]) -> KratosFile:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        text = read_text(path, MAX_FILE_BYTES)
-        content = _parsed(text)
+        return _parsed(read_text(path, MAX_FILE_BYTES))
     except FileUnusableError as error:
-        raise FileUnreadableError(error.of(path)) from error
-    if not isinstance(content, dict):
-        raise FileUnreadableError(f"{path}: is not a configuration of Kratos")
-    return content
+        raise FileUnusableError(error.of(path)) from error
 
 
-def _parsed(text: str) -> Any:
+def _parsed(text: str) -> dict[str, Any]:
     """Parse YAML. Errors have none of the library's words: they quote the file."""
+    place, why = "", "is not YAML"
     try:
-        return yaml.safe_load(text)
+        content = yaml.safe_load(text)
+        if isinstance(content, dict):
+            return content
+        why = "is not a configuration of Kratos"
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         place, why = f"line {line}", "has a control character"
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        why = "is not YAML"
     except (yaml.YAMLError, RecursionError, ValueError):
-        place, why = "", "is not YAML"
+        pass
     raise FileUnusableError(why, place)
 
 

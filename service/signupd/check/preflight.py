@@ -48,11 +48,8 @@ def _joined(seen: list[Finding], read: list[Finding]) -> list[Finding]:
 
     A mere warning of the one adds nothing to an error of the other.
     """
-    errors = [
-        {one.check for one in part if one.severity is Severity.ERROR}
-        for part in (read, seen)
-    ]
-    told, known = errors[0], errors[1] - errors[0]
+    told = {one.check for one in read if one.severity is Severity.ERROR}
+    known = {one.check for one in seen if one.severity is Severity.ERROR} - told
     kept = [one for one in seen if not one.cure or one.check not in told]
     return kept + [one for one in read if not one.cure or one.check not in known]
 

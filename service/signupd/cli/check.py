@@ -22,7 +22,7 @@ from signupd import logs
 from signupd.address import Address
 from signupd.check.canary import Canary
 from signupd.check.findings import Finding, Severity, Subject, consequences
-from signupd.check.kratos_file import FileUnreadableError, KratosFile, read_files
+from signupd.check.kratos_file import KratosFile, read_files
 from signupd.check.preflight import preflight
 from signupd.cli.common import (
     EXIT_TROUBLE,
@@ -41,6 +41,7 @@ from signupd.cli.page import columns, console, printable
 from signupd.client.channel import Tls, open_channel
 from signupd.notation import dialled
 from signupd.parts import kratos_of
+from signupd.textfile import FileUnusableError
 
 _STYLES: Final = {Severity.OK: "green", Severity.WARNING: "yellow"}
 _WORST: Final = "bold red"
@@ -115,7 +116,7 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
 def _file(paths: list[Path] | None) -> KratosFile | None:
     try:
         return read_files(paths) if paths else None
-    except FileUnreadableError as error:
+    except FileUnusableError as error:
         raise typer.BadParameter(str(error), param_hint="--kratos-config") from error
 
 

@@ -18,6 +18,18 @@ REVISION: Final = "0002"
 # A migration's statement may go through the whole of a large ledger, or wait for
 # another migration that does.
 MIGRATE_SECONDS: Final = 600
+# Says how to give PostgreSQL's account the rights on the tables that it lacks.
+_GRANTS: Final = """
+    SELECT 'GRANT ' || right_ || ' ON ' || string_agg(name, ', ') || ' TO '
+        || quote_ident(current_user)
+    FROM (VALUES
+        ('SELECT', 'alembic_version digest_key send_buckets signups'),
+        ('INSERT', 'digest_key send_buckets signups'),
+        ('UPDATE', 'send_buckets signups'),
+        ('DELETE', 'send_buckets signups')
+    ) needed (right_, names), unnest(string_to_array(names, ' ')) name
+    WHERE NOT has_table_privilege(to_regclass(name), right_) GROUP BY right_
+"""
 # Two migrations at once wait for each other in PostgreSQL by this number ("signupd").
 _LOCK: Final = 0x7369676E757064
 
@@ -29,7 +41,7 @@ async def demand_usable(database: Database) -> None:
         LedgerUnavailable: It cannot be opened, the account lacks a right, its schema is
             older or newer than this version's, or its statements have no time limit.
     """
-    if grants := (await database.run(statements.GRANTS)).rows:
+    if database.shared and (grants := (await database.run(_GRANTS)).rows):
         said = "; ".join(grant for (grant,) in grants)
         raise LedgerUnavailable(
             f"LEDGER_URL's account lacks rights; as the owner of the tables: {said}"

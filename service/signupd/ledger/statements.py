@@ -31,7 +31,6 @@ class Spelling:
     skip_locked: str  # locks the rows of a subquery, except those that others hold
     has_versions: str  # the query that counts the tables of alembic
     time_limit: str  # the query for the session's statement timeout; "0" is none
-    grants: str  # the query for the statements that give an account the rights it lacks
 
     def render(self, statement: str) -> str:
         """Write a statement of this module for one database."""
@@ -49,7 +48,6 @@ SQLITE: Final = Spelling(
     skip_locked="",
     has_versions="SELECT count(*) FROM sqlite_master WHERE name = 'alembic_version'",
     time_limit="SELECT 'none needed'",
-    grants="SELECT NULL WHERE false",
 )
 POSTGRESQL: Final = Spelling(
     parameter=r"%(\1)s",
@@ -60,18 +58,6 @@ POSTGRESQL: Final = Spelling(
     has_versions="SELECT count(*) FROM pg_tables WHERE tablename = 'alembic_version'"
     " AND schemaname = ANY (current_schemas(false))",
     time_limit="SHOW statement_timeout",
-    grants="""
-        SELECT 'GRANT ' || string_agg(right_, ', ') || ' ON ' || name || ' TO '
-            || quote_ident(current_user)
-        FROM (VALUES
-            ('alembic_version', 'SELECT'),
-            ('digest_key', 'SELECT INSERT'),
-            ('send_buckets', 'SELECT INSERT UPDATE DELETE'),
-            ('signups', 'SELECT INSERT UPDATE DELETE')
-        ) needed (name, rights), unnest(string_to_array(rights, ' ')) right_
-        WHERE NOT has_table_privilege(to_regclass(name), right_)
-        GROUP BY name ORDER BY name
-    """,
 )
 
 # The database itself
@@ -86,7 +72,6 @@ CLOCK: Final = "SELECT {clock}"
 HAS_VERSIONS: Final = "{has_versions}"
 VERSION: Final = "SELECT version_num FROM alembic_version"
 TIME_LIMIT: Final = "{time_limit}"
-GRANTS: Final = "{grants}"
 
 # Of two servers that add a key at once, the later one waits and adds nothing.
 ADD_KEY: Final = """

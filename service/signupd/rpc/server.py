@@ -4,7 +4,6 @@ import errno
 import os
 import socket
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import grpc
@@ -117,7 +116,6 @@ def _bind_error(address: str) -> OSError:
         if path != address:
             with socket.socket(socket.AF_UNIX) as probe:
                 probe.bind(path)
-            Path(path).unlink()
         else:
             host, port = endpoint(address)
             family = socket.AF_INET6 if ":" in host else socket.AF_INET
