@@ -130,12 +130,13 @@ def _hook_order(file: KratosFile, ours: Hook | None) -> Finding:
         return ok(Check.HOOK_ORDER, "Kratos waits for no hook that comes after ours")
     what = f"another hook with response.parse comes after ours in {place}.hooks"
     why = (
-        "Its answer may replace ours. The account then lacks our mark, and may lack "
-        "the verified address. Ours has to be the last."
+        "If its answer has verifiable_addresses, they replace ours: the account is not "
+        "verified, and after a lost answer it is not known as the sign-up's. Its "
+        "metadata and traits do no harm."
     )
     path = PATHS["password"]
     cure = f"In kratos.yml under {place}.hooks, move the web_hook to {path} to the end."
-    return error(Check.HOOK_ORDER, what, why, cure)
+    return warning(Check.HOOK_ORDER, what, why, cure)
 
 
 def _hook_urls(settings: Settings, ours: dict[str, Hook | None]) -> Finding:

@@ -69,7 +69,6 @@ class Check(enum.StrEnum):
 _CAUSES: Final = {
     Check.CANARY_CODE_HOOK: Check.CODE_HOOK,
     Check.CANARY_PASSWORD_HOOK: Check.PASSWORD_HOOK,
-    Check.CANARY_ACCOUNT: Check.HOOK_ORDER,
     Check.CANARY_SETTINGS: Check.PROFILE_METHOD,
 }
 
