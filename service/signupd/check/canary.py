@@ -133,7 +133,7 @@ class Canary:
             what = "an account exists at the address before the password is set"
             why = "Kratos stores accounts at the code, or another person registered."
             lines = hook_lines("code", self.subject.settings)
-            cure = f"The account was left alone. The code hook should be:\n{lines}"
+            cure = f"The account was left alone.\n{lines}"
             raise CanaryFailedError(error(check, what, why, cure))
         return ok(check, "the code was right, and Kratos stored nothing")
 
@@ -181,8 +181,7 @@ class Canary:
             what = "the account is not there, or lacks the sign-up's mark"
             why = "Another hook replaced the address, or another program changed it."
             lines = hook_lines("password", self.subject.settings)
-            cure = f"The password hook should be the last:\n{lines}"
-            raise CanaryFailedError(error(check, what, why, cure))
+            raise CanaryFailedError(error(check, what, why, lines))
         if stored.complete:
             return ok(check, "the account is active, verified, and has a password")
         has = {

@@ -213,7 +213,7 @@ class PublicApi:
         if response.status != HTTPStatus.OK or not isinstance(response.body, list):
             raise KratosIncompatible(
                 f"Kratos' public API shows no schemas (HTTP status {response.status}): "
-                "is KRATOS_PUBLIC_URL right?"
+                "KRATOS_PUBLIC_URL may be wrong"
             )
         try:
             return tuple(
