@@ -106,8 +106,8 @@ class Kratos:
             "identity",
             id=str(uuid.uuid4()),
             email=email,
+            address_id=address["id"],
             verified=address["verified"],
-            metadata=hook["identity"]["metadata_admin"],
         )
         self._accounts[email.lower()] = account
         return _answer(200, f'{{"identity":{account}}}')
@@ -133,9 +133,9 @@ async def _hook_code(_request: web.Request) -> web.Response:
 
 async def _hook_password(request: web.Request) -> web.Response:
     email = (await request.json())["email"].lower()
-    address = {"value": email, "via": "email", "verified": True, "status": "completed"}
-    identity = {"verifiable_addresses": [address], "metadata_admin": {"by": "hand"}}
-    return web.json_response({"identity": identity})
+    verified = {"via": "email", "verified": True, "status": "completed"}
+    address = {"id": str(uuid.uuid4()), "value": email, **verified}
+    return web.json_response({"identity": {"verifiable_addresses": [address]}})
 
 
 def _messages(hook: Any) -> Any:

@@ -22,7 +22,8 @@ class Identity:
         verified: Whether every address is verified, and there is one.
         has_password: Whether a hash is stored. A password credential alone proves
             nothing: Kratos makes an empty one for every identity.
-        metadata_admin: The mark of the service, among others.
+        address_ids: Those of its addresses; the service's mark is one.
+        metadata_admin: An operator's own.
     """
 
     id: str
@@ -30,6 +31,7 @@ class Identity:
     traits: dict[str, Any]
     verified: bool
     has_password: bool
+    address_ids: list[str]
     metadata_admin: dict[str, Any]
 
 
@@ -75,6 +77,7 @@ class Admin(httpx.Client):
             traits=found["traits"],
             verified=bool(addresses) and all(one["verified"] for one in addresses),
             has_password=bool((password.get("config") or {}).get("hashed_password")),
+            address_ids=[one["id"] for one in addresses],
             metadata_admin=found.get("metadata_admin") or {},
         )
 

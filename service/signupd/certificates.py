@@ -10,6 +10,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from signupd.errors import SignupdError
+from signupd.textfile import FileUnusableError, read_file, shown
 
 # A bundle of all public authorities is a quarter of that.
 MAX_FILE_BYTES: Final = 1024 * 1024
@@ -95,18 +96,11 @@ def is_name(text: str) -> bool:
 
 
 def _read(name: str, path: Path, faults: list[str]) -> bytes:
-    if not path.is_file():  # opening a pipe would wait for its writer
-        faults.append(f"{name}: is not a file")
-        return b""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        faults.append(f"{name}: cannot be read ({type(error).__name__})")
+        return read_file(path, MAX_FILE_BYTES, regular=True)
+    except FileUnusableError as error:
+        faults.append(f"{name}: {error.of(shown(path))}")
         return b""
-    if len(content) > MAX_FILE_BYTES:
-        faults.append(f"{name}: is larger than {MAX_FILE_BYTES} bytes")
-    return content
 
 
 def _certificates(pem: bytes) -> list[x509.Certificate]:

@@ -1,13 +1,12 @@
 """The notation of settings' values: how they are read, checked and shown.
 
-No error repeats the value: it may be a secret in the wrong setting.
+No error repeats the value: it may be a secret in the wrong setting. Paths are shown.
 """
 
 import base64
 import functools
 import ipaddress
 import json
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -23,10 +22,11 @@ from pydantic import (
     SecretStr,
 )
 
-from signupd.certificates import is_name
+from signupd.certificates import MAX_FILE_BYTES, is_name
 from signupd.ledger.database import sqlite_file
 from signupd.policy.domains import DomainList, read_domains
 from signupd.sealing import KEY_BYTES
+from signupd.textfile import FileUnusableError, read_file, shown
 
 MIN_HOOK_KEY_CHARS: Final = 16
 MAX_PORT: Final = 65535
@@ -127,8 +127,12 @@ def _is_address(value: str) -> bool:
     return _is_tcp(value) or re.fullmatch("unix:.+", value) is not None
 
 
-def _is_readable(value: Path) -> bool:
-    return value.is_file() and os.access(value, os.R_OK)
+def _readable(value: Path) -> Path:
+    try:
+        read_file(value, MAX_FILE_BYTES, regular=True)
+    except FileUnusableError as error:
+        raise ValueError(error.of(shown(value))) from None
+    return value
 
 
 def _is_http_url(value: str) -> bool:
@@ -220,7 +224,7 @@ Url = Annotated[
     _Shown(_show_url),
 ]
 LedgerUrl = Annotated[str, AfterValidator(_ledger_url), _Shown(_show_url)]
-ReadableFile = Annotated[Path, _demand(_is_readable, "is not a readable file")]
+ReadableFile = Annotated[Path, AfterValidator(_readable)]
 Grants = Annotated[
     Mapping[str, frozenset[str]],
     BeforeValidator(read_grants),

@@ -35,7 +35,6 @@ _KEY_ID_BYTES: Final = 4
 HEAD_BYTES: Final = len(_VERSION) + _KEY_ID_BYTES  # says which key opens the rest
 _NONCE_BYTES: Final = 12
 _SALT_BYTES: Final = 16
-_ATTEMPT_BYTES: Final = 16
 
 
 class Step(enum.IntEnum):
@@ -205,31 +204,27 @@ def refused_code_digest(keys: KeyRing, record: Record, code: str) -> bytes:
     return keys.digest(b"refused code", record.signup_id.bytes, code.encode())
 
 
-def attempt_of(flow_digest: bytes | None) -> str:
-    """Name an attempt to set a password, as the account's mark does, by its flow.
+def with_password(
+    keys: KeyRing, record: Record, attempt: uuid.UUID, password: str
+) -> bytes:
+    """Return ``sealed_passwords`` with the password of one more attempt.
 
-    Kratos' flow ids are random, so a name never comes again, not even where a ledger
-    was restored from a backup.
+    An attempt is named by the mark that its account would have.
     """
-    return (flow_digest or b"")[:_ATTEMPT_BYTES].hex()
-
-
-def with_password(keys: KeyRing, record: Record, attempt: str, password: str) -> bytes:
-    """Return ``sealed_passwords`` with the password of one more attempt."""
     salt = os.urandom(_SALT_BYTES)
     entry = salt + _password_digest(keys, record, salt, password)
-    known = {**_passwords(keys, record), attempt: entry.hex()}
+    known = {**_passwords(keys, record), str(attempt): entry.hex()}
     return _seal_passwords(keys, record, known)
 
 
-def only_attempt(keys: KeyRing, record: Record, attempt: str) -> bytes:
+def only_attempt(keys: KeyRing, record: Record, attempt: uuid.UUID) -> bytes:
     """Keep one attempt's password and forget the others.
 
     A ledger restored from a backup may not know it. Then none of those that it knows is
     the account's.
     """
     known = _passwords(keys, record)
-    kept = {name: entry for name, entry in known.items() if name == attempt}
+    kept = {name: entry for name, entry in known.items() if name == str(attempt)}
     return _seal_passwords(keys, record, kept)
 
 

@@ -2,8 +2,10 @@
 
 import asyncio
 import contextlib
+import os
+import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 from typing import Final
 
@@ -82,14 +84,17 @@ class Service:
         """
         settings = self._settings
         # The port comes first: a second server must not touch the ledger.
-        self.port = self._server.listen(settings.listen)
+        with _listening("LISTEN", settings.listen):
+            self.port = self._server.listen(settings.listen)
         await self._parts.open_ledger(only_server=True)
         while await self.sweeper.clamp():
             pass
         await self._log_unreadable()
-        self.hook_port = await listen(self._hooks, settings.hook_listen)
+        with _listening("HOOK_LISTEN", settings.hook_listen):
+            self.hook_port = await listen(self._hooks, settings.hook_listen)
         if settings.metrics_listen:
-            self.metrics_port = await listen(self._metrics, settings.metrics_listen)
+            with _listening("METRICS_LISTEN", settings.metrics_listen):
+                self.metrics_port = await listen(self._metrics, settings.metrics_listen)
         await self._server.start()
         self._probes.ready = True
         self._loops = [
@@ -159,3 +164,15 @@ class Service:
             except KratosIncompatible:
                 pass  # it was logged where it was found
             await asyncio.sleep(PROOF_INTERVAL_SECONDS)
+
+
+@contextlib.contextmanager
+def _listening(setting: str, address: str) -> Iterator[None]:
+    """Name the setting of an address that cannot be listened on, and why."""
+    try:
+        yield
+    except OSError as error:
+        why = error.strerror or str(error)
+        if error.errno and not isinstance(error, socket.gaierror):
+            why = os.strerror(error.errno)  # asyncio's own words repeat the address
+        raise OSError(f"{setting}: cannot listen on {address}: {why}") from error

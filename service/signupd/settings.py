@@ -1,15 +1,12 @@
-"""The settings: where they come from, their defaults and limits, what conflicts."""
+"""The settings: their defaults and limits, and what conflicts."""
 
-import os
 import re
-import stat
-import tomllib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+import ssl
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
-from dotenv import dotenv_values
 from pydantic import (
     BaseModel,
     ConfigDict,
@@ -27,18 +24,9 @@ from signupd.certificates import (
     read_certificates,
 )
 from signupd.ledger.database import sqlite_file
+from signupd.sources import PREFIX, SECRETS, read, secrets_in_readable_dotenv
+from signupd.textfile import FileUnusableError, read_text, shown
 
-PREFIX: Final = "SIGNUPD_"
-# NAME_FILE may name a file that holds one of these.
-SECRETS: Final = ("hook_key", "kratos_admin_token", "token_keys", "digest_key")
-# Kubernetes sets these for each service of a namespace; here without the prefix, as
-# name=value. A service named signupd-hooks puts more in front. A setting that somebody
-# takes METRICS_PORT to be has no URL as its value.
-_URL: Final = r"(tcp|udp|sctp)://.+"
-_OF_KUBERNETES: Final = re.compile(
-    r"(\w+_)?(service_host=.*|service_port(_\w+)?=[0-9]+"
-    rf"|port={_URL}|port_[0-9]+_(tcp|udp|sctp)(={_URL}|_(proto|port|addr)=.*))"
-)
 # A key has 44 bytes in base64.
 MAX_SECRET_BYTES: Final = 64 * 1024
 
@@ -112,11 +100,9 @@ class Settings(BaseModel):
         if not isinstance(value, Path):
             return value
         try:
-            with value.open(encoding="utf-8") as file:
-                return file.read(MAX_SECRET_BYTES).strip()
-        except (OSError, ValueError) as error:
-            why = type(error).__name__
-            raise ValueError(f"its file cannot be read ({why})") from None
+            return read_text(value, MAX_SECRET_BYTES).strip()
+        except FileUnusableError as error:
+            raise ValueError(error.of(shown(value))) from None
 
     def conflicts(self) -> Iterator[str]:
         """List what does not fit together; each line begins with the settings."""
@@ -155,6 +141,10 @@ class Settings(BaseModel):
                 read_certificates(self.certificate_files)
         except CertificatesUnusable as error:
             yield from error.faults
+        try:
+            ssl.create_default_context(cafile=self.kratos_ca)
+        except ssl.SSLError:
+            yield "KRATOS_CA: holds no certificate in PEM"
 
     def warnings(self) -> Iterator[str]:
         """List what works and is not safe; each line begins with the setting."""
@@ -165,7 +155,7 @@ class Settings(BaseModel):
                     f"{PREFIX}{name.upper()}: sends codes, passwords and tokens in "
                     "plaintext beyond loopback; use https"
                 )
-        if _secrets_in_readable_dotenv():
+        if secrets_in_readable_dotenv():
             yield ".env: other users can read the secrets in it; chmod 600 .env"
 
     @property
@@ -193,7 +183,8 @@ def load(config: Path | None) -> Settings:
     SettingsInvalidError.
     """
     mistakes: list[str] = []
-    given = _read(config, mistakes)
+    given, places = read(config, mistakes)
+    all_read = not mistakes
     faults: list[ErrorDetails] = []
     try:
         settings = Settings.model_validate(given)
@@ -203,19 +194,20 @@ def load(config: Path | None) -> Settings:
     if bad:
         good = {name: value for name, value in given.items() if name not in bad}
         settings = Settings.model_validate(good)
-    mistakes += map(_describe, faults)
-    mistakes += [
-        f"{PREFIX}{line}"
+    lines = [_describe(fault, given) for fault in faults]
+    lines += [
+        line
         for line in settings.conflicts()
-        # A bad setting has its default here, which says nothing.
-        if bad.isdisjoint(re.findall("[a-z_]+", line.lower()))
+        # A setting that is bad, or unread, has its default here, which says nothing.
+        if all_read and bad.isdisjoint(re.findall("[a-z_]+", line.lower()))
     ]
+    mistakes += [f"{PREFIX}{line}{_places(line, places)}" for line in lines]
     if mistakes:
         raise SettingsInvalidError(mistakes)
     return settings
 
 
-def _describe(fault: ErrorDetails) -> str:
+def _describe(fault: ErrorDetails, given: Mapping[str, Any]) -> str:
     """Write what is wrong with one setting, without its value."""
     name = str(fault["loc"][0])
     message = fault["msg"].removeprefix("Value error, ")
@@ -223,62 +215,13 @@ def _describe(fault: ErrorDetails) -> str:
         message = "is not a setting of this version"
         if name.removesuffix("_file") in SECRETS:
             message = "is set together with the value itself"
-    return f"{PREFIX}{name.upper()}: {message}"
+    if isinstance(given.get(name), Path):
+        name = f"{name}_file"
+    return f"{name.upper()}: {message}"
 
 
-def _read(config: Path | None, mistakes: list[str]) -> dict[str, Any]:
-    """Read all sources, from the lowest precedence to the highest, by bare names.
-
-    A path stands for the content of its file. Sources that cannot be read become
-    ``mistakes``.
-    """
-    sources: dict[str, Callable[[], dict[str, Any]]] = {
-        "--config": lambda: tomllib.loads(config.read_text()) if config else {},
-        ".env": lambda: _ours(dotenv_values(".env")),
-        "environment": lambda: _ours(os.environ, names_of_kubernetes()),
-    }
-    given: dict[str, Any] = {}
-    for source, values in sources.items():
-        try:
-            given |= _layer(values())
-        except (OSError, ValueError) as error:
-            mistakes.append(f"{source}: cannot be read ({type(error).__name__})")
-    return given
-
-
-def _secrets_in_readable_dotenv() -> bool:
-    """Return whether every user of the machine can read secrets in ``.env``."""
-    try:
-        open_to_others = Path(".env").stat().st_mode & stat.S_IROTH
-    except OSError:
-        return False
-    return bool(open_to_others and {*SECRETS} & {*map(_bare, dotenv_values(".env"))})
-
-
-def _ours(values: Mapping[str, Any], ignored: Sequence[str] = ()) -> dict[str, Any]:
-    """Choose the variables with our prefix, by their names in capitals."""
-    named = {name.upper(): value for name, value in values.items()}
-    return {n: named[n] for n in named if n.startswith(PREFIX) and n not in ignored}
-
-
-def names_of_kubernetes() -> list[str]:
-    """Name the variables that Kubernetes sets for services; they are not settings."""
-    return sorted(
-        name
-        for name, value in _ours(os.environ).items()
-        if _OF_KUBERNETES.fullmatch(f"{_bare(name)}={value}")
-    )
-
-
-def _layer(values: dict[str, Any]) -> dict[str, Any]:
-    """Turn NAME_FILE into NAME, so that either overrides both of a lower source."""
-    layer = {_bare(name): value for name, value in values.items() if value is not None}
-    for name in SECRETS:
-        file = f"{name}_file"
-        if file in layer and name not in layer:
-            layer[name] = Path(str(layer.pop(file)))
-    return layer
-
-
-def _bare(name: str) -> str:
-    return name.lower().removeprefix(PREFIX.lower())
+def _places(line: str, places: Mapping[str, str]) -> str:
+    """Write where the settings that a line begins with are set: ``(.env, line 3)``."""
+    names = re.findall("[^ ,]+", line.partition(":")[0].lower())
+    found = [places[name] for name in names if name in places]
+    return f" ({'; '.join(dict.fromkeys(found))})" if found else ""

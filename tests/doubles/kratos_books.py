@@ -40,6 +40,7 @@ class Identity:
     metadata_admin: Json | None = None
     sessions: int = 0
     id: uuid.UUID = field(default_factory=uuid.uuid4)
+    address_id: str = field(default_factory=lambda: str(uuid.uuid4()))
 
     @property
     def address(self) -> str:
@@ -57,6 +58,7 @@ class Identity:
         for one in wanted.get("verifiable_addresses", ()):
             if one["value"] == self.address:  # in any other case the mark is lost
                 self.verified = one["verified"]
+                self.address_id = one.get("id", self.address_id)
         if "metadata_admin" in wanted:
             self.metadata_admin = wanted["metadata_admin"]
 
@@ -85,6 +87,7 @@ class Identity:
             return None
         return [
             {
+                "id": self.address_id,
                 "value": self.address,
                 "via": "email",
                 "verified": self.verified,

@@ -61,8 +61,14 @@ def person(  # noqa: PLR0913 - all that one may differ by
         "state_changed_at": _text(born),
         "traits": {"email": address},
         "verifiable_addresses": [
-            {"value": address, "via": "email", "verified": verified, "updated_at": at}
-            | (proof if verified else {})
+            {
+                "id": str(uuid.uuid4()),
+                "value": address,
+                "via": "email",
+                "verified": verified,
+                "updated_at": at,
+                **(proof if verified else {}),
+            }
         ],
         "recovery_addresses": [{"value": address, "via": "email", "updated_at": at}],
         "created_at": _text(born),

@@ -20,7 +20,7 @@ from signupd.kratos.answers import (
     PasswordResult,
     code_result,
 )
-from signupd.kratos.identity import Identity, Mark
+from signupd.kratos.identity import Identity
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Lease, Record
 from signupd.policy.limits import Counted
@@ -259,7 +259,7 @@ class MemoryKratos:
         )
 
     async def submit_password(
-        self, flow_id: str, traits: Mapping[str, Any], password: str
+        self, flow_id: str, traits: Mapping[str, Any], password: str, _locale: str = ""
     ) -> PasswordResult:
         """Ask our hook, then store an account."""
         address = traits["email"]
@@ -268,7 +268,7 @@ class MemoryKratos:
             if self.deps is None:
                 raise RuntimeError("set deps first")
             verdict = await approve(self.deps, flow_id, address)
-            if not isinstance(verdict, Mark):
+            if not isinstance(verdict, uuid.UUID):
                 return PasswordResult(PasswordAnswer.HOOK_UNKNOWN_FLOW)
             if torn:  # our hook has said yes, and Kratos takes its time to store
                 self.late.append(lambda: self._store(verdict, address, password))
@@ -291,7 +291,9 @@ class MemoryKratos:
         """Never called: every account here is one that was asked for."""
         raise AssertionError(f"deletes {identity_id}")
 
-    async def _store(self, mark: Mark, address: str, password: str) -> PasswordResult:
+    async def _store(
+        self, mark: uuid.UUID, address: str, password: str
+    ) -> PasswordResult:
         if address in self.accounts:
             return PasswordResult(PasswordAnswer.UNCLEAR)
         identity = an_identity(address, mark=mark)

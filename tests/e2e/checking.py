@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
+
+import yaml
 
 from devstack.config import INHERITED
 from devstack.kratos import Kratos
@@ -42,6 +45,11 @@ class Checked:
             for one in self.findings
             if one["severity"] != "ok" and one["check"] != "version"
         }
+
+    @property
+    def cures(self) -> list[str]:
+        """Give the cures of all that was found."""
+        return [one["cure"] for one in self.findings]
 
     def fault(self, check: str) -> dict[str, str]:
         """Give what a check found fault with."""
@@ -106,10 +114,32 @@ def held(kratos: Kratos) -> tuple[set[str], set[str], set[str]]:
     return identity_ids(kratos), session_ids(kratos), mail_ids(kratos)
 
 
-def cured(config: dict[str, Any], cure: dict[str, Any]) -> None:
-    """Put the lines of a cure into a configuration."""
-    for key, value in cure.items():
-        if isinstance(value, dict) and isinstance(config.get(key), dict):
-            cured(config[key], value)
-        else:
-            config[key] = value
+def cured(config: dict[str, Any], cure: str) -> None:
+    """Do in a configuration what a cure says; of two ways the first."""
+    for part in cure.partition("\nor ")[0].split("\nand\n"):
+        told = re.fullmatch(r"(?s)In kratos.yml under (\S+), (.+?)(:\n(.*)|\.)", part)
+        assert told, part
+        where, what, _, text = told.groups()
+        *parents, last = where.split(".")
+        node = config
+        for key in parents:
+            node = node.setdefault(key, {})
+        path = re.search(r"web_hook to (\w*/[\w/]+)", what)
+        _changed(node, last, what, path and path[1], yaml.safe_load(text or ""))
+
+
+def _changed(
+    node: dict[str, Any], key: str, what: str, path: str | None, value: Any
+) -> None:
+    if what == "set":
+        node[key] = {**(node.get(key) or {}), **value}
+        return
+    hooks = node.setdefault(key, [])
+    ours = [
+        one for one in hooks if path and one.get("config", {})["url"].endswith(path)
+    ]
+    if what.startswith("in config"):
+        ours[-1]["config"].update(value)
+        return
+    hooks[:] = [one for one in hooks if one not in ours]
+    hooks += ours if what.startswith("move") else value

@@ -83,13 +83,20 @@ class Log:
         lines = self.server.log().splitlines()[self.since :]
         return [json.loads(line) for line in lines]
 
-    def said(self, event: str) -> list[dict[str, Any]]:
-        """Read the lines of one event."""
-        return [line for line in self.lines() if line["event"] == event]
+    def said(self, event: str, least: int = 0) -> list[dict[str, Any]]:
+        """Wait for so many lines of an event, and read all; a thread writes them."""
+        found: list[dict[str, Any]] = []
 
-    def complaints(self) -> str:
-        """Read what it says, loudly, of Kratos' configuration."""
-        lines = self.said("kratos_incompatible")
+        def enough() -> bool:
+            found[:] = [line for line in self.lines() if line["event"] == event]
+            return len(found) >= least
+
+        wait_until(enough, f"{least} lines of {event}")
+        return found
+
+    def complaints(self, least: int = 1) -> str:
+        """Wait for what it says, loudly, of Kratos' configuration."""
+        lines = self.said("kratos_incompatible", least)
         return "\n".join(line["why"] for line in lines if line["level"] == "error")
 
 

@@ -136,7 +136,8 @@ def test_hook_missing(
     done = flown(stack, address)
 
     assert 1 == done.exit_code
-    assert f"/kratos/{method}" in done.fault(f"canary_{method}_hook")["cure"]
+    assert "error" == done.faults[f"canary_{method}_hook"]
+    assert 1 == sum(f"web_hook to /kratos/{method}" in cure for cure in done.cures)
     assert ("canary_removed", "ok") == way(done)[-1]
     assert before == accounts(stack)
     assert "cancelled" == newest_state(stack.server)
@@ -166,7 +167,7 @@ def test_movable(frail: Frail, address: str) -> None:
     hooked = flown(frail.stack, new_address(), *file)
 
     assert {"canary_settings": "error", "config_file": "warning"} == seen.faults
-    assert "profile:\n      enabled: false" in cure
+    assert "under selfservice.methods.profile, set:\nenabled: false" in cure
     assert cure == seen.fault("canary_settings")["cure"]
     assert not {"profile_method", "canary_settings"} & hooked.faults.keys()
     assert ("canary_settings", "ok") in way(hooked)

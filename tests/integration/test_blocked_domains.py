@@ -93,7 +93,7 @@ async def test_reload(
     ("spoil", "why"),
     [
         (lambda f: f.write_text("a.test\nnot a domain\n"), "{0}, line 2 is not a "),
-        (lambda f: f.unlink(), "{0} is not a file"),
+        (lambda f: f.unlink(), "{0}: No such file or directory"),
     ],
 )
 async def test_broken_reload(

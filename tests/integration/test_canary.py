@@ -181,7 +181,7 @@ async def test_stored_at_the_code(flight: Flight) -> None:
 @pytest.mark.parametrize(
     ("change", "said", "deleted"),
     [
-        (lambda one: setattr(one, "metadata_admin", None), "mark", False),
+        (lambda one: setattr(one, "address_id", str(one.id)), "mark", False),
         (lambda one: setattr(one, "state", "inactive"), "not active", True),
         (lambda one: setattr(one, "password", None), "not with a password", True),
         (lambda one: setattr(one, "verified", False), "not verified", True),

@@ -1,6 +1,7 @@
 """``signupd signup`` and the channel of clients over TLS, to the service itself."""
 
 import asyncio
+import json
 from pathlib import Path
 
 import grpc
@@ -88,3 +89,34 @@ async def test_command(
     done = await asyncio.to_thread(CliRunner().invoke, app, [*map(str, command)])
 
     assert "A code was mailed to a***@example.com." in done.stdout
+
+
+@pytest.mark.parametrize("shown", ["plaintext", "nothing", "trust"])
+async def test_canary(
+    world: World,
+    tmp_path: Path,
+    files: Files,
+    monkeypatch: pytest.MonkeyPatch,
+    shown: str,
+) -> None:
+    """The canary finds a server with TLS by --target and --ca, or says to give them.
+
+    The settings of the check need not have the server's certificate.
+    """
+    port = await serve(world, tmp_path, mutual=False)
+    own = world.settings().model_dump(mode="json")
+    for name in ("kratos_public_url", "kratos_admin_url", "kratos_ca"):
+        monkeypatch.setenv(f"SIGNUPD_{name.upper()}", own[name])
+    if shown == "nothing":
+        made = AUTHORITY.serve_from(tmp_path)
+        monkeypatch.setenv("SIGNUPD_TLS_CERT", str(made.cert))
+        monkeypatch.setenv("SIGNUPD_TLS_KEY", str(made.key))
+    ca = ["--ca", str(tmp_path / "client" / "ca.crt")] if shown == "trust" else []
+    words = ["check", "--json", "--canary", ANN, "--target", f"127.0.0.1:{port}", *ca]
+    done = await asyncio.to_thread(CliRunner().invoke, app, words)
+    found = {one["check"]: one for one in json.loads(done.stdout)["findings"]}
+    start = found["canary_start"]
+
+    assert ("ok" if ca else "error") == start["severity"]
+    assert bool(ca) is not ("--target" in start["cure"] and "--ca" in start["cure"])
+    assert ca or "gRPC says: " in start["why"]

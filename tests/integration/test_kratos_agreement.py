@@ -31,7 +31,7 @@ from signupd.kratos.answers import (
     PasswordAnswer,
     PasswordResult,
 )
-from signupd.kratos.identity import AccountState, Identity, Mark, PasswordStatus
+from signupd.kratos.identity import AccountState, Identity, PasswordStatus, make_mark
 
 from devstack.config import KratosConfig
 from tests.doubles.certificate import certificate_file
@@ -54,7 +54,6 @@ OpenStage = Callable[[Shape], Awaitable[Stage]]
 Json = dict[str, Any]
 
 PASSWORD = "correct-horse-battery-7"
-SIGNUP_ID = uuid.UUID("11111111-1111-4111-8111-111111111111")
 CODE_SENT, CODE_WRONG, TAKEN = ("", 1040005), ("", 4040003), ("", 4000007)
 TOO_OFTEN = USED = ("", 4000001)  # by their texts, which the answers to a code show
 NO_STRATEGY, OTHER_TRAITS = ("", 4010003), ("", 4000036)
@@ -187,9 +186,14 @@ async def mailed(stage: Stage, address: str) -> tuple[str, Json, str]:
     return flow_id, traits, await stage.code_for(address)
 
 
+def a_mark() -> uuid.UUID:
+    """Make the mark of a sign-up that no other test has."""
+    return make_mark(uuid.uuid4(), uuid.uuid4().bytes)
+
+
 async def registered(stage: Stage, address: str) -> uuid.UUID:
     """Have somebody be registered, with our mark; give the account's id."""
-    stage.hooks.password = yes(address, SIGNUP_ID, "7")
+    stage.hooks.password = yes(address, a_mark())
     result = await by_password(stage, {"email": address})
     stage.hooks.asked.clear()
     assert result.identity_id is not None
@@ -483,11 +487,12 @@ async def test_password_agreed_to(
 ) -> None:
     """With the hook's yes the account is stored, marked, and verified.
 
-    A verified address that is not lower-case is lost, where Kratos does not normalise.
+    An address that is not lower-case is lost, and the mark with it, where Kratos does
+    not normalise.
     """
     stage = await open_stage(reference)
-    kept = lower or (await stage.version()).normalises
-    stage.hooks.password = yes(address if lower else address.upper(), SIGNUP_ID, "7")
+    kept, mark = lower or (await stage.version()).normalises, a_mark()
+    stage.hooks.password = yes(address if lower else address.upper(), mark)
     flow_id = await stage.public.open_registration()
 
     traits = {"email": address, "name": "Ann"}
@@ -497,8 +502,8 @@ async def test_password_agreed_to(
     asked = {"flow_id": flow_id, "email": address}
     assert account is not None
     assert PasswordResult(PasswordAnswer.CREATED, account.id, kept) == result
-    verified = frozenset({address} if kept else ())
-    assert (Mark(SIGNUP_ID, "7"), verified) == (account.mark, account.verified)
+    expected = (mark, frozenset({address})) if kept else (None, frozenset())
+    assert expected == (account.mark, account.verified)
     assert [Asked("/kratos/password", "application/json", asked)] == stage.hooks.asked
 
 
@@ -545,7 +550,7 @@ async def test_password_for_a_taken_address(
     """A taken address is found out after the hook was asked; the account stays."""
     stage = await open_stage(reference)
     identity_id = await registered(stage, address)
-    stage.hooks.password = yes(address, uuid.uuid4(), "1")
+    stage.hooks.password = yes(address, a_mark())
     flow_id = await stage.public.open_registration()
 
     traits = {"email": address}
@@ -556,13 +561,13 @@ async def test_password_for_a_taken_address(
     assert [TAKEN] == await stage.messages(flow_id)
     assert ["/kratos/password"] == [asked.path for asked in stage.hooks.asked]
     assert account is not None
-    assert (identity_id, Mark(SIGNUP_ID, "7")) == (account.id, account.mark)
+    assert identity_id == account.id
 
 
 async def test_identity_schema(open_stage: OpenStage, address: str) -> None:
     """Newer Kratos register with a schema that is named; 1.3.1 with its default."""
     stage = await open_stage(user_names)
-    stage.hooks.password = yes(address, SIGNUP_ID, "1")
+    stage.hooks.password = yes(address, a_mark())
     public = stage.public_with(NAMED)
     chosen, flow_id = await public.chooses_schema(), await public.open_registration()
     traits = {"email": address, "username": uuid.uuid4().hex}
@@ -740,7 +745,7 @@ async def test_taken_otherwise(open_stage: OpenStage, address: str) -> None:
     """An address that verifies another identity is taken, and no look-up finds it."""
     stage = await open_stage(contacts)
     await stage.add({"username": uuid.uuid4().hex, "contact": address})
-    stage.hooks.password = yes(address, uuid.uuid4(), "1")
+    stage.hooks.password = yes(address, a_mark())
     flow_id = await stage.public.open_registration()
 
     answer = await stage.public.submit_password(flow_id, {"email": address}, PASSWORD)

@@ -28,7 +28,13 @@ from signupd.kratos.answers import (
     PasswordResult,
 )
 from signupd.kratos.http import HttpClient
-from signupd.kratos.identity import AccountState, Identity, Mark, PasswordStatus
+from signupd.kratos.identity import (
+    AccountState,
+    Identity,
+    PasswordStatus,
+    is_mark_of,
+    make_mark,
+)
 from signupd.kratos.public import FlowKind, PublicApi
 
 from tests.doubles.certificate import certificate_file
@@ -36,7 +42,7 @@ from tests.doubles.certificate import certificate_file
 Json = dict[str, Any]
 
 ID = uuid.UUID("22222222-2222-4222-8222-222222222222")
-SIGNUP_ID = uuid.UUID("11111111-1111-4111-8111-111111111111")
+MARK = make_mark(uuid.UUID("11111111-1111-4111-8111-111111111111"), bytes(16))
 ADDRESS = "ann@example.com"
 TRAITS = {"email": ADDRESS}
 SINCE = datetime(2020, 1, 1, tzinfo=UTC)
@@ -566,7 +572,6 @@ def identity(**changed: Any) -> Json:
     """Make an identity as 1.3.1 writes it: complete, but for the changes."""
     password = {"type": "password", "identifiers": [ADDRESS], "config": HASHED}
     code = {"type": "code", "identifiers": [ADDRESS], "version": 1}
-    mark = {"signup_id": str(SIGNUP_ID), "attempt": "3"}
     return {
         "id": str(ID),
         "credentials": {"code": code | TIMES, "password": password | TIMES},
@@ -574,7 +579,6 @@ def identity(**changed: Any) -> Json:
         "state": "active",
         "traits": {"email": ADDRESS, "name": "Ann"},
         "verifiable_addresses": [mailbox(ADDRESS)],
-        "metadata_admin": {"signupd": mark, "other": 1},
         **TIMES,
         **changed,
     }
@@ -582,8 +586,8 @@ def identity(**changed: Any) -> Json:
 
 def mailbox(value: Any, **changed: Any) -> Json:
     """Make a verifiable address: verified, but for the changes."""
-    found = {"value": value, "verified": True, "via": "email", "status": "completed"}
-    return {**found, **TIMES, **changed}
+    found = {"verified": True, "via": "email", "status": "completed"}
+    return {"id": str(MARK), "value": value, **found, **TIMES, **changed}
 
 
 def with_config(config: Any) -> Json:
@@ -603,8 +607,8 @@ async def test_identity(kratos: Kratos, server: Scripted) -> None:
     capitals = identity(
         traits={"email": "Ann@Example.COM"},
         verifiable_addresses=[
+            mailbox("two@example.com", verified=False, id=str(ID)),
             mailbox("Ann@example.com"),
-            mailbox("two@example.com", verified=False),
             mailbox("+4915100000000", via="sms"),
             mailbox("three@example.com", verified="yes"),
         ],
@@ -614,7 +618,7 @@ async def test_identity(kratos: Kratos, server: Scripted) -> None:
         state=AccountState.ACTIVE,
         address=ADDRESS,
         verified=frozenset({ADDRESS}),
-        mark=Mark(SIGNUP_ID, "3"),
+        mark=MARK,
         password=PasswordStatus.SET,
         credentials=frozenset({"code", "password"}),
         empty=frozenset(),
@@ -658,23 +662,26 @@ async def test_password_status(
 
 
 @pytest.mark.parametrize(
-    "mark",
-    [
-        None,
-        "x",
-        [],
-        {},
-        {"signup_id": str(SIGNUP_ID)},
-        {"signup_id": "x", "attempt": 1},
-        {"signup_id": 1, "attempt": 1},
-    ],
+    "ids", [[], [uuid.uuid4(), uuid.uuid1(), uuid.UUID(int=0)], [None, "", "x", 8]]
 )
-async def test_no_mark(kratos: Kratos, server: Scripted, mark: Any) -> None:
-    """An operator's own metadata is no mark of ours, and no trouble."""
-    for metadata in ({"signupd": mark}, mark):
-        body = identity(metadata_admin=metadata)
+async def test_no_mark(kratos: Kratos, server: Scripted, ids: list[Any]) -> None:
+    """Only an id of version 8 is a mark: Kratos' own are of version 4."""
+    addresses = [mailbox(ADDRESS, id=str(one)) for one in ids]
+    found = await read(kratos, server, identity(verifiable_addresses=addresses))
 
-        assert None is (await read(kratos, server, body)).mark
+    assert None is found.mark
+
+
+def test_mark() -> None:
+    """A mark tells the sign-up, and the attempt by which it made the account."""
+    one, other = uuid.uuid4(), uuid.uuid4()
+    flows = [uuid.uuid4().bytes * 2 for _ in range(2)]
+    marks = {make_mark(one, flow) for flow in flows}
+    told = [is_mark_of(mark, one) for mark in (*marks, make_mark(other, flows[0]))]
+
+    assert 2 == len(marks)
+    assert [True, True, False] == told
+    assert not is_mark_of(None, one)
 
 
 @pytest.mark.parametrize(

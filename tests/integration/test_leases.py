@@ -219,7 +219,7 @@ async def test_ledger_away_at_the_password(
         call = asyncio.ensure_future(refusal(caller.set_password(token, PASSWORD)))
     (account,) = world.kratos.accounts()
     account.traits = {"email": "moved@example.com"}
-    account.metadata_admin, account.verified = {"theirs": 1}, False
+    account.address_id, account.verified = str(account.id), False
     there = world.kratos.add_account(ADDRESS, password="old")
     await world.log.wait_for("lease_released")
     got = await caller.get(token)

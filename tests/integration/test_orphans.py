@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from signupd.cli import app
 from signupd.kratos.admin import MAX_SESSIONS, PAGE_IDENTITIES
+from signupd.kratos.identity import make_mark
 from typer.testing import CliRunner, Result
 
 from tests.doubles.certificate import certificate_file
@@ -27,7 +28,7 @@ CUTOFF = NOW - 30 * DAY
 # A session of the registration, 90 days ago, that lapses now.
 LAPSING = 90 * DAY - APART
 RECENT = (CUTOFF + MINUTE).isoformat()
-MARK = {"signupd": {"signup_id": str(uuid.uuid4()), "attempt": 1}}
+MARK = make_mark(uuid.uuid4(), bytes(range(16)))
 LOST_TRACE = "without the session of their registration"
 LOOKALIKES = "Accounts of people who sign in by code on purpose look the same."
 
@@ -74,7 +75,7 @@ OTHERS: dict[str, Json] = {
         for kind in ("oidc", "passkey", "totp", "lookup_secret", "unknown")
     },
     "webauthn key": person(others={"webauthn": {"credentials": [{"id": "x"}]}}),
-    "our mark": person() | {"metadata_admin": MARK},
+    "our mark": updated("verifiable_addresses", id=str(MARK)),
     "no credentials": person() | {"credentials": {}},
     "null credentials": person() | {"credentials": None},
     "proved by phone": updated("verifiable_addresses", via="sms"),

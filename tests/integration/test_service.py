@@ -109,16 +109,29 @@ async def test_no_reflection(world: World) -> None:
 
 
 async def test_port_taken(world: World, caller: Caller) -> None:
-    """A port that somebody has is an error, not a silent rival; stopping is clean."""
+    """A port that somebody has is an error, not a silent rival; stopping is clean.
+
+    The error names the setting and the address, and other reasons too.
+    """
     first = await world.serve()
-    for taken in (
-        {"listen": f"127.0.0.1:{first.service.port}"},
-        {"hook_listen": f"127.0.0.1:{first.service.hook_port}"},
+    port, hook_port = first.service.port, first.service.hook_port
+    for setting, address, why in (
+        ("LISTEN", f"127.0.0.1:{port}", "Address already in use"),
+        ("LISTEN", "unix:/nowhere/socket", "No such file or directory"),
+        ("LISTEN", "name.invalid:1", "Name or service not known"),
+        ("HOOK_LISTEN", f"127.0.0.1:{hook_port}", "Address already in use"),
+        ("HOOK_LISTEN", "192.0.2.1:1", "Cannot assign requested address"),
+        ("METRICS_LISTEN", f"127.0.0.1:{port}", "Address already in use"),
+        ("METRICS_LISTEN", "name.invalid:1", "Name or service not known"),
     ):
-        service = Service(world.settings(**taken), world.log.logger, world.clock)
-        with pytest.raises(OSError, match="in use"):
+        service = Service(
+            world.settings(**{setting.lower(): address}), world.log.logger, world.clock
+        )
+        with pytest.raises(OSError, match=r".") as caught:
             await service.start()
         await service.stop()
+
+        assert f"{setting}: cannot listen on {address}: {why}" == str(caught.value)
 
 
 async def test_metrics_port_limits(world: World) -> None:

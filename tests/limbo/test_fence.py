@@ -352,7 +352,7 @@ class TestLateYes:
 
 
 def spoil(fence: Fence, address: str, new_address: str) -> str:
-    """Move an account to another address and replace its metadata; name it."""
+    """Replace an account's traits and metadata; a new address has no mark. Name it."""
     (account,) = fence.world.admin.identities(address)
     path = f"/admin/identities/{account.id}"
     changed = {
@@ -368,7 +368,7 @@ def spoil(fence: Fence, address: str, new_address: str) -> str:
 class TestNeverDeleted:
     """What our hook approved stays, whatever others have made of it since."""
 
-    @pytest.mark.parametrize("moved", [False, True], ids=["unmarked", "moved"])
+    @pytest.mark.parametrize("moved", [False, True], ids=["replaced", "moved"])
     def test_before_it_is_told(self, fence: Fence, *, moved: bool) -> None:
         """An account that is changed before we hear of it is the sign-up's."""
         address = fence.new_address()

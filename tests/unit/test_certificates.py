@@ -89,8 +89,8 @@ WRONG: list[tuple[Callable[[CertificateFiles], object], list[str]]] = [
     (_swap, ["TLS_KEY: is not the key of the first certificate in TLS_CERT"]),
     (_leaf_last, ["TLS_KEY: is not the key of the first certificate in TLS_CERT"]),
     (_lock, ["TLS_KEY: is locked by a password"]),
-    (_folder, ["TLS_KEY: is not a file"]),
-    (lambda f: f.cert.unlink(), ["TLS_CERT: is not a file"]),
+    (_folder, ["TLS_KEY: {0.key}: Is a directory"]),
+    (lambda f: f.cert.unlink(), ["TLS_CERT: {0.cert}: No such file or directory"]),
     (lambda f: f.cert.write_bytes(b""), ["TLS_CERT: holds no certificate in PEM"]),
     (
         lambda f: f.cert.write_bytes(f.key.read_bytes()),
@@ -114,7 +114,7 @@ WRONG: list[tuple[Callable[[CertificateFiles], object], list[str]]] = [
     ),
     (
         lambda f: f.client_ca and f.client_ca.write_bytes(b"x" * (MAX_FILE_BYTES + 1)),
-        [f"TLS_CLIENT_CA: is larger than {MAX_FILE_BYTES} bytes"],
+        [f"TLS_CLIENT_CA: {{0.client_ca}}: has more than {MAX_FILE_BYTES} bytes"],
     ),
     (
         lambda f: [path.write_bytes(b"") for path in (f.cert, f.key)],
@@ -137,4 +137,4 @@ def test_wrong_files(
     with pytest.raises(CertificatesUnusable) as refusal:
         read_certificates(files)
 
-    assert faults == refusal.value.faults
+    assert [fault.format(files) for fault in faults] == refusal.value.faults

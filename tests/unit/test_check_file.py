@@ -35,6 +35,7 @@ HARMLESS: list[Json] = [
     WEB_HOOK | {"config": {"url": "http://x/", "response": {"ignore": True}}},
 ]
 OTHER = WEB_HOOK | {"config": {"url": AUDIT, "response": {"parse": True}}}
+AUDITED = WEB_HOOK | {"config": {"url": AUDIT, "response": {"ignore": True}}}
 # The older name of the same thing.
 OLDER = WEB_HOOK | {"config": {"url": AUDIT, "can_interrupt": True}}
 CODE_LIFESPAN = "selfservice.methods.code.config.lifespan"
@@ -106,8 +107,8 @@ FAULTS = [
     (setting(f"{AFTER}.code.hooks", [OTHER]), "code_hook", "warning", "may lead to"),
     (hook_at("code", 1), "hook_urls", "error", "different places"),
     (hook("code", auth=KEY), "hook_urls", "error", "different keys"),
-    (beside(OTHER), "hook_order", "error", "another hook"),
-    (beside(OLDER), "hook_order", "error", "another hook"),
+    (beside(OTHER), "hook_order", "warning", "another hook"),
+    (beside(OLDER), "hook_order", "warning", "another hook"),
     (setting(CODE_LIFESPAN, "14m59s"), "code_lifespan", "warning", "899s"),
     (setting(FLOW_LIFESPAN, "90s"), "flow_lifespan", "warning", "90s"),
     (setting(SUBMISSIONS, 3), "code_submissions", "warning", "takes 3 codes"),
@@ -155,13 +156,44 @@ def test_fault(mutate: Mutation, check: str, severity: str, said: str) -> None:
     """
     config = reference(mutate)
     (found,) = faults(config)
-    for lines in found.cure.partition("\nor ")[0].split("\nand\n"):
-        cured(config, yaml.safe_load(lines))
+    cured(config, found.cure)
 
     assert (check, severity) == (found.check, found.severity)
     assert said in found.what
     assert [] == faults(config)
     assert "s3cret-value" not in repr(found)
+
+
+@pytest.mark.parametrize(
+    ("mutate", "cure"),
+    [
+        (without_hook("password"), "add as the last entry"),
+        (unparsed_hook("password"), "response:\n  parse: true"),
+        (hook("password", method="GET"), "method: POST"),
+        (beside(OLDER), "to the end."),
+        (setting(CHANGED, [AUDITED]), "hook: revoke_active_sessions"),
+        (setting(f"{PROFILE}.config", {"x": 1}), ""),
+    ],
+)
+def test_cures_leave_the_rest(mutate: Mutation, cure: str) -> None:
+    """A cure adds or changes; entries of lists, and keys beside it, stay."""
+    config = reference(mutate, beside(AUDITED, 0), setting(f"{PROFILE}.enabled", True))
+    before = deepcopy(config)
+    found = faults(config)
+    for one in found:
+        cured(config, one.cure)
+
+    assert cure in "".join(one.cure for one in found)
+    assert [] == faults(config)
+    assert AUDITED in after_registration(config)["password"]["hooks"]
+    assert _keys(before) <= _keys(config)
+
+
+def _keys(config: Any, path: str = "") -> set[str]:
+    """List the keys of a configuration, by their paths."""
+    if not isinstance(config, dict):
+        return set()
+    return {path}.union(*(_keys(config[key], f"{path}.{key}") for key in config))
 
 
 def test_cure_for_these_settings() -> None:
@@ -200,7 +232,7 @@ def test_defaults() -> None:
         "courier",
     ] == [one.check for one in faults({})]
     assert {"code_lifespan", "flow_lifespan", "hasher"} < found.keys()
-    assert "lifespan: 120m\nor SIGNUPD_CODE_TTL=60m" in found["code_lifespan"]
+    assert "set:\nlifespan: 120m\nor SIGNUPD_CODE_TTL=60m" in found["code_lifespan"]
 
 
 @pytest.mark.parametrize("nonsense", [None, 5, "x", [], [3], {"hooks": 7}])

@@ -3,9 +3,8 @@
 import io
 import json
 
-import yaml
 from rich.console import Console
-from signupd.check.findings import Check, error, hook_lines, ok, warning
+from signupd.check.findings import Check, consequences, error, hook_lines, ok, warning
 from signupd.cli.check import as_json, show
 from signupd.settings import Settings
 
@@ -44,9 +43,18 @@ def test_cure_can_be_pasted() -> None:
     text = shown(40)
 
     assert CURE in text
-    assert yaml.safe_load(CURE) == yaml.safe_load(
-        text[text.index(CURE) :].split("\n\n")[0]
-    )
+
+
+def test_consequences() -> None:
+    """A cure is given once: what follows from an error refers to it."""
+    profile = error(Check.PROFILE_METHOD, "on", "It moves.", "x: y")
+    seen = error(Check.CANARY_SETTINGS, "on", "It moves.", "x: y")
+    account = error(Check.CANARY_ACCOUNT, "not ours", "A hook.", "y: z")
+    found = consequences([profile, seen, account])
+
+    assert ["x: y", "It may follow from profile_method: see there.", "y: z"] == [
+        one.cure for one in found
+    ]
 
 
 def test_json() -> None:

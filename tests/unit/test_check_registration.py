@@ -7,7 +7,6 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
-import yaml
 from signupd.check.findings import Finding, Severity, Subject
 from signupd.check.kratos_file import AFTER, KratosFile
 from signupd.check.preflight import version_finding
@@ -19,6 +18,7 @@ from signupd.kratos.schema import IdentitySchema, read_schema
 from signupd.settings import Settings
 
 from tests.doubles.log import LogDouble
+from tests.e2e.checking import cured
 from tests.unit.schemas import PHONE, RECOVERY, marked, reference, with_traits
 
 Json = dict[str, Any]
@@ -147,12 +147,13 @@ async def test_another_method() -> None:
     """Another method can be switched off, or get a hook of its own that refuses."""
     (found,) = await others(PASSKEY)
     off, hooked = found.cure.split("or, so that nobody can register by it:\n")
-    file = KratosFile(yaml.safe_load(hooked))
+    config: Json = {}
+    cured(config, hooked)
+    file = KratosFile(config)
     (hook,) = file.hooks(f"{AFTER}.passkey")
 
-    assert {"passkey": {"enabled": False}} == yaml.safe_load(off)["selfservice"][
-        "methods"
-    ]
+    method = "selfservice.methods.passkey"
+    assert f"In kratos.yml under {method}, set:\nenabled: false\n" == off
     assert "http://127.0.0.1:9999/kratos/code" == hook.url
     assert [] == await others(PASSKEY, file)
 
@@ -168,3 +169,32 @@ async def test_another_method() -> None:
 def test_version(version: str, severity: str) -> None:
     """The versions that signupd was tried on are well, others a warning."""
     assert severity == version_finding(version).severity
+
+
+@pytest.mark.parametrize("browser", [WHOLE, None])
+@pytest.mark.parametrize(
+    ("methods", "found"),
+    [
+        ({"passkey": {"enabled": True}}, ["registration by passkey is on"]),
+        (
+            {"webauthn": {"enabled": True, "config": {"passwordless": True}}},
+            ["registration by webauthn is on"],
+        ),
+        (
+            {"oidc": {"enabled": True, "config": {"providers": [{"id": "x"}]}}},
+            ["registration by oidc is on"],
+        ),
+        ({"oidc": {"enabled": True}}, []),
+        # A second factor registers nobody.
+        ({"webauthn": {"enabled": True}}, []),
+        ({"passkey": {"enabled": False}}, []),
+        ({}, []),
+    ],
+)
+async def test_methods_in_the_file(
+    browser: Offer | None, methods: Json, found: list[str]
+) -> None:
+    """Other ways to register are read in the file, whether Kratos shows them or not."""
+    file = KratosFile({"selfservice": {"methods": methods}})
+
+    assert found == [one.what for one in await others(browser, file)]

@@ -61,10 +61,10 @@ def test_bad_line(file: Path, line: bytes, monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_no_file(file: Path) -> None:
     """What is not a file is refused by its name, and a pipe is not waited for."""
-    with pytest.raises(ValueError, match=f"{file} is not a file"):
+    with pytest.raises(ValueError, match=f"{file}: No such file"):
         read_domains(file)
     os.mkfifo(file)
-    with pytest.raises(ValueError, match=f"{file} is not a file"):
+    with pytest.raises(ValueError, match=f"{file}: is not a regular file"):
         read_domains(file)
 
 
@@ -73,5 +73,5 @@ def test_large_file(file: Path) -> None:
     with file.open("wb") as opened:
         opened.write(b"# a comment")
         opened.truncate(MAX_FILE_BYTES + 1)
-    with pytest.raises(ValueError, match=f"{file} is larger than {MAX_FILE_BYTES}"):
+    with pytest.raises(ValueError, match=f"{file}: has more than {MAX_FILE_BYTES}"):
         read_domains(file)

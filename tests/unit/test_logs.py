@@ -17,8 +17,8 @@ from opentelemetry.util.re import parse_env_headers
 from signupd import logs
 from signupd.logs import SECRET_NAMES
 from signupd.sealing import Contents
-from signupd.settings import SECRETS
 from signupd.signup.start import StartRequest
+from signupd.sources import SECRETS
 
 PASSWORD = "plum-violin-harbor-42"
 LIBRARIES = (

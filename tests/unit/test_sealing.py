@@ -2,6 +2,7 @@
 
 import base64
 import json
+import uuid
 
 import pytest
 from signupd.errors import TokenInvalid
@@ -207,14 +208,15 @@ def test_wrong_keys_are_refused(keys: list[bytes], digest_key: bytes) -> None:
 
 def test_equal_passwords_differ() -> None:
     """Equal passwords of one sign-up have different digests, and both are known."""
-    first = with_password(RING, row(), "2", "plum-violin-harbor-42")
+    attempts = [uuid.UUID(int=number) for number in (2, 3)]
+    first = with_password(RING, row(), attempts[0], "plum-violin-harbor-42")
     tried = row(sealed_passwords=first)
-    both = with_password(RING, tried, "3", "plum-violin-harbor-42")
+    both = with_password(RING, tried, attempts[1], "plum-violin-harbor-42")
     plain = json.loads(RING.open(both, b"signups.passwords" + SIGNUP_ID.bytes))
 
-    digests = [plain[attempt][-64:] for attempt in ("2", "3")]
+    digests = [plain[str(attempt)][-64:] for attempt in attempts]
     assert digests[0] != digests[1]
-    kept = [only_attempt(RING, row(sealed_passwords=both), n) for n in "23"]
+    kept = [only_attempt(RING, row(sealed_passwords=both), one) for one in attempts]
     assert [True, True] == [
         knows_password(RING, row(sealed_passwords=one), "plum-violin-harbor-42")
         for one in kept

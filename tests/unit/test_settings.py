@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from signupd.settings import SECRETS, Settings, SettingsInvalidError, load
+from signupd.settings import Settings, SettingsInvalidError, load
+from signupd.sources import SECRETS
 
 from tests.doubles.authority import Authority
 
@@ -45,8 +46,8 @@ WRONG = {
         "postgresql://u:hunter2/db",
     ],
     "TOKEN_KEYS": [KEY],
-    "TLS_CERT": ["/etc/hosts", "/nowhere/secret"],
-    "TLS_CLIENT_CA": ["/etc/hosts", "/nowhere/secret"],
+    "TLS_CERT": ["/etc/hosts", "/nowhere/at-all"],
+    "TLS_CLIENT_CA": ["/etc/hosts", "/nowhere/at-all"],
     "CALLERS": [
         *("hunter2", '{"hunter2": ["secret"]}', '{"web.example": ["SignupService"]}')
     ],
@@ -77,8 +78,8 @@ MISTAKES = [
         {"KRATOS_ADMIN_TOKEN": "hunter2", "KRATOS_ADMIN_URL": "http://u:hunter2@h"},
         ["KRATOS_ADMIN_TOKEN"],
     ),
-    ({"TLS_CERT": "/nowhere/secret", "TLS_KEY": "/etc/hosts"}, ["TLS_CERT"]),
-    ({"TLS_CERT": "/etc/hosts", "TLS_KEY": "/nowhere/secret"}, ["TLS_KEY"]),
+    ({"TLS_CERT": "/nowhere/at-all", "TLS_KEY": "/etc/hosts"}, ["TLS_CERT"]),
+    ({"TLS_CERT": "/etc/hosts", "TLS_KEY": "/nowhere/at-all"}, ["TLS_KEY"]),
     ({"TLS_KEY": "/etc/hosts"}, ["TLS_CERT"]),
     ({"PASSWORD_MIN_LENGTH": "40", "PASSWORD_MAX_BYTES": "39"}, ["PASSWORD_MAX_BYTES"]),
     ({"CODE_TTL": "soon", "LISTEN": "0.0.0.0:1"}, ["CODE_TTL", "LISTEN"]),
@@ -90,8 +91,8 @@ MISTAKES = [
         ["LISTEN", "HOOK_LISTEN", "TOKEN_KEYS"],
     ),
     (
-        {"LISTEN": "x", "TOKEN_KEYS": "x", "NONSENSE": "x", "HOOK_KEY_FILE": "x"},
-        ["LISTEN", "HOOK_KEY", "TOKEN_KEYS", "NONSENSE"],
+        {"LISTEN": "x", "TOKEN_KEYS": "x", "NONSENSE": "x", "HOOK_KEY_FILE": "/x"},
+        ["LISTEN", "HOOK_KEY_FILE", "TOKEN_KEYS", "NONSENSE"],
     ),
 ]
 
@@ -166,7 +167,9 @@ def test_no_folder(folder: Path, url: str) -> None:
 @pytest.mark.parametrize("value", ["90", "1.5", "true", '"90"', '"soon"'])
 def test_durations_have_a_unit(folder: Path, value: str) -> None:
     """In a TOML file too, a duration is a whole number and a unit."""
-    assert [NO_DURATION] == mistakes({}, toml(folder, f"code_ttl = {value}"))
+    config = toml(folder, f"code_ttl = {value}")
+
+    assert [f"{NO_DURATION} ({config}, line 1)"] == mistakes({}, config)
 
 
 def tls(folder: Path, **more: str) -> dict[str, str]:
@@ -178,14 +181,16 @@ def tls(folder: Path, **more: str) -> dict[str, str]:
 def test_tls_mistakes(folder: Path) -> None:
     """What is wrong inside the files is reported with everything else."""
     values = tls(folder, CODE_TTL="soon", CALLERS='{"web": ["SignupService"]}')
+    values["KRATOS_CA"] = values["TLS_CERT"]
     (folder / "tls.crt").write_bytes(b"hunter2")
     (folder / "tls.key").write_bytes(b"hunter2")
 
     assert [
-        "SIGNUPD_CALLERS: needs TLS_CLIENT_CA",
-        NO_DURATION,
-        "SIGNUPD_TLS_CERT: holds no certificate in PEM",
-        "SIGNUPD_TLS_KEY: holds no private key in PEM",
+        "SIGNUPD_CALLERS: needs TLS_CLIENT_CA (environment)",
+        f"{NO_DURATION} (environment)",
+        "SIGNUPD_KRATOS_CA: holds no certificate in PEM (environment)",
+        "SIGNUPD_TLS_CERT: holds no certificate in PEM (environment)",
+        "SIGNUPD_TLS_KEY: holds no private key in PEM (environment)",
     ] == sorted(mistakes(values))
 
 
@@ -299,22 +304,58 @@ def test_toml_names(folder: Path, name: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("file", "content"),
+    ("file", "content", "line"),
     [
-        ("c.toml", b"listen = "),
-        ("c.toml", b"\xff"),
-        ("c.toml", None),
-        (".env", b"SIGNUPD_HOOK_KEY=\xff\xfe\n"),
+        ("c.toml", b"a = 1\nlisten = hunter2\n", ", line 2, column 10: is not TOML"),
+        ("c.toml", b"a = 1\nlisten = ", ", line 2: is not TOML"),
+        ("c.toml", b"a = 1\na = 2\n", ", line 2, column 6: is not TOML"),
+        ("c.toml", b"a = 1\n\n\xff", ", line 3: is not UTF-8"),
+        ("c.toml", None, ": No such file or directory"),
+        (".env", b"A=1\nSIGNUPD_HOOK_KEY=\xff\xfe\n", ", line 2: is not UTF-8"),
+        (".env", b"A=1\nSIGNUPD_HOOK_KEY='hunter2\n", ", line 2: is not NAME=value"),
     ],
 )
-def test_unreadable(folder: Path, file: str, content: bytes | None) -> None:
-    """A source that cannot be read is one mistake among the others."""
+def test_unreadable(folder: Path, file: str, content: bytes | None, line: str) -> None:
+    """A source that cannot be read is one mistake, with its place, among the others.
+
+    What it may have said is not missed.
+    """
     config = None if file == ".env" else folder / file
     if content is not None:
         (folder / file).write_bytes(content)
+    source = file if config is None else f"--config: {config}"
+    values = {"CODE_TTL": "soon", "LEDGER_URL": "postgresql://h/d"}
 
-    source = "--config" if config else file
-    assert [source, "CODE_TTL"] == names(mistakes({"CODE_TTL": "soon"}, config))
+    assert [f"{source}{line}", f"{NO_DURATION} (environment)"] == mistakes(
+        values, config
+    )
+
+
+def test_byte_order_mark(folder: Path) -> None:
+    """A file of a Windows editor is read from its first setting on."""
+    (folder / ".env").write_text("SIGNUPD_CODE_TTL=2m\n", "utf-8-sig")
+    (folder / "c.toml").write_text('password_ttl = "3m"\n', "utf-8-sig")
+    settings = given({}, folder / "c.toml")
+
+    assert [120, 180] == [settings.code_ttl, settings.password_ttl]
+
+
+def test_places(folder: Path) -> None:
+    """Each mistake names the source, and the line in it, that takes precedence."""
+    text = "# code_ttl = 1\nlistem = 1\n'password_ttl' = 1\n[callers]\nx = []\n"
+    config = toml(folder, f"{text}[retention]\n")
+    dotenv = "CODE_TTL=1\nexport SIGNUPD_CODE_TTL = 1\nSIGNUPD_RETENTION=1\n"
+    (folder / ".env").write_text(dotenv)
+    found = mistakes({"RETENTION": "x", "TLS_KEY": "/etc/hosts"}, config)
+
+    assert {
+        "CODE_TTL": ".env, line 2",
+        "PASSWORD_TTL": f"{config}, line 3",
+        "LISTEM": f"{config}, line 2",
+        "CALLERS": f"{config}, line 4",
+        "RETENTION": "environment",
+        "TLS_CERT": "environment",
+    } == {names([line])[0]: line[line.rindex("(") + 1 : -1] for line in found}
 
 
 def test_unknown_names(folder: Path) -> None:
@@ -427,13 +468,27 @@ def test_secret_of_a_lower_source(
     assert used == hook_key.get_secret_value()
 
 
-@pytest.mark.parametrize("path", ["nowhere", "binary", r"\u0000"])
-def test_secret_file_unreadable(folder: Path, path: str) -> None:
-    """A secret's file that cannot be read is reported by its setting."""
-    (folder / "binary").write_bytes(b"\xff\xff")
-    (line,) = mistakes({}, toml(folder, f'hook_key_file = "{path}"'))
+@pytest.mark.parametrize(
+    ("path", "said"),
+    [
+        ("/nowhere/hook-key", "/nowhere/hook-key: No such file or directory"),
+        ("{0}/secrets", "{0}/secrets: Is a directory"),
+        ("secrets/binary", "secrets/binary, line 2: is not UTF-8"),
+        (r"\u0000", "the file that it names in {0}: is not a path"),
+        # What may be the secret itself.
+        ("hunter2/hunter2", "the file that it names in {0}: No such file or directory"),
+        (f"/{KEY[1:]}", "the file that it names in {0}: No such file or directory"),
+    ],
+)
+def test_secret_file_unreadable(folder: Path, path: str, said: str) -> None:
+    """A secret's file that cannot be read is named with its setting."""
+    (folder / "secrets").mkdir()
+    (folder / "secrets" / "binary").write_bytes(b"hunter2\n\xff")
+    config = toml(folder, f'hook_key_file = "{path.format(folder)}"')
+    (line,) = mistakes({}, config)
 
-    assert line.startswith("SIGNUPD_HOOK_KEY: its file cannot be read (")
+    where = f"({config}, line 1)"
+    assert f"SIGNUPD_HOOK_KEY_FILE: {said.format(folder)} {where}" == line
 
 
 @pytest.mark.parametrize(

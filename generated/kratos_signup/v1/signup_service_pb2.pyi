@@ -121,8 +121,8 @@ class StartSignupRequest(_message.Message):
     """
     locale: _builtins.str
     """Language of the mail, as a BCP 47 tag such as "de-CH"; "_" counts as "-". The
-    mail template gets it. Optional, at most 35 characters (RFC 5646, 4.4.1),
-    otherwise REQUEST_INVALID.
+    mail template and the operator's hooks in Kratos get it. Optional, at most 35
+    characters (RFC 5646, 4.4.1), otherwise REQUEST_INVALID.
     """
     client_ip: _builtins.str
     """The end user's IP address as the caller saw it, IPv4 or IPv6 in text form. It

@@ -29,7 +29,7 @@ from signupd.check.findings import (
 )
 from signupd.client.channel import Refusal, call
 from signupd.errors import KratosIncompatible, SignupdError
-from signupd.kratos.identity import AccountState, Identity, PasswordStatus
+from signupd.kratos.identity import AccountState, Identity, PasswordStatus, is_mark_of
 
 # The courier waits for 1 s by default, and retries a failed mail a while later.
 MAIL_SECONDS: Final = 20.0
@@ -133,7 +133,7 @@ class Canary:
             what = "an account exists at the address before the password is set"
             why = "Kratos stores accounts at the code, or another person registered."
             lines = hook_lines("code", self.subject.settings)
-            cure = f"The account was left alone. The code hook should be:\n{lines}"
+            cure = f"The account was left alone.\n{lines}"
             raise CanaryFailedError(error(check, what, why, cure))
         return ok(check, "the code was right, and Kratos stored nothing")
 
@@ -179,10 +179,9 @@ class Canary:
         stored = await self.subject.kratos.admin.find_account(self.email)
         if stored is None or not self._is_own(stored):
             what = "the account is not there, or lacks the sign-up's mark"
-            why = "Another hook replaced our answer, or another program changed it."
+            why = "Another hook replaced the address, or another program changed it."
             lines = hook_lines("password", self.subject.settings)
-            cure = f"The password hook should be the last:\n{lines}"
-            raise CanaryFailedError(error(check, what, why, cure))
+            raise CanaryFailedError(error(check, what, why, lines))
         if stored.complete:
             return ok(check, "the account is active, verified, and has a password")
         has = {
@@ -228,7 +227,10 @@ class Canary:
         if left:
             what = "something may be left of the canary"
             why = f"{'; '.join(left)}. An unfinished sign-up expires by itself."
-            cure = "Delete its account if metadata_admin has signupd.signup_id."
+            cure = (
+                "Delete its account if the id of its address begins with "
+                f"{self._signup.signup_id[:13]}, as the sign-up's does."
+            )
             found = error(check, what, why, cure)
         self._findings.append(found)
 
@@ -264,8 +266,8 @@ class Canary:
 
     def _is_own(self, stored: Identity) -> bool:
         """Whether this sign-up made an account; nobody else's is touched."""
-        mark = stored.mark
-        return mark is not None and str(mark.signup_id) == self._signup.signup_id
+        signup_id = self._signup.signup_id
+        return bool(signup_id) and is_mark_of(stored.mark, uuid.UUID(signup_id))
 
     def _since(self, begun: float) -> str:
         return f"{1000 * (self.clock() - begun):.0f} ms"

@@ -20,7 +20,9 @@ _HOOKS: Final = {"VerifyCode": "code", "SetPassword": "password"}
 _INCOMPATIBLE: Final = "KRATOS_INCOMPATIBLE"
 # By reason; without one nobody answered.
 _CURES: Final = {
-    "": "Start `signupd serve`, or correct SIGNUPD_LISTEN or --target.",
+    "": "Start `signupd serve`, or correct SIGNUPD_LISTEN or --target. With TLS, "
+    "--target is a name in the server's certificate, and --ca its authority unless the "
+    "system trusts it; SIGNUPD_TLS_CLIENT_CA demands --cert and --key too.",
     "CALLER_NOT_PERMITTED": "Permit this caller's certificate in SIGNUPD_CALLERS.",
     "CODE_INCORRECT": "Type the code of the newest mail.",
     _INCOMPATIBLE: "See the other findings, and the server's log.",
@@ -44,10 +46,11 @@ class CanaryFailedError(Exception):
 def refused(rpc: str, refusal: Refusal, settings: Settings) -> CanaryFailedError:
     """Say why a call was refused, or that nobody answered it."""
     reason, what = refusal.reason, f"the server refused {rpc}: {refusal.reason}"
+    why = "A person's sign-up would fail here, too."
     if not reason:
         what = f"no signupd answered {rpc} ({refusal.status})"
+        why += f" gRPC says: {refusal.message}"
     cure = _CURES.get(reason, "See the server's log.")
     if reason == _INCOMPATIBLE and rpc in _HOOKS:
-        cure += f" The hook should be:\n{hook_lines(_HOOKS[rpc], settings)}"
-    why = "A person's sign-up would fail here, too."
+        cure += f"\n{hook_lines(_HOOKS[rpc], settings)}"
     return CanaryFailedError(error(STEPS[rpc], what, why, cure), reason)

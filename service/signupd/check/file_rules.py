@@ -5,7 +5,16 @@ from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from signupd.check.findings import Check, Finding, error, hook_lines, lines, ok, warning
+from signupd.check.findings import (
+    Check,
+    Finding,
+    error,
+    hook_change,
+    hook_lines,
+    lines,
+    ok,
+    warning,
+)
 from signupd.check.kratos_file import AFTER, PATHS, PROFILE, Hook, KratosFile
 from signupd.settings import Settings
 
@@ -32,7 +41,7 @@ def file_findings(file: KratosFile, settings: Settings) -> list[Finding]:
     ours = {method: _ours(file, f"{AFTER}.{method}", method) for method in PATHS}
     return [
         *(_hook(file, settings, method, ours[method]) for method in PATHS),
-        _hook_order(file, settings, ours["password"]),
+        _hook_order(file, ours["password"]),
         _hook_urls(settings, ours),
         profile_finding(Check.PROFILE_METHOD, file, on=bool(file.value(PROFILE))),
         _old_sessions(file),
@@ -80,37 +89,40 @@ def _hook(
 ) -> Finding:
     """Judge one of our hooks by the first rule that it breaks."""
     check, path, place = Check(f"{method}_hook"), PATHS[method], f"{AFTER}.{method}"
-    purpose, cure = _PURPOSES[method], hook_lines(method, settings)
+    purpose, add = _PURPOSES[method], hook_lines(method, settings)
     missing = f"{place}.hooks has no hook to {path}"
     if ours is None and file.may_refuse(place):
         what = f"{missing}, but another that may lead to signupd"
         why = f"{purpose} A proxy in between may change its path: try it with --canary."
-        return warning(check, what, why, cure)
+        return warning(check, what, why, add)
     faults = (
         (
             ours is None and _ours(file, AFTER, method) is not None,
             f"the hook to {path} is under {AFTER}.hooks",
             "There Kratos calls it after it has stored the account. ",
+            add,
         ),
-        (ours is None, missing, ""),
+        (ours is None, missing, "", add),
         (
             ours and not ours.interrupts,
             f"the hook to {path} lacks response.parse: true",
             "Kratos does not wait for it. ",
+            hook_change(method, {"response": {"parse": True}}),
         ),
         (
             ours and ours.config.get("method") != "POST",
             f"the hook to {path} is not sent with POST",
             "signupd answers POST only. ",
+            hook_change(method, {"method": "POST"}),
         ),
     )
-    for broken, what, why in faults:
+    for broken, what, why, cure in faults:
         if broken:
             return error(check, what, why + purpose, cure)
     return ok(check, f"our hook is under {place}.hooks")
 
 
-def _hook_order(file: KratosFile, settings: Settings, ours: Hook | None) -> Finding:
+def _hook_order(file: KratosFile, ours: Hook | None) -> Finding:
     """See whether a later hook can replace the answer of our password hook."""
     place = f"{AFTER}.password"
     hooks = file.hooks(place)
@@ -118,10 +130,13 @@ def _hook_order(file: KratosFile, settings: Settings, ours: Hook | None) -> Find
         return ok(Check.HOOK_ORDER, "Kratos waits for no hook that comes after ours")
     what = f"another hook with response.parse comes after ours in {place}.hooks"
     why = (
-        "Its answer may replace ours. The account then lacks our mark, and may lack "
-        "the verified address. Ours has to be the last."
+        "If its answer has verifiable_addresses, they replace ours: the account is not "
+        "verified, and after a lost answer it is not known as the sign-up's. Its "
+        "metadata and traits do no harm."
     )
-    return error(Check.HOOK_ORDER, what, why, hook_lines("password", settings))
+    path = PATHS["password"]
+    cure = f"In kratos.yml under {place}.hooks, move the web_hook to {path} to the end."
+    return warning(Check.HOOK_ORDER, what, why, cure)
 
 
 def _hook_urls(settings: Settings, ours: dict[str, Hook | None]) -> Finding:

@@ -1,5 +1,6 @@
 """What is checked, what a check finds, and the lines for kratos.yml that mend it."""
 
+import dataclasses
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -64,6 +65,14 @@ class Check(enum.StrEnum):
     CANARY_REMOVED = "canary_removed"
 
 
+# What a canary runs into if the other check has found an error.
+_CAUSES: Final = {
+    Check.CANARY_CODE_HOOK: Check.CODE_HOOK,
+    Check.CANARY_PASSWORD_HOOK: Check.PASSWORD_HOOK,
+    Check.CANARY_SETTINGS: Check.PROFILE_METHOD,
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Finding:
     """What was seen, what it means and what to change; the last two if not ``OK``."""
@@ -103,11 +112,15 @@ def error(check: Check, what: str, why: str, cure: str) -> Finding:
 
 
 def lines(path: str, value: Any) -> str:
-    """Write a setting as it stands in kratos.yml; its path is keys with dots."""
-    for key in reversed(path.split(".")):
+    """Write a setting of kratos.yml, and the keys with dots that it goes under.
+
+    The entries of a list are to be added: others may be there.
+    """
+    verb = "add" if isinstance(value, list) else "set"
+    if not isinstance(value, list | dict):
+        path, _, key = path.rpartition(".")
         value = {key: value}
-    text: str = yaml.safe_dump(value, sort_keys=False, width=_WIDTH)
-    return text.rstrip()
+    return f"In kratos.yml under {path}, {verb}:\n{_yaml(value)}"
 
 
 def hook_lines(hook: str, settings: Settings, method: str = "") -> str:
@@ -124,5 +137,31 @@ def hook_lines(hook: str, settings: Settings, method: str = "") -> str:
     if settings.hook_key is not None:
         key = {"name": KEY_HEADER, "value": "<SIGNUPD_HOOK_KEY>", "in": "header"}
         config["auth"] = {"type": "api_key", "config": key}
-    entry = {"hook": "web_hook", "config": config}
-    return lines(f"{AFTER}.{method or hook}.hooks", [entry])
+    entry = _yaml([{"hook": "web_hook", "config": config}])
+    where = f"In kratos.yml under {AFTER}.{method or hook}.hooks"
+    change = f"change the web_hook to {PATHS[hook]} to"
+    return f"{where}, add as the last entry, or {change}:\n{entry}"
+
+
+def hook_change(hook: str, changed: dict[str, Any]) -> str:
+    """Write what to change in one of our hooks that is there."""
+    where = f"In kratos.yml under {AFTER}.{hook}.hooks"
+    return (
+        f"{where}, in config of the web_hook to {PATHS[hook]}, set:\n{_yaml(changed)}"
+    )
+
+
+def _yaml(value: Any) -> str:
+    text: str = yaml.safe_dump(value, sort_keys=False, width=_WIDTH)
+    return text.rstrip()
+
+
+def consequences(findings: list[Finding]) -> list[Finding]:
+    """Give a cure once: what follows from another error refers to that one."""
+    errors = {one.check for one in findings if one.severity is Severity.ERROR}
+    return [
+        dataclasses.replace(one, cure=f"It may follow from {cause}: see there.")
+        if one.cure and (cause := _CAUSES.get(one.check)) in errors
+        else one
+        for one in findings
+    ]

@@ -13,6 +13,7 @@ from typing import Any, Final
 import yaml
 
 from signupd.ports.hooks import CODE_PATH, PASSWORD_PATH
+from signupd.textfile import FileUnusableError, read_text
 
 AFTER: Final = "selfservice.flows.registration.after"
 PROFILE: Final = "selfservice.methods.profile.enabled"
@@ -32,10 +33,6 @@ _DEFAULTS: Final[dict[str, Any]] = {
 # Go's units of time, in seconds.
 _UNITS: Final = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1, "m": 60, "h": 3600}
 _DURATION: Final = re.compile(r"([0-9]+)(ns|us|ms|s|m|h)")
-
-
-class FileUnreadableError(Exception):
-    """A configuration file cannot be read; the text says why, without its content."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +82,7 @@ def read_files(paths: Iterable[Path]) -> KratosFile:
     """Read YAML or JSON files as Kratos does: maps are merged, the last file wins.
 
     Raises:
-        FileUnreadableError: One of them cannot be.
+        FileUnusableError: One of them cannot be; the text begins with its path.
     """
     config: dict[str, Any] = {}
     for path in paths:
@@ -95,18 +92,28 @@ def read_files(paths: Iterable[Path]) -> KratosFile:
 
 def _read(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file:
-            text = file.read(MAX_FILE_BYTES + 1)
-        if len(text) > MAX_FILE_BYTES:
-            raise FileUnreadableError(f"{path}: has more than {MAX_FILE_BYTES} bytes")
+        return _parsed(read_text(path, MAX_FILE_BYTES))
+    except FileUnusableError as error:
+        raise FileUnusableError(error.of(path)) from error
+
+
+def _parsed(text: str) -> dict[str, Any]:
+    """Parse YAML. Errors have none of the library's words: they quote the file."""
+    place, why = "", "is not YAML"
+    try:
         content = yaml.safe_load(text)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
-        # Not the library's own words: they quote the file, which may hold secrets.
-        why = type(error).__name__
-        raise FileUnreadableError(f"{path}: cannot be read ({why})") from error
-    if not isinstance(content, dict):
-        raise FileUnreadableError(f"{path}: is not a configuration of Kratos")
-    return content
+        if isinstance(content, dict):
+            return content
+        why = "is not a configuration of Kratos"
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        place, why = f"line {line}", "has a control character"
+    except yaml.MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    except (yaml.YAMLError, RecursionError, ValueError):
+        pass
+    raise FileUnusableError(why, place)
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:

@@ -39,8 +39,19 @@ async def preflight(subject: Subject) -> list[Finding]:
             why = f"Nobody can sign up: {fault.detail}."
             findings.append(error(probe.check, probe.failed, why, probe.cure))
     if subject.file is not None:
-        return findings + file_findings(subject.file, subject.settings)
+        return _joined(findings, file_findings(subject.file, subject.settings))
     return findings + (UNSEEN[1:] if subject.with_canary else UNSEEN)
+
+
+def _joined(seen: list[Finding], read: list[Finding]) -> list[Finding]:
+    """Join what Kratos and its file show; a fault of both is told as the file has it.
+
+    A mere warning of the one adds nothing to an error of the other.
+    """
+    told = {one.check for one in read if one.severity is Severity.ERROR}
+    known = {one.check for one in seen if one.severity is Severity.ERROR} - told
+    kept = [one for one in seen if not one.cure or one.check not in told]
+    return kept + [one for one in read if not one.cure or one.check not in known]
 
 
 async def public_api(subject: Subject) -> list[Finding]:

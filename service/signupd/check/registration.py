@@ -10,6 +10,7 @@ from signupd.check.findings import (
     Severity,
     Subject,
     error,
+    hook_change,
     hook_lines,
     lines,
     ok,
@@ -33,17 +34,13 @@ _WELL: Final = {
 _CURES: Final = {
     Check.IDENTITY_SCHEMA: "Put it into the schema itself, under definitions.",
     Check.ADDRESS_TRAIT: """\
-In the identity schema:
-"email": {
-  "type": "string", "format": "email",
-  "ory.sh/kratos": {
-    "credentials": {
-      "password": {"identifier": true},
-      "code": {"identifier": true, "via": "email"}
-    },
-    "verification": {"via": "email"}
-  }
-}""",
+In the identity schema under properties.traits.properties.email."ory.sh/kratos", set
+what is missing of:
+"credentials": {
+  "password": {"identifier": true},
+  "code": {"identifier": true, "via": "email"}
+},
+"verification": {"via": "email"}""",
     Check.OTHER_IDENTIFIERS: "Remove ory.sh/kratos from these traits in the identity "
     "schema, or register with another schema.",
 }
@@ -62,6 +59,12 @@ NEEDED: Final = {
         "A registration by code proves the mailbox.",
     ),
     "password": ({"enabled": True}, "A registration by password makes the account."),
+}
+# What Kratos may offer to browsers only, or late, and the settings that switch it on.
+_SWITCHES: Final = {
+    "oidc": ("enabled", "config.providers"),
+    "passkey": ("enabled",),
+    "webauthn": ("enabled", "config.passwordless"),
 }
 _TRAITS: Final = "Give the traits that the identity schema requires with --traits."
 _SERVE: Final = "Start `signupd serve` and run this check again."
@@ -145,8 +148,14 @@ async def registration(subject: Subject) -> list[Finding]:
     except SignupdError:
         browser = None
     seen = api.methods if browser is None else api.methods | browser.methods
+    if subject.file is not None:
+        seen |= {
+            method
+            for method, switches in _SWITCHES.items()
+            if all(subject.file.value(f"{_METHODS}.{method}.{s}") for s in switches)
+        }
     others = [_other(method, subject) for method in sorted(seen - NEEDED.keys())]
-    if browser is None or not browser.whole:
+    if subject.file is None and (browser is None or not browser.whole):
         what = "Kratos does not show what it offers to browsers"
         why = "It offers passkeys and WebAuthn to browsers only."
         cure = f"Check that {_METHODS}.passkey and .webauthn are off, or have hooks."
@@ -200,6 +209,8 @@ async def password_hook(subject: Subject) -> list[Finding]:
     port = await _hook_port(subject)
     answer = await probe(subject.kratos, subject.log, subject.traits)
     cure = hook_lines("password", subject.settings)
+    if answer is PasswordAnswer.HOOK_LATE:
+        cure = hook_change("password", {"response": {"parse": True}})
     if answer is PasswordAnswer.HOOK_SWAPPED:
         cure += f"\nand\n{hook_lines('code', subject.settings)}"
     return [port, _judged(answer, port, cure)]

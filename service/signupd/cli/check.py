@@ -21,8 +21,8 @@ from rich.text import Text
 from signupd import logs
 from signupd.address import Address
 from signupd.check.canary import Canary
-from signupd.check.findings import Finding, Severity, Subject
-from signupd.check.kratos_file import FileUnreadableError, KratosFile, read_files
+from signupd.check.findings import Finding, Severity, Subject, consequences
+from signupd.check.kratos_file import KratosFile, read_files
 from signupd.check.preflight import preflight
 from signupd.cli.common import (
     EXIT_TROUBLE,
@@ -41,6 +41,7 @@ from signupd.cli.page import columns, console, printable
 from signupd.client.channel import Tls, open_channel
 from signupd.notation import dialled
 from signupd.parts import kratos_of
+from signupd.textfile import FileUnusableError
 
 _STYLES: Final = {Severity.OK: "green", Severity.WARNING: "yellow"}
 _WORST: Final = "bold red"
@@ -83,7 +84,8 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
     """
     settings = settings_of(config)
     file, given = _file(kratos_config), json_object(traits)
-    tls = None if settings.certificate_files is None else Tls(ca, cert, key)
+    tls = Tls(ca, cert, key)
+    plaintext = settings.certificate_files is None and tls == Tls()
     log = logs.configure(json=False, level="warning")
 
     async def work() -> list[Finding]:
@@ -94,14 +96,15 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
             if address is not None:
                 wait, piped = settings.code_ttl, code_from_stdin
                 ask = partial(ask_for_code, address, wait, piped=piped)
-                with open_channel(dialled(target or settings.listen), tls) as channel:
+                server = dialled(target or settings.listen)
+                with open_channel(server, None if plaintext else tls) as channel:
                     stub = SignupServiceStub(channel)
                     findings += await Canary(stub, subject, address.text, ask).run()
             return findings
         finally:
             await kratos.close()
 
-    findings = run(work)
+    findings = consequences(run(work))
     if json_wanted:
         typer.echo(as_json(findings))
     else:
@@ -113,7 +116,7 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
 def _file(paths: list[Path] | None) -> KratosFile | None:
     try:
         return read_files(paths) if paths else None
-    except FileUnreadableError as error:
+    except FileUnusableError as error:
         raise typer.BadParameter(str(error), param_hint="--kratos-config") from error
 
 
@@ -128,7 +131,7 @@ def show(findings: Sequence[Finding], console: Console) -> None:
             title = f" {finding.check}: {finding.what}"
             console.print()
             console.print(Text.assemble(_severity(finding), title))
-            console.print(finding.why)
+            console.print(printable(finding.why))
             # Not folded, so that its lines can be pasted.
             console.print(finding.cure, soft_wrap=True)
     counts = Counter(finding.severity for finding in findings)

@@ -16,8 +16,8 @@ from signupd.ledger.migrate import migrate as migrate_ledger
 from signupd.ledger.sqlite import alone_on
 from signupd.parts import Parts
 from signupd.service import Service
-from signupd.settings import names_of_kubernetes
 from signupd.signup.transitions import Event
+from signupd.sources import names_of_kubernetes
 from signupd.telemetry.observer import Observer
 from signupd.telemetry.switch import TracingUnusableError, tracing_of
 

@@ -9,7 +9,7 @@ import typer
 from signupd.cli.common import EXIT_TROUBLE, AsJson, Config, complain, settings_of
 from signupd.cli.page import columns, console, printable
 from signupd.keyfile import new_key, write_private
-from signupd.settings import PREFIX, SECRETS
+from signupd.sources import PREFIX, SECRETS
 
 KEYS: Final = (f"{PREFIX}TOKEN_KEYS", f"{PREFIX}DIGEST_KEY")
 NOTE: Final = f"""

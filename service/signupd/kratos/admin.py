@@ -275,6 +275,6 @@ def _next_token(response: Response) -> str | None:
 
 def _refused(response: Response) -> KratosIncompatible:
     return KratosIncompatible(
-        f"Kratos' admin API answered with HTTP status {response.status}: is "
-        "KRATOS_ADMIN_URL right, and KRATOS_ADMIN_TOKEN?"
+        f"Kratos' admin API answered with HTTP status {response.status}: "
+        "KRATOS_ADMIN_URL or KRATOS_ADMIN_TOKEN may be wrong"
     )

@@ -26,8 +26,6 @@ CAPTCHA_ID: Final = 4000038
 FLOW_DISABLED: Final = "self_service_flow_disabled"
 GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
-MARK: Final = "signupd"
-
 
 class CodeAnswer(enum.Enum):
     """What Kratos made of a code."""

@@ -7,11 +7,14 @@ import asyncio
 import contextlib
 import enum
 import json
+import os
+import re
 import ssl
 import time
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Final
 
@@ -25,6 +28,7 @@ from signupd.errors import (
     KratosUnreached,
     SignupdError,
 )
+from signupd.kratos.breaker import Breaker
 from signupd.kratos.failures import failure
 from signupd.telemetry.observer import LOST, UNREACHED, Observer
 
@@ -37,9 +41,6 @@ KEEPALIVE_SECONDS: Final = 15.0
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024  # a page of identities has 400 KB
 # Kratos repeats the query in each reference of Link; one with 100 ids has 4 KiB.
 MAX_HEADER_BYTES: Final = 64 * 1024
-FAILURES: Final = 10  # in a row: more than chance, and soon reached under load
-# An open breaker lets one call through in so many seconds; an answer closes it.
-PROBE_SECONDS: Final = 2.0
 _HEADERS: Final = {
     "Accept": "application/json",
     "Accept-Encoding": "identity",  # a compressed body has no bound
@@ -75,23 +76,49 @@ class ResponseTooLarge(Exception):
     """The body of a response has more than MAX_BODY_BYTES."""
 
 
-# The first entry that fits. httpx-aiohttp gives errors of very different moments one
-# class (a lost answer is a ConnectTimeout there), so aiohttp's own class decides: see
-# docs/rationale.md.
-_ERRORS: Final[dict[type[Exception], type[SignupdError]]] = {
+class TlsExpected(Exception):
+    """A server for https answered a request in plaintext."""
+
+
+# The first entry that fits: our error, and what the log says after the URL, with the
+# foreign error as {0}, its errno or else its name as {1}, and {2} for plaintext.
+# httpx-aiohttp gives errors of very different moments one class (a lost answer is a
+# ConnectTimeout there), so aiohttp's own class decides: see docs/rationale.md.
+_ERRORS: Final[dict[type[Exception], tuple[type[SignupdError], str]]] = {
     # No connection was made: none was free in time, or DNS, TCP or TLS failed.
-    aiohttp.ConnectionTimeoutError: KratosUnreached,
-    aiohttp.ClientConnectorError: KratosUnreached,
+    aiohttp.ConnectionTimeoutError: (KratosUnreached, "no connection in time"),
+    aiohttp.ClientConnectorDNSError: (KratosUnreached, "the host name is unknown"),
+    aiohttp.ClientConnectorCertificateError: (
+        KratosUnreached,
+        "bad certificate ({0.certificate_error.verify_message}); see KRATOS_CA",
+    ),
+    aiohttp.ClientConnectorSSLError: (
+        KratosUnreached,
+        "TLS handshake failed ({0.os_error.reason}); without TLS it needs http://",
+    ),
+    aiohttp.ClientConnectorError: (KratosUnreached, "{1}"),
     # It cannot be sent: its URL is not an HTTP one, or a header is unfit.
-    httpx.InvalidURL: KratosIncompatible,
-    httpx.UnsupportedProtocol: KratosIncompatible,
-    ValueError: KratosIncompatible,
-    ResponseTooLarge: KratosIncompatible,
+    httpx.InvalidURL: (KratosIncompatible, "is not an HTTP URL"),
+    httpx.UnsupportedProtocol: (KratosIncompatible, "is not an HTTP URL"),
+    TlsExpected: (KratosIncompatible, "the server expects https://"),
+    ValueError: (KratosIncompatible, "{1}"),
+    ResponseTooLarge: (KratosIncompatible, f"more than {MAX_BODY_BYTES} bytes came"),
     # Anything else happened after the request may have been sent.
-    httpx.HTTPError: KratosUnavailable,
-    aiohttp.ClientError: KratosUnavailable,
-    OSError: KratosUnavailable,  # TimeoutError among them
+    TimeoutError: (KratosUnavailable, "no answer in time"),
+    aiohttp.ClientResponseError: (KratosUnavailable, "the answer is not HTTP ({1}){2}"),
+    aiohttp.ClientConnectionError: (
+        KratosUnavailable,
+        "the connection ended before the answer ({1}){2}",
+    ),
+    httpx.HTTPError: (KratosUnavailable, "{1}"),
+    aiohttp.ClientError: (KratosUnavailable, "{1}"),
+    OSError: (KratosUnavailable, "{1}"),
 }
+_PLAINTEXT: Final = "; with TLS it needs https://"
+# What servers with TLS say to plaintext: Go, nginx, Apache.
+_EXPECTS_TLS: Final = re.compile(
+    rb"to an? (HTTPS|SSL-enabled) (server|port)|to HTTPS port"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,44 +134,6 @@ class Response:
         """The cookies it sets, as the header Cookie of a request."""
         given = self.headers.get_list("Set-Cookie")
         return "; ".join(one.partition(";")[0] for one in given)
-
-
-class Breaker:
-    """The circuit breaker of one API. While open it refuses calls at once.
-
-    Otherwise each would wait out its timeout, holding a connection and a lease. A cut
-    connection is an answer: one odd request must not stop all others. It counts by
-    method: a Kratos that opens flows may be too slow to go on with them, so an answer
-    to GET does not close the breaker of POST. The clock has monotonic seconds.
-    """
-
-    def __init__(self, clock: Callable[[], float]) -> None:
-        self._clock = clock
-        self._failures: defaultdict[str, int] = defaultdict(int)
-        self._next_probe: dict[str, float] = {}
-
-    def admit(self, method: str) -> None:
-        """Let a call through, or raise KratosUnreached at once: nothing is sent."""
-        now = self._clock()
-        for failing, next_probe in self._next_probe.items():
-            if now < next_probe:
-                raise KratosUnreached(
-                    f"Kratos gets no calls after {self._failures[failing]} failures",
-                    retry_after_seconds=next_probe - now,
-                )
-        if method in self._next_probe:  # this call is the probe
-            self._next_probe[method] = now + PROBE_SECONDS
-
-    def answered(self, method: str) -> None:
-        """Note that the server answered, with any status, or cut the connection."""
-        self._failures[method] = 0
-        self._next_probe.pop(method, None)
-
-    def failed(self, method: str) -> None:
-        """Note that the server let a call wait, or said that it cannot answer."""
-        self._failures[method] += 1
-        if self._failures[method] >= FAILURES:
-            self._next_probe[method] = self._clock() + PROBE_SECONDS
 
 
 class HttpClient:
@@ -243,7 +232,7 @@ class HttpClient:
             async with asyncio.timeout(seconds):
                 response = await self._receive(request)
         except tuple(_ERRORS) as error:
-            ours = _translated(error)
+            ours = _translated(error, url)
             if isinstance(ours, KratosUnreached) or isinstance(error, TimeoutError):
                 breaker.failed(method)
             elif isinstance(ours, KratosUnavailable):
@@ -264,6 +253,9 @@ class HttpClient:
                 body += part
                 if len(body) > MAX_BODY_BYTES:
                     raise ResponseTooLarge
+        bad = response.status_code == HTTPStatus.BAD_REQUEST
+        if bad and request.url.scheme == "http" and _EXPECTS_TLS.search(body):
+            raise TlsExpected
         return Response(response.status_code, _json(bytes(body)), response.headers)
 
 
@@ -279,12 +271,17 @@ def _session(trusted: ssl.SSLContext) -> aiohttp.ClientSession:
     )
 
 
-def _translated(error: Exception) -> SignupdError:
+def _translated(error: Exception, url: str) -> SignupdError:
     """Choose our error for one of httpx or aiohttp."""
     cause = error.__cause__
-    origin = cause if isinstance(cause, aiohttp.ClientConnectionError) else error
-    ours = next(ours for theirs, ours in _ERRORS.items() if isinstance(origin, theirs))
-    return ours(f"a request to Kratos failed: {type(origin).__name__}")
+    origin = cause if isinstance(cause, aiohttp.ClientError) else error
+    ours, why = next(to for kind, to in _ERRORS.items() if isinstance(origin, kind))
+    number = getattr(origin, "errno", None)
+    name = os.strerror(number) if number else type(origin).__name__
+    said = why.format(origin, name, _PLAINTEXT if url.startswith("http:") else "")
+    # Without the path, which may have addresses in it, and without credentials.
+    place = re.sub("//[^/]*@", "//", "/".join(url.split("/", 3)[:3]))
+    return ours(f"{place}: {said}")
 
 
 def _json(content: bytes) -> Any:

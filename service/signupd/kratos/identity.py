@@ -1,14 +1,14 @@
 """Identities and sessions, read from Kratos' JSON. No hash leaves this module."""
 
+import contextlib
 import enum
 import uuid
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Final
 
 from signupd.errors import KratosIncompatible
-from signupd.kratos.answers import MARK
 
 # The trait that holds an identity's address.
 ADDRESS_TRAIT: Final = "email"
@@ -16,6 +16,11 @@ _PASSWORD: Final = "password"  # noqa: S105 - a credential's name
 # An empty webauthn credential names its owner, and no key.
 _INERT: Final = frozenset({"user_handle"})
 _ODD: Final = KeyError, TypeError, ValueError, AttributeError
+# A mark is a UUID of the version that is free to use (RFC 9562, 5.8); Kratos' own ids
+# are of version 4. Its first bytes are those of the sign-up's id.
+_MARK_VERSION: Final = 8
+_SIGNUP_BYTES: Final = 6
+_VERSION_BITS: Final = 0xF << 76 | 0b11 << 62  # version and variant
 
 
 class PasswordStatus(enum.Enum):
@@ -34,14 +39,6 @@ class AccountState(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
-    """Our mark on an identity: which sign-up made it, by which attempt."""
-
-    signup_id: uuid.UUID
-    attempt: str
-
-
-@dataclass(frozen=True, slots=True)
 class Identity:
     """An identity as Kratos has it, its addresses in lower case."""
 
@@ -49,7 +46,7 @@ class Identity:
     state: AccountState
     address: str | None = field(repr=False)  # its address trait, if there is one
     verified: frozenset[str] = field(repr=False)  # e-mail addresses
-    mark: Mark | None  # ours, if a sign-up made it
+    mark: uuid.UUID | None  # ours, if a sign-up made it (see ``make_mark``)
     password: PasswordStatus  # UNKNOWN unless Kratos was asked to show it
     credentials: frozenset[str]  # the kinds that hold something, or may
     empty: frozenset[str]  # the kinds that were shown and hold nothing
@@ -80,6 +77,25 @@ class Session:
     by_code: bool  # whether the sign-in was by a code in the mail
 
 
+def make_mark(signup_id: uuid.UUID, flow_digest: bytes | None) -> uuid.UUID:
+    """Make our mark on an identity: which sign-up made it, by which attempt.
+
+    It is the id of the identity's address: Kratos lets a hook choose that, and nobody
+    else has a use for it. It begins like the sign-up's id and goes on with the digest
+    of the attempt's flow. Kratos' flow ids are random, so an attempt's mark never comes
+    again, not even where a ledger was restored from a backup.
+    """
+    attempt = (flow_digest or bytes(16))[: 16 - _SIGNUP_BYTES]
+    made = int.from_bytes(signup_id.bytes[:_SIGNUP_BYTES] + attempt, "big")
+    return uuid.UUID(int=made & ~_VERSION_BITS | _MARK_VERSION << 76 | 0b10 << 62)
+
+
+def is_mark_of(mark: uuid.UUID | None, signup_id: uuid.UUID) -> bool:
+    """Return whether a mark is one of this sign-up's, by whichever attempt."""
+    begins = signup_id.bytes[:_SIGNUP_BYTES]
+    return mark is not None and mark.bytes[:_SIGNUP_BYTES] == begins
+
+
 def read_identity(body: Any, shown: Collection[str] = ()) -> Identity:
     """Read an identity from the JSON of the admin API.
 
@@ -98,7 +114,7 @@ def read_identity(body: Any, shown: Collection[str] = ()) -> Identity:
             state=AccountState(body["state"]),
             address=address.lower() if isinstance(address, str) else None,
             verified=frozenset(one["value"].lower() for one in _verified(body)),
-            mark=_mark(body.get("metadata_admin")),
+            mark=_mark(body.get("verifiable_addresses") or ()),
             password=(
                 _password(credentials.get(_PASSWORD))
                 if _PASSWORD in shown
@@ -132,14 +148,12 @@ def read_session(body: Any) -> Session:
         raise KratosIncompatible("an answer of Kratos is not a session") from error
 
 
-def _mark(metadata: Any) -> Mark | None:
-    mark = metadata.get(MARK) if isinstance(metadata, dict) else None
-    if not isinstance(mark, dict):
-        return None
-    try:
-        return Mark(uuid.UUID(mark["signup_id"]), str(mark["attempt"]))
-    except _ODD:
-        return None  # an operator's own entry under our name
+def _mark(addresses: Iterable[Any]) -> uuid.UUID | None:
+    for address in addresses:
+        with contextlib.suppress(*_ODD):  # an account without a usable id is not ours
+            if (mark := uuid.UUID(address["id"])).version == _MARK_VERSION:
+                return mark
+    return None
 
 
 def _password(credential: Any) -> PasswordStatus:

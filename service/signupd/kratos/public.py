@@ -68,6 +68,11 @@ def _read_step(response: Response) -> Offer:
     )
 
 
+def _transient(locale: str) -> dict[str, Any]:
+    """Return what mail templates and an operator's hooks get of a sign-up."""
+    return {"transient_payload": {"locale": locale}} if locale else {}
+
+
 def _no_flow(response: Response) -> KratosIncompatible:
     why = f" (HTTP status {response.status})"
     if error_field(response.body, "id") == FLOW_DISABLED:
@@ -133,9 +138,7 @@ class PublicApi:
             KratosIncompatible: passwordless_enabled is false. 1.3.1 mails nevertheless,
                 and says so in fewer words.
         """
-        payload: dict[str, Any] = {"method": "code", "traits": traits}
-        if locale:
-            payload["transient_payload"] = {"locale": locale}
+        payload = {"method": "code", "traits": traits, **_transient(locale)}
         url = f"{self.url}{_REGISTRATION}?flow={flow_id}"
         response = await self.http.request(
             "POST", url, self.seconds, payload, call=Call.SEND
@@ -177,10 +180,11 @@ class PublicApi:
         return code_result(response.status, response.body, flow_id)
 
     async def submit_password(
-        self, flow_id: str, traits: Mapping[str, Any], password: str
+        self, flow_id: str, traits: Mapping[str, Any], password: str, locale: str = ""
     ) -> PasswordResult:
         """Make the account, by a fresh flow; Kratos asks our password hook first."""
         payload = {"method": "password", "traits": traits, "password": password}
+        payload |= _transient(locale)
         url = f"{self.url}{_REGISTRATION}?flow={flow_id}"
         response = await self.http.request(
             "POST", url, self.hooked_seconds, payload, call=Call.PASSWORD
@@ -214,7 +218,7 @@ class PublicApi:
         if response.status != HTTPStatus.OK or not isinstance(response.body, list):
             raise KratosIncompatible(
                 f"Kratos' public API shows no schemas (HTTP status {response.status}): "
-                "is KRATOS_PUBLIC_URL right?"
+                "KRATOS_PUBLIC_URL may be wrong"
             )
         try:
             return tuple(

@@ -91,10 +91,18 @@ def unavailable(error: Exception) -> LedgerUnavailable:
     return LedgerUnavailable(f"the ledger's database: {type(error).__name__}")
 
 
-def unopened(error: Exception) -> LedgerUnavailable:
-    """Say in one line, with the driver's words, why a database cannot be opened."""
-    said = " ".join(str(getattr(error, "orig", error)).split())
-    return LedgerUnavailable(f"the ledger cannot be opened: {said}")
+def unopened(error: Exception, where: str) -> LedgerUnavailable:
+    """Say in one line, with the driver's words, why a database cannot be opened.
+
+    ``where`` is the file, or the account. PostgreSQL's first line says it; the others
+    have the statement.
+    """
+    cause = getattr(error, "orig", error)
+    first = getattr(getattr(cause, "diag", None), "message_primary", None)
+    said = " ".join(str(first or cause).split())
+    return LedgerUnavailable(
+        f"the ledger cannot be opened (LEDGER_URL, {where}): {said}"
+    )
 
 
 def steady_clock() -> Callable[[], int]:

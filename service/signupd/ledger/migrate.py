@@ -18,6 +18,18 @@ REVISION: Final = "0002"
 # A migration's statement may go through the whole of a large ledger, or wait for
 # another migration that does.
 MIGRATE_SECONDS: Final = 600
+# Says how to give PostgreSQL's account the rights on the tables that it lacks.
+_GRANTS: Final = """
+    SELECT 'GRANT ' || right_ || ' ON ' || string_agg(name, ', ') || ' TO '
+        || quote_ident(current_user)
+    FROM (VALUES
+        ('SELECT', 'alembic_version digest_key send_buckets signups'),
+        ('INSERT', 'digest_key send_buckets signups'),
+        ('UPDATE', 'send_buckets signups'),
+        ('DELETE', 'send_buckets signups')
+    ) needed (right_, names), unnest(string_to_array(names, ' ')) name
+    WHERE NOT has_table_privilege(to_regclass(name), right_) GROUP BY right_
+"""
 # Two migrations at once wait for each other in PostgreSQL by this number ("signupd").
 _LOCK: Final = 0x7369676E757064
 
@@ -26,9 +38,14 @@ async def demand_usable(database: Database) -> None:
     """Demand a ledger that this version works with.
 
     Raises:
-        LedgerUnavailable: It cannot be opened, its schema is older or newer than this
-            version's, or its statements have no time limit.
+        LedgerUnavailable: It cannot be opened, the account lacks a right, its schema is
+            older or newer than this version's, or its statements have no time limit.
     """
+    if database.shared and (grants := (await database.run(_GRANTS)).rows):
+        said = "; ".join(grant for (grant,) in grants)
+        raise LedgerUnavailable(
+            f"LEDGER_URL's account lacks rights; as the owner of the tables: {said}"
+        )
     if not await is_up_to_date(database):
         raise LedgerUnavailable(
             "the ledger has no schema or an older one, and this version of signupd "
@@ -97,9 +114,18 @@ def _upgrade(url: str, table_seconds: float) -> str | None:
             command.upgrade(config, "head")
             return before
     except (sa.exc.DBAPIError, OSError) as error:
-        raise unopened(error) from error
+        raise unopened(error, _where(url)) from error
     finally:
         engine.dispose()
+
+
+def _where(url: str) -> str:
+    """Name the file of a SQLite URL, or the account of a PostgreSQL one."""
+    if (file := sqlite_file(url)) is not None:
+        return f"file {file}"
+    from signupd.ledger import postgres  # noqa: PLC0415
+
+    return f"account {postgres.account(url)}"
 
 
 def _limit(connection: sa.Connection, table_seconds: float) -> None:

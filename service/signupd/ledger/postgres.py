@@ -10,6 +10,7 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg_pool import AsyncConnectionPool, PoolClosed, PoolTimeout
 
+from signupd.errors import LedgerUnavailable
 from signupd.ledger.database import (
     CALL_SECONDS,
     WAIT_SECONDS,
@@ -50,6 +51,14 @@ def connection_parameters(url: str, *, read_only: bool = False) -> dict[str, Any
     return {**_SOCKET, **given, "options": " ".join(filter(None, options))}
 
 
+def account(url: str) -> str:
+    """Write ``user@host`` of a URL, whose defaults are libpq's."""
+    options = psycopg.pq.Conninfo.get_defaults()
+    defaults = {one.keyword.decode(): (one.val or b"").decode() for one in options}
+    given = defaults | conninfo_to_dict(url)
+    return f"{given['user']}@{given['host'] or given['hostaddr'] or 'localhost'}"
+
+
 def connect(url: str) -> psycopg.Connection:
     """Connect for a migration, which is not asynchronous."""
     return psycopg.connect(**connection_parameters(url))
@@ -76,6 +85,7 @@ class PostgresDatabase(Database):
         self._ahead = 0
         self._call_seconds = call_seconds
         self._parameters = connection_parameters(url, read_only=read_only)
+        self._account = account(url)
         self._pool = AsyncConnectionPool(
             kwargs={**self._parameters, "autocommit": True},
             min_size=1,
@@ -97,7 +107,7 @@ class PostgresDatabase(Database):
         try:
             await (await psycopg.AsyncConnection.connect(**self._parameters)).close()
         except _TROUBLES as error:
-            raise unopened(error) from error
+            raise unopened(error, f"account {self._account}") from error
         await self._pool.open()
 
     async def close(self) -> None:
@@ -147,6 +157,10 @@ class PostgresDatabase(Database):
                 yield connection
         except psycopg.errors.UniqueViolation as error:
             raise DuplicateKey from error
+        except psycopg.errors.InsufficientPrivilege as error:
+            # It names a table or a schema, and no parameter.
+            denied = f"account {self._account}: {error.diag.message_primary}"
+            raise LedgerUnavailable(f"the ledger's database: {denied}") from error
         except _TROUBLES as error:
             if isinstance(error, psycopg.OperationalError):
                 await self._discard_broken()

@@ -122,6 +122,7 @@ class SqliteDatabase(Database):
         self, file: Path, clock: Callable[[], int], *, read_only: bool = False
     ) -> None:
         self.now = clock
+        self._file = file
         self._connect = functools.partial(connect, file, read_only=read_only)
         self._reader = _Worker(self._connect)
         self._writer = _Worker(self._connect)
@@ -131,7 +132,7 @@ class SqliteDatabase(Database):
         try:
             (await asyncio.to_thread(self._connect)).close()
         except (sqlite3.Error, OSError) as error:
-            raise unopened(error) from error
+            raise unopened(error, f"file {self._file}") from error
 
     async def close(self) -> None:
         """Close both connections."""

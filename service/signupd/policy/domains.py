@@ -13,6 +13,7 @@ import structlog
 
 from signupd.address import Address, parse_address
 from signupd.errors import EmailInvalid, Violation
+from signupd.textfile import FileUnusableError, read_file
 
 # Public lists have up to 200,000 lines, which are 4 MB.
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
@@ -42,14 +43,9 @@ def read_domains(file: Path) -> DomainList:
     """
     stamp = _stamp(file)  # what is written from now on is found the next time
     try:
-        if not file.is_file():  # opening a pipe would wait for its writer
-            raise ValueError(f"{file} is not a file")
-        with file.open("rb") as opened:
-            content = opened.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ValueError(f"{file}: {error.strerror}") from None
-    if len(content) > MAX_FILE_BYTES:
-        raise ValueError(f"{file} is larger than {MAX_FILE_BYTES} bytes")
+        content = read_file(file, MAX_FILE_BYTES, regular=True)
+    except FileUnusableError as error:
+        raise ValueError(error.of(file)) from None
     domains: set[str] = set()
     content = content.removeprefix(codecs.BOM_UTF8)
     for number, line in enumerate(io.BytesIO(content), 1):

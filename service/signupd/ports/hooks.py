@@ -11,6 +11,7 @@ import hmac
 import json
 import logging
 import time
+import uuid
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -22,8 +23,7 @@ from aiohttp.log import server_logger
 from aiohttp.typedefs import Handler, Middleware
 
 from signupd.errors import LedgerUnavailable
-from signupd.kratos.answers import MARK, NOT_NOW_ID, PROVED_ID, UNKNOWN_FLOW_ID
-from signupd.kratos.identity import Mark
+from signupd.kratos.answers import NOT_NOW_ID, PROVED_ID, UNKNOWN_FLOW_ID
 from signupd.notation import endpoint
 from signupd.signup.approve import HookRefusal
 from signupd.telemetry.observer import Observer
@@ -55,12 +55,13 @@ class Hooks:
     """Answers Kratos' hooks.
 
     ``note_proof`` is told of right codes, and ``approve`` decides whether Kratos may
-    store an account; both get a flow's id and an address. The key, if given, is
-    required in the header ``X-Hook-Key``; one line a minute tells of requests without.
+    store an account, and what mark it gets; both get a flow's id and an address. The
+    key, if given, is required in the header ``X-Hook-Key``; one line a minute tells of
+    requests without.
     """
 
     note_proof: Callable[[str, str], Awaitable[None]]
-    approve: Callable[[str, str], Awaitable[Mark | HookRefusal]]
+    approve: Callable[[str, str], Awaitable[uuid.UUID | HookRefusal]]
     log: structlog.typing.FilteringBoundLogger
     key: str | None = field(repr=False)
     observer: Observer = field(default_factory=Observer)
@@ -118,7 +119,7 @@ class Hooks:
         if fields is None:
             return _refusal(UNKNOWN_FLOW_ID, "unknown flow")
         verdict = await self._told(self.approve(*fields))
-        if isinstance(verdict, Mark):
+        if isinstance(verdict, uuid.UUID):
             return _approval(verdict, fields[1])
         if verdict is HookRefusal.UNKNOWN_FLOW:
             return _refusal(UNKNOWN_FLOW_ID, "unknown flow")
@@ -160,16 +161,19 @@ def _refusal(message_id: int, text: str) -> web.Response:
     return _said(text, web.json_response(body, status=HTTPStatus.FORBIDDEN))
 
 
-def _approval(mark: Mark, address: str) -> web.Response:
-    """Approve: Kratos stores the address as verified, and our mark."""
+def _approval(mark: uuid.UUID, address: str) -> web.Response:
+    """Approve: Kratos stores the address as verified, with our mark as its id.
+
+    What other hooks want of the identity's metadata and traits stays as it is.
+    """
     verified: dict[str, Any] = {
+        "id": str(mark),
         "value": address.lower(),  # in any other case Kratos drops the mark
         "via": "email",
         "verified": True,
         "status": "completed",
     }
-    marked = {"signup_id": str(mark.signup_id), "attempt": mark.attempt}
-    identity = {"verifiable_addresses": [verified], "metadata_admin": {MARK: marked}}
+    identity = {"verifiable_addresses": [verified]}
     return _said("approved", web.json_response({"identity": identity}))
 
 

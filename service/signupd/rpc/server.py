@@ -1,5 +1,7 @@
 """The gRPC server: our services, health and reflection."""
 
+import errno
+import os
 import socket
 from collections.abc import Callable
 from typing import Final
@@ -9,6 +11,7 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 from kratos_signup.v1 import account_service_pb2_grpc, signup_service_pb2_grpc
 
+from signupd.notation import endpoint
 from signupd.rpc.accounts import AccountServicer
 from signupd.rpc.credentials import Credentials
 from signupd.rpc.interceptor import Callers, ErrorInterceptor, wall_clock
@@ -83,18 +86,18 @@ class Server:
         Returns the port, or 1 for a unix socket.
 
         Raises:
-            OSError: The address is in use.
+            OSError: The address is in use, or cannot be used.
             CertificatesUnusable: The certificate cannot be used.
         """
         if address.startswith("unix:") and _answers(address.removeprefix("unix:")):
-            raise OSError(f"cannot listen on {address}: it is in use")
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
         try:
             if self._files is None:
                 return self._server.add_insecure_port(address)
             credentials = Credentials(self._files, self._log).make()
             return self._server.add_secure_port(address, credentials)
         except RuntimeError as error:
-            raise OSError(f"cannot listen on {address}: is it in use?") from error
+            raise _bind_error(address) from error
 
     async def start(self) -> None:
         """Serve."""
@@ -116,6 +119,23 @@ class Server:
     async def stop(self, grace_seconds: float) -> None:
         """Refuse new calls, let others end, cut off what is left after the grace."""
         await self._server.stop(grace_seconds)
+
+
+def _bind_error(address: str) -> OSError:
+    """Find out why an address cannot be bound, which gRPC only prints."""
+    path = address.removeprefix("unix:")
+    try:
+        if path != address:
+            with socket.socket(socket.AF_UNIX) as probe:
+                probe.bind(path)
+        else:
+            host, port = endpoint(address)
+            family = socket.AF_INET6 if ":" in host else socket.AF_INET
+            with socket.socket(family) as probe:
+                probe.bind((host, port))
+    except OSError as error:
+        return error
+    return OSError("gRPC cannot bind it")
 
 
 def _answers(path: str) -> bool:

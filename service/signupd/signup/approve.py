@@ -1,9 +1,10 @@
 """What our password hook decides: which account Kratos may store."""
 
 import enum
+import uuid
 
-from signupd.kratos.identity import Mark
-from signupd.sealing import address_digest, attempt_of, flow_digest
+from signupd.kratos.identity import make_mark
+from signupd.sealing import address_digest, flow_digest
 from signupd.signup.deps import Dependencies
 
 
@@ -14,11 +15,13 @@ class HookRefusal(enum.Enum):
     NOT_NOW = enum.auto()  # one did, but its lease is over
 
 
-async def approve(deps: Dependencies, flow_id: str, address: str) -> Mark | HookRefusal:
+async def approve(
+    deps: Dependencies, flow_id: str, address: str
+) -> uuid.UUID | HookRefusal:
     """Approve an account if a live lease of a sign-up asks for exactly this one.
 
     The flow is the one by which Kratos would store the account. The address is the
-    account's, in any letter case.
+    account's, in any letter case. The answer is the account's mark.
 
     Raises:
         LedgerUnavailable: Then the answer must be no.
@@ -29,7 +32,7 @@ async def approve(deps: Dependencies, flow_id: str, address: str) -> Mark | Hook
         digest, address_digested, span=deps.rules.approval
     )
     if signup_id is not None:
-        return Mark(signup_id, attempt_of(digest))
+        return make_mark(signup_id, digest)
     if await deps.ledger.knows_flow(digest):
         return HookRefusal.NOT_NOW
     return HookRefusal.UNKNOWN_FLOW

@@ -19,13 +19,12 @@ from signupd.errors import (
     TraitsInvalid,
 )
 from signupd.kratos.answers import Delivery, FlowState
-from signupd.kratos.identity import Identity, Mark
+from signupd.kratos.identity import Identity, is_mark_of, make_mark
 from signupd.ledger.record import FINAL, Record
 from signupd.policy.limits import Counted
 from signupd.sealing import (
     Contents,
     Step,
-    attempt_of,
     only_attempt,
     open_contents,
     open_mask,
@@ -198,8 +197,8 @@ async def conclude_password(
     deps: Dependencies, record: Record, account: Identity
 ) -> Record:
     """Write down whether the account at the address is this sign-up's, by its mark."""
-    if account.mark is not None and account.mark.signup_id == record.signup_id:
-        return await complete(deps, record, account.id, account.mark.attempt)
+    if account.mark is not None and is_mark_of(account.mark, record.signup_id):
+        return await complete(deps, record, account.id, account.mark)
     verified = open_contents(deps.keys, record).address in account.verified
     changes = transitions.already_registered(deps.ledger.now(), verified=verified)
     return await move(deps, record, Event.ALREADY_REGISTERED, changes)
@@ -213,17 +212,17 @@ async def conclude_stored(
     What our hook approved is never deleted. The row shows the approval, and so does the
     account's mark if the ledger has lost it. None if no account is left.
     """
-    attempt = attempt_of(record.flow_digest)
+    mark = make_mark(record.signup_id, record.flow_digest)
     found = (await deps.kratos.admin.accounts([stored])).get(stored)
     if found is not None:
-        if record.approved_until or found.mark == Mark(record.signup_id, attempt):
-            return await complete(deps, record, stored, attempt)
+        if record.approved_until or found.mark == mark:
+            return await complete(deps, record, stored, mark)
         await deps.kratos.admin.delete_identity(stored)
     return None
 
 
 async def complete(
-    deps: Dependencies, record: Record, identity_id: uuid.UUID, attempt: str
+    deps: Dependencies, record: Record, identity_id: uuid.UUID, mark: uuid.UUID
 ) -> Record:
     """End the session that the account was made with; write down whose account it is.
 
@@ -233,6 +232,6 @@ async def complete(
         await deps.kratos.admin.end_sessions(identity_id)
     except SignupdError as error:  # the session's token is unused
         deps.log.warning("session_left", identity_id=str(identity_id), why=error.detail)
-    kept = only_attempt(deps.keys, record, attempt)
+    kept = only_attempt(deps.keys, record, mark)
     changes = transitions.completed(deps.ledger.now(), identity_id, kept)
     return await move(deps, record, Event.COMPLETED, changes)

@@ -16,7 +16,7 @@ from signupd.errors import (
 )
 from signupd.kratos.answers import PasswordAnswer, PasswordResult
 from signupd.kratos.hook_proof import FAULTS
-from signupd.kratos.identity import Mark
+from signupd.kratos.identity import make_mark
 from signupd.ledger.ledger import Snapshot
 from signupd.ledger.record import Record, State
 from signupd.policy.password import violations
@@ -24,7 +24,6 @@ from signupd.policy.rules import PASSWORD_REPEATS, PASSWORDS_KEPT
 from signupd.sealing import (
     Contents,
     Step,
-    attempt_of,
     flow_digest,
     knows_password,
     open_contents,
@@ -113,7 +112,7 @@ async def _grant(
         deps.ledger.now(),
         deps.rules,
         digest,
-        with_password(deps.keys, record, attempt_of(digest), password),
+        with_password(deps.keys, record, make_mark(record.signup_id, digest), password),
     )
     leased = await deps.ledger.change(record, unapproved=True, **changes)
     return Leased(record, leased, contents)
@@ -123,9 +122,11 @@ async def _submit(
     deps: Dependencies, leased: Leased, flow_id: str, password: str
 ) -> Record:
     """Post the password under the row's lease, and write down what came of it."""
-    traits = leased.contents.traits
+    public, contents = deps.kratos.public, leased.contents
     try:
-        result = await deps.kratos.public.submit_password(flow_id, traits, password)
+        result = await public.submit_password(
+            flow_id, contents.traits, password, contents.locale
+        )
     except KratosUnreached:
         await _give_back(deps, leased)
         raise
@@ -182,8 +183,8 @@ async def _created(
         if not result.verified:
             deps.hook_proof.revoke()
             deps.log.error("account_unverified", identity_id=str(stored), why=OVERRULED)
-        attempt = attempt_of(record.flow_digest)
-        return await complete(deps, record, stored, attempt)
+        mark = make_mark(record.signup_id, record.flow_digest)
+        return await complete(deps, record, stored, mark)
     if (finished := await conclude_stored(deps, record, stored)) is not None:
         return finished
     deps.hook_proof.revoke()
@@ -211,7 +212,7 @@ async def _look_up(
             await _give_back(deps, leased, unapproved=True)
         raise trouble
     finished = await conclude_password(deps, record, account)
-    ours = Mark(record.signup_id, attempt_of(record.flow_digest))
+    ours = make_mark(record.signup_id, record.flow_digest)
     if finished.state is State.COMPLETED and account.mark != ours:
         raise PasswordAlreadySet  # by another attempt, with its password
     return finished

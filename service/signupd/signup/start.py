@@ -51,7 +51,7 @@ class StartRequest:
 
     email: str  # as the person typed it
     traits: Mapping[str, Any]  # further ones, JSON values by name
-    locale: str  # for the mail template; may be empty
+    locale: str  # for mail templates and operators' hooks; may be empty
     request_id: uuid.UUID | None
     caller: str = ""  # whom the request id belongs to
     client_ip: str = ""  # the person's; may be empty; for limits alone
