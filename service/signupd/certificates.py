@@ -1,16 +1,18 @@
 """X.509: the server's certificate files, and what callers' certificates say."""
 
 import re
+import stat
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+import structlog
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
 from signupd.errors import SignupdError
-from signupd.textfile import FileUnusableError, read_file, shown
+from signupd.textfile import FileUnusableError, Stamp, read_file, shown, stamp_of
 
 # A bundle of all public authorities is a quarter of that.
 MAX_FILE_BYTES: Final = 1024 * 1024
@@ -33,7 +35,8 @@ class CertificateFiles:
 
     cert: Path  # and its chain
     key: Path  # without a password
-    client_ca: Path | None  # the authorities of callers; None if they need none
+    client_ca: Path | None = None  # the authorities of callers; None if they need none
+    settings: str = "TLS"  # how the names of the settings begin
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,12 +55,12 @@ def read_certificates(files: CertificateFiles) -> Certificates:
         CertificatesUnusable: With every fault.
     """
     faults: list[str] = []
-    cert = _read("TLS_CERT", files.cert, faults)
-    key = _read("TLS_KEY", files.key, faults)
+    cert = _read(f"{files.settings}_CERT", files.cert, faults)
+    key = _read(f"{files.settings}_KEY", files.key, faults)
     ca = files.client_ca
     client_ca = _read("TLS_CLIENT_CA", ca, faults) if ca else None
     if not faults:
-        faults += _pair_faults(cert, key)
+        faults += _pair_faults(files.settings, cert, key)
         if client_ca is not None and not _certificates(client_ca):
             faults.append("TLS_CLIENT_CA: holds no certificate in PEM")
     if faults:
@@ -110,16 +113,54 @@ def _certificates(pem: bytes) -> list[x509.Certificate]:
         return []
 
 
-def _pair_faults(cert: bytes, key: bytes) -> list[str]:
+def _pair_faults(tls: str, cert: bytes, key: bytes) -> list[str]:
     """List the faults of a certificate and its key."""
     certificates = _certificates(cert)
-    faults = [] if certificates else ["TLS_CERT: holds no certificate in PEM"]
+    faults = [] if certificates else [f"{tls}_CERT: holds no certificate in PEM"]
     try:
         private = load_pem_private_key(key, password=None)
     except TypeError:
-        return [*faults, "TLS_KEY: is locked by a password"]
+        return [*faults, f"{tls}_KEY: is locked by a password"]
     except (ValueError, UnsupportedAlgorithm):
-        return [*faults, "TLS_KEY: holds no private key in PEM"]
+        return [*faults, f"{tls}_KEY: holds no private key in PEM"]
     if certificates and private.public_key() != certificates[0].public_key():
-        faults.append("TLS_KEY: is not the key of the first certificate in TLS_CERT")
+        of = f"the first certificate in {tls}_CERT"
+        faults.append(f"{tls}_KEY: is not the key of {of}")
     return faults
+
+
+class Renewal:
+    """Reads certificate files anew when they change.
+
+    If changed files cannot be used, that is logged once, and the ones before stay in
+    use.
+    """
+
+    def __init__(
+        self, files: CertificateFiles, log: structlog.typing.FilteringBoundLogger
+    ) -> None:
+        self.files = files
+        self._log = log
+        self._seen = self._stamps()
+        if files.key.stat().st_mode & stat.S_IROTH:
+            key = f"{files.settings}_KEY"
+            log.warning("tls_key_open_to_others", cure=f"chmod o-r {key}")
+
+    def changed(self) -> Certificates | None:
+        """Return what the files hold, if that is new and can be used."""
+        stamps = self._stamps()
+        if stamps == self._seen:
+            return None
+        # Noted before reading: what is written meanwhile is found the next time.
+        self._seen = stamps
+        try:
+            certificates = read_certificates(self.files)
+        except CertificatesUnusable as error:
+            self._log.error("certificate_not_reloaded", why=error.detail)
+            return None
+        self._log.info("certificate_reloaded", setting=f"{self.files.settings}_CERT")
+        return certificates
+
+    def _stamps(self) -> list[Stamp]:
+        files = (self.files.cert, self.files.key, self.files.client_ca)
+        return [stamp_of(file) for file in files if file is not None]

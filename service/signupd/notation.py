@@ -205,13 +205,14 @@ SecondsOrNone = Annotated[_Duration, Field(ge=0)]
 Word = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 Key = Annotated[SecretBytes, BeforeValidator(_key)]
 Keys = Annotated[tuple[Key, ...], BeforeValidator(_split)]
-HookKey = Annotated[
+_HookKey = Annotated[
     SecretStr,
     _demand(
         lambda key: len(key) >= MIN_HOOK_KEY_CHARS,
         f"is shorter than {MIN_HOOK_KEY_CHARS} characters",
     ),
 ]
+HookKeys = Annotated[tuple[_HookKey, ...], BeforeValidator(_split)]
 ListenAddress = Annotated[str, _demand(_is_address, "is not host:port or unix:path")]
 TcpAddress = Annotated[str, _demand(_is_tcp, "is not host:port")]
 MetricsAddress = Annotated[

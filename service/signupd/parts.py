@@ -6,7 +6,6 @@ from random import SystemRandom
 from typing import Final, Self
 
 import structlog
-from pydantic import SecretStr
 
 from signupd.keyfile import demand_digest_key, key_ring
 from signupd.kratos.admin import AdminApi, Kratos
@@ -104,7 +103,8 @@ def kratos_of(settings: Settings, observer: Observer | None = None) -> Kratos:
     seconds = settings.kratos_timeout
     hooked_seconds = max(_HOOKED_TIMEOUT_SECONDS, seconds)
     url = settings.kratos_public_url
-    token = secret(settings.kratos_admin_token)
+    secret = settings.kratos_admin_token
+    token = None if secret is None else secret.get_secret_value()
     return Kratos(
         http,
         PublicApi(http, url, seconds, hooked_seconds, settings.identity_schema_id),
@@ -138,8 +138,3 @@ def rules_of(settings: Settings) -> Rules:
         lease=micros(calls + _LEASE_SLACK_SECONDS),
         approval=micros(_APPROVAL_SECONDS),
     )
-
-
-def secret(value: SecretStr | None) -> str | None:
-    """Return the text of a secret, or None."""
-    return None if value is None else value.get_secret_value()

@@ -14,9 +14,10 @@ import structlog
 from signupd import health
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.kratos.hook_proof import PROOF_INTERVAL_SECONDS
-from signupd.parts import Parts, secret
+from signupd.parts import Parts
 from signupd.ports.hooks import Hooks, listen, runner_of
 from signupd.ports.probes import Probes
+from signupd.ports.tls import server_context
 from signupd.rpc.interceptor import wall_clock
 from signupd.rpc.server import Server
 from signupd.settings import Settings
@@ -56,7 +57,8 @@ class Service:
         # Separate from the callers' work, which MAX_CONCURRENT_RPCS limits.
         self._chores = Work()
         proofs, accounts = partial(note_proof, self.deps), partial(approve, self.deps)
-        hooks = Hooks(proofs, accounts, log, secret(settings.hook_key), observer)
+        keys = tuple(key.get_secret_value() for key in settings.hook_key)
+        hooks = Hooks(proofs, accounts, log, keys, observer)
         self._hooks = runner_of(hooks.app(), log, "hook port")
         now = clock or wall_clock
         self._server = Server(settings, self.deps, self._work, now)
@@ -91,7 +93,9 @@ class Service:
             pass
         await self._log_unreadable()
         with _listening("HOOK_LISTEN", settings.hook_listen):
-            self.hook_port = await listen(self._hooks, settings.hook_listen)
+            files = settings.hook_certificate_files
+            tls = None if files is None else server_context(files, self._log)
+            self.hook_port = await listen(self._hooks, settings.hook_listen, tls)
         if settings.metrics_listen:
             with _listening("METRICS_LISTEN", settings.metrics_listen):
                 self.metrics_port = await listen(self._metrics, settings.metrics_listen)

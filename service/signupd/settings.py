@@ -47,7 +47,9 @@ class Settings(BaseModel):
     listen: notation.ListenAddress = "127.0.0.1:50051"
     insecure: bool = False
     hook_listen: notation.TcpAddress = "127.0.0.1:9465"
-    hook_key: notation.HookKey | None = None
+    hook_key: notation.HookKeys = ()
+    hook_tls_cert: notation.ReadableFile | None = None
+    hook_tls_key: notation.ReadableFile | None = None
     metrics_listen: notation.MetricsAddress = "127.0.0.1:9464"
     kratos_public_url: notation.Url = "http://127.0.0.1:4433"
     kratos_admin_url: notation.Url = "http://127.0.0.1:4434"
@@ -107,11 +109,15 @@ class Settings(BaseModel):
     def conflicts(self) -> Iterator[str]:
         """List what does not fit together; each line begins with the settings."""
         yield from self._tls_conflicts()
-        if not (self.listens_locally or self.insecure or self.tls_cert):
-            yield (
-                "LISTEN: beyond loopback it needs TLS_CERT and TLS_KEY, or "
-                "INSECURE=true for plaintext"
-            )
+        for name, address, tls, cert in (
+            ("LISTEN", self.listen, "TLS", self.tls_cert),
+            ("HOOK_LISTEN", self.hook_listen, "HOOK_TLS", self.hook_tls_cert),
+        ):
+            if not (notation.is_loopback(address) or self.insecure or cert):
+                yield (
+                    f"{name}: beyond loopback it needs {tls}_CERT and {tls}_KEY, or "
+                    "INSECURE=true for plaintext"
+                )
         if not (notation.is_loopback(self.hook_listen) or self.hook_key):
             yield "HOOK_LISTEN: beyond loopback it needs a HOOK_KEY"
         if self.kratos_admin_token and urlsplit(self.kratos_admin_url).username:
@@ -130,17 +136,22 @@ class Settings(BaseModel):
             yield "PASSWORD_MAX_BYTES: is less than PASSWORD_MIN_LENGTH"
 
     def _tls_conflicts(self) -> Iterator[str]:
-        if bool(self.tls_cert) != bool(self.tls_key):
-            yield "TLS_CERT, TLS_KEY: set both or neither"
+        for tls, cert, key in (
+            ("TLS", self.tls_cert, self.tls_key),
+            ("HOOK_TLS", self.hook_tls_cert, self.hook_tls_key),
+        ):
+            if bool(cert) != bool(key):
+                yield f"{tls}_CERT, {tls}_KEY: set both or neither"
         if self.tls_client_ca and not self.tls_cert:
             yield "TLS_CLIENT_CA: needs TLS_CERT and TLS_KEY"
         if self.callers and not self.tls_client_ca:
             yield "CALLERS: needs TLS_CLIENT_CA"
-        try:
-            if self.certificate_files is not None:
-                read_certificates(self.certificate_files)
-        except CertificatesUnusable as error:
-            yield from error.faults
+        for files in (self.certificate_files, self.hook_certificate_files):
+            try:
+                if files is not None:
+                    read_certificates(files)
+            except CertificatesUnusable as error:
+                yield from error.faults
         try:
             ssl.create_default_context(cafile=self.kratos_ca)
         except ssl.SSLError:
@@ -164,6 +175,14 @@ class Settings(BaseModel):
         if self.tls_cert is None or self.tls_key is None:
             return None
         return CertificateFiles(self.tls_cert, self.tls_key, self.tls_client_ca)
+
+    @property
+    def hook_certificate_files(self) -> CertificateFiles | None:
+        """Those of the hook port."""
+        if self.hook_tls_cert is None or self.hook_tls_key is None:
+            return None
+        cert, key = self.hook_tls_cert, self.hook_tls_key
+        return CertificateFiles(cert, key, settings="HOOK_TLS")
 
     @property
     def listens_locally(self) -> bool:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Final
 
 # A key in base64, as it looks if it stands where the name of its file belongs.
+Stamp = tuple[int, int, int] | None
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
 
 
@@ -55,6 +56,18 @@ def read_text(path: Path, limit_bytes: int) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise FileUnusableError("is not UTF-8", f"line {line}") from error
+
+
+def stamp_of(file: Path) -> Stamp:
+    """Return what differs once a file is written or replaced; None without it.
+
+    The time is that of the change itself, whatever times its writer sets.
+    """
+    try:
+        status = file.stat()
+    except OSError:
+        return None
+    return status.st_ino, status.st_size, status.st_ctime_ns
 
 
 def shown(path: Path) -> str:

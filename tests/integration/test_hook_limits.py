@@ -72,7 +72,8 @@ class Door:
         self.released = asyncio.Event()
         self.fault: Exception | None = None
         self._news = asyncio.Condition()
-        app = Hooks(self._note, self._approve, self.log.logger, key).app()
+        keys = () if key is None else (key,)
+        app = Hooks(self._note, self._approve, self.log.logger, keys).app()
         self.runner = runner_of(app, self.log.logger, "hook port", PortLimits(**limits))
         self._clients: list[Client] = []
 

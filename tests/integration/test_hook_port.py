@@ -2,13 +2,17 @@
 
 import asyncio
 import json
+import ssl
 import uuid
+from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 from signupd.kratos.identity import make_mark
 from signupd.ports.hooks import MAX_BODY_BYTES
 
+from tests.doubles.authority import LOOPBACK, Authority
 from tests.doubles.trouble import Held
 from tests.integration.caller import Caller, state_of
 from tests.integration.world import PASSWORD, World, to_password
@@ -154,6 +158,54 @@ async def test_other_routes(world: World, caller: Caller) -> None:
                 found.append(answer.status)
 
     assert [status for _, _, status in table] == found
+
+
+async def test_two_keys(world: World) -> None:
+    """Each of several keys opens the port, so that the key can be rotated."""
+    await world.serve(hook_key=f"{HOOK_KEY},{HOOK_KEY}-2", proved=False)
+    found = []
+    for key in (HOOK_KEY, f"{HOOK_KEY}-2", f"{HOOK_KEY}-3"):
+        world.kratos.setup.hook_key = key
+        found.append((await world.ask_hook("code")).text)
+
+    assert [True, True, False] == [str(PROVED) in text for text in found]
+
+
+async def test_tls(world: World, tmp_path: Path) -> None:
+    """With a certificate the port speaks TLS only, and takes a new one at once.
+
+    Files that cannot be used change nothing; the log says so once.
+    """
+    authority = Authority()
+    files = authority.serve_from(tmp_path)
+    tls = {"hook_tls_cert": files.cert, "hook_tls_key": files.key}
+    replica = await world.serve(**tls, proved=False)
+    trust = ssl.create_default_context(cadata=authority.pem.decode())
+    where = "127.0.0.1", replica.service.hook_port
+    first = await certificate_at(*where, trust)
+    authority.issue(*LOOPBACK).write(files.cert, files.key)
+    second = await certificate_at(*where, trust)
+    files.key.write_text("nonsense")
+    third = [await certificate_at(*where, trust) for _ in range(2)]
+    async with aiohttp.ClientSession() as http:
+        url = f"https://127.0.0.1:{where[1]}/kratos/code"
+        async with http.post(url, ssl=trust) as answer:
+            said = await answer.text()
+        with pytest.raises(aiohttp.ClientError):
+            await http.post(url.replace("https", "http"))
+
+    assert str(PROVED) in said
+    assert first != second
+    assert [second] * 2 == third
+    assert 1 == world.log.events("error").count("certificate_not_reloaded")
+
+
+async def certificate_at(host: str, port: int, trust: ssl.SSLContext) -> bytes:
+    """Connect, and give the certificate that is shown."""
+    _, writer = await asyncio.open_connection(host, port, ssl=trust)
+    shown: bytes = writer.get_extra_info("ssl_object").getpeercert(binary_form=True)
+    writer.close()
+    return shown
 
 
 async def test_wrong_key(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from copy import deepcopy
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from signupd.settings import Settings
 
 from devstack.binary import KRATOS_DIRECTORY
 from devstack.config import Mutation
+from tests.doubles.authority import Authority
 from tests.e2e.broken import (
     AFTER,
     after_registration,
@@ -196,13 +198,21 @@ def _keys(config: Any, path: str = "") -> set[str]:
     return {path}.union(*(_keys(config[key], f"{path}.{key}") for key in config))
 
 
-def test_cure_for_these_settings() -> None:
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_cure_for_these_settings(tmp_path: Path, scheme: str) -> None:
     """The cure has the name of the key, not the key, and leaves the host to name."""
     given = {"hook_listen": "0.0.0.0:9465", "hook_key": "a-key-of-many-characters"}
+    if scheme == "https":
+        Authority().serve_from(tmp_path)
+        given["hook_tls_cert"] = f"{tmp_path}/tls.crt"
+        given["hook_tls_key"] = f"{tmp_path}/tls.key"
     settings = Settings.model_validate(given)
-    (found,) = faults(reference(without_hook("code")), settings)
+    found, *others = faults(reference(without_hook("code")), settings)
+    wrong = [one.check for one in others if "https://" in one.what]
 
-    assert "url: http://<this host>:9465/kratos/code" in found.cure
+    assert wrong == (["hook_urls"] if scheme == "https" else [])
+
+    assert f"url: {scheme}://<this host>:9465/kratos/code" in found.cure
     assert "name: X-Hook-Key" in found.cure
     assert "value: <SIGNUPD_HOOK_KEY>" in found.cure
     assert "a-key-of" not in found.cure

@@ -33,7 +33,7 @@ WRONG = {
         *("127.0.0.1.example:1", "localhost.example:1", "[::ffff:10.0.0.1]:1"),
     ],
     "INSECURE": ["maybe"],
-    "HOOK_LISTEN": ["unix:/run/hooks", "9465", "0.0.0.0:9465"],
+    "HOOK_LISTEN": ["unix:/run/hooks", "9465"],
     "HOOK_KEY": ["hunter2"],
     "METRICS_LISTEN": ["unix:/run/m"],
     "KRATOS_PUBLIC_URL": [
@@ -83,12 +83,26 @@ MISTAKES = [
     ({"TLS_KEY": "/etc/hosts"}, ["TLS_CERT"]),
     ({"PASSWORD_MIN_LENGTH": "40", "PASSWORD_MAX_BYTES": "39"}, ["PASSWORD_MAX_BYTES"]),
     ({"CODE_TTL": "soon", "LISTEN": "0.0.0.0:1"}, ["CODE_TTL", "LISTEN"]),
-    ({"LISTEN": "nowhere", "HOOK_LISTEN": "0.0.0.0:9465"}, ["LISTEN", "HOOK_LISTEN"]),
-    ({"HOOK_LISTEN": "0.0.0.0:9465", "HOOK_KEY": "hunter2"}, ["HOOK_KEY"]),
+    (
+        {"LISTEN": "nowhere", "HOOK_LISTEN": "0.0.0.0:9465"},
+        ["LISTEN", "HOOK_LISTEN", "HOOK_LISTEN"],
+    ),
+    (
+        {"HOOK_LISTEN": "0.0.0.0:9465", "HOOK_KEY": "hunter2"},
+        ["HOOK_KEY", "HOOK_LISTEN"],
+    ),
+    ({"HOOK_LISTEN": "0.0.0.0:9465", "INSECURE": "true"}, ["HOOK_LISTEN"]),
+    ({"HOOK_LISTEN": "0.0.0.0:9465", "HOOK_KEY": HOOK_KEY}, ["HOOK_LISTEN"]),
+    ({"HOOK_KEY": f"{HOOK_KEY},"}, ["HOOK_KEY"]),
+    ({"HOOK_TLS_KEY": "/etc/hosts"}, ["HOOK_TLS_CERT"]),
+    (
+        {"HOOK_TLS_CERT": "/nowhere/at-all", "HOOK_TLS_KEY": "/etc/hosts"},
+        ["HOOK_TLS_CERT"],
+    ),
     ({"HOOK_KEY": HOOK_KEY, "HOOK_KEY_FILE": "/etc/hosts"}, ["HOOK_KEY_FILE"]),
     (
         {"LISTEN": "0.0.0.0:1", "HOOK_LISTEN": "0.0.0.0:2", "TOKEN_KEYS": KEY},
-        ["LISTEN", "HOOK_LISTEN", "TOKEN_KEYS"],
+        ["LISTEN", "HOOK_LISTEN", "HOOK_LISTEN", "TOKEN_KEYS"],
     ),
     (
         {"LISTEN": "x", "TOKEN_KEYS": "x", "NONSENSE": "x", "HOOK_KEY_FILE": "/x"},
@@ -202,7 +216,8 @@ def test_tls_mistakes(folder: Path) -> None:
             for local in ("127.9.9.9:1", "[::1]:1", "localhost:1", "unix:/run/signupd")
         ),
         {"LISTEN": "0.0.0.0:1", "INSECURE": "true"},
-        {"HOOK_LISTEN": "0.0.0.0:1", "HOOK_KEY": HOOK_KEY},
+        {"HOOK_LISTEN": "0.0.0.0:1", "HOOK_KEY": HOOK_KEY, "INSECURE": "true"},
+        {"HOOK_KEY": f"{HOOK_KEY}, another-{HOOK_KEY}"},
         {"METRICS_LISTEN": ""},
         {"LEDGER_URL": "postgresql://h/d", "TOKEN_KEYS": KEY, "DIGEST_KEY": KEY},
     ],
@@ -464,8 +479,7 @@ def test_secret_of_a_lower_source(
     (folder / "secret").write_text("of-the-file------")
     hook_key = given(value, toml(folder, file)).hook_key
 
-    assert hook_key
-    assert used == hook_key.get_secret_value()
+    assert [used] == [key.get_secret_value() for key in hook_key]
 
 
 @pytest.mark.parametrize(

@@ -143,10 +143,15 @@ def _hook_urls(settings: Settings, ours: dict[str, Hook | None]) -> Finding:
     found = [(method, hook) for method, hook in ours.items() if hook]
     places = {hook.url.removesuffix(PATHS[method]) for method, hook in found}
     keys = {str(hook.config.get("auth")) for _, hook in found}
-    if len(places) <= 1 and len(keys) <= 1:
+    plain = [place for place in places if urlsplit(place).scheme == "http"]
+    if len(places) > 1 or len(keys) > 1:
+        what = "the two hooks go to different places, or with different keys"
+        why = "signupd answers both hooks, at HOOK_LISTEN and with one HOOK_KEY."
+    elif plain and settings.hook_tls_cert is not None:
+        what = "the hooks' URLs do not begin with https://"
+        why = "HOOK_TLS_CERT is set, so HOOK_LISTEN takes TLS only."
+    else:
         return ok(Check.HOOK_URLS, "our hooks go to one place, with one key")
-    what = "the two hooks go to different places, or with different keys"
-    why = "signupd answers both hooks, at HOOK_LISTEN and with one HOOK_KEY."
     cure = "\nand\n".join(hook_lines(hook, settings) for hook in PATHS)
     return error(Check.HOOK_URLS, what, why, cure)
 

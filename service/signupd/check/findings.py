@@ -128,13 +128,14 @@ def hook_lines(hook: str, settings: Settings, method: str = "") -> str:
     address = settings.hook_listen
     if dialled(address) != address:  # it stands for all addresses of this machine
         address = f"<this host>:{address.rpartition(':')[2]}"
+    scheme = "http" if settings.hook_tls_cert is None else "https"
     config: dict[str, Any] = {
-        "url": f"http://{address}{PATHS[hook]}",
+        "url": f"{scheme}://{address}{PATHS[hook]}",
         "method": "POST",
         "body": f"file://./hooks/{hook}.jsonnet",
         "response": {"parse": True},
     }
-    if settings.hook_key is not None:
+    if settings.hook_key:
         key = {"name": KEY_HEADER, "value": "<SIGNUPD_HOOK_KEY>", "in": "header"}
         config["auth"] = {"type": "api_key", "config": key}
     entry = _yaml([{"hook": "web_hook", "config": config}])

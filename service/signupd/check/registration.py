@@ -217,9 +217,14 @@ async def password_hook(subject: Subject) -> list[Finding]:
 
 
 async def _hook_port(subject: Subject) -> Finding:
-    check, key = Check.HOOK_PORT, subject.settings.hook_key
-    headers = {} if key is None else {KEY_HEADER: key.get_secret_value()}
-    url = f"http://{dialled(subject.settings.hook_listen)}{PASSWORD_PATH}"
+    check, settings = Check.HOOK_PORT, subject.settings
+    if settings.hook_tls_cert is not None:
+        what = "HOOK_LISTEN has TLS: whether a signupd answers there was not checked"
+        why = "Kratos, and not this check, has to trust its certificate."
+        return warning(check, what, why, _SERVE)
+    keys = [key.get_secret_value() for key in settings.hook_key]
+    headers = {KEY_HEADER: keys[0]} if keys else {}
+    url = f"http://{dialled(settings.hook_listen)}{PASSWORD_PATH}"
     ask = subject.kratos.http.request
     try:
         answer = await ask("POST", url, PORT_SECONDS, {}, headers)

@@ -13,7 +13,7 @@ import structlog
 
 from signupd.address import Address, parse_address
 from signupd.errors import EmailInvalid, Violation
-from signupd.textfile import FileUnusableError, read_file
+from signupd.textfile import FileUnusableError, Stamp, read_file, stamp_of
 
 # Public lists have up to 200,000 lines, which are 4 MB.
 MAX_FILE_BYTES: Final = 16 * 1024 * 1024
@@ -21,8 +21,6 @@ _LABEL: Final = "[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 # Domains that are in canonical form once they are lower-case. Others take 80 us each,
 # which would be 16 s for a whole list.
 _PLAIN: Final = re.compile(rf"(?!.*xn--)(?:{_LABEL}\.)*[a-z]{{1,63}}")
-# Differs once a file is written or replaced, whatever times its writer sets.
-_Stamp = tuple[int, int, int] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +28,7 @@ class DomainList:
     """What a file listed when its stamp was taken."""
 
     file: Path
-    stamp: _Stamp
+    stamp: Stamp
     domains: frozenset[str] = field(repr=False)  # in the form that addresses have
 
 
@@ -41,7 +39,7 @@ def read_domains(file: Path) -> DomainList:
         ValueError: The file is missing, unreadable or too large, or a line is not a
             domain. The message names the file and the line.
     """
-    stamp = _stamp(file)  # what is written from now on is found the next time
+    stamp = stamp_of(file)  # what is written from now on is found the next time
     try:
         content = read_file(file, MAX_FILE_BYTES, regular=True)
     except FileUnusableError as error:
@@ -88,7 +86,7 @@ class BlockedDomains:
         if self._listed is None:
             return
         async with self._lock:
-            if (stamp := _stamp(self._listed.file)) != self._seen:
+            if (stamp := stamp_of(self._listed.file)) != self._seen:
                 self._listed = await self._reread(self._listed)
                 self._seen = stamp
         labels = address.text.rpartition("@")[2].split(".")
@@ -106,11 +104,3 @@ class BlockedDomains:
             return before
         self._log.info("blocked_domains_reloaded", domains=len(listed.domains))
         return listed
-
-
-def _stamp(file: Path) -> _Stamp:
-    try:
-        stat = file.stat()
-    except OSError:
-        return None
-    return stat.st_ino, stat.st_size, stat.st_ctime_ns

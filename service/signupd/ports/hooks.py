@@ -10,6 +10,7 @@ import contextlib
 import hmac
 import json
 import logging
+import ssl
 import time
 import uuid
 from collections.abc import Awaitable, Callable
@@ -63,7 +64,7 @@ class Hooks:
     note_proof: Callable[[str, str], Awaitable[None]]
     approve: Callable[[str, str], Awaitable[uuid.UUID | HookRefusal]]
     log: structlog.typing.FilteringBoundLogger
-    key: str | None = field(repr=False)
+    keys: tuple[str, ...] = field(repr=False)
     observer: Observer = field(default_factory=Observer)
     _next_line: float = field(default=0.0, init=False)  # by the monotonic clock
 
@@ -97,7 +98,8 @@ class Hooks:
     def has_key(self, request: web.Request) -> bool:
         """Return whether a request has the required key, if there is one."""
         given = request.headers.get(KEY_HEADER, "").encode(errors="surrogateescape")
-        return self.key is None or hmac.compare_digest(given, self.key.encode())
+        good = [hmac.compare_digest(given, key.encode()) for key in self.keys]
+        return any(good) or not good
 
     async def _code(self, request: web.Request) -> web.Response:
         """Refuse the account: Kratos asks only after the right code.
@@ -224,13 +226,15 @@ def runner_of(
     )
 
 
-async def listen(runner: web.AppRunner, address: str) -> int:
+async def listen(
+    runner: web.AppRunner, address: str, tls: ssl.SSLContext | None = None
+) -> int:
     """Serve at ``host:port``, and return the port: port 0 takes a free one.
 
     An address that cannot be used is an OSError.
     """
     await runner.setup()
-    await web.TCPSite(runner, *endpoint(address)).start()
+    await web.TCPSite(runner, *endpoint(address), ssl_context=tls).start()
     return int(runner.addresses[0][1])
 
 

@@ -13,7 +13,7 @@ from kratos_signup.v1 import account_service_pb2_grpc, signup_service_pb2_grpc
 
 from signupd.notation import endpoint
 from signupd.rpc.accounts import AccountServicer
-from signupd.rpc.credentials import Credentials
+from signupd.rpc.credentials import credentials
 from signupd.rpc.interceptor import Callers, ErrorInterceptor, wall_clock
 from signupd.rpc.signups import SignupServicer
 from signupd.settings import Settings
@@ -94,8 +94,8 @@ class Server:
         try:
             if self._files is None:
                 return self._server.add_insecure_port(address)
-            credentials = Credentials(self._files, self._log).make()
-            return self._server.add_secure_port(address, credentials)
+            tls = credentials(self._files, self._log)
+            return self._server.add_secure_port(address, tls)
         except RuntimeError as error:
             raise _bind_error(address) from error
 
