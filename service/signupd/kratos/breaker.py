@@ -25,6 +25,11 @@ class Breaker:
         self._failures: defaultdict[str, int] = defaultdict(int)
         self._next_probe: dict[str, float] = {}
 
+    @property
+    def is_open(self) -> bool:
+        """Whether it refuses calls, but for one now and then."""
+        return bool(self._next_probe)
+
     def admit(self, method: str) -> None:
         """Let a call through, or raise KratosUnreached at once: nothing is sent."""
         now = self._clock()

@@ -159,6 +159,9 @@ class HttpClient:
         self._breakers: defaultdict[str, Breaker] = defaultdict(  # by API
             lambda: Breaker(clock)
         )
+        self._observer.breakers.set_function(
+            lambda: sum(one.is_open for one in self._breakers.values())
+        )
         trusted = ssl.create_default_context(cafile=ca)
         # Without httpx.AsyncClient around it: what that adds (cookies, redirects, the
         # environment) is not wanted here, and costs as much CPU as the rest of a call.

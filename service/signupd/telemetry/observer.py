@@ -100,6 +100,10 @@ class Observer:
         self.rounds = counter(
             "signupd_sweeper_rounds", "Rounds of the sweeper.", ("outcome",)
         )
+        self.breakers = gauge(
+            "signupd_kratos_breakers_open",
+            "APIs of Kratos that get no calls for now, because they did not answer.",
+        )
         self.last_mail = gauge(
             "signupd_last_mail_timestamp_seconds",
             "When Kratos last took a code to be mailed from this process; 0 for never.",
