@@ -59,6 +59,7 @@ class Parts:
         kratos = kratos_of(settings, observer)
         database = make_database(settings.ledger_url, clock or steady_clock())
         keys, rules = key_ring(settings), rules_of(settings)
+        blocked = settings.blocked_email_domains_file
         deps = Dependencies(
             ledger=Ledger(database),
             limits=Limits(database, keys, rules, chance or SystemRandom().random),
@@ -66,7 +67,7 @@ class Parts:
             courier=Courier(kratos.admin, database.now, log),
             keys=keys,
             rules=rules,
-            domains=BlockedDomains(settings.blocked_email_domains_file, log),
+            domains=None if blocked is None else BlockedDomains(blocked, log),
             passwords=PasswordGate(rules),
             hook_proof=HookProof(kratos, log),
             schema=SchemaRules(kratos, settings.identity_schema_id, log),

@@ -20,9 +20,9 @@ from typing import Any, Self
 
 import pytest
 from signupd.errors import KratosIncompatible, KratosUnavailable, KratosUnreached
-from signupd.kratos.breaker import FAILURES
+from signupd.kratos.failures import MAX_BODY_BYTES
 from signupd.kratos.http import (
-    MAX_BODY_BYTES,
+    FAILURES,
     MAX_CONNECTIONS,
     MAX_HEADER_BYTES,
     HttpClient,

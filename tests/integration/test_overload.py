@@ -8,7 +8,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from signupd.kratos.breaker import FAILURES, PROBE_SECONDS
+from signupd.kratos.http import FAILURES, PROBE_SECONDS
 from signupd.policy.rules import CODE_REPEATS
 from signupd.rpc.interceptor import MAX_WATCHES
 

@@ -5,7 +5,6 @@ from typing import Any, cast
 
 from signupd.errors import SignupdError
 from signupd.ledger.record import FINAL, State
-from signupd.policy.domains import BlockedDomains
 from signupd.policy.password import PasswordGate
 from signupd.policy.rules import CODE_REPEATS, PASSWORD_REPEATS
 from signupd.sealing import open_contents
@@ -65,7 +64,7 @@ class World:
             courier=cast("Any", OpenGate()),
             keys=RING,
             rules=RULES,
-            domains=BlockedDomains(None, self.log.logger),
+            domains=None,
             passwords=GATE,
             hook_proof=cast("Any", OpenGate()),
             schema=cast("Any", OpenGate()),

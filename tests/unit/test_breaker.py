@@ -2,7 +2,7 @@
 
 import pytest
 from signupd.errors import KratosUnreached
-from signupd.kratos.breaker import FAILURES, PROBE_SECONDS, Breaker
+from signupd.kratos.http import FAILURES, PROBE_SECONDS, Breaker
 
 # What happens to POSTs, besides that so many seconds pass.
 FAILED, ANSWERED, ASKED = "failed", "answered", "asked"

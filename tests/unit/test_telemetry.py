@@ -13,7 +13,7 @@ from signupd.errors import LedgerUnavailable
 from signupd.ledger.ledger import Ledger
 from signupd.ports.probes import COUNT_SECONDS, PROBE_SECONDS, Probes
 from signupd.signup.transitions import Event
-from signupd.telemetry.observer import Observer
+from signupd.telemetry.observer import Observer, rpc_labels
 
 ROOT = Path(__file__).parents[2]
 ALERTS = ROOT / "deploy" / "prometheus" / "alerts.yml"
@@ -64,7 +64,9 @@ class Scene:
 
     def rpc(self, seconds: float, reason: str) -> None:
         """Have had an RPC take a while."""
-        self.observer.rpc_ended(METHOD, "OK", reason, seconds)
+        labels = rpc_labels(METHOD)
+        self.observer.handling.labels(*labels).observe(seconds)
+        self.observer.reasons.labels(labels[-1], reason).inc()
 
     def call(self, seconds: float, outcome: str) -> None:
         """Have had a call to Kratos take a while."""

@@ -1,13 +1,12 @@
 """HTTP to Kratos: one bounded request, its JSON response, and errors as ours.
 
-httpx is the interface and aiohttp the transport. Only this module imports them.
+httpx is the interface and aiohttp the transport.
 """
 
 import asyncio
 import contextlib
 import enum
 import json
-import os
 import re
 import ssl
 import time
@@ -22,14 +21,15 @@ import aiohttp
 import httpx
 from httpx_aiohttp import AiohttpTransport
 
-from signupd.errors import (
-    KratosIncompatible,
-    KratosUnavailable,
-    KratosUnreached,
-    SignupdError,
+from signupd.errors import KratosUnavailable, KratosUnreached
+from signupd.kratos.failures import (
+    MAX_BODY_BYTES,
+    TRANSLATED,
+    ResponseTooLarge,
+    TlsExpected,
+    failure,
+    translated,
 )
-from signupd.kratos.breaker import Breaker
-from signupd.kratos.failures import failure
 from signupd.telemetry.observer import LOST, UNREACHED, Observer
 
 # More would only queue up inside Kratos, whose pool to its database is smaller.
@@ -38,7 +38,6 @@ MAX_CONNECTIONS: Final = 128
 CONNECT_SECONDS: Final = 4.0
 # Kratos closes idle connections after two minutes, a proxy often after one.
 KEEPALIVE_SECONDS: Final = 15.0
-MAX_BODY_BYTES: Final = 8 * 1024 * 1024  # a page of identities has 400 KB
 # Kratos repeats the query in each reference of Link; one with 100 ids has 4 KiB.
 MAX_HEADER_BYTES: Final = 64 * 1024
 _HEADERS: Final = {
@@ -46,6 +45,9 @@ _HEADERS: Final = {
     "Accept-Encoding": "identity",  # a compressed body has no bound
     "User-Agent": "signupd",
 }
+FAILURES: Final = 10  # in a row: more than chance, and soon reached under load
+# An open breaker lets one call through in so many seconds; an answer closes it.
+PROBE_SECONDS: Final = 2.0
 # The server, or a proxy in front of it, cannot answer for now.
 _OUT_OF_ORDER: Final = frozenset({429, 503, 504})
 
@@ -72,49 +74,6 @@ class Call(enum.StrEnum):
     OTHER = "other"
 
 
-class ResponseTooLarge(Exception):
-    """The body of a response has more than MAX_BODY_BYTES."""
-
-
-class TlsExpected(Exception):
-    """A server for https answered a request in plaintext."""
-
-
-# The first entry that fits: our error, and what the log says after the URL, with the
-# foreign error as {0}, its errno or else its name as {1}, and {2} for plaintext.
-# httpx-aiohttp gives errors of very different moments one class (a lost answer is a
-# ConnectTimeout there), so aiohttp's own class decides: see docs/rationale.md.
-_ERRORS: Final[dict[type[Exception], tuple[type[SignupdError], str]]] = {
-    # No connection was made: none was free in time, or DNS, TCP or TLS failed.
-    aiohttp.ConnectionTimeoutError: (KratosUnreached, "no connection in time"),
-    aiohttp.ClientConnectorDNSError: (KratosUnreached, "the host name is unknown"),
-    aiohttp.ClientConnectorCertificateError: (
-        KratosUnreached,
-        "bad certificate ({0.certificate_error.verify_message}); see KRATOS_CA",
-    ),
-    aiohttp.ClientConnectorSSLError: (
-        KratosUnreached,
-        "TLS handshake failed ({0.os_error.reason}); without TLS it needs http://",
-    ),
-    aiohttp.ClientConnectorError: (KratosUnreached, "{1}"),
-    # It cannot be sent: its URL is not an HTTP one, or a header is unfit.
-    httpx.InvalidURL: (KratosIncompatible, "is not an HTTP URL"),
-    httpx.UnsupportedProtocol: (KratosIncompatible, "is not an HTTP URL"),
-    TlsExpected: (KratosIncompatible, "the server expects https://"),
-    ValueError: (KratosIncompatible, "{1}"),
-    ResponseTooLarge: (KratosIncompatible, f"more than {MAX_BODY_BYTES} bytes came"),
-    # Anything else happened after the request may have been sent.
-    TimeoutError: (KratosUnavailable, "no answer in time"),
-    aiohttp.ClientResponseError: (KratosUnavailable, "the answer is not HTTP ({1}){2}"),
-    aiohttp.ClientConnectionError: (
-        KratosUnavailable,
-        "the connection ended before the answer ({1}){2}",
-    ),
-    httpx.HTTPError: (KratosUnavailable, "{1}"),
-    aiohttp.ClientError: (KratosUnavailable, "{1}"),
-    OSError: (KratosUnavailable, "{1}"),
-}
-_PLAINTEXT: Final = "; with TLS it needs https://"
 # What servers with TLS say to plaintext: Go, nginx, Apache.
 _EXPECTS_TLS: Final = re.compile(
     rb"to an? (HTTPS|SSL-enabled) (server|port)|to HTTPS port"
@@ -134,6 +93,49 @@ class Response:
         """The cookies it sets, as the header Cookie of a request."""
         given = self.headers.get_list("Set-Cookie")
         return "; ".join(one.partition(";")[0] for one in given)
+
+
+class Breaker:
+    """The circuit breaker of one API. While open it refuses calls at once.
+
+    Otherwise each would wait out its timeout, holding a connection and a lease. A cut
+    connection is an answer: one odd request must not stop all others. It counts by
+    method: a Kratos that opens flows may be too slow to go on with them, so an answer
+    to GET does not close the breaker of POST. The clock has monotonic seconds.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._failures: defaultdict[str, int] = defaultdict(int)
+        self._next_probe: dict[str, float] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it refuses calls, but for one now and then."""
+        return bool(self._next_probe)
+
+    def admit(self, method: str) -> None:
+        """Let a call through, or raise KratosUnreached at once: nothing is sent."""
+        now = self._clock()
+        for failing, next_probe in self._next_probe.items():
+            if now < next_probe:
+                raise KratosUnreached(
+                    f"Kratos gets no calls after {self._failures[failing]} failures",
+                    retry_after_seconds=next_probe - now,
+                )
+        if method in self._next_probe:  # this call is the probe
+            self._next_probe[method] = now + PROBE_SECONDS
+
+    def answered(self, method: str) -> None:
+        """Note that the server answered, with any status, or cut the connection."""
+        self._failures[method] = 0
+        self._next_probe.pop(method, None)
+
+    def failed(self, method: str) -> None:
+        """Note that the server let a call wait, or said that it cannot answer."""
+        self._failures[method] += 1
+        if self._failures[method] >= FAILURES:
+            self._next_probe[method] = self._clock() + PROBE_SECONDS
 
 
 class HttpClient:
@@ -234,8 +236,8 @@ class HttpClient:
             )
             async with asyncio.timeout(seconds):
                 response = await self._receive(request)
-        except tuple(_ERRORS) as error:
-            ours = _translated(error, url)
+        except TRANSLATED as error:
+            ours = translated(error, url)
             if isinstance(ours, KratosUnreached) or isinstance(error, TimeoutError):
                 breaker.failed(method)
             elif isinstance(ours, KratosUnavailable):
@@ -272,19 +274,6 @@ def _session(trusted: ssl.SSLContext) -> aiohttp.ClientSession:
         max_line_size=MAX_HEADER_BYTES,
         max_field_size=MAX_HEADER_BYTES,
     )
-
-
-def _translated(error: Exception, url: str) -> SignupdError:
-    """Choose our error for one of httpx or aiohttp."""
-    cause = error.__cause__
-    origin = cause if isinstance(cause, aiohttp.ClientError) else error
-    ours, why = next(to for kind, to in _ERRORS.items() if isinstance(origin, kind))
-    number = getattr(origin, "errno", None)
-    name = os.strerror(number) if number else type(origin).__name__
-    said = why.format(origin, name, _PLAINTEXT if url.startswith("http:") else "")
-    # Without the path, which may have addresses in it, and without credentials.
-    place = re.sub("//[^/]*@", "//", "/".join(url.split("/", 3)[:3]))
-    return ours(f"{place}: {said}")
 
 
 def _json(content: bytes) -> Any:

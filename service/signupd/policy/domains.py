@@ -74,17 +74,15 @@ class BlockedDomains:
     """
 
     def __init__(
-        self, listed: DomainList | None, log: structlog.typing.FilteringBoundLogger
+        self, listed: DomainList, log: structlog.typing.FilteringBoundLogger
     ) -> None:
         self._listed = listed
         self._log = log
-        self._seen = listed.stamp if listed else None
+        self._seen = listed.stamp
         self._lock = asyncio.Lock()
 
     async def permit(self, address: Address) -> None:
         """Raise EmailInvalid if the address' domain, or one above it, is listed."""
-        if self._listed is None:
-            return
         async with self._lock:
             if (stamp := stamp_of(self._listed.file)) != self._seen:
                 self._listed = await self._reread(self._listed)

@@ -23,7 +23,7 @@ from signupd.errors import CallerNotPermitted, Overloaded, RequestInvalid, Signu
 from signupd.policy.rules import SECOND
 from signupd.rpc.statuses import DETAILS_KEY, INTERNAL, STATUSES, status_of
 from signupd.settings import Settings
-from signupd.telemetry.observer import CALLER_GONE, OK, Observer
+from signupd.telemetry.observer import CALLER_GONE, OK, Observer, rpc_labels
 from signupd.work import Work
 
 Context = grpc.aio.ServicerContext[Any, Any]
@@ -231,7 +231,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
         ended, code = CALLER_GONE, grpc.StatusCode.CANCELLED
         begun, span = time.monotonic(), None
         if observer is not None:
-            observer.rpc_began(method)
+            labels = rpc_labels(method)
+            observer.started.labels(*labels).inc()
         if observer is not None and observer.tracing is not None:
             metadata = context.invocation_metadata() or ()
             span = observer.tracing.rpc(method, metadata)
@@ -251,8 +252,9 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
             await _abort(context, None)
         finally:
             if observer is not None:
-                took = time.monotonic() - begun
-                observer.rpc_ended(method, code.name, ended, took)
+                observer.handling.labels(*labels).observe(time.monotonic() - begun)
+                observer.handled.labels(*labels, code.name).inc()
+                observer.reasons.labels(labels[-1], ended).inc()
             if span is not None:
                 span.end(ended, code.name)
 

@@ -44,7 +44,7 @@ class Dependencies:
     courier: Courier
     keys: KeyRing
     rules: Rules
-    domains: BlockedDomains
+    domains: BlockedDomains | None
     passwords: PasswordGate
     hook_proof: HookProof
     schema: SchemaRules

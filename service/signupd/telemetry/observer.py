@@ -59,14 +59,14 @@ class Observer:
         gauge = partial(Gauge, registry=self.registry)
         histogram = partial(Histogram, registry=self.registry, buckets=BUCKETS_SECONDS)
         # The names and labels that interceptors of gRPC commonly use.
-        self._started = counter("grpc_server_started", "RPCs begun.", _RPC)
-        self._handled = counter(
+        self.started = counter("grpc_server_started", "RPCs begun.", _RPC)
+        self.handled = counter(
             "grpc_server_handled", "RPCs ended, by status.", (*_RPC, "grpc_code")
         )
-        self._handling = histogram(
+        self.handling = histogram(
             "grpc_server_handling_seconds", "How long RPCs took.", _RPC
         )
-        self._reasons = counter(
+        self.reasons = counter(
             "signupd_rpc_reasons",
             "RPCs ended, by the error's reason.",
             ("grpc_method", "reason"),
@@ -119,20 +119,9 @@ class Observer:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
 
-    def rpc_began(self, method: str) -> None:
-        """Count an RPC that begins, by its path."""
-        self._started.labels(*_kind(method)).inc()
-
-    def rpc_ended(self, method: str, code: str, reason: str, seconds: float) -> None:
-        """Count an RPC that ended, by gRPC's status and our reason."""
-        kind = _kind(method)
-        self._handled.labels(*kind, code).inc()
-        self._handling.labels(*kind).observe(seconds)
-        self._reasons.labels(kind[-1], reason).inc()
-
 
 @functools.cache
-def _kind(method: str) -> tuple[str, str, str]:
+def rpc_labels(method: str) -> tuple[str, str, str]:
     """Split the path of one of our methods, all of which are unary."""
     _, service, name = method.split("/")
     return "unary", service, name
