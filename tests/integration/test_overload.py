@@ -144,7 +144,7 @@ async def test_silent_kratos(world: World, call: str, rows: int) -> None:
 
     So they do where it still opens flows, but no longer goes on with them.
     """
-    caller = (await world.serve(kratos_timeout="1s")).caller
+    caller = (await world.serve(kratos_timeout="2s")).caller
     held = world.kratos.hold(call, times=FAILURES + MANY)
     starts = (caller.start(f"ann+{number}@example.com") for number in range(FAILURES))
     first = await asyncio.gather(*map(refusal, starts))
