@@ -1,13 +1,15 @@
 """The hooks of a real Kratos: ours out of reach, and an operator's beside ours."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 from kratos_signup.v1 import signup_service_pb2 as pb
 
-from tests.e2e.broken import AFTER
+from tests.doubles.authority import Authority
+from tests.e2e.broken import AFTER, after_registration
 from tests.e2e.caller import refusal
 from tests.e2e.frail import Frail
 from tests.e2e.neighbours import OperatorHooks
@@ -34,6 +36,29 @@ def test_dead_code_hook(frail: Frail, address: str) -> None:
     assert f"{AFTER}.code.hooks" in line["why"]
     assert [] == nothing
     assert stack.admin.identity(done.signup.identity_id).verified
+
+
+def over_tls(config: dict[str, Any]) -> None:
+    """Have Kratos call our hooks by https."""
+    for method in after_registration(config).values():
+        called = method["hooks"][0]["config"]
+        called["url"] = called["url"].replace("http:", "https:")
+
+
+def test_over_tls(
+    site: Site, address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kratos calls the hooks over TLS, once it trusts the certificate's authority."""
+    authority, trusted = Authority(), tmp_path / "trusted.pem"
+    files = authority.serve_from(tmp_path)
+    trusted.write_bytes(authority.pem)
+    monkeypatch.setenv("SSL_CERT_FILE", str(trusted))
+    tls = {"HOOK_TLS_CERT": str(files.cert), "HOOK_TLS_KEY": str(files.key)}
+    with site.stack(over_tls, tls) as stack:
+        stack.wait_for_proof()
+        account = stack.admin.identity(stack.registered(address))
+
+    assert account.verified
 
 
 @pytest.fixture(scope="module")
