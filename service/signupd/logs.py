@@ -12,6 +12,8 @@ from typing import Any, Final
 
 import structlog
 
+from signupd.telemetry.observer import LIBRARY
+
 # About 3 MiB of lines, some seconds of a busy server.
 MAX_LINES: Final = 10_000
 # How long the end of the process waits for a reader of standard error.
@@ -85,11 +87,24 @@ def configure(*, json: bool, level: str) -> structlog.typing.FilteringBoundLogge
 
 
 class _Lossy(QueueHandler):
-    """Passes lines on to a thread, and drops them when too many wait."""
+    """Passes lines on to a thread, counts errors, and drops when too many wait."""
 
-    def __init__(self, lines: queue.Queue[Any], dropped: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        lines: queue.Queue[Any],
+        dropped: Callable[[], None],
+        failed: Callable[[str], None],
+    ) -> None:
         super().__init__(lines)
         self._dropped = dropped
+        self._failed = failed
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Count an error, by its event; the lines of libraries have none."""
+        if record.levelno >= logging.ERROR:
+            event: Any = record.msg
+            self._failed(event["event"] if isinstance(event, dict) else LIBRARY)
+        super().emit(record)
 
     def enqueue(self, record: logging.LogRecord) -> None:
         """Pass a line on, or drop it."""
@@ -101,18 +116,20 @@ class _Lossy(QueueHandler):
 
 @contextmanager
 def written_by_a_thread(
-    dropped: Callable[[], None], max_lines: int = MAX_LINES
+    dropped: Callable[[], None],
+    failed: Callable[[str], None],
+    max_lines: int = MAX_LINES,
 ) -> Iterator[None]:
     """Write the log from a thread, so that nothing waits for standard error.
 
-    ``dropped`` is called for each line that is dropped because ``max_lines`` wait. At
-    the end the lines that wait are written. If nobody reads them within FLUSH_SECONDS
-    the process exits without them.
+    ``dropped`` is called for each line that is dropped because ``max_lines`` wait, and
+    ``failed`` with the event of each error. At the end the lines that wait are written.
+    If nobody reads them within FLUSH_SECONDS the process exits without them.
     """
     root = logging.getLogger()
     (direct,) = root.handlers
     lines: queue.Queue[Any] = queue.Queue(max_lines)
-    passing = _Lossy(lines, dropped)
+    passing = _Lossy(lines, dropped, failed)
     # Lines are formatted, and secrets hidden, before they wait.
     passing.setFormatter(direct.formatter)
     direct.setFormatter(None)

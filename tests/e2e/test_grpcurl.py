@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import subprocess
 import sys
 import sysconfig
 from pathlib import Path
@@ -11,11 +10,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from devstack.binary import cache_directory
 from tests.documented import ROOT, lines, shell
 from tests.e2e.prompt import Prompt
 from tests.e2e.site import Site
 from tests.e2e.stack import Stack, wrong_codes
+from tests.gotools import go_tool
 
 GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3"
 
@@ -23,21 +22,7 @@ GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3"
 @pytest.fixture(scope="session")
 def grpcurl() -> Path:
     """Find grpcurl, or have Go install it, once."""
-    found = shutil.which("grpcurl")
-    if found is not None:
-        return Path(found)
-    program = cache_directory() / "bin" / "grpcurl"
-    if not program.exists():
-        go = shutil.which("go")
-        assert go is not None, "neither grpcurl nor Go, which installs it, is there"
-        subprocess.run(  # noqa: S603 - go, at a version of our choice
-            [go, "install", GRPCURL],
-            env=os.environ | {"GOBIN": str(program.parent), "GOFLAGS": ""},
-            check=True,
-            capture_output=True,
-            text=True,
-        )
-    return program
+    return go_tool(GRPCURL)
 
 
 def test_make_run(site: Site, grpcurl: Path, tmp_path: Path) -> None:

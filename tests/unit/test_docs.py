@@ -86,7 +86,8 @@ def test_every_name_has_a_screen(heading: str, names: list[str]) -> None:
     assert sorted(name.removeprefix(prefix) for name in names[1:]) == sorted(rows)
 
 
-PROGRAMS = r"make|signupd|python3?|go|kratos|docker|\S+/aiosmtpd"
+DEPTHS = "*.md", "*/*.md", "deploy/*/*.md"
+PROGRAMS = r"promtool|make|signupd|python3?|go|kratos|docker|\S+/aiosmtpd"
 # The commands that other tests run. Running any test takes those of the first line,
 # except `docker`, which no test runs.
 ELSEWHERE = {
@@ -95,6 +96,8 @@ ELSEWHERE = {
     "e2e/test_examples.py": r"\(cd examples/.*|go generate|python -m signup_example .*",
     "e2e/test_grpcurl.py": r"\S*grpcurl -.*|go install \S+/cmd/grpcurl@latest",
     "e2e/test_kratos_readme.py": r"(export|go build|\(umask|\S*(kratos|smtpd)) .*",
+    "integration/test_kubernetes.py": r"kubectl .*|mkdir .*|\(umask 077; cd deploy/.*",
+    "integration/test_alerts.py": r"promtool .*",
     "integration/test_stubs.py": r"python3 -m venv .*",
 }
 
@@ -103,7 +106,8 @@ def test_every_command_is_tried() -> None:
     """A command is a target of make, is taken by signupd, or is run by another test."""
     targets = re.findall(r"\n([a-z]+):.*##", (ROOT / "Makefile").read_text())
     found = []
-    for path in {*ROOT.glob("*.md"), *ROOT.glob("*/*.md")} - {ROOT / "SECURITY.md"}:
+    pages = {page for depth in DEPTHS for page in ROOT.glob(depth)}
+    for path in pages - {ROOT / "SECURITY.md"}:
         found += "".join(blocks(str(path))).splitlines()
         found += re.findall(rf"`((?:{PROGRAMS}) [^`\n]+)`", path.read_text())
     for line in found:

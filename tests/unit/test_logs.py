@@ -169,7 +169,7 @@ def test_dropped(capsys: pytest.CaptureFixture[str]) -> None:
     log = logs.configure(json=True, level="info")
     (handler,) = logging.getLogger().handlers
     with (
-        logs.written_by_a_thread(lambda: dropped.append(None), max_lines=2),
+        logs.written_by_a_thread(lambda: dropped.append(None), print, max_lines=2),
         # The thread can take one line, and then waits for this lock.
         handler.lock or nullcontext(),
     ):
@@ -180,3 +180,15 @@ def test_dropped(capsys: pytest.CaptureFixture[str]) -> None:
     assert written == sorted(written)
     assert 2 <= len(written) <= 3
     assert 5 == len(written) + len(dropped)
+
+
+def test_errors_are_counted() -> None:
+    """Each error is told by its event, those of libraries as one, and no warning."""
+    failed: list[str] = []
+    log = logs.configure(json=True, level="info")
+    with logs.written_by_a_thread(pytest.fail, failed.append):
+        log.warning("not_swept")
+        log.error("account_left", why="x")
+        logging.getLogger("asyncio").error("Task was %s", "destroyed")
+
+    assert ["account_left", "library"] == failed

@@ -63,7 +63,7 @@ def serve(config: Config = None) -> None:
             finally:
                 await service.stop()
 
-    with logs.written_by_a_thread(observer.dropped_lines.inc):
+    with logs.written_by_a_thread(observer.dropped_lines.inc, observer.error_logged):
         run(work, uvloop.new_event_loop)
 
 

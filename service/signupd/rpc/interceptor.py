@@ -37,7 +37,7 @@ _ACCOUNTS: Final = f"{OURS}AccountService/"
 # Health streams at once, which last as long as their callers want.
 MAX_WATCHES: Final = 256
 # Errors that an operator must see.
-_LOUD: Final = frozenset({INTERNAL, "KRATOS_INCOMPATIBLE"})
+LOUD: Final = frozenset({INTERNAL, "KRATOS_INCOMPATIBLE"})
 _WORTH_A_LINE: Final = frozenset(
     {"CALLER_NOT_PERMITTED", "KRATOS_UNAVAILABLE", "LEDGER_UNAVAILABLE"}
 )
@@ -260,7 +260,7 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
 
     def _log_error(self, method: str, error: SignupdError) -> None:
         event = error.reason.lower()
-        if error.reason in _LOUD:
+        if error.reason in LOUD:
             self.log.error(event, method=method, why=error.detail or repr(error))
         elif error.reason in _WORTH_A_LINE:
             self.log.warning(event, method=method, why=error.detail)

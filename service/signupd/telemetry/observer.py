@@ -32,6 +32,14 @@ LOST: Final = "lost"
 # Those of the sweeper's rounds.
 DONE: Final = "done"
 FAILED: Final = "failed"
+# The events of errors in the log. Each counts from zero, or an alert would miss the
+# first one. A library's lines have no event.
+LIBRARY: Final = "library"
+ERRORS: Final = (
+    *("account_left", "account_unverified", "blocked_domains_not_reloaded"),
+    *("certificate_not_reloaded", "code_hook_dead", "defect", "internal"),
+    *("key_forgotten", "kratos_incompatible", "signup_unreadable", LIBRARY),
+)
 _RPC: Final = ("grpc_type", "grpc_service", "grpc_method")
 
 # Most calls take milliseconds, bcrypt a quarter of a second, a dead hook 3 s; no caller
@@ -112,12 +120,21 @@ class Observer:
             "signupd_log_lines_dropped",
             "Lines of the log that were dropped because standard error was not read.",
         )
+        self._errors = counter(
+            "signupd_log_errors", "Lines of the log at level error.", ("event",)
+        )
         for event in events:
             self.events.labels(event)
+        for event in ERRORS:
+            self._errors.labels(event)
         for outcome in (DONE, FAILED):
             self.rounds.labels(outcome)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
+
+    def error_logged(self, event: str) -> None:
+        """Count an error in the log."""
+        self._errors.labels(event).inc()
 
 
 @functools.cache
