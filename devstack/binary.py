@@ -28,8 +28,8 @@ There are three ways to a Kratos:
   - install Go 1.24 or later and a C compiler (https://go.dev/dl); Kratos 1.3.1
     is then built from kratos/go.mod, once, in a few minutes
   - set KRATOS_BIN to a Kratos binary, 1.3.1 or later, with SQLite
-  - run one yourself, for instance with `docker compose up` in kratos/ (see
-    kratos/README.md), and set KRATOS_PUBLIC_URL and KRATOS_ADMIN_URL"""
+  - run one yourself, for instance with deploy/compose.yaml (see
+    deploy/README.md), and set KRATOS_PUBLIC_URL and KRATOS_ADMIN_URL"""
 
 OnProgress = Callable[[int, int], None]
 

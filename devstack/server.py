@@ -77,13 +77,15 @@ class Signupd(Process):
         options = (*NO_PROXY, *IMPATIENT)
         with grpc.insecure_channel(self.target, options) as channel:
             health = health_pb2_grpc.HealthStub(channel)
-            command = [self._python, "-m", "signupd", "serve"]
+            command = self._command("serve")
             self._serve(command, self._environment, lambda: _serving(health))
 
     def migrate(self) -> None:
         """Make the tables of the ledger, as an operator does for PostgreSQL."""
-        command = [self._python, "-m", "signupd", "migrate"]
-        self._run(command, self._environment, "migrate its ledger")
+        self._run(self._command("migrate"), self._environment, "migrate its ledger")
+
+    def _command(self, name: str) -> list[str]:
+        return [self._python, "-m", "signupd", name]
 
 
 def _serving(health: health_pb2_grpc.HealthStub) -> bool:

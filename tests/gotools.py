@@ -15,11 +15,12 @@ def go_tool(package: str) -> Path:
     Args:
         package: The path of its package, with a version.
     """
-    path, _, version = package.partition("@")
+    path = package.partition("@")[0]
     name = re.sub(r"/v[0-9]+$", "", path).rpartition("/")[2]
     if found := shutil.which(name):
         return Path(found)
-    program = cache_directory() / "bin" / version / name
+    # Each in a folder of its own: some are called `cmd`.
+    program = cache_directory() / "bin" / package.replace("/", "_") / name
     if not program.exists():
         go = shutil.which("go")
         assert go is not None, f"neither {name} nor Go, which installs it, is there"

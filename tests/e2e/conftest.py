@@ -10,8 +10,10 @@ from devstack.mailbox import Mailbox
 from tests.e2e.frail import Frail, frail_stack
 from tests.e2e.site import Site
 from tests.e2e.stack import Stack, new_address
+from tests.gotools import go_tool
 
 HERE = Path(__file__).parent
+GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3"
 # A test's own time, which bounds a hang. Fixtures are not counted: the first one may
 # build a Kratos.
 TEST_SECONDS = 180
@@ -58,3 +60,9 @@ def frail(one_frail: Frail) -> Iterator[Frail]:
     """Give the stack that may be hurt, and heal it afterwards."""
     yield one_frail
     one_frail.heal()
+
+
+@pytest.fixture(scope="session")
+def grpcurl() -> Path:
+    """Find grpcurl, or have Go install it, once."""
+    return go_tool(GRPCURL)

@@ -14,15 +14,6 @@ from tests.documented import ROOT, lines, shell
 from tests.e2e.prompt import Prompt
 from tests.e2e.site import Site
 from tests.e2e.stack import Stack, wrong_codes
-from tests.gotools import go_tool
-
-GRPCURL = "github.com/fullstorydev/grpcurl/cmd/grpcurl@v1.9.3"
-
-
-@pytest.fixture(scope="session")
-def grpcurl() -> Path:
-    """Find grpcurl, or have Go install it, once."""
-    return go_tool(GRPCURL)
 
 
 def test_make_run(site: Site, grpcurl: Path, tmp_path: Path) -> None:

@@ -4,7 +4,6 @@ import re
 import shlex
 import shutil
 import subprocess
-import sys
 import sysconfig
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from devstack.waiting import wait_until
 from tests.documented import blocks, shell
 from tests.e2e.site import Site
 
-GO, SECRETS, SERVE = blocks("kratos/README.md")
+[GO] = blocks("kratos/README.md")
 README = (KRATOS_DIRECTORY / "README.md").read_text()
 SCRIPTS = sysconfig.get_path("scripts")
 
@@ -44,14 +43,3 @@ def test_with_go(site: Site, tmp_path: Path) -> None:
     done = shell(re.sub("$", " --help", here, flags=re.MULTILINE), copy, **inherited())
 
     assert (0, 2) == (done.returncode, done.stdout.lower().count("usage:")), done.stderr
-
-
-def test_with_docker(tmp_path: Path) -> None:
-    """The secrets are made, and signupd takes the key of its hooks from them."""
-    settings = f"{shlex.quote(sys.executable)} -m signupd settings --json"
-    make = SECRETS.replace("docker compose up -d", "mkdir kratos; mv .env kratos")
-    serve = SERVE.replace(".venv/bin/signupd serve", settings)
-    done = shell(f"{make}{serve}", tmp_path, **inherited())
-
-    assert (0, "") == (done.returncode, done.stderr)
-    assert '"SIGNUPD_HOOK_KEY": "set"' in done.stdout

@@ -5,8 +5,8 @@ from signupd.cli import app
 from typer.testing import CliRunner
 
 COMMANDS = [
-    *("", "serve", "check", "migrate", "sweep", "orphans", "settings", "signup"),
-    *("signups", "signups list", "signups show", "keys", "keys new"),
+    *("", "serve", "check", "health", "migrate", "sweep", "orphans", "settings"),
+    *("signup", "signups", "signups list", "signups show", "keys", "keys new"),
 ]
 
 

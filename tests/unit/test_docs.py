@@ -93,9 +93,10 @@ PROGRAMS = r"promtool|make|signupd|python3?|go|kratos|docker|\S+/aiosmtpd"
 ELSEWHERE = {
     "conftest.py": r"git clone .*|cd signupd|source .*/activate|pytest .*|docker .*",
     "e2e/test_bench.py": r"python -m bench .*",
+    "e2e/test_compose.py": r"(call|token|TOKEN=|until CODE=|  tr -d) ?.*",
     "e2e/test_examples.py": r"\(cd examples/.*|go generate|python -m signup_example .*",
     "e2e/test_grpcurl.py": r"\S*grpcurl -.*|go install \S+/cmd/grpcurl@latest",
-    "e2e/test_kratos_readme.py": r"(export|go build|\(umask|\S*(kratos|smtpd)) .*",
+    "e2e/test_kratos_readme.py": r"(export|go build|\S*(kratos|smtpd)) .*",
     "integration/test_kubernetes.py": r"kubectl .*|mkdir .*|\(umask 077; cd deploy/.*",
     "integration/test_alerts.py": r"promtool .*",
     "integration/test_stubs.py": r"python3 -m venv .*",

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from signupd.cli.check import check
+from signupd.cli.health import health
 from signupd.cli.orphans import orphans
 from signupd.cli.serve import migrate, serve, sweep
 from signupd.cli.settings import keys, settings
@@ -17,7 +18,7 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,  # they show the values of variables
 )
-for command in (serve, check, migrate, sweep, orphans, settings, signup):
+for command in (serve, check, health, migrate, sweep, orphans, settings, signup):
     app.command()(command)
 app.add_typer(signups, name="signups")
 app.add_typer(keys, name="keys")
