@@ -110,6 +110,12 @@ def _hook(
             hook_change(method, {"response": {"parse": True}}),
         ),
         (
+            ours and method == "password" and not ours.parses,
+            f"the hook to {path} has can_interrupt, and lacks response.parse: true",
+            "Kratos does not store the verified address that it answers. ",
+            hook_change(method, {"response": {"parse": True}}),
+        ),
+        (
             ours and ours.config.get("method") != "POST",
             f"the hook to {path} is not sent with POST",
             "signupd answers POST only. ",
@@ -126,7 +132,7 @@ def _hook_order(file: KratosFile, ours: Hook | None) -> Finding:
     """See whether a later hook can replace the answer of our password hook."""
     place = f"{AFTER}.password"
     hooks = file.hooks(place)
-    if not ours or not any(one.interrupts for one in hooks[hooks.index(ours) + 1 :]):
+    if not ours or not any(one.parses for one in hooks[hooks.index(ours) + 1 :]):
         return ok(Check.HOOK_ORDER, "Kratos waits for no hook that comes after ours")
     what = f"another hook with response.parse comes after ours in {place}.hooks"
     why = (
