@@ -99,6 +99,18 @@ KEY = {
 # What is broken; the check that finds it, and how bad; what it says.
 FAULTS = [
     (without_hook("code"), "code_hook", "error", "has no hook"),
+    (
+        hook("code", url="http://127.0.0.1:9465/kratos/password"),
+        "code_hook",
+        "error",
+        "but one to /kratos/password",
+    ),
+    (
+        hook("password", url="http://127.0.0.1:9465/kratos/code"),
+        "password_hook",
+        "error",
+        "but one to /kratos/code",
+    ),
     (hook_for_all("code"), "code_hook", "error", f"under {AFTER}.hooks"),
     (unparsed_hook("code"), "code_hook", "error", "response.parse"),
     (hook("code", method="GET"), "code_hook", "error", "POST"),

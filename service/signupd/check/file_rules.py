@@ -91,6 +91,11 @@ def _hook(
     check, path, place = Check(f"{method}_hook"), PATHS[method], f"{AFTER}.{method}"
     purpose, add = _PURPOSES[method], hook_lines(method, settings)
     missing = f"{place}.hooks has no hook to {path}"
+    (wrong,) = PATHS.keys() - {method}
+    if ours is None and _ours(file, place, wrong) is not None:
+        what = f"{missing}, but one to {PATHS[wrong]}"
+        cure = hook_lines(method, settings, wrong=wrong)
+        return error(check, what, f"Each hook has a path of its own. {purpose}", cure)
     if ours is None and file.may_refuse(place):
         what = f"{missing}, but another that may lead to signupd"
         why = f"{purpose} A proxy in between may change its path: try it with --canary."

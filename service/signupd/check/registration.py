@@ -221,7 +221,10 @@ async def password_hook(subject: Subject) -> list[Finding]:
     if answer is PasswordAnswer.HOOK_LATE:
         cure = hook_change("password", {"response": {"parse": True}})
     if answer is PasswordAnswer.HOOK_SWAPPED:
-        cure += f"\nand\n{hook_lines('code', subject.settings)}"
+        cure = "\nand\n".join(
+            hook_lines(hook, subject.settings, wrong=wrong)
+            for hook, wrong in (("password", "code"), ("code", "password"))
+        )
     return [port, _judged(answer, port, cure)]
 
 
