@@ -118,7 +118,7 @@ FAULTS = [
         hook("password", response={}, can_interrupt=True),
         "password_hook",
         "error",
-        "has can_interrupt",
+        "response.parse",
     ),
     (without_hook("password"), "password_hook", "error", "has no hook"),
     (hook_for_all("password"), "password_hook", "error", f"under {AFTER}.hooks"),

@@ -92,10 +92,9 @@ def _hook(
     purpose, add = _PURPOSES[method], hook_lines(method, settings)
     missing = f"{place}.hooks has no hook to {path}"
     (wrong,) = PATHS.keys() - {method}
-    if ours is None and _ours(file, place, wrong) is not None:
-        what = f"{missing}, but one to {PATHS[wrong]}"
-        cure = hook_lines(method, settings, wrong=wrong)
-        return error(check, what, f"Each hook has a path of its own. {purpose}", cure)
+    if ours is None and _ours(file, place, wrong):
+        add = hook_lines(method, settings, wrong=wrong)
+        return error(check, f"{missing}, but one to {PATHS[wrong]}", purpose, add)
     if ours is None and file.may_refuse(place):
         what = f"{missing}, but another that may lead to signupd"
         why = f"{purpose} A proxy in between may change its path: try it with --canary."
@@ -109,15 +108,10 @@ def _hook(
         ),
         (ours is None, missing, "", add),
         (
-            ours and not ours.interrupts,
+            # With can_interrupt Kratos waits, and stores nothing of the answer.
+            ours and not (ours.parses or (ours.interrupts and method == "code")),
             f"the hook to {path} lacks response.parse: true",
-            "Kratos does not wait for it. ",
-            hook_change(method, {"response": {"parse": True}}),
-        ),
-        (
-            ours and method == "password" and not ours.parses,
-            f"the hook to {path} has can_interrupt, and lacks response.parse: true",
-            "Kratos does not store the verified address that it answers. ",
+            "Kratos does not wait for it, or does not store what it answers. ",
             hook_change(method, {"response": {"parse": True}}),
         ),
         (
