@@ -135,9 +135,9 @@ def _hook_order(file: KratosFile, ours: Hook | None) -> Finding:
         return ok(Check.HOOK_ORDER, "Kratos waits for no hook that comes after ours")
     what = f"another hook with response.parse comes after ours in {place}.hooks"
     why = (
-        "If its answer has verifiable_addresses, they replace ours: the account is not "
-        "verified, and after a lost answer it is not known as the sign-up's. Its "
-        "metadata and traits do no harm."
+        "If its answer has verifiable_addresses, or another address among the traits, "
+        "the account is not verified, and after a lost answer it is not known as the "
+        "sign-up's. What else it sets does no harm."
     )
     path = PATHS["password"]
     cure = f"In kratos.yml under {place}.hooks, move the web_hook to {path} to the end."
