@@ -67,7 +67,11 @@ SHOWN: dict[str, tuple[Mutation, dict[str, str], str]] = {
         {"password_hook": "error"},
         "parse: true",
     ),
-    "hooks swapped": (hooks_swapped, {"password_hook": "error"}, "/kratos/code\n"),
+    "hooks swapped": (
+        hooks_swapped,
+        {"password_hook": "error"},
+        "web_hook to /kratos/code to:",
+    ),
     "password hook dead": (
         hook_at("password", *free_ports(1)),
         {"password_hook": "error"},

@@ -38,7 +38,7 @@ HARMLESS: list[Json] = [
 ]
 OTHER = WEB_HOOK | {"config": {"url": AUDIT, "response": {"parse": True}}}
 AUDITED = WEB_HOOK | {"config": {"url": AUDIT, "response": {"ignore": True}}}
-# The older name of the same thing.
+# The older setting, with which an answer can refuse, and change nothing.
 OLDER = WEB_HOOK | {"config": {"url": AUDIT, "can_interrupt": True}}
 CODE_LIFESPAN = "selfservice.methods.code.config.lifespan"
 FLOW_LIFESPAN = "selfservice.flows.registration.lifespan"
@@ -101,16 +101,33 @@ KEY = {
 # What is broken; the check that finds it, and how bad; what it says.
 FAULTS = [
     (without_hook("code"), "code_hook", "error", "has no hook"),
+    (
+        hook("code", url="http://127.0.0.1:9465/kratos/password"),
+        "code_hook",
+        "error",
+        "but one to /kratos/password",
+    ),
+    (
+        hook("password", url="http://127.0.0.1:9465/kratos/code"),
+        "password_hook",
+        "error",
+        "but one to /kratos/code",
+    ),
     (hook_for_all("code"), "code_hook", "error", f"under {AFTER}.hooks"),
     (unparsed_hook("code"), "code_hook", "error", "response.parse"),
     (hook("code", method="GET"), "code_hook", "error", "POST"),
+    (
+        hook("password", response={}, can_interrupt=True),
+        "password_hook",
+        "error",
+        "response.parse",
+    ),
     (without_hook("password"), "password_hook", "error", "has no hook"),
     (hook_for_all("password"), "password_hook", "error", f"under {AFTER}.hooks"),
     (setting(f"{AFTER}.code.hooks", [OTHER]), "code_hook", "warning", "may lead to"),
     (hook_at("code", 1), "hook_urls", "error", "different places"),
     (hook("code", auth=KEY), "hook_urls", "error", "different keys"),
     (beside(OTHER), "hook_order", "warning", "another hook"),
-    (beside(OLDER), "hook_order", "warning", "another hook"),
     (setting(CODE_LIFESPAN, "14m59s"), "code_lifespan", "warning", "899s"),
     (setting(FLOW_LIFESPAN, "90s"), "flow_lifespan", "warning", "90s"),
     (setting(SUBMISSIONS, 3), "code_submissions", "warning", "takes 3 codes"),
@@ -129,6 +146,8 @@ FAULTS = [
 WELL = [
     *(beside(entry) for entry in HARMLESS),
     beside(OTHER, 0),
+    beside(OLDER),
+    hook("code", response={}, can_interrupt=True),
     profile_hooks(*HARMLESS, OTHER),
     # Without recovery there is nothing to revoke sessions after.
     setting(f"{FLOWS}.recovery", {"enabled": False}),
@@ -172,7 +191,7 @@ def test_fault(mutate: Mutation, check: str, severity: str, said: str) -> None:
         (without_hook("password"), "add as the last entry"),
         (unparsed_hook("password"), "response:\n  parse: true"),
         (hook("password", method="GET"), "method: POST"),
-        (beside(OLDER), "to the end."),
+        (beside(OTHER), "to the end."),
         (setting(CHANGED, [AUDITED]), "hook: revoke_active_sessions"),
         (setting(f"{PROFILE}.config", {"x": 1}), ""),
     ],

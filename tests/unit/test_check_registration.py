@@ -38,7 +38,10 @@ def subject(
 
 
 async def judged(
-    *documents: Json, wanted: str | None = None, default: str | None = None
+    *documents: Json,
+    wanted: str | None = None,
+    default: str | None = None,
+    refused: bool = False,
 ) -> list[Finding]:
     """Judge the schemas of a Kratos, which are called user, staff."""
 
@@ -48,6 +51,8 @@ async def judged(
     file = KratosFile({"identity": {"default_schema_id": default}}) if default else None
 
     async def chooses_schema() -> bool:
+        if refused:
+            raise KratosIncompatible("Kratos does not register with it")
         return False
 
     public = SimpleNamespace(schemas=schemas, chooses_schema=chooses_schema)
@@ -114,7 +119,7 @@ async def test_which_schema(
     ("wanted", "default", "cure"),
     [
         (None, "staff", "SIGNUPD_IDENTITY_SCHEMA_ID=staff"),
-        (None, None, "SIGNUPD_IDENTITY_SCHEMA_ID"),
+        (None, None, "SIGNUPD_IDENTITY_SCHEMA_ID to one of these."),
         (None, "default", "SIGNUPD_IDENTITY_SCHEMA_ID"),
         ("guests", None, "SIGNUPD_IDENTITY_SCHEMA_ID"),
         ("staff", "user", "default_schema_id: staff"),
@@ -126,6 +131,16 @@ async def test_undecided(wanted: str | None, default: str | None, cure: str) -> 
 
     assert ("identity_schema", Severity.ERROR) == (found.check, found.severity)
     assert cure in found.cure
+
+
+@pytest.mark.parametrize("default", [None, "user"])
+async def test_not_selectable(default: str | None) -> None:
+    """A schema that Kratos does not let signupd choose is said, with its line."""
+    documents = reference(), reference()
+    (found,) = await judged(*documents, wanted="staff", default=default, refused=True)
+
+    assert ("identity_schema", Severity.ERROR) == (found.check, found.severity)
+    assert "the id staff, set:\nselfservice_selectable: true" in found.cure
 
 
 async def test_browsers_unseen() -> None:

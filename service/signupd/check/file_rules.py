@@ -91,6 +91,10 @@ def _hook(
     check, path, place = Check(f"{method}_hook"), PATHS[method], f"{AFTER}.{method}"
     purpose, add = _PURPOSES[method], hook_lines(method, settings)
     missing = f"{place}.hooks has no hook to {path}"
+    (wrong,) = PATHS.keys() - {method}
+    if ours is None and _ours(file, place, wrong):
+        add = hook_lines(method, settings, wrong=wrong)
+        return error(check, f"{missing}, but one to {PATHS[wrong]}", purpose, add)
     if ours is None and file.may_refuse(place):
         what = f"{missing}, but another that may lead to signupd"
         why = f"{purpose} A proxy in between may change its path: try it with --canary."
@@ -104,9 +108,10 @@ def _hook(
         ),
         (ours is None, missing, "", add),
         (
-            ours and not ours.interrupts,
+            # With can_interrupt Kratos waits, and stores nothing of the answer.
+            ours and not (ours.parses or (ours.interrupts and method == "code")),
             f"the hook to {path} lacks response.parse: true",
-            "Kratos does not wait for it. ",
+            "Kratos does not wait for it, or does not store what it answers. ",
             hook_change(method, {"response": {"parse": True}}),
         ),
         (
@@ -126,13 +131,13 @@ def _hook_order(file: KratosFile, ours: Hook | None) -> Finding:
     """See whether a later hook can replace the answer of our password hook."""
     place = f"{AFTER}.password"
     hooks = file.hooks(place)
-    if not ours or not any(one.interrupts for one in hooks[hooks.index(ours) + 1 :]):
+    if not ours or not any(one.parses for one in hooks[hooks.index(ours) + 1 :]):
         return ok(Check.HOOK_ORDER, "Kratos waits for no hook that comes after ours")
     what = f"another hook with response.parse comes after ours in {place}.hooks"
     why = (
-        "If its answer has verifiable_addresses, they replace ours: the account is not "
-        "verified, and after a lost answer it is not known as the sign-up's. Its "
-        "metadata and traits do no harm."
+        "If its answer has verifiable_addresses, or another address among the traits, "
+        "the account is not verified, and after a lost answer it is not known as the "
+        "sign-up's. What else it sets does no harm."
     )
     path = PATHS["password"]
     cure = f"In kratos.yml under {place}.hooks, move the web_hook to {path} to the end."

@@ -123,8 +123,13 @@ def lines(path: str, value: Any) -> str:
     return f"In kratos.yml under {path}, {verb}:\n{_yaml(value)}"
 
 
-def hook_lines(hook: str, settings: Settings, method: str = "") -> str:
-    """Write one of our hooks, under its own registration method unless one is given."""
+def hook_lines(
+    hook: str, settings: Settings, method: str = "", *, wrong: str = ""
+) -> str:
+    """Write one of our hooks, under its own registration method unless one is given.
+
+    ``wrong`` is the hook that stands in its place.
+    """
     address = settings.hook_listen
     if dialled(address) != address:  # it stands for all addresses of this machine
         address = f"<this host>:{address.rpartition(':')[2]}"
@@ -140,7 +145,7 @@ def hook_lines(hook: str, settings: Settings, method: str = "") -> str:
         config["auth"] = {"type": "api_key", "config": key}
     entry = _yaml([{"hook": "web_hook", "config": config}])
     where = f"In kratos.yml under {AFTER}.{method or hook}.hooks"
-    change = f"change the web_hook to {PATHS[hook]} to"
+    change = f"change the web_hook to {PATHS[wrong or hook]} to"
     return f"{where}, add as the last entry, or {change}:\n{entry}"
 
 

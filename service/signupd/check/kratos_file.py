@@ -37,11 +37,15 @@ _DURATION: Final = re.compile(r"([0-9]+)(ns|us|ms|s|m|h)")
 
 @dataclass(frozen=True, slots=True)
 class Hook:
-    """A hook of a flow; it interrupts if Kratos asks it before it stores anything."""
+    """A hook of a flow; it interrupts if Kratos asks it before it stores anything.
+
+    Kratos stores what the answer says of the identity only if it parses the answer.
+    """
 
     kind: str
     url: str
     interrupts: bool
+    parses: bool
     config: dict[str, Any]
 
 
@@ -130,9 +134,9 @@ def _hook(entry: Any) -> Hook:
     entry = entry if isinstance(entry, dict) else {}
     kind, config = str(entry.get("hook")), entry.get("config")
     if kind != "web_hook" or not isinstance(config, dict):
-        return Hook(kind, "", interrupts=False, config={})
+        return Hook(kind, "", interrupts=False, parses=False, config={})
     response = config.get("response")
     parses = isinstance(response, dict) and response.get("parse") is True
-    # The older name of the same thing.
+    # The older setting, with which Kratos reads only whether to go on.
     interrupts = parses or config.get("can_interrupt") is True
-    return Hook(kind, str(config.get("url", "")), interrupts, config)
+    return Hook(kind, str(config.get("url", "")), interrupts, parses, config)

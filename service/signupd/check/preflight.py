@@ -110,11 +110,16 @@ PROBES: Final = (
         "SIGNUPD_KRATOS_ADMIN_TOKEN.",
     ),
     Probe(identity_schema, Check.IDENTITY_SCHEMA, "Kratos shows no identity schemas"),
-    Probe(registration, Check.REGISTRATION, "Kratos opens no registration flow"),
+    Probe(
+        registration,
+        Check.REGISTRATION,
+        "Kratos opens no registration flow",
+        _APIS | {Check.IDENTITY_SCHEMA},
+    ),
     Probe(
         password_hook,
         Check.PASSWORD_HOOK,
         "Kratos does not answer a registration with a password",
-        _APIS | {Check.REGISTRATION, Check.PASSWORD_METHOD},
+        _APIS | {Check.IDENTITY_SCHEMA, Check.REGISTRATION, Check.PASSWORD_METHOD},
     ),
 )

@@ -82,10 +82,19 @@ async def identity_schema(subject: Subject) -> list[Finding]:
         schema = registration_schema(schemas, wanted)
     except KratosIncompatible as fault:
         why = "StartSignup refuses while the schema is unknown."
-        cure = f"Set SIGNUPD_IDENTITY_SCHEMA_ID={default or 'that schema'}."
+        cure = "Set SIGNUPD_IDENTITY_SCHEMA_ID"
+        cure += f"={default}." if default else " to one of these."
         return [error(Check.IDENTITY_SCHEMA, fault.detail, why, cure)]
-    other = default not in {None, schema.id}
-    if other and not await subject.kratos.public.chooses_schema():
+    try:
+        chosen = wanted is None or await subject.kratos.public.chooses_schema()
+    except KratosIncompatible as fault:
+        why = "StartSignup refuses."
+        cure = (
+            "In kratos.yml under identity.schemas, in the entry with the id "
+            f"{schema.id}, set:\nselfservice_selectable: true"
+        )
+        return [error(Check.IDENTITY_SCHEMA, fault.detail, why, cure)]
+    if default not in {None, schema.id} and not chosen:
         what = f"Kratos registers with the schema {default}, not with {schema.id}"
         why = "This version of Kratos always registers with its default schema."
         cure = lines("identity.default_schema_id", schema.id)
@@ -212,7 +221,10 @@ async def password_hook(subject: Subject) -> list[Finding]:
     if answer is PasswordAnswer.HOOK_LATE:
         cure = hook_change("password", {"response": {"parse": True}})
     if answer is PasswordAnswer.HOOK_SWAPPED:
-        cure += f"\nand\n{hook_lines('code', subject.settings)}"
+        cure = "\nand\n".join(
+            hook_lines(hook, subject.settings, wrong=wrong)
+            for hook, wrong in (("password", "code"), ("code", "password"))
+        )
     return [port, _judged(answer, port, cure)]
 
 
