@@ -29,18 +29,7 @@ def serve(config: Config = None) -> None:
         settings.log_format is None and not sys.stderr.isatty()
     )
     log = logs.configure(json=as_json, level=settings.log_level)
-    log.info("starting", version=version("signupd"))
-    if ignored := names_of_kubernetes():
-        log.debug("variables_ignored", names=ignored, why="Kubernetes sets them")
-    for line in settings.warnings():
-        log.warning("unsafe_setting", why=line)
-    try:
-        tracing = tracing_of(os.environ)
-    except TracingUnusableError as error:
-        complain([str(error)])
-        raise typer.Exit(EXIT_SETTINGS) from None
-
-    observer = Observer(Event, tracing)
+    observer = Observer(Event)
 
     async def work() -> None:
         stopping = asyncio.Event()
@@ -64,6 +53,16 @@ def serve(config: Config = None) -> None:
                 await service.stop()
 
     with logs.written_by_a_thread(observer.dropped_lines.inc, observer.error_logged):
+        log.info("starting", version=version("signupd"))
+        if ignored := names_of_kubernetes():
+            log.debug("variables_ignored", names=ignored, why="Kubernetes sets them")
+        for line in settings.warnings():
+            log.warning("unsafe_setting", why=line)
+        try:
+            observer.tracing = tracing_of(os.environ)
+        except TracingUnusableError as error:
+            complain([str(error)])
+            raise typer.Exit(EXIT_SETTINGS) from None
         run(work, uvloop.new_event_loop)
 
 
