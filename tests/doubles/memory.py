@@ -123,9 +123,10 @@ class MemoryLedger:
                 noted = row._replace(proof_time=self.now())
                 self.rows[row.signup_id] = noted
 
-    async def knows_flow(self, flow_digest: bytes) -> bool:
-        """Tell whether a row has this flow."""
-        return any(r.flow_digest == flow_digest for r in self.rows.values())
+    async def knows_flow(self, flow_digest: bytes, address_digest: bytes) -> bool:
+        """Tell whether a row has this flow and address."""
+        wanted = flow_digest, address_digest
+        return wanted in {(r.flow_digest, r.address_digest) for r in self.rows.values()}
 
     def _same(self, record: Record) -> Record:
         row = self.rows.get(record.signup_id)

@@ -183,6 +183,16 @@ async def test_failed(
     assert "ann@" not in found["password"].detail
 
 
+@pytest.mark.parametrize("status", [404, 410])
+async def test_gone_for_a_proxy(kratos: Kratos, server: Scripted, status: int) -> None:
+    """What stands before Kratos cannot say that a flow is gone."""
+    server.answer = status, HTML
+    found = await outcomes(kratos)
+
+    of_a_flow = {name: found[name] for name in ("send", "code", "flow", "password")}
+    assert {KratosUnavailable} == kinds(of_a_flow)
+
+
 @pytest.mark.parametrize(
     ("status", "body", "answers"),
     [

@@ -168,7 +168,7 @@ async def test_approve(ledger: Ledger, clock: ClockDouble) -> None:
         ({}, True),  # at the moment it runs out a lease is over
         ({"flow_digest": b"other"}, False),
         ({"flow_digest": None}, False),
-        ({"address_digest": b"other"}, True),
+        ({"address_digest": b"other"}, False),
         ({"lease": Lease.NONE}, True),
         ({"lease": Lease.VERIFYING}, True),
         ({"lease": Lease.SENDING}, True),
@@ -184,7 +184,7 @@ async def test_not_approved(
     found = await ledger.find(added.signup_id)
     assert found is not None
     assert added == found.record
-    assert known is await ledger.knows_flow(FLOW)
+    assert known is await ledger.knows_flow(FLOW, ADDRESS)
 
 
 async def test_change_after_an_approval(ledger: Ledger, clock: ClockDouble) -> None:

@@ -116,6 +116,7 @@ FAULTS = [
     (hook_for_all("code"), "code_hook", "error", f"under {AFTER}.hooks"),
     (unparsed_hook("code"), "code_hook", "error", "response.parse"),
     (hook("code", method="GET"), "code_hook", "error", "POST"),
+    (hook("password", body=""), "password_hook", "error", "has no body"),
     (
         hook("password", response={}, can_interrupt=True),
         "password_hook",

@@ -120,6 +120,12 @@ def _hook(
             "signupd answers POST only. ",
             hook_change(method, {"method": "POST"}),
         ),
+        (
+            ours and not ours.config.get("body"),
+            f"the hook to {path} has no body",
+            "Kratos cannot send it. ",
+            hook_change(method, {"body": f"file://./hooks/{method}.jsonnet"}),
+        ),
     )
     for broken, what, why, cure in faults:
         if broken:

@@ -24,7 +24,6 @@ NOT_NOW_ID: Final = 9999003
 CODE_SENT_ID: Final = 1040005
 CAPTCHA_ID: Final = 4000038
 FLOW_DISABLED: Final = "self_service_flow_disabled"
-GONE: Final = frozenset({HTTPStatus.NOT_FOUND, HTTPStatus.GONE})
 
 
 class CodeAnswer(enum.Enum):
@@ -200,11 +199,23 @@ def trait_violations(flow: Flow) -> tuple[Violation, ...]:
     )
 
 
+def is_gone(status: int, body: Any) -> bool:
+    """Return whether Kratos says that a flow is not there, or not any more.
+
+    Raises:
+        KratosUnavailable: Something in front of Kratos says it.
+    """
+    gone = status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
+    if gone and not (isinstance(body, dict) and "error" in body):
+        raise KratosUnavailable(f"HTTP status {status} did not come from Kratos")
+    return gone
+
+
 def code_result(status: int, body: Any, flow_id: str) -> CodeResult:
     """Read the answer to a code that was submitted to a flow."""
     if status == HTTPStatus.OK:
         return CodeResult(CodeAnswer.HOOK_MISSING, _stored_id(body))
-    if status in GONE:
+    if is_gone(status, body):
         return CodeResult(CodeAnswer.LAPSED)
     flow = read_flow(body, flow_id)
     if flow is None:
@@ -235,7 +246,7 @@ def password_result(status: int, body: Any, flow_id: str) -> PasswordResult:
             isinstance(one, dict) and one.get("verified") is True for one in addresses
         )
         return PasswordResult(PasswordAnswer.CREATED, stored, verified)
-    if status == HTTPStatus.NOT_FOUND:
+    if is_gone(status, body) and status == HTTPStatus.NOT_FOUND:
         return PasswordResult(PasswordAnswer.METHOD_OFF)
     flow = read_flow(body, flow_id)
     if flow is None:

@@ -20,7 +20,9 @@ MAX_BODY_BYTES: Final = 8 * 1024 * 1024  # a page of identities has 400 KB
 _FAILED: Final = re.compile("429|[5-9][0-9]{2}")
 # What Kratos says of a hook that is away or answers nonsense. That is an answer to the
 # request, because a setting has to cure it.
-_OF_A_HOOK: Final = re.compile("webhook|giving up after|jsonnet")
+_OF_A_HOOK: Final = re.compile(
+    "webhook|giving up after|jsonnet|RUNTIME ERROR|request with body"
+)
 # A reason in plain words has no URL, address, value or digest in it.
 _PLAIN: Final = re.compile(r"[A-Za-z_ ,.;'()-]{1,200}")
 

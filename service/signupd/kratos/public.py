@@ -12,11 +12,11 @@ from signupd.kratos.answers import (
     CAPTCHA_ID,
     CODE_SENT_ID,
     FLOW_DISABLED,
-    GONE,
     CodeResult,
     FlowState,
     PasswordResult,
     code_result,
+    is_gone,
     password_result,
     read_flow,
     trait_violations,
@@ -143,7 +143,7 @@ class PublicApi:
         response = await self.http.request(
             "POST", url, self.seconds, payload, call=Call.SEND
         )
-        if response.status in GONE:
+        if is_gone(response.status, response.body):
             raise KratosFlowGone(
                 f"Kratos answered a new flow with HTTP status {response.status}: "
                 "methods.code.enabled is false, perhaps"
@@ -195,7 +195,7 @@ class PublicApi:
         """Ask how far a flow has come."""
         url = f"{self.url}{_REGISTRATION}/flows?id={flow_id}"
         response = await self.http.request("GET", url, self.seconds, call=Call.FLOW)
-        if response.status in GONE:
+        if is_gone(response.status, response.body):
             return FlowState.GONE
         flow = read_flow(response.body, flow_id)
         if flow is None or flow.state not in [*FlowState]:

@@ -146,10 +146,10 @@ class Ledger:
             address_digest=address_digest,
         )
 
-    async def knows_flow(self, flow_digest: bytes) -> bool:
-        """Return whether a row sets a password by this flow, or did so last."""
-        known = await self._run(statements.KNOWS_FLOW, flow_digest=flow_digest)
-        return bool(known.rows)
+    async def knows_flow(self, flow_digest: bytes, address_digest: bytes) -> bool:
+        """Return whether a row sets a password so, or did last."""
+        of = {"flow_digest": flow_digest, "address_digest": address_digest}
+        return bool((await self._run(statements.KNOWS_FLOW, **of)).rows)
 
     async def end_all_leases(self) -> int:
         """End every lease. Only for a ledger that no other server uses."""

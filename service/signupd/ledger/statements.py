@@ -114,21 +114,21 @@ def change(names: frozenset[str], *, unapproved: bool) -> str:
 """
 
 
+# What Kratos asks a hook about.
+_ASKED: Final = "flow_digest = :flow_digest AND address_digest = :address_digest"
+
 # The clock is read after any wait for the row, so a lease that ran out is not approved.
-APPROVE: Final = """
-    UPDATE signups SET approved_until = {clock} + :span
-    WHERE flow_digest = :flow_digest AND address_digest = :address_digest
-        AND lease = 'setting' AND lease_until > {clock}
+APPROVE: Final = f"""
+    UPDATE signups SET approved_until = {{clock}} + :span
+    WHERE {_ASKED} AND lease = 'setting' AND lease_until > {{clock}}
     RETURNING signup_id
 """
 
-NOTE_PROOF: Final = """
-    UPDATE signups SET proof_time = {clock}
-    WHERE flow_digest = :flow_digest AND address_digest = :address_digest
-        AND lease = 'verifying'
+NOTE_PROOF: Final = f"""
+    UPDATE signups SET proof_time = {{clock}} WHERE {_ASKED} AND lease = 'verifying'
 """
 
-KNOWS_FLOW: Final = "SELECT 1 FROM signups WHERE flow_digest = :flow_digest"
+KNOWS_FLOW: Final = f"SELECT 1 FROM signups WHERE {_ASKED}"
 
 # Sign-ups that are due. Each query reads them in the order of an index that holds no
 # other rows (migrations/versions/0001_first_schema.py), so it reads one batch.

@@ -33,6 +33,6 @@ async def approve(
     )
     if signup_id is not None:
         return make_mark(signup_id, digest)
-    if await deps.ledger.knows_flow(digest):
+    if await deps.ledger.knows_flow(digest, address_digested):
         return HookRefusal.NOT_NOW
     return HookRefusal.UNKNOWN_FLOW

@@ -45,8 +45,9 @@ from signupd.signup.preconditions import open_step
 from signupd.signup.transitions import Event
 
 FOREIGN_HOOK: Final = (
-    "Kratos asked another server about a password: do all servers behind the hook's "
-    "URL share this one's ledger?"
+    "Kratos asked another server about a password, or for another address: do all "
+    "servers behind the hook's URL share this one's ledger, does another hook change "
+    "the trait email, and has the hook's body flow_id and email?"
 )
 OVERRULED: Final = (
     "the account that our password hook approved has no verified address: Kratos does "

@@ -47,7 +47,8 @@ LATE_HOOK = (
 DEAD_HOOK = (
     "Kratos did not reach its code hook, or refused the answer. "
     "Correct selfservice.flows.registration.after.code.hooks: "
-    "the URL has to lead to HOOK_LISTEN, and X-Hook-Key has to be HOOK_KEY"
+    "the URL has to lead to HOOK_LISTEN and end in /kratos/code, and X-Hook-Key has "
+    "to be HOOK_KEY"
 )
 
 
