@@ -52,18 +52,21 @@ def serve(config: Config = None) -> None:
             finally:
                 await service.stop()
 
-    with logs.written_by_a_thread(observer.dropped_lines.inc, observer.error_logged):
-        log.info("starting", version=version("signupd"))
-        if ignored := names_of_kubernetes():
-            log.debug("variables_ignored", names=ignored, why="Kubernetes sets them")
-        for line in settings.warnings():
-            log.warning("unsafe_setting", why=line)
-        try:
+    try:
+        with logs.written_by_a_thread(
+            observer.dropped_lines.inc, observer.error_logged
+        ):
+            log.info("starting", version=version("signupd"))
+            if ignored := names_of_kubernetes():
+                why = "Kubernetes sets them"
+                log.debug("variables_ignored", names=ignored, why=why)
+            for line in settings.warnings():
+                log.warning("unsafe_setting", why=line)
             observer.tracing = tracing_of(os.environ)
-        except TracingUnusableError as error:
-            complain([str(error)])
-            raise typer.Exit(EXIT_SETTINGS) from None
-        run(work, uvloop.new_event_loop)
+            run(work, uvloop.new_event_loop)
+    except TracingUnusableError as error:  # after the lines of the log
+        complain([str(error)])
+        raise typer.Exit(EXIT_SETTINGS) from None
 
 
 def migrate(config: Config = None) -> None:
