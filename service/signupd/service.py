@@ -11,10 +11,10 @@ from typing import Final
 
 import structlog
 
-from signupd import health
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.kratos.hook_proof import PROOF_INTERVAL_SECONDS
 from signupd.parts import Parts
+from signupd.ports import health
 from signupd.ports.hooks import Hooks, listen, runner_of
 from signupd.ports.probes import Probes
 from signupd.ports.tls import server_context

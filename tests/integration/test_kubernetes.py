@@ -16,13 +16,13 @@ from urllib.parse import urlsplit
 import kubernetes_validate
 import pytest
 import yaml
-from signupd import logs
 from signupd.ledger.postgres import CONNECTIONS
 from signupd.parts import rules_of
 from signupd.ports.hooks import CODE_PATH, PASSWORD_PATH, SHUTDOWN_SECONDS
 from signupd.ports.probes import Probes
 from signupd.settings import Settings
 from signupd.sources import PREFIX
+from signupd.telemetry import logs
 
 from devstack.config import inherited
 from tests.documented import ROOT, blocks, shell

@@ -14,11 +14,11 @@ import pytest
 import structlog
 from kratos_signup.v1 import account_service_pb2, signup_service_pb2
 from opentelemetry.util.re import parse_env_headers
-from signupd import logs
-from signupd.logs import SECRET_NAMES
 from signupd.sealing import Contents
 from signupd.signup.start import StartRequest
 from signupd.sources import SECRETS
+from signupd.telemetry import logs
+from signupd.telemetry.logs import SECRET_NAMES
 
 PASSWORD = "plum-violin-harbor-42"
 LIBRARIES = (

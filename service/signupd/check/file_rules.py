@@ -99,14 +99,25 @@ def _hook(
         what = f"{missing}, but another that may lead to signupd"
         why = f"{purpose} A proxy in between may change its path: try it with --canary."
         return warning(check, what, why, add)
-    faults = (
+    for broken, what, why, cure in _hook_faults(file, method, ours, add):
+        if broken:
+            return error(check, what, why + purpose, cure)
+    return ok(check, f"our hook is under {place}.hooks")
+
+
+def _hook_faults(
+    file: KratosFile, method: str, ours: Hook | None, add: str
+) -> tuple[tuple[object, str, str, str], ...]:
+    """List the rules for one of our hooks: whether it is broken, what, why, cure."""
+    path, place = PATHS[method], f"{AFTER}.{method}"
+    return (
         (
             ours is None and _ours(file, AFTER, method) is not None,
             f"the hook to {path} is under {AFTER}.hooks",
             "There Kratos calls it after it has stored the account. ",
             add,
         ),
-        (ours is None, missing, "", add),
+        (ours is None, f"{place}.hooks has no hook to {path}", "", add),
         (
             # With can_interrupt Kratos waits, and stores nothing of the answer.
             ours and not (ours.parses or (ours.interrupts and method == "code")),
@@ -127,10 +138,6 @@ def _hook(
             hook_change(method, {"body": f"file://./hooks/{method}.jsonnet"}),
         ),
     )
-    for broken, what, why, cure in faults:
-        if broken:
-            return error(check, what, why + purpose, cure)
-    return ok(check, f"our hook is under {place}.hooks")
 
 
 def _hook_order(file: KratosFile, ours: Hook | None) -> Finding:

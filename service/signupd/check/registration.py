@@ -99,6 +99,11 @@ async def identity_schema(subject: Subject) -> list[Finding]:
         why = "This version of Kratos always registers with its default schema."
         cure = lines("identity.default_schema_id", schema.id)
         return [error(Check.IDENTITY_SCHEMA, what, why, cure)]
+    return [*_schema(schema), *_elsewhere(schemas, schema)]
+
+
+def _schema(schema: IdentitySchema) -> list[Finding]:
+    """Judge a schema by itself."""
     also = ", ".join(name for name in schema.required if name != ADDRESS_TRAIT)
     uses = f"registration uses the identity schema {schema.id}"
     if also:
@@ -115,12 +120,7 @@ async def identity_schema(subject: Subject) -> list[Finding]:
     ]
     found = {one.check for one in faults}
     well = [ok(check, what) for check, what in _WELL.items() if check not in found]
-    return [
-        ok(Check.IDENTITY_SCHEMA, uses),
-        *faults,
-        *well,
-        *_elsewhere(schemas, schema),
-    ]
+    return [ok(Check.IDENTITY_SCHEMA, uses), *faults, *well]
 
 
 def _elsewhere(

@@ -18,7 +18,6 @@ from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 from rich.console import Console
 from rich.text import Text
 
-from signupd import logs
 from signupd.address import Address
 from signupd.check.canary import Canary
 from signupd.check.findings import Finding, Severity, Subject, consequences
@@ -41,6 +40,7 @@ from signupd.cli.page import columns, console, printable
 from signupd.client.channel import Tls, open_channel
 from signupd.notation import dialled
 from signupd.parts import kratos_of
+from signupd.telemetry import logs
 from signupd.textfile import FileUnusableError
 
 _STYLES: Final = {Severity.OK: "green", Severity.WARNING: "yellow"}

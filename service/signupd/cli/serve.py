@@ -5,19 +5,22 @@ import gc
 import os
 import signal
 import sys
+from functools import partial
 from importlib.metadata import version
 
+import structlog
 import typer
 import uvloop
 
-from signupd import logs
 from signupd.cli.common import EXIT_SETTINGS, Config, complain, run, settings_of
 from signupd.ledger.migrate import migrate as migrate_ledger
 from signupd.ledger.sqlite import alone_on
 from signupd.parts import Parts
 from signupd.service import Service
+from signupd.settings import Settings
 from signupd.signup.transitions import Event
 from signupd.sources import names_of_kubernetes
+from signupd.telemetry import logs
 from signupd.telemetry.observer import Observer
 from signupd.telemetry.switch import TracingUnusableError, tracing_of
 
@@ -31,27 +34,6 @@ def serve(config: Config = None) -> None:
     log = logs.configure(json=as_json, level=settings.log_level)
     observer = Observer(Event)
 
-    async def work() -> None:
-        stopping = asyncio.Event()
-        add_handler = asyncio.get_running_loop().add_signal_handler
-        add_handler(signal.SIGTERM, stopping.set)
-        with alone_on(settings.ledger_url):
-            service = Service(settings, log, observer=observer)
-
-            def interrupted() -> None:  # at a terminal, where no balancer is
-                service.hurry.set()
-                stopping.set()
-
-            add_handler(signal.SIGINT, interrupted)
-            try:
-                await service.start()
-                # Objects that exist now stay; the collector need not visit them.
-                gc.collect()
-                gc.freeze()
-                await stopping.wait()
-            finally:
-                await service.stop()
-
     try:
         with logs.written_by_a_thread(
             observer.dropped_lines.inc, observer.error_logged
@@ -63,10 +45,36 @@ def serve(config: Config = None) -> None:
             for line in settings.warnings():
                 log.warning("unsafe_setting", why=line)
             observer.tracing = tracing_of(os.environ)
-            run(work, uvloop.new_event_loop)
+            serving = partial(_serve, settings, log, observer)
+            run(serving, uvloop.new_event_loop)
     except TracingUnusableError as error:  # after the lines of the log
         complain([str(error)])
         raise typer.Exit(EXIT_SETTINGS) from None
+
+
+async def _serve(
+    settings: Settings, log: structlog.typing.FilteringBoundLogger, observer: Observer
+) -> None:
+    """Serve until a signal, then drain."""
+    stopping = asyncio.Event()
+    add_handler = asyncio.get_running_loop().add_signal_handler
+    add_handler(signal.SIGTERM, stopping.set)
+    with alone_on(settings.ledger_url):
+        service = Service(settings, log, observer=observer)
+
+        def interrupted() -> None:  # at a terminal, where no balancer is
+            service.hurry.set()
+            stopping.set()
+
+        add_handler(signal.SIGINT, interrupted)
+        try:
+            await service.start()
+            # Objects that exist now stay; the collector need not visit them.
+            gc.collect()
+            gc.freeze()
+            await stopping.wait()
+        finally:
+            await service.stop()
 
 
 def migrate(config: Config = None) -> None:

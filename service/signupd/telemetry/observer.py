@@ -63,9 +63,18 @@ class Observer:
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
         self.tracing = tracing
-        counter = partial(Counter, registry=self.registry)
-        gauge = partial(Gauge, registry=self.registry)
-        histogram = partial(Histogram, registry=self.registry, buckets=BUCKETS_SECONDS)
+        self._counter = partial(Counter, registry=self.registry)
+        self._gauge = partial(Gauge, registry=self.registry)
+        self._histogram = partial(
+            Histogram, registry=self.registry, buckets=BUCKETS_SECONDS
+        )
+        self._observe_rpcs()
+        self._observe_kratos()
+        self._observe_signups(events)
+        self._observe_process()
+
+    def _observe_rpcs(self) -> None:
+        counter, histogram = self._counter, self._histogram
         # The names and labels that interceptors of gRPC commonly use.
         self.started = counter("grpc_server_started", "RPCs begun.", _RPC)
         self.handled = counter(
@@ -79,21 +88,21 @@ class Observer:
             "RPCs ended, by the error's reason.",
             ("grpc_method", "reason"),
         )
+
+    def _observe_kratos(self) -> None:
+        counter, gauge, histogram = self._counter, self._gauge, self._histogram
         self.calls = histogram(
             "signupd_kratos_call_duration_seconds",
             "How long calls to Kratos took, by HTTP status or how else they ended.",
             ("call", "outcome"),
         )
-        self.events = counter(
-            "signupd_signups", "Transitions of sign-ups at this process.", ("event",)
+        self.breakers = gauge(
+            "signupd_kratos_breakers_open",
+            "APIs of Kratos that get no calls for now, because they did not answer.",
         )
-        self.wrong_codes = counter(
-            "signupd_wrong_codes",
-            "Wrong codes tried, over all sign-ups, at this process.",
-        )
-        self.wrong_passwords = counter(
-            "signupd_wrong_passwords",
-            "Other passwords tried on completed sign-ups, at this process.",
+        self.last_mail = gauge(
+            "signupd_last_mail_timestamp_seconds",
+            "When Kratos last took a code to be mailed from this process; 0 for never.",
         )
         self.hooks = histogram(
             "signupd_hook_duration_seconds",
@@ -105,16 +114,27 @@ class Observer:
             "Requests of Kratos' hooks, by answer.",
             ("hook", "answer"),
         )
+
+    def _observe_signups(self, events: Iterable[str]) -> None:
+        counter = self._counter
+        self.events = counter(
+            "signupd_signups", "Transitions of sign-ups at this process.", ("event",)
+        )
+        self.wrong_codes = counter(
+            "signupd_wrong_codes",
+            "Wrong codes tried, over all sign-ups, at this process.",
+        )
+        self.wrong_passwords = counter(
+            "signupd_wrong_passwords",
+            "Other passwords tried on completed sign-ups, at this process.",
+        )
+        for event in events:
+            self.events.labels(event)
+
+    def _observe_process(self) -> None:
+        counter = self._counter
         self.rounds = counter(
             "signupd_sweeper_rounds", "Rounds of the sweeper.", ("outcome",)
-        )
-        self.breakers = gauge(
-            "signupd_kratos_breakers_open",
-            "APIs of Kratos that get no calls for now, because they did not answer.",
-        )
-        self.last_mail = gauge(
-            "signupd_last_mail_timestamp_seconds",
-            "When Kratos last took a code to be mailed from this process; 0 for never.",
         )
         self.dropped_lines = counter(
             "signupd_log_lines_dropped",
@@ -123,8 +143,6 @@ class Observer:
         self._errors = counter(
             "signupd_log_errors", "Lines of the log at level error.", ("event",)
         )
-        for event in events:
-            self.events.labels(event)
         for event in ERRORS:
             self._errors.labels(event)
         for outcome in (DONE, FAILED):
