@@ -34,7 +34,7 @@ T = TypeVar("T")
 CODE_PATH: Final = "/kratos/code"
 PASSWORD_PATH: Final = "/kratos/password"  # noqa: S105 - a path
 KEY_HEADER: Final = "X-Hook-Key"
-_ANSWER: Final = "answer"
+_ANSWER: Final = "answer"  # the key of a response's note, for metrics and traces
 # What our jsonnet sends has two short fields.
 MAX_BODY_BYTES: Final = 8 * 1024
 # A flood of requests without the key must not fill a disk with lines.
@@ -141,7 +141,9 @@ class Hooks:
         if now >= self._next_line:
             self._next_line = now + LINE_SECONDS
             self.log.warning("hook_key_wrong", path=request.path)
-        return _said("key_wrong", web.Response(status=HTTPStatus.FORBIDDEN))
+        response = web.Response(status=HTTPStatus.FORBIDDEN)
+        response[_ANSWER] = "key_wrong"
+        return response
 
 
 def _fields(body: bytes) -> tuple[str, str] | None:
@@ -161,7 +163,9 @@ def _refusal(message_id: int, text: str) -> web.Response:
     message = {"id": message_id, "text": text, "type": "info"}
     entry = {"instance_ptr": "#/traits/email", "messages": [message]}
     body = {"messages": [entry]}
-    return _said(text, web.json_response(body, status=HTTPStatus.FORBIDDEN))
+    response = web.json_response(body, status=HTTPStatus.FORBIDDEN)
+    response[_ANSWER] = text.replace(" ", "_")
+    return response
 
 
 def _approval(mark: uuid.UUID, address: str) -> web.Response:
@@ -177,12 +181,8 @@ def _approval(mark: uuid.UUID, address: str) -> web.Response:
         "status": "completed",
     }
     identity = {"verifiable_addresses": [verified]}
-    return _said("approved", web.json_response({"identity": identity}))
-
-
-def _said(answer: str, response: web.Response) -> web.Response:
-    """Note on a response what it says, for metrics and traces."""
-    response[_ANSWER] = answer.replace(" ", "_")
+    response = web.json_response({"identity": identity})
+    response[_ANSWER] = "approved"
     return response
 
 
