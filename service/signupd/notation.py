@@ -119,7 +119,7 @@ def _split(value: object) -> object:
 
 
 def _is_tcp(value: str) -> bool:
-    match = re.fullmatch(r"(?!unix:).+:([0-9]{1,5})", value)
+    match = re.fullmatch(r"(?!unix:)[^/*]+:([0-9]{1,5})", value)
     return match is not None and int(match[1]) <= MAX_PORT
 
 

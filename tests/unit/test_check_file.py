@@ -36,6 +36,7 @@ HARMLESS: list[Json] = [
     {"hook": "session"},
     WEB_HOOK | {"config": {"url": "http://x/", "response": {"ignore": True}}},
 ]
+HOOKS = "http://127.0.0.1:9465"
 OTHER = WEB_HOOK | {"config": {"url": AUDIT, "response": {"parse": True}}}
 AUDITED = WEB_HOOK | {"config": {"url": AUDIT, "response": {"ignore": True}}}
 # The older setting, with which an answer can refuse, and change nothing.
@@ -117,6 +118,8 @@ FAULTS = [
     (unparsed_hook("code"), "code_hook", "error", "response.parse"),
     (hook("code", method="GET"), "code_hook", "error", "POST"),
     (hook("password", body=""), "password_hook", "error", "has no body"),
+    (hook("code", url=f"{HOOKS}//kratos/code"), "code_hook", "error", "slash too many"),
+    (hook("code", url=f"{HOOKS}/kratos/code/"), "code_hook", "error", "slash too many"),
     (
         hook("password", response={}, can_interrupt=True),
         "password_hook",

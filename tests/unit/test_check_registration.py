@@ -88,7 +88,7 @@ async def test_required_traits() -> None:
 async def test_addresses_elsewhere() -> None:
     """Addresses of another schema that identify nobody are warned of, by their path."""
     other = with_traits(contact=marked(RECOVERY), phone=marked(PHONE))
-    findings = await judged(reference(), other, wanted="user")
+    findings = await judged(reference(), other, wanted="user", default="user")
     (found,) = [one for one in findings if one.severity is Severity.WARNING]
 
     assert "traits.contact of staff" in found.what
@@ -99,7 +99,6 @@ async def test_addresses_elsewhere() -> None:
 @pytest.mark.parametrize(
     ("count", "wanted", "default", "chosen"),
     [
-        (2, "staff", None, "staff"),
         (2, "user", "user", "user"),
         # Whatever a file with no id in it would mean.
         (1, None, "default", "user"),
@@ -113,6 +112,15 @@ async def test_which_schema(
 
     assert {"ok"} == {one.severity for one in findings}
     assert f"identity schema {chosen}" in findings[0].what
+
+
+async def test_default_unseen() -> None:
+    """A default that was not seen, and that Kratos registers with, is a warning."""
+    findings = await judged(reference(), reference(), wanted="staff")
+    (found,) = [one for one in findings if one.severity is Severity.WARNING]
+
+    assert "registers with staff was not checked" in found.what
+    assert "--kratos-config" in found.cure
 
 
 @pytest.mark.parametrize(

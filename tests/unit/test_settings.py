@@ -28,7 +28,7 @@ NO_DURATION = "SIGNUPD_CODE_TTL: is not a duration such as 90s, 15m or 24h"
 WRONG = {
     "LISTEN": [
         *("secret-port", "127.0.0.1", ":50051", "127.0.0.1:65536", "127.0.0.1:-1"),
-        *("127.0.0.1:\u00b2", "unix:"),
+        *("127.0.0.1:\u00b2", "unix:", "http://127.0.0.1:1", "*:50051"),
         *("0.0.0.0:50051", "[::]:50051", "signup.example:50051", "10.0.0.1:1"),
         *("127.0.0.1.example:1", "localhost.example:1", "[::ffff:10.0.0.1]:1"),
     ],

@@ -75,8 +75,12 @@ def profile_finding(check: Check, file: KratosFile | None, *, on: bool) -> Findi
 def _ours(file: KratosFile, place: str, method: str) -> Hook | None:
     """Find our hook by the end of its path: a proxy may add to the beginning."""
     hooks, path = file.hooks(place), PATHS[method]
-    found = [hook for hook in hooks if urlsplit(hook.url).path.endswith(path)]
+    found = [one for one in hooks if _path(one.url).rstrip("/").endswith(path)]
     return found[-1] if found else None
+
+
+def _path(url: str) -> str:
+    return urlsplit(url).path
 
 
 def _warned(check: Check, what: str, why: str, cure: str, *, broken: bool) -> Finding:
@@ -99,17 +103,18 @@ def _hook(
         what = f"{missing}, but another that may lead to signupd"
         why = f"{purpose} A proxy in between may change its path: try it with --canary."
         return warning(check, what, why, add)
-    for broken, what, why, cure in _hook_faults(file, method, ours, add):
+    for broken, what, why, cure in _hook_faults(file, settings, method, ours):
         if broken:
             return error(check, what, why + purpose, cure)
     return ok(check, f"our hook is under {place}.hooks")
 
 
 def _hook_faults(
-    file: KratosFile, method: str, ours: Hook | None, add: str
+    file: KratosFile, settings: Settings, method: str, ours: Hook | None
 ) -> tuple[tuple[object, str, str, str], ...]:
     """List the rules for one of our hooks: whether it is broken, what, why, cure."""
     path, place = PATHS[method], f"{AFTER}.{method}"
+    add = hook_lines(method, settings)
     return (
         (
             ours is None and _ours(file, AFTER, method) is not None,
@@ -130,6 +135,12 @@ def _hook_faults(
             f"the hook to {path} is not sent with POST",
             "signupd answers POST only. ",
             hook_change(method, {"method": "POST"}),
+        ),
+        (
+            ours and ("//" in _path(ours.url) or _path(ours.url).endswith("/")),
+            f"the URL of the hook to {path} has a slash too many",
+            f"signupd answers {path} only. ",
+            add,
         ),
         (
             ours and not ours.config.get("body"),
@@ -159,7 +170,8 @@ def _hook_order(file: KratosFile, ours: Hook | None) -> Finding:
 
 def _hook_urls(settings: Settings, ours: dict[str, Hook | None]) -> Finding:
     found = [(method, hook) for method, hook in ours.items() if hook]
-    places = {hook.url.removesuffix(PATHS[method]) for method, hook in found}
+    urls = [(method, hook.url.partition("?")[0].rstrip("/")) for method, hook in found]
+    places = {url.removesuffix(PATHS[method]).rstrip("/") for method, url in urls}
     keys = {str(hook.config.get("auth")) for _, hook in found}
     plain = [place for place in places if urlsplit(place).scheme == "http"]
     if len(places) > 1 or len(keys) > 1:

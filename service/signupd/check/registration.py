@@ -99,7 +99,13 @@ async def identity_schema(subject: Subject) -> list[Finding]:
         why = "This version of Kratos always registers with its default schema."
         cure = lines("identity.default_schema_id", schema.id)
         return [error(Check.IDENTITY_SCHEMA, what, why, cure)]
-    return [*_schema(schema), *_elsewhere(schemas, schema)]
+    found = [*_schema(schema), *_elsewhere(schemas, schema)]
+    if default is None and not chosen and len(schemas) > 1:
+        what = f"whether Kratos registers with {schema.id} was not checked"
+        why = "This version registers with its default schema, which only a file shows."
+        cure = "Give Kratos' configuration file with --kratos-config."
+        found.append(warning(Check.IDENTITY_SCHEMA, what, why, cure))
+    return found
 
 
 def _schema(schema: IdentitySchema) -> list[Finding]:
