@@ -43,7 +43,9 @@ WRONG = {
     "KRATOS_TIMEOUT": ["10", "0s", "-1s", "1.5s", "\u0663s", "400d", ""],
     "LEDGER_URL": [
         *("signupd.db", "sqlite://", "mysql://u:hunter2@h/d"),
-        "postgresql://u:hunter2/db",
+        *("postgresql://u:hunter2/db", "postgresql://u:hunter2%sure@h/d"),
+        *("postgresql://u:1@hunter2@h/d", "postgresql://u:1@hunter2#2@h/d"),
+        "postgresql://u@h/d?hunter2=secret",
     ],
     "TOKEN_KEYS": [KEY],
     "TLS_CERT": ["/etc/hosts", "/nowhere/at-all"],

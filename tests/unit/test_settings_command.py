@@ -128,11 +128,11 @@ def test_durations(text: str, written: str) -> None:
     [
         ("sqlite:////var/lib/a@b:c.db", "sqlite:////var/lib/a@b:c.db"),
         ("postgresql://u@h:1/db", "postgresql://u@h:1/db"),
-        ("postgresql://u:s3@s3@h/db", "postgresql://u:***@h/db"),
+        ("postgresql://u:s3%40s3@h/db", "postgresql://u:***@h/db"),
         ("postgresql://:s3@h/db", "postgresql://:***@h/db"),
         (
-            "postgresql://h/d?user=u&PassWord=s3&x=1",
-            "postgresql://h/d?user=u&PassWord=***&x=1",
+            "postgresql://h/d?user=u&password=s3&sslmode=require",
+            "postgresql://h/d?user=u&password=***&sslmode=require",
         ),
     ],
 )

@@ -24,7 +24,11 @@ CALL_SECONDS: Final = 2 * WAIT_SECONDS
 
 # A host with its port. libpq repeats an invalid port in its error, and what stands in
 # that place may be a password.
-_HOST: Final = re.compile(r"(\[[^]]*\]|[^][:]*)(:\d+)?")
+_HOST: Final = re.compile(r"(\[[^]]*\]|[^][:@#]*)(:\d+)?")
+_UNREADABLE: Final = (
+    "is not a database URL, or has parameters that PostgreSQL does not know (in the "
+    "user and the password, write %, @, #, / and ? as %25, %40, %23, %2F and %3F)"
+)
 
 
 class DuplicateKey(Exception):
@@ -129,8 +133,12 @@ def sqlite_file(url: str) -> Path | None:
     if name in ("", ":memory:"):
         raise ValueError("names no database")
     if scheme != "sqlite":
-        if not all(map(_HOST.fullmatch, host.rpartition("@")[2].split(","))):
-            raise ValueError("is not a database URL")
+        if not all(map(_HOST.fullmatch, host.split("@", 1)[-1].split(","))):
+            raise ValueError(_UNREADABLE)
+        from signupd.ledger.postgres import is_readable  # noqa: PLC0415
+
+        if not is_readable(url):
+            raise ValueError(_UNREADABLE)
         return None
     if host:
         raise ValueError("names a host: write sqlite:/// and the file's path")

@@ -40,6 +40,15 @@ rendered = functools.cache(POSTGRESQL.render)
 _TROUBLES: Final = psycopg.Error, PoolTimeout, PoolClosed, OSError
 
 
+def is_readable(url: str) -> bool:
+    """Return whether libpq reads a URL; its error may repeat the password."""
+    try:
+        conninfo_to_dict(url)
+    except psycopg.ProgrammingError:
+        return False
+    return True
+
+
 def connection_parameters(url: str, *, read_only: bool = False) -> dict[str, Any]:
     """Return libpq's parameters; those in the URL take precedence."""
     given = conninfo_to_dict(url)
