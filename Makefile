@@ -32,6 +32,7 @@ lint: .venv/.made ## Check style, types, imports and the contract
 	$(RUN) mypy
 	$(RUN) lint-imports
 	$(RUN) buf lint protos
+	$(RUN) buf breaking protos --against protos/released.binpb
 	$(RUN) python protos/generate.py --check
 
 bench: .venv/.made ## Measure everything, in half an hour (BEFORE=PYTHON: beside another version)

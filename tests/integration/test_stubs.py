@@ -188,6 +188,29 @@ def test_lint_has_no_exceptions() -> None:
     assert not any("buf:lint" in path.read_text() for path in PROTOS.rglob("*.proto"))
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("int32 strength = 3", "int32 strength = 4", b'Previously present field "3"'),
+        ("int32 strength = 3", "int64 strength = 3", b"changed type"),
+        ("rpc ResendCode(", "rpc SendCode(", b'Previously present RPC "ResendCode"'),
+        ("int32 strength = 3", "int32 strength = 3; bool added = 4", b""),
+    ],
+)
+def test_lint_finds_breaking_changes(
+    copy: Path, old: str, new: str, said: bytes
+) -> None:
+    """`make lint` holds the protos against the last release's; additions pass."""
+    proto = copy / "protos" / "kratos_signup" / "v1" / "signup_service.proto"
+    before = proto.read_text()
+    proto.write_text(before.replace(old, new))
+    [command] = re.findall("buf (breaking .*)", (ROOT / "Makefile").read_text())
+    done = run(BUF, *command.replace("protos", str(copy / "protos")).split())
+
+    assert before != proto.read_text()
+    assert (bool(said), True) == (bool(done.returncode), said in done.stdout)
+
+
 def test_everything_is_commented(files: list[FileDescriptorProto]) -> None:
     """Each message, field, oneof, enum, value, service and RPC has a comment."""
     found = comments(files)
@@ -224,9 +247,9 @@ def test_services_name_every_reason(files: list[FileDescriptorProto]) -> None:
 
 
 def test_comments_name_only_what_exists(files: list[FileDescriptorProto]) -> None:
-    """A name in capitals is a reason, a gRPC status, a value or a password's fault."""
+    """A name in capitals is a reason, a gRPC status, a value or an input's fault."""
     found = comments(files)
-    faults = {"TOO_SHORT", "TOO_LONG", "TOO_COMMON", "TOO_SIMILAR"}
+    faults = {"TOO_SHORT", "TOO_LONG", "TOO_COMMON", "TOO_SIMILAR", "DOMAIN_BLOCKED"}
     known = STATUSES.keys() | set(STATUSES.values()) | faults
     said = set(re.findall(r"\b[A-Z]+(?:_[A-Z]+)+\b", " ".join(found.values())))
 
