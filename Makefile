@@ -8,7 +8,7 @@ PYTHON ?= python3
 RUN := $(UV) run --frozen --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test compat lint bench protos format clean
+.PHONY: help demo run test compat lint bench protos release format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: .venv/.made ## Measure everything, in half an hour (BEFORE=PYTHON: beside
 
 protos: .venv/.made ## Generate the stubs from protos/
 	$(RUN) python protos/generate.py
+
+release: .venv/.made ## Make the files of a release in dist/, and publish nothing
+	@$(RUN) python -m devstack.release
 
 format: .venv/.made ## Format the code
 	$(RUN) ruff format .
