@@ -43,7 +43,7 @@ def mistakes(root: Path) -> list[str]:
     if not notes(root):
         found.append(f"CHANGELOG.md has no section '## {version(root)} - YYYY-MM-DD'")
     build = ("build", "--exclude-source-info", "-o", "-", "protos")
-    if _output(root, BUF, *build) != (root / RELEASED).read_bytes():
+    if output(root, BUF, *build) != (root / RELEASED).read_bytes():
         found.append(
             f"{RELEASED} is not the contract: run "
             f"buf build protos --exclude-source-info -o {RELEASED}"
@@ -59,21 +59,21 @@ def make(root: Path, target: Path) -> None:
     export = (uv, "export", "--frozen", "--quiet")
     # As in deploy/Dockerfile, the lock file also pins what builds the wheels.
     pins = target / "build.txt"
-    pins.write_bytes(_output(root, *export, "--only-dev"))
+    pins.write_bytes(output(root, *export, "--only-dev"))
     pinned = ("--build-constraints", pins, "--require-hashes")
     for project in (root, root / "generated"):
         build = (uv, "build", "--quiet", "--wheel", "--out-dir", target)
-        _output(root, *build, *pinned, project)
+        output(root, *build, *pinned, project)
     pins.unlink()
     (target / ".gitignore").unlink(missing_ok=True)
-    sbom = _output(root, *export, "--no-dev", "--format=cyclonedx1.5")
+    sbom = output(root, *export, "--no-dev", "--format=cyclonedx1.5")
     name = f"signupd-{version(root)}"
     (target / f"{name}.cdx.json").write_bytes(sbom)
     (target / f"{name}.md").write_text(notes(root), "utf-8")
     (target / "image.txt").write_text(f"signupd:{version(root)}\n", "utf-8")
 
 
-def _output(root: Path, *command: str | Path) -> bytes:
+def output(root: Path, *command: str | Path) -> bytes:
     """Run a command in `root`; what it has to say on standard error is shown."""
     return subprocess.run(  # noqa: S603 - our own words
         command, cwd=root, check=True, stdout=subprocess.PIPE

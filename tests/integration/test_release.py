@@ -31,7 +31,7 @@ def copy(tmp_path: Path) -> Path:
     (root / "CHANGELOG.md").write_text(text)
     # Whatever the working tree holds, the copy's contract is released.
     build = ("build", "--exclude-source-info", "-o", release.RELEASED, "protos")
-    release._output(root, release.BUF, *build)  # noqa: SLF001
+    release.output(root, release.BUF, *build)
     return root
 
 
