@@ -8,7 +8,7 @@ PYTHON ?= python3
 RUN := $(UV) run --frozen --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test compat lint bench protos format clean
+.PHONY: help demo run test compat lint bench protos release format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -32,6 +32,7 @@ lint: .venv/.made ## Check style, types, imports and the contract
 	$(RUN) mypy
 	$(RUN) lint-imports
 	$(RUN) buf lint protos
+	$(RUN) buf breaking protos --against protos/released.binpb
 	$(RUN) python protos/generate.py --check
 
 bench: .venv/.made ## Measure everything, in half an hour (BEFORE=PYTHON: beside another version)
@@ -39,6 +40,9 @@ bench: .venv/.made ## Measure everything, in half an hour (BEFORE=PYTHON: beside
 
 protos: .venv/.made ## Generate the stubs from protos/
 	$(RUN) python protos/generate.py
+
+release: .venv/.made ## Make the files of a release in dist/, and publish nothing
+	@$(RUN) python -m devstack.release
 
 format: .venv/.made ## Format the code
 	$(RUN) ruff format .

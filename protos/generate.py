@@ -4,10 +4,10 @@
 # ///
 """Make the Python stubs in generated/kratos_signup from the .proto files.
 
-The generators run in an environment of their own, pinned below, because the
-version of grpcio-tools becomes the floor of every client: stubs made by 1.78.0
-refuse to be imported under an older grpcio than 1.78.0 or an older protobuf than
-6.31.1. So it moves only on purpose, and never with the versions the server uses.
+The generators run in environments of their own, pinned below, because the versions
+of protoc and of the gRPC plugin become the floors of every client: stubs made by
+grpcio-tools 1.71.2 can be imported under grpcio 1.71.2 and protobuf 5.29.0 or newer.
+So these move only on purpose, and never with the versions the server uses.
 Equal inputs give equal bytes; `--check` compares them with what is committed.
 
     python protos/generate.py            wipe and rewrite generated/kratos_signup
@@ -27,22 +27,30 @@ PROTOS = ROOT / "protos"
 PACKAGE = "kratos_signup"
 COMMITTED = ROOT / "generated" / PACKAGE
 
-# Everything the generators load, so that no release changes the output. (protobuf is
-# what they run on: mypy-protobuf needs 6.32.1. The floor 6.31.1 is that of the protoc
-# inside grpcio-tools.)
-PINS = (
-    "grpcio-tools==1.78.0",
-    "mypy-protobuf==5.1.0",
-    "grpcio==1.78.0",
-    "protobuf==6.33.6",
-    "setuptools==84.2.1",
-    "types-protobuf==7.35.1.20260906",
-    "typing-extensions==4.16.0",
+# A run of protoc: the plugins with their options, and everything that they load, so
+# that no release changes the output. mypy-protobuf needs a newer protobuf than
+# grpcio-tools 1.71.2 can be installed with, and sets no floor.
+SETUPTOOLS = "setuptools==84.2.1"
+RUNS = (
+    (
+        {"python": "", "grpc_python": ""},
+        ("grpcio-tools==1.71.2", "grpcio==1.71.2", "protobuf==5.29.6", SETUPTOOLS),
+    ),
+    (
+        {"mypy": "quiet:", "mypy_grpc": "quiet:"},
+        (
+            "grpcio-tools==1.78.0",
+            "mypy-protobuf==5.1.0",
+            "grpcio==1.78.0",
+            "protobuf==6.33.6",
+            SETUPTOOLS,
+            "types-protobuf==7.35.1.20260906",
+            "typing-extensions==4.16.0",
+        ),
+    ),
 )
-# Each plugin of protoc and its options.
-PLUGINS = {"python": "", "grpc_python": "", "mypy": "quiet:", "mypy_grpc": "quiet:"}
-# Those for which grpcio-tools 1.78.0 has wheels.
-PYTHON = ">=3.11,<3.15"
+# Those for which both grpcio-tools have wheels.
+PYTHON = ">=3.11,<3.14"
 
 # What protoc does not write. Proto path = Python path, so no import is rewritten.
 WRITTEN_HERE = {
@@ -71,17 +79,18 @@ def generate(target: Path) -> None:
     Raises:
         SystemExit: uv or a generator failed; it has said why.
     """
-    pins = [word for pin in PINS for word in ("--with", pin)]
-    outs = [f"--{plugin}_out={options}{target}" for plugin, options in PLUGINS.items()]
     files = sorted(str(p.relative_to(PROTOS)) for p in PROTOS.rglob("*.proto"))
-    command = [
-        *(find_uv(), "run", "--quiet", "--isolated", "--no-project"),
-        *("--python", PYTHON, *pins, "python", "-m", "grpc_tools.protoc"),
-        *(f"--proto_path={PROTOS}", *outs, *files),
-    ]
-    done = subprocess.run(command, check=False)  # noqa: S603 - our own words
-    if done.returncode:
-        sys.exit(f"the generators failed: exit {done.returncode}")
+    for plugins, pins in RUNS:
+        outs = [f"--{name}_out={options}{target}" for name, options in plugins.items()]
+        command = [
+            *(find_uv(), "run", "--quiet", "--isolated", "--no-project"),
+            *("--python", PYTHON, *(word for pin in pins for word in ("--with", pin))),
+            *("python", "-m", "grpc_tools.protoc"),
+            *(f"--proto_path={PROTOS}", *outs, *files),
+        ]
+        done = subprocess.run(command, check=False)  # noqa: S603 - our own words
+        if done.returncode:
+            sys.exit(f"the generators failed: exit {done.returncode}")
     for name, text in WRITTEN_HERE.items():
         (target / PACKAGE / name).write_text(text, encoding="utf-8", newline="\n")
 

@@ -185,6 +185,20 @@ def test_everything_is_in_the_tables() -> None:
     assert [] == [m.name for m in MESSAGES.values() if m.nested_type or m.enum_type]
 
 
+def test_options() -> None:
+    """All files make one Go package and one Java package, with a class a message."""
+    go = "example.com/signupd/stubs/kratos_signup/v1;kratos_signupv1"
+    java = "com.example.kratos_signup.v1"
+    options = [file.options for file in FILES]
+
+    assert {(go, java, True)} == {
+        (o.go_package, o.java_package, o.java_multiple_files) for o in options
+    }
+    assert ["AccountServiceProto", "ErrorsProto", "SignupServiceProto"] == [
+        o.java_outer_classname for o in options
+    ]
+
+
 @pytest.mark.parametrize("service", METHODS)
 def test_methods(service: str) -> None:
     """A service has its RPCs, each unary and with messages of its own."""
