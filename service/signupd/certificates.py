@@ -60,9 +60,9 @@ def read_certificates(files: CertificateFiles) -> Certificates:
     ca = files.client_ca
     client_ca = _read("TLS_CLIENT_CA", ca, faults) if ca else None
     if not faults:
-        faults += _pair_faults(files.settings, cert, key)
-        if client_ca is not None and not _certificates(client_ca):
-            faults.append("TLS_CLIENT_CA: holds no certificate in PEM")
+        faults += _pair_faults(files, cert, key)
+        if ca and client_ca is not None and not _certificates(client_ca):
+            faults.append(f"TLS_CLIENT_CA: {shown(ca)}: holds no certificate in PEM")
     if faults:
         raise CertificatesUnusable(faults)
     return Certificates(cert, key, client_ca)
@@ -113,19 +113,21 @@ def _certificates(pem: bytes) -> list[x509.Certificate]:
         return []
 
 
-def _pair_faults(tls: str, cert: bytes, key: bytes) -> list[str]:
+def _pair_faults(files: CertificateFiles, cert: bytes, key: bytes) -> list[str]:
     """List the faults of a certificate and its key."""
+    of_cert = f"{files.settings}_CERT: {shown(files.cert)}"
+    of_key = f"{files.settings}_KEY: {shown(files.key)}"
     certificates = _certificates(cert)
-    faults = [] if certificates else [f"{tls}_CERT: holds no certificate in PEM"]
+    faults = [] if certificates else [f"{of_cert}: holds no certificate in PEM"]
     try:
         private = load_pem_private_key(key, password=None)
     except TypeError:
-        return [*faults, f"{tls}_KEY: is locked by a password"]
+        return [*faults, f"{of_key}: is locked by a password"]
     except (ValueError, UnsupportedAlgorithm):
-        return [*faults, f"{tls}_KEY: holds no private key in PEM"]
+        return [*faults, f"{of_key}: holds no private key in PEM"]
     if certificates and private.public_key() != certificates[0].public_key():
-        of = f"the first certificate in {tls}_CERT"
-        faults.append(f"{tls}_KEY: is not the key of {of}")
+        first = f"the first certificate in {files.settings}_CERT"
+        faults.append(f"{of_key}: is not the key of {first}")
     return faults
 
 

@@ -16,8 +16,9 @@ from signupd.settings import Settings, SettingsInvalidError
 
 NAME: Final = "signupd.keys"
 _NOT_ITS_KEY: Final = (
-    "SIGNUPD_DIGEST_KEY: is not the key that this ledger began with (if unset, it is "
-    f"digest_key in {NAME}); set that key, or the LEDGER_URL that belongs to this one. "
+    "SIGNUPD_DIGEST_KEY: is not the key that this ledger began with (with SQLite, if "
+    f"unset, it is digest_key in {NAME}); set that key, or the LEDGER_URL that belongs "
+    "to this one. "
     "If the key is lost, see A lost DIGEST_KEY in docs/operations.md"
 )
 

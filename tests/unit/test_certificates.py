@@ -86,31 +86,37 @@ def _folder(files: CertificateFiles) -> None:
 
 
 WRONG: list[tuple[Callable[[CertificateFiles], object], list[str]]] = [
-    (_swap, ["TLS_KEY: is not the key of the first certificate in TLS_CERT"]),
-    (_leaf_last, ["TLS_KEY: is not the key of the first certificate in TLS_CERT"]),
-    (_lock, ["TLS_KEY: is locked by a password"]),
+    (_swap, ["TLS_KEY: {0.key}: is not the key of the first certificate in TLS_CERT"]),
+    (
+        _leaf_last,
+        ["TLS_KEY: {0.key}: is not the key of the first certificate in TLS_CERT"],
+    ),
+    (_lock, ["TLS_KEY: {0.key}: is locked by a password"]),
     (_folder, ["TLS_KEY: {0.key}: Is a directory"]),
     (lambda f: f.cert.unlink(), ["TLS_CERT: {0.cert}: No such file or directory"]),
-    (lambda f: f.cert.write_bytes(b""), ["TLS_CERT: holds no certificate in PEM"]),
+    (
+        lambda f: f.cert.write_bytes(b""),
+        ["TLS_CERT: {0.cert}: holds no certificate in PEM"],
+    ),
     (
         lambda f: f.cert.write_bytes(f.key.read_bytes()),
-        ["TLS_CERT: holds no certificate in PEM"],
+        ["TLS_CERT: {0.cert}: holds no certificate in PEM"],
     ),
     (
         lambda f: f.cert.write_bytes(f.cert.read_bytes()[:200]),
-        ["TLS_CERT: holds no certificate in PEM"],
+        ["TLS_CERT: {0.cert}: holds no certificate in PEM"],
     ),
     (
         lambda f: f.key.write_bytes(f.cert.read_bytes()),
-        ["TLS_KEY: holds no private key in PEM"],
+        ["TLS_KEY: {0.key}: holds no private key in PEM"],
     ),
     (
         lambda f: f.key.write_bytes(f.key.read_bytes()[:60]),
-        ["TLS_KEY: holds no private key in PEM"],
+        ["TLS_KEY: {0.key}: holds no private key in PEM"],
     ),
     (
         lambda f: f.client_ca and f.client_ca.write_bytes(b"\xff"),
-        ["TLS_CLIENT_CA: holds no certificate in PEM"],
+        ["TLS_CLIENT_CA: {0.client_ca}: holds no certificate in PEM"],
     ),
     (
         lambda f: f.client_ca and f.client_ca.write_bytes(b"x" * (MAX_FILE_BYTES + 1)),
@@ -119,8 +125,8 @@ WRONG: list[tuple[Callable[[CertificateFiles], object], list[str]]] = [
     (
         lambda f: [path.write_bytes(b"") for path in (f.cert, f.key)],
         [
-            "TLS_CERT: holds no certificate in PEM",
-            "TLS_KEY: holds no private key in PEM",
+            "TLS_CERT: {0.cert}: holds no certificate in PEM",
+            "TLS_KEY: {0.key}: holds no private key in PEM",
         ],
     ),
 ]

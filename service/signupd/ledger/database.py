@@ -103,7 +103,8 @@ def unopened(error: Exception, where: str) -> LedgerUnavailable:
     """
     cause = getattr(error, "orig", error)
     first = getattr(getattr(cause, "diag", None), "message_primary", None)
-    said = " ".join(str(first or cause).split())
+    parts = [line.strip() for line in str(first or cause).splitlines()]
+    said = "; ".join(filter(None, parts))
     return LedgerUnavailable(
         f"the ledger cannot be opened (LEDGER_URL, {where}): {said}"
     )
