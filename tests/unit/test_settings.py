@@ -205,8 +205,8 @@ def test_tls_mistakes(folder: Path) -> None:
         "SIGNUPD_CALLERS: needs TLS_CLIENT_CA (environment)",
         f"{NO_DURATION} (environment)",
         "SIGNUPD_KRATOS_CA: holds no certificate in PEM (environment)",
-        "SIGNUPD_TLS_CERT: holds no certificate in PEM (environment)",
-        "SIGNUPD_TLS_KEY: holds no private key in PEM (environment)",
+        f"SIGNUPD_TLS_CERT: {folder}/tls.crt: holds no certificate in PEM (environment)",
+        f"SIGNUPD_TLS_KEY: {folder}/tls.key: holds no private key in PEM (environment)",
     ] == sorted(mistakes(values))
 
 
