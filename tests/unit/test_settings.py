@@ -22,6 +22,7 @@ HOOK_KEY = "sixteen-or-more-characters"
 CONFIGURATION = Path(__file__).parents[2] / "docs" / "configuration.md"
 # What the documentation says of defaults that depend on something else.
 UNSET = {"none", "the only one", "true on loopback", "json, console on a terminal"}
+NO_PEM = "holds no certificate in PEM (environment)"
 NO_DURATION = "SIGNUPD_CODE_TTL: is not a duration such as 90s, 15m or 24h"
 
 # Values that are wrong by themselves, or beside the defaults.
@@ -204,8 +205,8 @@ def test_tls_mistakes(folder: Path) -> None:
     assert [
         "SIGNUPD_CALLERS: needs TLS_CLIENT_CA (environment)",
         f"{NO_DURATION} (environment)",
-        "SIGNUPD_KRATOS_CA: holds no certificate in PEM (environment)",
-        f"SIGNUPD_TLS_CERT: {folder}/tls.crt: holds no certificate in PEM (environment)",
+        f"SIGNUPD_KRATOS_CA: {NO_PEM}",
+        f"SIGNUPD_TLS_CERT: {folder}/tls.crt: {NO_PEM}",
         f"SIGNUPD_TLS_KEY: {folder}/tls.key: holds no private key in PEM (environment)",
     ] == sorted(mistakes(values))
 
