@@ -195,7 +195,9 @@ class KratosDouble:
     async def _meet(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Note a call, and let it meet the trouble that a test laid in its way."""
         if request.path.endswith("/health/ready"):  # asked every few seconds
-            return web.json_response({"status": "ok"})
+            ready = web.json_response({"status": "ok"})
+            ready.force_close()  # no idle connection outlives the last answer
+            return ready
         name = await self._name(request)
         self._books.calls.append(name)
         self.headers.append(request.headers)

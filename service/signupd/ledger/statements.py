@@ -62,10 +62,11 @@ POSTGRESQL: Final = Spelling(
 
 # The database itself
 
-# Writes a bucket that is full at once, which the sweeper deletes.
+# Writes a bucket that is never full, and never too far ahead.
 PROBE: Final = """
-    INSERT INTO send_buckets (digest, full_time, longest) VALUES (:digest, {now}, 0)
-    ON CONFLICT (digest) DO UPDATE SET full_time = excluded.full_time
+    INSERT INTO send_buckets (digest, full_time, longest)
+    VALUES (:digest, {now} + :span, {now} + :span) ON CONFLICT (digest) DO UPDATE
+    SET full_time = excluded.full_time, longest = excluded.longest
 """
 
 CLOCK: Final = "SELECT {clock}"

@@ -34,7 +34,8 @@ T = TypeVar("T")
 CODE_PATH: Final = "/kratos/code"
 PASSWORD_PATH: Final = "/kratos/password"  # noqa: S105 - a path
 KEY_HEADER: Final = "X-Hook-Key"
-_ANSWER: Final = "answer"  # the key of a response's note, for metrics and traces
+# The key of a response's note, for metrics and traces.
+_ANSWER: Final = web.ResponseKey("answer", str)
 # What our jsonnet sends has two short fields.
 MAX_BODY_BYTES: Final = 8 * 1024
 # A flood of requests without the key must not fill a disk with lines.
