@@ -20,7 +20,6 @@ from signupd.ledger.migrate import demand_usable
 from signupd.ledger.record import Lease, Record, State
 
 _PROBED: Final = b"probe"
-_PROBED_SPAN: Final = 10**15  # microseconds: 31 years
 _BEFORE_ALL: Final = (-1, uuid.UUID(int=0))
 
 
@@ -220,7 +219,7 @@ class Ledger:
 
     async def probe(self) -> None:
         """Write something, which a full or read-only disk refuses."""
-        await self._run(statements.PROBE, digest=_PROBED, span=_PROBED_SPAN)
+        await self._run(statements.PROBE, digest=_PROBED)
 
     async def under_way(self) -> dict[str, int]:
         """Count the sign-ups that wait, by state, and those at work, by lease."""

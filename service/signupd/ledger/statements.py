@@ -62,11 +62,12 @@ POSTGRESQL: Final = Spelling(
 
 # The database itself
 
-# Writes a bucket that is never full, and never too far ahead.
+# Writes a bucket that is full in 31 years only, and never too far ahead.
 PROBE: Final = """
-    INSERT INTO send_buckets (digest, full_time, longest)
-    VALUES (:digest, {now} + :span, {now} + :span) ON CONFLICT (digest) DO UPDATE
-    SET full_time = excluded.full_time, longest = excluded.longest
+    INSERT INTO send_buckets (digest, full_time, longest) VALUES
+    (:digest, {now} + 1000000000000000, {now} + 1000000000000000)
+    ON CONFLICT (digest) DO UPDATE SET
+        full_time = excluded.full_time, longest = excluded.longest
 """
 
 CLOCK: Final = "SELECT {clock}"
@@ -115,7 +116,6 @@ def change(names: frozenset[str], *, unapproved: bool) -> str:
 """
 
 
-# What Kratos asks a hook about.
 _ASKED: Final = "flow_digest = :flow_digest AND address_digest = :address_digest"
 
 # The clock is read after any wait for the row, so a lease that ran out is not approved.
@@ -272,9 +272,9 @@ ASK: Final = """
 """
 
 # Unless the note was renewed since.
-UNASK: Final = """
-    DELETE FROM send_buckets WHERE digest = :digest AND full_time = :full_time
-"""
+UNASK: Final = (
+    "DELETE FROM send_buckets WHERE digest = :digest AND full_time = :full_time"
+)
 
 FILL: Final = "DELETE FROM send_buckets WHERE digest = :digest"
 
