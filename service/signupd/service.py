@@ -70,7 +70,7 @@ class Service:
         )
         self._metrics = runner_of(self._probes.app(), log, "metrics port")
         self._loops: list[asyncio.Task[None]] = []
-        self.hurry = asyncio.Event()  # set by whoever does not want to wait
+        self.hurry = asyncio.Event()  # ends the wait of ``stop``
         self.port = 0
         self.hook_port = 0
         self.metrics_port = 0
@@ -167,6 +167,8 @@ class Service:
                 self._log.warning("kratos_unavailable", why=error.detail)
             except KratosIncompatible:
                 pass  # it was logged where it was found
+            except Exception:  # noqa: BLE001 - or the proof would never be made
+                self._log.exception("defect", where="hook proof")
             await asyncio.sleep(PROOF_INTERVAL_SECONDS)
 
 

@@ -13,6 +13,7 @@ import pytest
 from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
+from signupd.ledger.ledger import Ledger
 from signupd.ports.hooks import MAX_LINE_BYTES
 from signupd.service import Service
 
@@ -207,3 +208,25 @@ async def told(watch: Any, status: int) -> bool:
     while (await watch.read()).status != status:
         pass
     return True
+
+
+async def test_health_survives_a_defect(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was never to happen counts as away, is logged, and health goes on."""
+    replica = await world.serve()
+    stub: Any = health_pb2_grpc.HealthStub(replica.caller.channel)
+    watch = stub.Watch(health_pb2.HealthCheckRequest(service=""), timeout=60)
+    await told(watch, SERVING)
+
+    async def broken(_ledger: Ledger) -> None:
+        raise ZeroDivisionError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Ledger, "probe", broken)
+        broke = await told(watch, NOT_SERVING)
+    mended = await told(watch, SERVING)
+
+    assert broke
+    assert mended
+    assert "health" == world.log.entry("defect")["where"]

@@ -93,7 +93,7 @@ class HookProof:
         self._fault: KratosIncompatible | KratosUnavailable = KratosUnavailable()
         self._next_try = 0.0
         self.proved = False
-        self.changed = asyncio.Event()  # whoever waits for it clears it
+        self.changed = asyncio.Event()  # set at each change; its one waiter clears it
         self.waits = False  # for a caller's traits, without which there is no proof
 
     def revoke(self) -> None:

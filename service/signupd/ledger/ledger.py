@@ -147,7 +147,7 @@ class Ledger:
         )
 
     async def knows_flow(self, flow_digest: bytes, address_digest: bytes) -> bool:
-        """Return whether a row sets a password so, or did last."""
+        """Return whether a row sets a password by this flow and address, or did."""
         of = {"flow_digest": flow_digest, "address_digest": address_digest}
         return bool((await self._run(statements.KNOWS_FLOW, **of)).rows)
 

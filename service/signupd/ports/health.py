@@ -28,9 +28,9 @@ async def watch(
     kratos, before = deps.kratos, None
     while True:
         ledger, public, admin = await asyncio.gather(
-            _works(deps.ledger.probe()),
-            _works(kratos.public.ready(LOOK_SECONDS)),
-            _works(kratos.admin.ready(LOOK_SECONDS)),
+            _works(deps, deps.ledger.probe()),
+            _works(deps, kratos.public.ready(LOOK_SECONDS)),
+            _works(deps, kratos.admin.ready(LOOK_SECONDS)),
         )
         proof = deps.hook_proof
         signups = ledger and public and (proof.proved or proof.waits)
@@ -45,10 +45,13 @@ async def watch(
         proof.changed.clear()
 
 
-async def _works(look: Awaitable[object]) -> bool:
+async def _works(deps: Dependencies, look: Awaitable[object]) -> bool:
     try:
         async with asyncio.timeout(LOOK_SECONDS):
             await look
     except (SignupdError, TimeoutError):
+        return False
+    except Exception:  # or health would never be told again
+        deps.log.exception("defect", where="health")
         return False
     return True
