@@ -36,7 +36,7 @@ from tests.limbo.warm import WarmSignupd
 
 # People who sign up at the same time, each through a channel of their own.
 ABREAST = 6
-# Sign-ups that are to end after each event.
+# Sign-ups that are to end after each event; not more, or all could be stuck.
 SOME = ABREAST
 LOOK_SECONDS = 0.1
 SETTINGS = {"MAX_CONNECTION_AGE": "2s", "DRAIN_WAIT": "2s"}
@@ -166,9 +166,9 @@ class Crowd:
         )
 
     def wait_for_more(self) -> None:
-        """Wait until some more sign-ups have ended."""
+        """Wait until some more sign-ups have ended, or are stuck."""
         enough = len(self.done) + SOME
-        wait_until(lambda: len(self.done) >= enough, "more sign-ups")
+        wait_until(lambda: len(self.done) + len(self.stuck) >= enough, "more sign-ups")
 
     def _sign_up(self, caller: Caller) -> None:
         address = self.stage.new_address()
