@@ -10,6 +10,7 @@ from signupd import errors
 from signupd.check.findings import Check
 from signupd.cli import app
 from signupd.errors import SignupdError
+from signupd.ledger.postgres import CONNECTIONS
 from signupd.notation import read_grants
 from signupd.rpc.statuses import STATUSES
 from typer.testing import CliRunner
@@ -67,6 +68,13 @@ def test_callers_in_the_documents() -> None:
     (example,) = re.findall(r"SIGNUPD_CALLERS='(.*)'", text)
 
     assert 2 == len(read_grants(example))
+
+
+def test_connections_in_the_documents() -> None:
+    """docs/operations.md says how many connections a server opens to PostgreSQL."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+
+    assert f"Each opens up to {CONNECTIONS} connections" in text
 
 
 @pytest.mark.parametrize(
