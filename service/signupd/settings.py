@@ -103,11 +103,12 @@ class Settings(BaseModel):
 
         A variable that a template left empty must not switch off a protection.
         """
-        if isinstance(value, Path) and info.field_name in SECRETS:
+        path = value if info.field_name in SECRETS else None
+        if isinstance(path, Path):
             try:
-                value = read_text(value, MAX_SECRET_BYTES).strip()
+                value = read_text(path, MAX_SECRET_BYTES).strip()
             except FileUnusableError as error:
-                raise ValueError(error.of(shown(value))) from None
+                raise ValueError(error.of(shown(path))) from None
         if value == "" and info.field_name != "metrics_listen":
             raise ValueError("is empty; leave it out to have its default")
         return value
