@@ -33,9 +33,9 @@ MAX_PORT: Final = 65535
 # A wildcard address to listen at -> an address to call.
 _CALLABLE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - not to bind
 _UNIT_MILLIS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
-_DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+_DURATION: Final = re.compile(r"(?:0|([0-9]{1,9})(ms|s|m|h|d))")
 _HTTP_URL: Final = re.compile(
-    r"https?://([^/\s?#]+@)?(\[[^\s\]]+\]|[^/\s?#:@]+)(:(?P<port>[0-9]{1,5}))?(/[^\s?#]*)?"
+    r"(?i:https?)://([^/\s?#]+@)?(\[[^\s\]]+\]|[^/\s?#:@]+)(:(?P<port>[0-9]{1,5}))?(/[^\s?#]*)?"
 )
 # From the first colon to the last at sign: this may hide too much, never too little.
 _USER_PASSWORD: Final = re.compile(r"^([^:]+://[^:/?#@]*):.*@")
@@ -86,7 +86,7 @@ def _seconds(value: object) -> float:
     match = _DURATION.fullmatch(value) if isinstance(value, str) else None
     if match is None:
         raise ValueError("is not a duration such as 90s, 15m or 24h")
-    return int(match[1]) * _UNIT_MILLIS[match[2]] / 1000
+    return int(match[1] or 0) * _UNIT_MILLIS[match[2] or "s"] / 1000
 
 
 def _show_seconds(seconds: float) -> str:
@@ -133,6 +133,12 @@ def _readable(value: Path) -> Path:
     except FileUnusableError as error:
         raise ValueError(error.of(shown(value))) from None
     return value
+
+
+def _normal(url: str) -> str:
+    """Write the scheme in lower case (RFC 3986, 3.1), and no slash at the end."""
+    scheme, colon, rest = url.partition(":")
+    return scheme.lower() + colon + rest.rstrip("/")
 
 
 def _is_http_url(value: str) -> bool:
@@ -203,6 +209,7 @@ _Duration = Annotated[
 Seconds = Annotated[_Duration, Field(gt=0)]
 SecondsOrNone = Annotated[_Duration, Field(ge=0)]
 Word = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+Level = BeforeValidator(lambda value: "warning" if value == "warn" else value)
 Key = Annotated[SecretBytes, BeforeValidator(_key)]
 Keys = Annotated[tuple[Key, ...], BeforeValidator(_split)]
 _HookKey = Annotated[
@@ -221,7 +228,7 @@ MetricsAddress = Annotated[
 Url = Annotated[
     str,
     _demand(_is_http_url, "is not an http or https URL"),
-    AfterValidator(lambda url: url.rstrip("/")),
+    AfterValidator(_normal),
     _Shown(_show_url),
 ]
 LedgerUrl = Annotated[str, AfterValidator(_ledger_url), _Shown(_show_url)]

@@ -119,7 +119,7 @@ def _hook_faults(
         (
             ours is None and _ours(file, AFTER, method) is not None,
             f"the hook to {path} is under {AFTER}.hooks",
-            "There Kratos calls it after it has stored the account. ",
+            "Kratos calls it there after it has stored the account: remove it there. ",
             add,
         ),
         (ours is None, f"{place}.hooks has no hook to {path}", "", add),

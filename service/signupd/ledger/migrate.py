@@ -34,7 +34,7 @@ _GRANTS: Final = """
 _LOCK: Final = 0x7369676E757064
 
 
-async def demand_usable(database: Database) -> None:
+async def demand_usable(database: Database, *, writes: bool = True) -> None:
     """Demand a ledger that this version works with.
 
     Raises:
@@ -42,10 +42,12 @@ async def demand_usable(database: Database) -> None:
             older or newer than this version's, or its statements have no time limit.
     """
     if database.shared and (grants := (await database.run(_GRANTS)).rows):
-        said = "; ".join(grant for (grant,) in grants)
-        raise LedgerUnavailable(
-            f"LEDGER_URL's account lacks rights; as the owner of the tables: {said}"
-        )
+        said = [grant for (grant,) in grants if writes or " SELECT " in grant]
+        if said:
+            raise LedgerUnavailable(
+                "LEDGER_URL's account lacks rights; as the owner of the tables: "
+                + "; ".join(said)
+            )
     if not await is_up_to_date(database):
         raise LedgerUnavailable(
             "the ledger has no schema or an older one, and this version of signupd "
