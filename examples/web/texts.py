@@ -3,25 +3,13 @@
 import math
 import re
 import tomllib
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+
+from .failure import Notice
 
 TEXTS = tomllib.loads(Path(__file__).with_name("texts.toml").read_text("utf-8"))
 FALLBACK = "en"
-# Reasons that the person is told of as of another one.
-SAME_AS = {
-    "KRATOS_UNAVAILABLE": "OVERLOADED",
-    "LEDGER_UNAVAILABLE": "OVERLOADED",
-    "DEADLINE_TOO_SHORT": "OVERLOADED",
-    "REQUEST_ID_REUSED": "INTERNAL",
-    "CALLER_NOT_PERMITTED": "INTERNAL",
-    "KRATOS_INCOMPATIBLE": "INTERNAL",
-    "ACCOUNT_NOT_FOUND": "INTERNAL",  # of AccountService, which is not called here
-}
-# In these cases what was typed is at fault.
-INVALID = {"REQUEST_INVALID", "EMAIL_INVALID", "TRAITS_INVALID", "CODE_INCORRECT"}
-INVALID |= {"PASSWORD_REJECTED", "SIGN_IN_REFUSED"}
-PLAIN = {"RESENT"}
 
 
 def language_of(accept_language: str) -> str:
@@ -39,21 +27,20 @@ class Speaker:
 
     def __init__(self, language: str) -> None:
         self.language = language
+        self._texts: dict[str, str] = TEXTS[language]
 
     def __call__(self, name: str, **values: object) -> str:
         """Give a text, with values filled in."""
-        return str(TEXTS[self.language][name]).format(**values)
+        return self._texts[name].format(**values)
 
-    def sentences(self, notice: dict[str, Any]) -> list[str]:
-        """Put a notice into words: what is at fault, or else the reason."""
-        details = [one for one in notice.get("details", ()) if one in self]
-        if details:
-            return [self(one) for one in dict.fromkeys(details)]
-        reason = SAME_AS.get(notice["reason"], notice["reason"])
-        minutes = math.ceil(notice.get("wait_seconds", 0) / 60)
-        if minutes and f"{reason}_WAIT" in self:
-            reason = f"{reason}_WAIT"
-        return [self(reason if reason in self else "INTERNAL", minutes=minutes)]
+    def each(self, names: Iterable[str]) -> list[str]:
+        """Give the texts of those names that have one."""
+        return [self._texts[name] for name in names if name in self._texts]
 
-    def __contains__(self, name: object) -> bool:
-        return name in TEXTS[self.language]
+    def notice(self, notice: Notice) -> list[str]:
+        """Put a notice into words: the rules that are broken, or else the reason."""
+        reason, wait = notice["reason"], notice.get("wait_seconds", 0)
+        if reason == "SEND_LIMIT_REACHED" and wait:
+            reason = "SEND_LIMIT_WAIT"
+        text = self(reason, seconds=math.ceil(wait), minutes=math.ceil(wait / 60))
+        return self.each(map(str.upper, notice.get("faults", []))) or [text]

@@ -20,35 +20,31 @@ if (resend) {
 
 const password = find("password");
 const show = find("show");
-if (show) {
-  show.hidden = false;
-  show.addEventListener("click", () => {
-    const isHidden = password.type === "password";
-    password.type = isHidden ? "text" : "password";
-    show.textContent = isHidden ? show.dataset.hide : show.dataset.show;
-  });
-}
+show?.addEventListener("click", () => {
+  const isHidden = password.type === "password";
+  password.type = isHidden ? "text" : "password";
+  show.textContent = isHidden ? show.dataset.hide : show.dataset.show;
+});
 
-const judgement = find("judgement");
-if (judgement) {
+const meter = find("meter");
+if (meter) {
+  const advice = find("advice");
   let timer, asking;
-  password.addEventListener("input", () => {
-    clearTimeout(timer);
-    asking?.abort(); // an answer about what stood there before
-    timer = setTimeout(judge, 300);
-  });
   const judge = async () => {
     asking = new AbortController();
-    judgement.hidden = true;
-    if (!password.value) return;
-    try {
-      const body = new URLSearchParams(new FormData(password.form));
-      const answer = await fetch("/check", { method: "POST", body, signal: asking.signal });
-      if (answer.status !== 200) return;
-      const { strength, advice } = await answer.json();
-      find("meter").value = strength;
-      find("advice").textContent = advice;
-      judgement.hidden = false;
-    } catch {} // without an answer there is no meter
+    const body = new URLSearchParams(new FormData(password.form));
+    const options = { method: "POST", body, signal: asking.signal, redirect: "error" };
+    const judged = await (await fetch("/check", options)).json();
+    if (!judged.advice) return;
+    meter.value = judged.strength;
+    meter.hidden = false;
+    advice.textContent = judged.advice;
   };
+  password.addEventListener("input", () => {
+    clearTimeout(timer);
+    asking?.abort(); // its answer is about what stood there before
+    meter.hidden = true;
+    advice.textContent = "";
+    if (password.value) timer = setTimeout(() => judge().catch(() => {}), 300);
+  });
 }
