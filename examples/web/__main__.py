@@ -11,13 +11,12 @@ from .app import make_app
 
 def main() -> None:
     """Print the address once the port listens, and serve until told to stop."""
-    proxies = os.environ.get("TRUSTED_PROXIES", "")
     config = uvicorn.Config(
         make_app(os.environ),
         log_level="warning",
         # Anybody can write an address into X-Forwarded-For: only these are believed.
-        proxy_headers=bool(proxies),
-        forwarded_allow_ips=proxies,
+        proxy_headers="TRUSTED_PROXIES" in os.environ,
+        forwarded_allow_ips=os.environ.get("TRUSTED_PROXIES"),
         timeout_graceful_shutdown=5,
     )
     host, _, port = os.environ.get("LISTEN", "127.0.0.1:8080").rpartition(":")

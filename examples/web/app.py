@@ -22,21 +22,16 @@ from starlette.staticfiles import StaticFiles
 from starlette.templating import Jinja2Templates
 
 from .failure import Notice, notice_of
-from .kratos import Kratos
 from .visit import Visit, screen_of
 
 HERE = Path(__file__).parent
 TEMPLATES = Jinja2Templates(HERE / "templates")
-# The retry policy. gRPC sends the calls again by it.
-SERVICE_CONFIG = (HERE.parent / "service_config.json").read_text(encoding="utf-8")
-CHANNEL_OPTIONS = [("grpc.service_config", SERVICE_CONFIG)]
 FORMS = {"start", "resend", "code", "check", "password", "restart"}
 FORMS |= {"sign_in", "sign_out"}
+CSP = "default-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 HEADERS = {
     "Cache-Control": "no-store",  # so that "back" asks for the present state
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; "
-    "style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; "
-    "base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": CSP,
     "X-Content-Type-Options": "nosniff",
 }
 # What was typed is at fault.
@@ -44,6 +39,7 @@ INVALID = {"REQUEST_INVALID", "EMAIL_INVALID", "TRAITS_INVALID", "CODE_INCORRECT
 INVALID |= {"PASSWORD_REJECTED", "SIGN_IN_REFUSED"}
 # The same request is to be sent again; what became of it may be unknown.
 RETRY = {"OVERLOADED", "KRATOS_UNAVAILABLE", "LEDGER_UNAVAILABLE", "SIGNUP_BUSY"}
+RETRY |= {"DEADLINE_TOO_SHORT"}
 # Nothing more can come of the sign-up.
 OVER = {"TOKEN_INVALID", "CODE_ATTEMPTS_EXHAUSTED", "PASSWORD_ATTEMPTS_EXHAUSTED"}
 # Only an operator or a programmer can mend it.
@@ -55,14 +51,12 @@ async def page(request: Request) -> Response:
     """Show the screen of the present state, whatever the browser showed before."""
     visit, signup = Visit(request), pb.Signup()
     notice = visit.session.pop("notice", {})
+    if "kratos_session" in visit.session:
+        return _show(visit, "signed_in", notice)
     try:
-        if kratos_session := visit.session.get("kratos_session"):
-            if await visit.kratos.is_signed_in(kratos_session):
-                return _show(visit, "signed_in", notice)
-            visit.forget()
-        elif visit.token:
+        if visit.token:
             signup = await visit.signup()
-    except (grpc.aio.AioRpcError, httpx.HTTPError) as error:
+    except grpc.aio.AioRpcError as error:
         notice = _failed(visit, error)
         if notice["reason"] not in OVER:
             return _show(visit, "trouble", notice, status=503)
@@ -110,20 +104,19 @@ def _failed(visit: Visit, error: grpc.aio.AioRpcError | httpx.HTTPError) -> Noti
 def _show(
     visit: Visit, screen: str, notice: Notice, signup: Any = None, status: int = 200
 ) -> Response:
-    signup = signup or pb.Signup()
     visit.session.setdefault("csrf", secrets.token_urlsafe())
     context = {
+        "visit": visit,
         "say": visit.say,
         "screen": screen,
-        "signup": signup,
+        "signup": signup or pb.Signup(),
         "notice": notice,
         "sentences": visit.say.notice(notice) if notice else [],
         "is_invalid": notice.get("reason") in INVALID,
-        "session": visit.session,
         # One for each form shown: pressed twice, it sends one mail. A form that failed
         # is shown with its own again.
         "request_id": visit.session.get("request_id") or uuid.uuid4(),
-        "resend_seconds": max(0, signup.resend_time.seconds - int(time.time())),
+        "now": int(time.time()),
         "links": visit.request.app.state.links,
     }
     return TEMPLATES.TemplateResponse(
@@ -137,10 +130,12 @@ def make_app(environment: Mapping[str, str]) -> Starlette:
 
     @asynccontextmanager
     async def lifespan(app: Starlette) -> AsyncIterator[None]:
-        kratos = Kratos(env("KRATOS_PUBLIC_URL", "http://127.0.0.1:4433"))
+        url = env("KRATOS_PUBLIC_URL", "http://127.0.0.1:4433")
+        kratos = httpx.AsyncClient(base_url=url, timeout=10.0, trust_env=False)
         target = env("SIGNUP_TARGET", "127.0.0.1:50051")
+        retries = (HERE.parent / "service_config.json").read_text(encoding="utf-8")
         # Beyond loopback: secure_channel.
-        channel = grpc.aio.insecure_channel(target, CHANNEL_OPTIONS)
+        channel = grpc.aio.insecure_channel(target, [("grpc.service_config", retries)])
         async with channel, kratos as app.state.kratos:
             app.state.signups = SignupServiceStub(channel)
             yield

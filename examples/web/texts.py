@@ -9,24 +9,20 @@ from pathlib import Path
 from .failure import Notice
 
 TEXTS = tomllib.loads(Path(__file__).with_name("texts.toml").read_text("utf-8"))
-FALLBACK = "en"
 
 
 def language_of(accept_language: str) -> str:
-    """Choose the language that a browser likes best."""
-    wanted = re.findall(
-        r"(?:^|,)\s*([a-z]{2,3})\b[^,;]*(?:;\s*q=([01](?:\.\d*)?))?",
-        accept_language.lower(),
-    )
+    """Choose the language that a browser likes best, and English if we speak none."""
+    tag_and_quality = r"(?:^|,)\s*([a-z]{2,3})\b[^,;]*(?:;\s*q=([01](?:\.\d*)?))?"
+    wanted = re.findall(tag_and_quality, accept_language.lower())
     liked = [(float(q or 1), tag) for tag, q in wanted if tag in TEXTS]
-    return max(liked, key=lambda one: one[0], default=(0.0, FALLBACK))[1]
+    return max(liked, key=lambda one: one[0], default=(0.0, "en"))[1]
 
 
 class Speaker:
     """Says things in one language."""
 
     def __init__(self, language: str) -> None:
-        self.language = language
         self._texts: dict[str, str] = TEXTS[language]
 
     def __call__(self, name: str, **values: object) -> str:

@@ -11,6 +11,7 @@ import grpc
 from kratos_signup.v1 import signup_service_pb2 as pb
 from starlette.requests import Request
 
+from . import kratos
 from .texts import Speaker, language_of
 
 DEADLINE_SECONDS = 60.0  # of a call, with all its retries
@@ -24,12 +25,14 @@ class Visit:
         self.request, self.session = request, request.session
         self.signups = request.app.state.signups
         self.kratos = request.app.state.kratos
-        self.say = Speaker(language_of(request.headers.get("accept-language", "")))
+        self.language = language_of(request.headers.get("accept-language", ""))
+        self.say = Speaker(self.language)
         self.token = str(self.session.get("token", ""))
 
     async def start(self, /, email: str = "", request_id: str = "", **_: str) -> None:
         """Have a code mailed to an address."""
         email, client = email.strip(), self.request.client
+        client_ip = client.host if client else ""
         if request_id == self.session.get("request_id"):  # it failed before
             is_same = email == self.session.get("email")
             request_id = request_id if is_same else str(uuid.uuid4())
@@ -37,8 +40,8 @@ class Visit:
         ask = pb.StartSignupRequest(
             email=email,
             request_id=request_id,
-            locale=self.say.language,
-            client_ip=client.host if client else "",
+            locale=self.language,
+            client_ip=client_ip,
         )
         answer = await self.signups.StartSignup(ask, timeout=DEADLINE_SECONDS)
         self._keep(answer, proved=False)
@@ -83,22 +86,20 @@ class Visit:
         """Sign in at Kratos, to the account of this sign-up and no other."""
         if screen_of(await self.signup(), is_proved=True)[0] in {"done", "registered"}:
             email = self.session["email"]
-            if token := await self.kratos.sign_in(email, password):
+            if token := await kratos.sign_in(self.kratos, email, password):
                 self.forget(email=email, kratos_session=token)
             else:
                 self.session["notice"] = {"reason": "SIGN_IN_REFUSED"}
 
     async def sign_out(self, /, **_: str) -> None:
         """End the session at Kratos."""
-        await self.kratos.sign_out(self.session.get("kratos_session", ""))
+        await kratos.sign_out(self.kratos, self.session.get("kratos_session", ""))
         self.forget()
 
-    async def signup(self) -> pb.Signup:
+    async def signup(self) -> Any:
         """Ask for the present state, which another tab may have changed."""
         ask = pb.GetSignupRequest(continuation_token=self.token)
-        answer: pb.GetSignupResponse
-        answer = await self.signups.GetSignup(ask, timeout=DEADLINE_SECONDS)
-        return answer.signup
+        return (await self.signups.GetSignup(ask, timeout=DEADLINE_SECONDS)).signup
 
     def forget(self, **kept: Any) -> None:
         """Forget all but the CSRF token, which other tabs have in their forms."""
@@ -115,19 +116,19 @@ class Visit:
 
 def screen_of(signup: pb.Signup, is_proved: bool) -> tuple[str, str]:
     """Choose the screen of a state, and a reason to name on it."""
-    if signup.state == pb.SIGNUP_STATE_CODE_REQUIRED:
-        if signup.code_attempts_remaining == 0:
-            return "address", "CODE_ATTEMPTS_EXHAUSTED"
-        failed = signup.code_delivery == pb.CODE_DELIVERY_FAILED
-        return "code", "MAIL_FAILED" if failed else ""
-    if signup.state == pb.SIGNUP_STATE_PASSWORD_REQUIRED and not is_proved:
-        return "code", "PROVE_AGAIN"  # the answer with this step's token was lost
-    if signup.state == pb.SIGNUP_STATE_ALREADY_REGISTERED:
-        # Nobody may be led into an account that never proved its address.
-        return "registered" if signup.existing_account_verified else "in_use", ""
+    failed = signup.code_delivery == pb.CODE_DELIVERY_FAILED
+    code = ("code", "MAIL_FAILED" if failed else "")
+    if signup.code_attempts_remaining == 0:
+        code = ("address", "CODE_ATTEMPTS_EXHAUSTED")
+    # Without the token of its step, the code is needed again: an answer was lost.
+    password = ("password", "") if is_proved else ("code", "PROVE_AGAIN")
+    # Nobody may be led into an account that never proved its address.
+    taken = "registered" if signup.existing_account_verified else "in_use"
     return {
-        pb.SIGNUP_STATE_PASSWORD_REQUIRED: ("password", ""),
+        pb.SIGNUP_STATE_CODE_REQUIRED: code,
+        pb.SIGNUP_STATE_PASSWORD_REQUIRED: password,
         pb.SIGNUP_STATE_COMPLETED: ("done", ""),
+        pb.SIGNUP_STATE_ALREADY_REGISTERED: (taken, ""),
         pb.SIGNUP_STATE_EXPIRED: ("address", "SIGNUP_EXPIRED"),
         pb.SIGNUP_STATE_CANCELLED: ("address", "SIGNUP_CANCELLED"),
     }.get(signup.state, ("address", ""))

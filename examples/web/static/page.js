@@ -1,4 +1,3 @@
-"use strict";
 // Without this file everything works but the countdown, the meter and "show".
 const find = (id) => document.getElementById(id);
 
@@ -19,11 +18,10 @@ if (resend) {
 }
 
 const password = find("password");
-const show = find("show");
-show?.addEventListener("click", () => {
+find("show")?.addEventListener("click", ({ target }) => {
   const isHidden = password.type === "password";
   password.type = isHidden ? "text" : "password";
-  show.textContent = isHidden ? show.dataset.hide : show.dataset.show;
+  target.textContent = isHidden ? target.dataset.hide : target.dataset.show;
 });
 
 const meter = find("meter");
