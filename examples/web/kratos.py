@@ -1,8 +1,7 @@
 """Signs people in at Kratos, by its API flow.
 
-The browser flow needs a login page that Kratos redirects to; the API flow needs none.
-It is safe here: only this server calls Kratos, after its own CSRF check, and keeps the
-session token in the HttpOnly cookie.
+It needs no login page that Kratos redirects to. It is safe here: only this server calls
+Kratos, after its own CSRF check, and the session token stays in the HttpOnly cookie.
 """
 
 import httpx
@@ -20,6 +19,5 @@ async def sign_in(http: httpx.AsyncClient, email: str, password: str) -> str:
 
 async def sign_out(http: httpx.AsyncClient, token: str) -> None:
     """End a session."""
-    await http.request(
-        "DELETE", "/self-service/logout/api", json={"session_token": token}
-    )
+    body = {"session_token": token}
+    await http.request("DELETE", "/self-service/logout/api", json=body)

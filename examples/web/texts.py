@@ -38,5 +38,7 @@ class Speaker:
         reason, wait = notice["reason"], notice.get("wait_seconds", 0)
         if reason == "SEND_LIMIT_REACHED" and wait:
             reason = "SEND_LIMIT_WAIT"
+        if reason not in self._texts:  # of a newer server
+            reason = "INTERNAL"
         text = self(reason, seconds=math.ceil(wait), minutes=math.ceil(wait / 60))
         return self.each(map(str.upper, notice.get("faults", []))) or [text]

@@ -32,7 +32,6 @@ class Visit:
     async def start(self, /, email: str = "", request_id: str = "", **_: str) -> None:
         """Have a code mailed to an address."""
         email, client = email.strip(), self.request.client
-        client_ip = client.host if client else ""
         if request_id == self.session.get("request_id"):  # it failed before
             is_same = email == self.session.get("email")
             request_id = request_id if is_same else str(uuid.uuid4())
@@ -41,7 +40,7 @@ class Visit:
             email=email,
             request_id=request_id,
             locale=self.language,
-            client_ip=client_ip,
+            client_ip=client.host if client else "",
         )
         answer = await self.signups.StartSignup(ask, timeout=DEADLINE_SECONDS)
         self._keep(answer, proved=False)
@@ -65,7 +64,7 @@ class Visit:
         try:
             answer = await self.signups.CheckPassword(ask, timeout=CHECK_SECONDS)
         except grpc.RpcError:
-            return {}  # no meter; the password can still be set
+            return {}  # no meter, but the password can still be set
         faults = self.say.each(one.reason for one in answer.violations)
         advice = " ".join(faults) or self.say(f"strength_{answer.strength}")
         return {"strength": answer.strength, "advice": advice}

@@ -33,10 +33,9 @@ if (meter) {
     const body = new URLSearchParams(new FormData(password.form));
     const options = { method: "POST", body, signal: asking.signal, redirect: "error" };
     const judged = await (await fetch("/check", options)).json();
-    if (!judged.advice) return;
-    meter.value = judged.strength;
-    meter.hidden = false;
-    advice.textContent = judged.advice;
+    meter.value = judged.strength ?? 0;
+    meter.hidden = !judged.advice;
+    advice.textContent = judged.advice ?? "";
   };
   password.addEventListener("input", () => {
     clearTimeout(timer);
