@@ -7,7 +7,6 @@ import uuid
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
 import grpc
 import httpx
@@ -102,7 +101,7 @@ def _failed(visit: Visit, error: grpc.aio.AioRpcError | httpx.HTTPError) -> Noti
 
 
 def _show(
-    visit: Visit, screen: str, notice: Notice, signup: Any = None, status: int = 200
+    visit: Visit, screen: str, notice: Notice, signup: object = None, status: int = 200
 ) -> Response:
     visit.session.setdefault("csrf", secrets.token_urlsafe())
     context = {
@@ -113,8 +112,7 @@ def _show(
         "notice": notice,
         "sentences": visit.say.notice(notice) if notice else [],
         "is_invalid": notice.get("reason") in INVALID,
-        # One for each form shown: pressed twice, it sends one mail. A form that failed
-        # is shown with its own again.
+        # One for each form shown. A form that failed is shown with its own again.
         "request_id": visit.session.get("request_id") or uuid.uuid4(),
         "now": int(time.time()),
         "links": visit.request.app.state.links,

@@ -14,11 +14,14 @@ import httpx
 import pytest
 from kratos_signup.v1 import signup_service_pb2 as pb
 from signupd.errors import (
+    CodeIncorrect,
     DeadlineTooShort,
     EmailInvalid,
+    KratosIncompatible,
     PasswordAttemptsExhausted,
     SendLimitReached,
     SignupdError,
+    TokenInvalid,
     Violation,
 )
 
@@ -86,7 +89,7 @@ class Browser(httpx.AsyncClient):
     @property
     def notice(self) -> str:
         """Read the message on the page; empty if there is none."""
-        return self._find(r'id="notice".*?<p>(.*?)</p>')
+        return self._find(r'id="notice".*?>(.*?)</div>')
 
     @property
     def hidden(self) -> dict[str, str]:
@@ -184,11 +187,14 @@ async def test_foreign_form(world: World, browser: Browser, csrf: str | None) ->
     assert [] == world.rows()
 
 
-async def test_form_without_a_cookie(world: World, browser: Browser) -> None:
+@pytest.mark.parametrize("csrf", [{}, {"csrf": ""}])
+async def test_form_without_a_cookie(
+    world: World, browser: Browser, csrf: dict[str, str]
+) -> None:
     """A form of a browser without cookies does nothing, and it is told why."""
-    fields = browser.hidden
+    fields = browser.hidden | {"email": ANN} | csrf
     browser.cookies.clear()
-    answer = await browser.post("/start", data=fields | {"email": ANN})
+    answer = await browser.post("/start", data=fields)
 
     assert 403 == answer.status_code
     assert "cookies" in browser.notice
@@ -203,6 +209,7 @@ async def test_double_click(world: World, browser: Browser) -> None:
         if name == "code":
             form["code"] = world.kratos.code_for(ANN)
         cookies = httpx.Cookies(browser.cookies)
+        await browser.post(f"/{name}", data=form)
         await browser.post(f"/{name}", data=form)
         browser.cookies = cookies  # as if sent before the first answer came
         await browser.post(f"/{name}", data=form)
@@ -263,6 +270,7 @@ def _signup(state: str, **fields: Any) -> pb.Signup:
 
 
 CODE = _signup("CODE_REQUIRED")
+NO_ATTEMPT_LEFT = _signup("CODE_REQUIRED", code_attempts_remaining=0)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +282,7 @@ CODE = _signup("CODE_REQUIRED")
             "code",
             "sent",
         ),
-        (_signup("CODE_REQUIRED", code_attempts_remaining=0), "address", "wrong codes"),
+        (NO_ATTEMPT_LEFT, "address", "wrong codes"),
         (_signup("PASSWORD_REQUIRED"), "code", "once more"),
         (_signup("COMPLETED"), "done", ""),
         (
@@ -285,14 +293,16 @@ CODE = _signup("CODE_REQUIRED")
         (_signup("ALREADY_REGISTERED"), "in_use", ""),
         (_signup("EXPIRED"), "address", "too long"),
         (_signup("CANCELLED"), "address", "cancelled"),
+        (TokenInvalid(), "address", "start again"),
+        (KratosIncompatible(), "trouble", "went wrong"),
     ],
 )
-async def test_states(signup: pb.Signup, screen: str, words: str) -> None:
+async def test_states(
+    signup: pb.Signup | SignupdError, screen: str, words: str
+) -> None:
     """The screen is that of the state which the service names, and it has its words."""
-    script = (
-        ("StartSignup", Reply(CODE, "token")),
-        ("GetSignup", Reply(signup, "token")),
-    )
+    shown = Reply(signup, "token") if isinstance(signup, pb.Signup) else signup
+    script = ("StartSignup", Reply(CODE, "token")), ("GetSignup", shown)
     with ScriptedService(*script) as service:
         async with Browser.at(service.target) as browser:
             await browser.press("start", email=ANN)
@@ -342,18 +352,34 @@ async def test_same_request_after_a_failure() -> None:
     assert {"192.0.2.7"} == {request.client_ip for request in service.requests}
 
 
-async def test_password_attempts_exhausted() -> None:
-    """When no password is taken any more, the person begins again."""
+@pytest.mark.parametrize(
+    ("name", "error", "signup", "words"),
+    [
+        (
+            "password",
+            PasswordAttemptsExhausted(),
+            _signup("PASSWORD_REQUIRED"),
+            "refused",
+        ),
+        ("code", CodeIncorrect(), NO_ATTEMPT_LEFT, "Too many wrong codes"),
+    ],
+)
+async def test_no_attempt_left(
+    name: str, error: SignupdError, signup: pb.Signup, words: str
+) -> None:
+    """When no code or password is taken any more, the person begins again."""
     with ScriptedService(
         ("StartSignup", Reply(CODE, "token")),
-        ("GetSignup", Reply(_signup("PASSWORD_REQUIRED"), "token")),
-        ("SetPassword", PasswordAttemptsExhausted()),
+        ("GetSignup", Reply(CODE, "token")),
+        ({"code": "VerifyCode", "password": "SetPassword"}[name], error),
+        ("GetSignup", Reply(signup, "token")),
     ) as service:
         async with Browser.at(service.target) as browser:
             await browser.press("start", email=ANN)
-            await browser.press("password", password=PASSWORD)
+            await browser.press(name, password=PASSWORD, code="123456")
 
-            assert ("address", True) == (browser.screen, "refused" in browser.notice)
+            assert "address" == browser.screen
+            assert words in browser.notice
 
 
 async def test_no_sign_in_before_the_end() -> None:
