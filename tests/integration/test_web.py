@@ -209,13 +209,14 @@ async def test_double_click(world: World, browser: Browser) -> None:
         if name == "code":
             form["code"] = world.kratos.code_for(ANN)
         cookies = httpx.Cookies(browser.cookies)
-        await browser.post(f"/{name}", data=form)
-        await browser.post(f"/{name}", data=form)
+        for _ in range(2):
+            await browser.post(f"/{name}", data=form)
+            screens.append((browser.screen, browser.notice))
         browser.cookies = cookies  # as if sent before the first answer came
         await browser.post(f"/{name}", data=form)
         screens.append((browser.screen, browser.notice))
 
-    assert [("code", ""), ("password", ""), ("done", "")] == screens
+    assert [(s, "") for s in ("code", "password", "done") for _ in range(3)] == screens
     assert 1 == len(world.kratos.mails_to(ANN))
     assert 1 == len(world.rows())
 
@@ -350,6 +351,23 @@ async def test_same_request_after_a_failure() -> None:
 
     assert ids[0] == ids[1] != ids[2]
     assert {"192.0.2.7"} == {request.client_ip for request in service.requests}
+
+
+async def test_no_meter() -> None:
+    """When no more passwords are judged, there is no meter, and all else goes on."""
+    with ScriptedService(
+        ("StartSignup", Reply(CODE, "token")),
+        ("GetSignup", Reply(CODE, "token")),
+        ("CheckPassword", PasswordAttemptsExhausted()),
+        ("GetSignup", Reply(CODE, "token")),
+    ) as service:
+        async with Browser.at(service.target) as browser:
+            await browser.press("start", email=ANN)
+            judged = await browser.press("check", password=PASSWORD)
+            await browser.get("/")
+
+            assert {} == judged.json()
+            assert ("code", "") == (browser.screen, browser.notice)
 
 
 @pytest.mark.parametrize(
