@@ -78,6 +78,15 @@ def test_the_web_example_has_a_text_for_every_reason() -> None:
     assert set() == wanted - {*blanks[0]}
 
 
+def test_the_web_example_is_short() -> None:
+    """What docs/integration.md says of its length holds."""
+    parts = (ROOT / "examples" / "web").rglob("*.*")
+    code = [path for path in parts if path.suffix in {".py", ".html", ".css", ".js"}]
+
+    assert "less than 600 lines" in (ROOT / "docs" / "integration.md").read_text()
+    assert 100 < sum(len(path.read_text().splitlines()) for path in code) < 600
+
+
 def test_callers_in_the_documents() -> None:
     """The example of CALLERS in docs/operations.md can be used as it stands."""
     text = (ROOT / "docs" / "operations.md").read_text()
