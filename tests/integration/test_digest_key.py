@@ -27,8 +27,8 @@ ADDRESS = "ann@example.com"
 
 def environment(url: str, key: bytes) -> dict[str, str]:
     """Return the settings of a command."""
-    text = base64.b64encode(key).decode()
-    names = {"LEDGER_URL": url, "TOKEN_KEYS": text, "DIGEST_KEY": text}
+    tokens, digests = (base64.b64encode(one).decode() for one in (b"t" * 32, key))
+    names = {"LEDGER_URL": url, "TOKEN_KEYS": tokens, "DIGEST_KEY": digests}
     return {f"SIGNUPD_{name}": value for name, value in names.items()}
 
 
