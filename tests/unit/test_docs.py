@@ -1,6 +1,7 @@
 """The documents say what the code does."""
 
 import re
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -198,6 +199,29 @@ def test_documents_named_by_the_readme_exist() -> None:
 
     assert [] == [name for name in named if not (ROOT / name).exists()]
     assert len(named) > 4
+
+
+def anchors(page: Path) -> set[str]:
+    """Name a page's headings, as its address on GitHub does."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings}
+
+
+def test_links_lead_somewhere() -> None:
+    """Each link from a page to a file here, or to a heading, has its goal."""
+    lost, found = [], 0
+    for page in {page for depth in DEPTHS for page in ROOT.glob(depth)}:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            path, _, anchor = link.partition("#")
+            goal = (page.parent / path) if path else page
+            found += "://" not in link
+            if "://" not in link and not (
+                goal.exists() and (not anchor or anchor in anchors(goal))
+            ):
+                lost.append(f"{page.name}: {link}")
+
+    assert [] == lost
+    assert found > 40
 
 
 @pytest.mark.parametrize("page", ["SECURITY.md", "docs/answers.md"])
