@@ -35,7 +35,7 @@ _CALLABLE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - not
 _UNIT_MILLIS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
 _DURATION: Final = re.compile(r"(?:0|([0-9]{1,9})(ms|s|m|h|d))")
 _HTTP_URL: Final = re.compile(
-    r"(?i:https?)://([^/\s?#]+@)?(\[[^\s\]]+\]|[^/\s?#:@]+)(:(?P<port>[0-9]{1,5}))?(/[^\s?#]*)?"
+    r"https?://([^/\s?#]+@)?(\[[^\s\]]+\]|[^/\s?#:@]+)(:(?P<port>[0-9]{1,5}))?(/[^\s?#]*)?"
 )
 # From the first colon to the last at sign: this may hide too much, never too little.
 _USER_PASSWORD: Final = re.compile(r"^([^:]+://[^:/?#@]*):.*@")
@@ -67,7 +67,7 @@ def is_loopback(address: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
 
 
 def endpoint(address: str) -> tuple[str, int]:
@@ -83,7 +83,7 @@ def dialled(address: str) -> str:
 
 
 def _seconds(value: object) -> float:
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    match = _DURATION.fullmatch(str(value))
     if match is None:
         raise ValueError("is not a duration such as 90s, 15m or 24h")
     return int(match[1] or 0) * _UNIT_MILLIS[match[2] or "s"] / 1000
@@ -119,7 +119,7 @@ def _split(value: object) -> object:
 
 
 def _is_tcp(value: str) -> bool:
-    match = re.fullmatch(r"(?!unix:)[^/*]+:([0-9]{1,5})", value)
+    match = re.fullmatch(r"(?!unix:)(?:\[[^]]+\]|[^][:/*\s]+):([0-9]{1,5})", value)
     return match is not None and int(match[1]) <= MAX_PORT
 
 
@@ -135,10 +135,10 @@ def _readable(value: Path) -> Path:
     return value
 
 
-def _normal(url: str) -> str:
-    """Write the scheme in lower case (RFC 3986, 3.1), and no slash at the end."""
-    scheme, colon, rest = url.partition(":")
-    return scheme.lower() + colon + rest.rstrip("/")
+def _lower_scheme(url: str) -> str:
+    """Write the scheme in lower case, which it means (RFC 3986, 3.1)."""
+    scheme, separator, rest = url.partition("://")
+    return scheme.lower() + separator + rest
 
 
 def _is_http_url(value: str) -> bool:
@@ -227,11 +227,14 @@ MetricsAddress = Annotated[
 ]
 Url = Annotated[
     str,
+    AfterValidator(_lower_scheme),
     _demand(_is_http_url, "is not an http or https URL"),
-    AfterValidator(_normal),
+    AfterValidator(lambda url: url.rstrip("/")),
     _Shown(_show_url),
 ]
-LedgerUrl = Annotated[str, AfterValidator(_ledger_url), _Shown(_show_url)]
+LedgerUrl = Annotated[
+    str, AfterValidator(_lower_scheme), AfterValidator(_ledger_url), _Shown(_show_url)
+]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 Grants = Annotated[
     Mapping[str, frozenset[str]],

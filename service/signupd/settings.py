@@ -99,16 +99,18 @@ class Settings(BaseModel):
     @field_validator("*", mode="before")
     @classmethod
     def _read(cls, value: object, info: ValidationInfo) -> object:
-        """Read the file of a secret, for which its path stands; refuse what is empty.
+        """Read the file of a secret, and drop white space; refuse what is empty.
 
         A variable that a template left empty must not switch off a protection.
         """
         path = value if info.field_name in SECRETS else None
         if isinstance(path, Path):
             try:
-                value = read_text(path, MAX_SECRET_BYTES).strip()
+                value = read_text(path, MAX_SECRET_BYTES) if path != Path() else ""
             except FileUnusableError as error:
                 raise ValueError(error.of(shown(path))) from None
+        if isinstance(value, str):
+            value = value.strip()
         if value == "" and info.field_name != "metrics_listen":
             raise ValueError("is empty; leave it out to have its default")
         return value

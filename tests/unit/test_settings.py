@@ -32,6 +32,7 @@ WRONG = {
     "LISTEN": [
         *("secret-port", "127.0.0.1", ":50051", "127.0.0.1:65536", "127.0.0.1:-1"),
         *("127.0.0.1:\u00b2", "unix:", "http://127.0.0.1:1", "*:50051"),
+        *("::1:50051", "127.0.0.1 :50051", "dns:localhost:1"),
         *("0.0.0.0:50051", "[::]:50051", "signup.example:50051", "10.0.0.1:1"),
         *("127.0.0.1.example:1", "localhost.example:1", "[::ffff:10.0.0.1]:1"),
     ],
@@ -45,6 +46,9 @@ WRONG = {
     ],
     "KRATOS_TIMEOUT": ["10", "0", "0s", "-1s", "1.5s", "\u0663s", "400d", ""],
     "KRATOS_CA": [""],
+    "KRATOS_ADMIN_TOKEN": [" "],
+    "IDENTITY_SCHEMA_ID": [" "],
+    "HOOK_KEY_FILE": ["", "/dev/null"],
     "HOOK_TLS_CERT": [""],
     "LEDGER_URL": [
         *("signupd.db", "sqlite://", "mysql://u:hunter2@h/d"),
@@ -188,9 +192,11 @@ def test_no_folder(folder: Path, url: str) -> None:
 
 @pytest.mark.parametrize("value", ["90", "1.5", "true", '"90"', '"soon"'])
 def test_durations_have_a_unit(folder: Path, value: str) -> None:
-    """In a TOML file too, a duration is a whole number and a unit."""
+    """In a TOML file too, a duration is a whole number and a unit, or 0."""
     config = toml(folder, f"code_ttl = {value}")
+    none = toml(folder.parent, "resend_interval = 0")
 
+    assert 0.0 == given({}, none).resend_interval
     assert [f"{NO_DURATION} ({config}, line 1)"] == mistakes({}, config)
 
 
@@ -244,7 +250,9 @@ def test_good(values: dict[str, str]) -> None:
         ("DRAIN_TIMEOUT", "0s", 0.0, "0s"),
         ("LOG_LEVEL", "INFO", "info", "info"),
         ("LOG_LEVEL", "Warn", "warning", "warning"),
-        ("LOG_FORMAT", "Json", "json", "json"),
+        ("LOG_FORMAT", " Json\n", "json", "json"),
+        ("LISTEN", "LocalHost:1", "LocalHost:1", "LocalHost:1"),
+        ("LEDGER_URL", "SQLite:///X.db", "sqlite:///X.db", "sqlite:///X.db"),
         ("KRATOS_PUBLIC_URL", "HTTPS://k/P/", "https://k/P", "https://k/P"),
     ],
 )

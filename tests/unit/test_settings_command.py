@@ -64,7 +64,7 @@ def test_secrets(folder: Path) -> None:
         for name, field in Settings.model_fields.items()
         if "Secret" in str(field.annotation)
     ]
-    (folder / "token").write_text(SECRET)
+    (folder / "token").write_text(f"{SECRET}-2")
     keys = {"TOKEN_KEYS": KEY, "DIGEST_KEY": OTHER_KEY}
     environ = {"HOOK_KEY": SECRET, "KRATOS_ADMIN_TOKEN_FILE": "token"} | keys
     values = shown(**environ)
@@ -127,6 +127,7 @@ def test_durations(text: str, written: str) -> None:
     ("url", "written"),
     [
         ("sqlite:////var/lib/a@b:c.db", "sqlite:////var/lib/a@b:c.db"),
+        ("sqlite:///a.db?PassWord=s3", "sqlite:///a.db?PassWord=***"),
         ("postgresql://u@h:1/db", "postgresql://u@h:1/db"),
         ("postgresql://u:s3%40s3@h/db", "postgresql://u:***@h/db"),
         ("postgresql://:s3@h/db", "postgresql://:***@h/db"),
