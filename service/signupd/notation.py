@@ -33,7 +33,7 @@ MAX_PORT: Final = 65535
 # A wildcard address to listen at -> an address to call.
 _CALLABLE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - not to bind
 _UNIT_MILLIS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
-_DURATION: Final = re.compile(r"([0-9]{1,9})(ms|s|m|h|d)")
+_DURATION: Final = re.compile(r"(?:0|([0-9]{1,9})(ms|s|m|h|d))")
 _HTTP_URL: Final = re.compile(
     r"https?://([^/\s?#]+@)?(\[[^\s\]]+\]|[^/\s?#:@]+)(:(?P<port>[0-9]{1,5}))?(/[^\s?#]*)?"
 )
@@ -67,7 +67,7 @@ def is_loopback(address: str) -> bool:
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
-        return host == "localhost"
+        return host.lower() == "localhost"
 
 
 def endpoint(address: str) -> tuple[str, int]:
@@ -83,10 +83,10 @@ def dialled(address: str) -> str:
 
 
 def _seconds(value: object) -> float:
-    match = _DURATION.fullmatch(value) if isinstance(value, str) else None
+    match = _DURATION.fullmatch(str(value))
     if match is None:
         raise ValueError("is not a duration such as 90s, 15m or 24h")
-    return int(match[1]) * _UNIT_MILLIS[match[2]] / 1000
+    return int(match[1] or 0) * _UNIT_MILLIS[match[2] or "s"] / 1000
 
 
 def _show_seconds(seconds: float) -> str:
@@ -119,7 +119,7 @@ def _split(value: object) -> object:
 
 
 def _is_tcp(value: str) -> bool:
-    match = re.fullmatch(r"(?!unix:)[^/*]+:([0-9]{1,5})", value)
+    match = re.fullmatch(r"(?!unix:)(?:\[[^]]+\]|[^][:/*\s]+):([0-9]{1,5})", value)
     return match is not None and int(match[1]) <= MAX_PORT
 
 
@@ -133,6 +133,12 @@ def _readable(value: Path) -> Path:
     except FileUnusableError as error:
         raise ValueError(error.of(shown(value))) from None
     return value
+
+
+def _lower_scheme(url: str) -> str:
+    """Write the scheme in lower case, which it means (RFC 3986, 3.1)."""
+    scheme, separator, rest = url.partition("://")
+    return scheme.lower() + separator + rest
 
 
 def _is_http_url(value: str) -> bool:
@@ -203,6 +209,7 @@ _Duration = Annotated[
 Seconds = Annotated[_Duration, Field(gt=0)]
 SecondsOrNone = Annotated[_Duration, Field(ge=0)]
 Word = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
+Level = BeforeValidator(lambda value: "warning" if value == "warn" else value)
 Key = Annotated[SecretBytes, BeforeValidator(_key)]
 Keys = Annotated[tuple[Key, ...], BeforeValidator(_split)]
 _HookKey = Annotated[
@@ -220,11 +227,14 @@ MetricsAddress = Annotated[
 ]
 Url = Annotated[
     str,
+    AfterValidator(_lower_scheme),
     _demand(_is_http_url, "is not an http or https URL"),
     AfterValidator(lambda url: url.rstrip("/")),
     _Shown(_show_url),
 ]
-LedgerUrl = Annotated[str, AfterValidator(_ledger_url), _Shown(_show_url)]
+LedgerUrl = Annotated[
+    str, AfterValidator(_lower_scheme), AfterValidator(_ledger_url), _Shown(_show_url)
+]
 ReadableFile = Annotated[Path, AfterValidator(_readable)]
 Grants = Annotated[
     Mapping[str, frozenset[str]],

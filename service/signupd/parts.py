@@ -77,7 +77,7 @@ class Parts:
         return cls(settings, database, deps, Sweeper(deps, settings))
 
     async def open_ledger(self, *, only_server: bool) -> None:
-        """Migrate a SQLite ledger; check that a shared one is up to date.
+        """Migrate a SQLite ledger that is too old; refuse a shared one.
 
         The only server of a SQLite ledger ends its leases, all of which are stale.
         Another DIGEST_KEY than the ledger's is a SettingsInvalidError.

@@ -13,6 +13,7 @@ from pydantic import (
     Field,
     SecretStr,
     ValidationError,
+    ValidationInfo,
     field_validator,
 )
 from pydantic_core import ErrorDetails
@@ -92,19 +93,27 @@ class Settings(BaseModel):
     reflection: bool | None = None
     log_format: Annotated[Literal["json", "console"] | None, notation.Word] = None
     log_level: Annotated[
-        Literal["debug", "info", "warning", "error"], notation.Word
+        Literal["debug", "info", "warning", "error"], notation.Level, notation.Word
     ] = "info"
 
-    @field_validator(*SECRETS, mode="before")
+    @field_validator("*", mode="before")
     @classmethod
-    def _read_file(cls, value: object) -> object:
-        """Read the file of a secret, for which its path stands."""
-        if not isinstance(value, Path):
-            return value
-        try:
-            return read_text(value, MAX_SECRET_BYTES).strip()
-        except FileUnusableError as error:
-            raise ValueError(error.of(shown(value))) from None
+    def _read(cls, value: object, info: ValidationInfo) -> object:
+        """Read the file of a secret, and drop white space; refuse what is empty.
+
+        A variable that a template left empty must not switch off a protection.
+        """
+        path = value if info.field_name in SECRETS else None
+        if isinstance(path, Path):
+            try:
+                value = read_text(path, MAX_SECRET_BYTES) if path != Path() else ""
+            except FileUnusableError as error:
+                raise ValueError(error.of(shown(path))) from None
+        if isinstance(value, str):
+            value = value.strip()
+        if value == "" and info.field_name != "metrics_listen":
+            raise ValueError("is empty; leave it out to have its default")
+        return value
 
     def conflicts(self) -> Iterator[str]:
         """List what does not fit together; each line begins with the settings."""
@@ -122,11 +131,8 @@ class Settings(BaseModel):
             yield "HOOK_LISTEN: beyond loopback it needs a HOOK_KEY"
         if self.kratos_admin_token and urlsplit(self.kratos_admin_url).username:
             yield "KRATOS_ADMIN_TOKEN: does not go with a user in KRATOS_ADMIN_URL"
-        if bool(self.token_keys) != bool(self.digest_key):
-            yield "TOKEN_KEYS, DIGEST_KEY: set both or neither"
+        yield from self._key_conflicts()
         ledger = sqlite_file(self.ledger_url)
-        if ledger is None and not self.digest_key:
-            yield "TOKEN_KEYS, DIGEST_KEY: PostgreSQL needs both"
         try:
             if ledger is not None and not ledger.parent.is_dir():
                 yield f"LEDGER_URL: there is no folder {ledger.parent.absolute()}"
@@ -134,6 +140,14 @@ class Settings(BaseModel):
             pass  # whatever opens the ledger says so
         if self.password_max_bytes < self.password_min_length:
             yield "PASSWORD_MAX_BYTES: is less than PASSWORD_MIN_LENGTH"
+
+    def _key_conflicts(self) -> Iterator[str]:
+        if bool(self.token_keys) != bool(self.digest_key):
+            yield "TOKEN_KEYS, DIGEST_KEY: set both or neither"
+        if self.digest_key in self.token_keys:
+            yield "TOKEN_KEYS, DIGEST_KEY: have a key in common"
+        if not self.digest_key and sqlite_file(self.ledger_url) is None:
+            yield "TOKEN_KEYS, DIGEST_KEY: PostgreSQL needs both"
 
     def _tls_conflicts(self) -> Iterator[str]:
         for tls, cert, key in (

@@ -142,4 +142,4 @@ def _changed(
         ours[-1]["config"].update(value)
         return
     hooks[:] = [one for one in hooks if one not in ours]
-    hooks += ours if what.startswith("move") else value
+    hooks += ours if what.startswith("move") else value or []

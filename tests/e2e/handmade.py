@@ -90,6 +90,10 @@ class Handmade:
         """Sign in by code; the same."""
         return self._prove("login", address, {"method": "code", "identifier": address})
 
+    def verify(self, address: str) -> None:
+        """Verify the address of an account that is there."""
+        self._submit("verification", address, {"method": "code", "email": address})
+
     def change(self, token: str, *steps: dict[str, Any]) -> None:
         """Go through a settings flow with one or more submissions."""
         header = {"X-Session-Token": token}
@@ -110,7 +114,14 @@ class Handmade:
 
     def disable(self, identity_id: str) -> None:
         """Disable an identity as an operator does."""
-        patch = [{"op": "replace", "path": "/state", "value": "inactive"}]
+        self.patch(identity_id, {"/state": "inactive"})
+
+    def patch(self, identity_id: str, values: dict[str, Any]) -> None:
+        """Replace values of an identity, by their paths, as an operator does."""
+        patch = [
+            {"op": "replace", "path": place, "value": value}
+            for place, value in values.items()
+        ]
         path = f"/admin/identities/{identity_id}"
         self._admin.patch(path, json=patch).raise_for_status()
 
@@ -134,16 +145,18 @@ class Handmade:
             database.commit()
 
     def _prove(self, kind: str, address: str, body: dict[str, Any]) -> tuple[str, str]:
+        done = self._submit(kind, address, body).raise_for_status().json()
+        return done["session"]["identity"]["id"], done["session_token"]
+
+    def _submit(self, kind: str, address: str, body: dict[str, Any]) -> httpx.Response:
         count = len(self._mailbox.mails_to(address))
         flow = self._public.get(f"/self-service/{kind}/api").raise_for_status().json()
         query = {"flow": flow["id"]}
         self._public.post(f"/self-service/{kind}", params=query, json=body)
         code = self._mailbox.wait_for(address, count + 1).code
-        answer = self._public.post(
+        return self._public.post(
             f"/self-service/{kind}", params=query, json=body | {"code": code}
         )
-        done = answer.raise_for_status().json()
-        return done["session"]["identity"]["id"], done["session_token"]
 
 
 def _client(url: str) -> httpx.Client:

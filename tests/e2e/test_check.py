@@ -194,6 +194,8 @@ def test_required_traits(site: Site) -> None:
         given = check(settings_for(kratos, port), "--traits", '{"name": "Ada"}')
 
         unseen = ("code_method", "password_method", "other_methods", "password_hook")
+        told = "The same as for code_method."
+        assert [told] * 3 == [without.fault(name)["cure"] for name in unseen[1:]]
         assert dict.fromkeys(unseen, "warning") | NO_SERVER | UNSEEN == without.faults
         assert NO_SERVER | UNSEEN == given.faults
         assert (0, 0) == (without.exit_code, given.exit_code)
@@ -223,3 +225,14 @@ def test_nobody_there(scheme: str, host: str, why: str) -> None:
     seen = f"Nobody can sign up: {scheme}://{host}:{public}: {why}."
     assert seen == done.fault("public_api")["why"]
     assert "SIGNUPD_KRATOS_ADMIN_URL" in done.fault("admin_api")["cure"]
+
+
+def test_swapped_urls(stack: Stack) -> None:
+    """Where each API's URL is the other's, the redirect that answers is told."""
+    settings = settings_of(stack.server)
+    public, admin = settings["KRATOS_PUBLIC_URL"], settings["KRATOS_ADMIN_URL"]
+    done = check(settings | {"KRATOS_PUBLIC_URL": admin, "KRATOS_ADMIN_URL": public})
+
+    assert {"public_api": "error", "admin_api": "error"} | UNSEEN == done.faults
+    for api in ("public_api", "admin_api"):
+        assert "the other API of Kratos may be there" in done.fault(api)["why"]

@@ -12,7 +12,7 @@ import pytest
 from signupd.errors import LedgerUnavailable, SignupBusy
 from signupd.ledger.database import Database, make_database, sqlite_file
 from signupd.ledger.ledger import Ledger
-from signupd.ledger.migrate import REVISION, demand_usable, migrate
+from signupd.ledger.migrate import REVISION, migrate
 from signupd.ledger.record import Lease, Record
 
 from devstack.postgres import Postgres
@@ -39,22 +39,6 @@ async def opened(url: str, clock: ClockDouble) -> AsyncIterator[Database]:
 def ledger(database: Database) -> Ledger:
     """Give a ledger with its schema."""
     return Ledger(database)
-
-
-@pytest.mark.parametrize(
-    ("revision", "said"),
-    [("0000", "run `signupd migrate`"), ("0999", "Going back in docs/operations.md")],
-)
-async def test_other_revisions(
-    database: Database, url: str, revision: str, said: str
-) -> None:
-    """An older ledger has to be migrated first; a newer one is refused."""
-    await database.run(f"UPDATE alembic_version SET version_num = '{revision}'")  # noqa: S608 - a test's own
-    with pytest.raises(LedgerUnavailable, match=said):
-        await demand_usable(database)
-    if revision > REVISION:
-        with pytest.raises(LedgerUnavailable, match=said):
-            await migrate(url)
 
 
 async def test_round_trip(ledger: Ledger, clock: ClockDouble) -> None:

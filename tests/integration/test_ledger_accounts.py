@@ -24,11 +24,11 @@ RIGHTS = {
 }
 
 
-def run(command: str, url: str) -> Result:
+def run(command: str, url: str, *more: str) -> Result:
     """Run a command on a ledger."""
     names = ("TOKEN_KEYS", "DIGEST_KEY", "LEDGER_URL")
     environ = {f"SIGNUPD_{n}": v for n, v in zip(names, (*KEYS, url), strict=True)}
-    return CliRunner().invoke(app, [command], env=environ)
+    return CliRunner().invoke(app, [command, *more], env=environ)
 
 
 @pytest.fixture
@@ -76,6 +76,19 @@ def test_no_right_to_tables(postgres: Postgres, name: str, right: str) -> None:
     assert f"GRANT {right} ON {', '.join(RIGHTS[right])} TO {name}\n" == cure
     grant(postgres, owner, cure)
     assert 0 == run("sweep", url).exit_code
+
+
+def test_reading(postgres: Postgres, name: str) -> None:
+    """An account that may only read can look at sign-ups."""
+    owner = f"{postgres.url}/{name}"
+    run("migrate", owner)
+    url = f"postgresql://{name}@127.0.0.1:{postgres.port}/{name}"
+    refused = run("signups", url, "list")
+    grant(postgres, owner, f"GRANT SELECT ON {', '.join(TABLES)} TO {name}")
+    done = run("signups", url, "list")
+
+    assert f"tables: GRANT SELECT ON {', '.join(TABLES)} TO {name}\n" in refused.stderr
+    assert (0, "signupd: no sign-up matches\n") == (done.exit_code, done.stderr)
 
 
 @pytest.mark.parametrize(

@@ -109,10 +109,13 @@ async def test_no_reflection(world: World) -> None:
     assert grpc.StatusCode.UNIMPLEMENTED is refused.code
 
 
-async def test_port_taken(world: World, caller: Caller) -> None:
+async def test_port_taken(
+    world: World, caller: Caller, capfd: pytest.CaptureFixture[str]
+) -> None:
     """A port that somebody has is an error, not a silent rival; stopping is clean.
 
-    The error names the setting and the address, and other reasons too.
+    The error names the setting and the address, and other reasons too. gRPC prints no
+    lines of its own beside it.
     """
     first = await world.serve()
     port, hook_port = first.service.port, first.service.hook_port
@@ -133,6 +136,7 @@ async def test_port_taken(world: World, caller: Caller) -> None:
         await service.stop()
 
         assert f"{setting}: cannot listen on {address}: {why}" == str(caught.value)
+        assert "" == capfd.readouterr().err
 
 
 async def test_metrics_port_limits(world: World) -> None:

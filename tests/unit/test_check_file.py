@@ -48,6 +48,7 @@ MIN_LENGTH = "selfservice.methods.password.config.min_password_length"
 PROFILE = "selfservice.methods.profile"
 FLOWS = "selfservice.flows"
 CHANGED = f"{FLOWS}.settings.after.password.hooks"
+LOGIN = f"{FLOWS}.login.after.password"
 RECOVERED = f"{FLOWS}.recovery.after.hooks"
 
 
@@ -71,6 +72,12 @@ def beside(entry: Json, place: int = 99) -> Mutation:
     return lambda config: after_registration(config)["password"]["hooks"].insert(
         place, entry
     )
+
+
+def left_at(place: str, method: str) -> Mutation:
+    """Have our hook of a method at another place too."""
+    hooks = deepcopy(after_registration(parsed())[method]["hooks"])
+    return setting(f"{place}.hooks", [AUDITED, *hooks])
 
 
 def faults(config: Json, settings: Settings = SETTINGS) -> list[Finding]:
@@ -131,6 +138,8 @@ FAULTS = [
     (setting(f"{AFTER}.code.hooks", [OTHER]), "code_hook", "warning", "may lead to"),
     (hook_at("code", 1), "hook_urls", "error", "different places"),
     (hook("code", auth=KEY), "hook_urls", "error", "different keys"),
+    (left_at(AFTER, "code"), "code_hook", "warning", f"under {AFTER}.hooks too"),
+    (left_at(LOGIN, "password"), "password_hook", "warning", f"under {LOGIN}.hooks"),
     (beside(OTHER), "hook_order", "warning", "another hook"),
     (setting(CODE_LIFESPAN, "14m59s"), "code_lifespan", "warning", "899s"),
     (setting(FLOW_LIFESPAN, "90s"), "flow_lifespan", "warning", "90s"),

@@ -50,11 +50,15 @@ def test_consequences() -> None:
     profile = error(Check.PROFILE_METHOD, "on", "It moves.", "x: y")
     seen = error(Check.CANARY_SETTINGS, "on", "It moves.", "x: y")
     account = error(Check.CANARY_ACCOUNT, "not ours", "A hook.", "y: z")
-    found = consequences([profile, seen, account])
+    again = error(Check.CANARY_REMOVED, "not ours", "A hook.", "y: z")
+    found = consequences([profile, seen, account, again])
 
-    assert ["x: y", "It may follow from profile_method: see there.", "y: z"] == [
-        one.cure for one in found
-    ]
+    assert [
+        "x: y",
+        "It may follow from profile_method: see there.",
+        "y: z",
+        "The same as for canary_account.",
+    ] == [one.cure for one in found]
 
 
 def test_json() -> None:

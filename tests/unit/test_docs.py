@@ -1,6 +1,7 @@
 """The documents say what the code does."""
 
 import re
+from pathlib import Path
 from textwrap import dedent
 
 import pytest
@@ -15,6 +16,7 @@ from signupd.notation import read_grants
 from signupd.rpc.statuses import STATUSES
 from typer.testing import CliRunner
 
+from examples.web.texts import TEXTS
 from tests.documented import ROOT, blocks
 
 
@@ -62,6 +64,31 @@ def test_retry_is_documented(reason: str) -> None:
     assert always == (documented == "yes" and reason != "RESEND_TOO_SOON")
 
 
+def test_the_web_example_has_a_text_for_every_reason() -> None:
+    """It has each reason and rule of the documents, alike in every language."""
+    text = (ROOT / "docs" / "errors.md").read_text()
+    (row,) = re.findall(r"^\| PASSWORD_REJECTED .*", text, re.MULTILINE)
+    rules = re.findall(r"\b(?:TOO_)?[A-Z]{4,}\b(?!_)", row.partition("`reason` is")[2])
+    wanted = {*error_rows(), *rules, "DOMAIN_BLOCKED"} - {"ACCOUNT_NOT_FOUND"}
+    blanks = [
+        {name: set(re.findall(r"{\w+}", text)) for name, text in texts.items()}
+        for texts in TEXTS.values()
+    ]
+
+    assert 2 == len(blanks)
+    assert blanks[0] == blanks[1]
+    assert set() == wanted - {*blanks[0]}
+
+
+def test_the_web_example_is_short() -> None:
+    """What docs/integration.md says of its length holds."""
+    parts = (ROOT / "examples" / "web").rglob("*.*")
+    code = [path for path in parts if path.suffix in {".py", ".html", ".css", ".js"}]
+
+    assert "less than 600 lines" in (ROOT / "docs" / "integration.md").read_text()
+    assert 100 < sum(len(path.read_text().splitlines()) for path in code) < 600
+
+
 def test_callers_in_the_documents() -> None:
     """The example of CALLERS in docs/operations.md can be used as it stands."""
     text = (ROOT / "docs" / "operations.md").read_text()
@@ -107,6 +134,7 @@ ELSEWHERE = {
     "e2e/test_kratos_readme.py": r"(export|go build|\S*(kratos|smtpd)) .*",
     "integration/test_kubernetes.py": r"kubectl .*|mkdir .*|\(umask 077; cd deploy/.*",
     "integration/test_alerts.py": r"promtool .*",
+    "integration/test_web.py": r"python -m examples\.web",
     "integration/test_stubs.py": r"python3 -m venv .*",
     "limbo/test_backup.py": r"\(umask 077; (sqlite|pg_).*|(install|pg_restore) .*",
 }
@@ -180,6 +208,29 @@ def test_documents_named_by_the_readme_exist() -> None:
 
     assert [] == [name for name in named if not (ROOT / name).exists()]
     assert len(named) > 4
+
+
+def anchors(page: Path) -> set[str]:
+    """Name a page's headings, as its address on GitHub does."""
+    headings = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", one).lower().replace(" ", "-") for one in headings}
+
+
+def test_links_lead_somewhere() -> None:
+    """Each link from a page to a file here, or to a heading, has its goal."""
+    lost, found = [], 0
+    for page in {page for depth in DEPTHS for page in ROOT.glob(depth)}:
+        for link in re.findall(r"\]\(([^)\s]+)\)", page.read_text()):
+            path, _, anchor = link.partition("#")
+            goal = (page.parent / path) if path else page
+            found += "://" not in link
+            if "://" not in link and not (
+                goal.exists() and (not anchor or anchor in anchors(goal))
+            ):
+                lost.append(f"{page.name}: {link}")
+
+    assert [] == lost
+    assert found > 40
 
 
 @pytest.mark.parametrize("page", ["SECURITY.md", "docs/answers.md"])

@@ -3,15 +3,19 @@
 import base64
 import json
 import uuid
+from dataclasses import dataclass
 
 import pytest
 from signupd.errors import TokenInvalid
 from signupd.sealing import (
+    Contents,
     KeyRing,
     SealBroken,
     Step,
     knows_password,
     only_attempt,
+    open_contents,
+    seal_contents,
     with_password,
 )
 
@@ -152,6 +156,21 @@ def test_what_was_sealed_before_still_opens() -> None:
     assert (SIGNUP_ID, Step.CODE) == RING.open_token(TOKEN)
     assert (SIGNUP_ID, Step.CODE) == RING.open_token(OLD_TOKEN)
     assert OLD_DIGEST == RING.digest(b"address", b"anna@example.com").hex()
+
+
+@dataclass(frozen=True, slots=True)
+class NextContents(Contents):
+    """What the next release may seal."""
+
+    channel: str = "email"
+
+
+def test_contents_of_the_next_release_open() -> None:
+    """A server goes on with a row that a newer one has sealed more in."""
+    seen = ("ann@example.com", {"email": "ann@example.com"}, "de", "flow")
+    sealed = seal_contents(RING, SIGNUP_ID, NextContents(*seen))
+
+    assert Contents(*seen) == open_contents(RING, row(sealed=sealed))
 
 
 def test_digest_parts_do_not_run_together() -> None:

@@ -16,7 +16,9 @@ from signupd.sources import SECRETS
 
 from tests.doubles.authority import Authority
 
-KEY, OTHER_KEY = (base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2))
+KEY, OTHER_KEY, THIRD_KEY = (
+    base64.b64encode(bytes([n]) * 32).decode() for n in (1, 2, 3)
+)
 AUTHORITY = Authority()
 HOOK_KEY = "sixteen-or-more-characters"
 CONFIGURATION = Path(__file__).parents[2] / "docs" / "configuration.md"
@@ -30,6 +32,7 @@ WRONG = {
     "LISTEN": [
         *("secret-port", "127.0.0.1", ":50051", "127.0.0.1:65536", "127.0.0.1:-1"),
         *("127.0.0.1:\u00b2", "unix:", "http://127.0.0.1:1", "*:50051"),
+        *("::1:50051", "127.0.0.1 :50051", "dns:localhost:1"),
         *("0.0.0.0:50051", "[::]:50051", "signup.example:50051", "10.0.0.1:1"),
         *("127.0.0.1.example:1", "localhost.example:1", "[::ffff:10.0.0.1]:1"),
     ],
@@ -41,7 +44,12 @@ WRONG = {
         *("127.0.0.1:4433", "ftp://x", "http://", "http:///path", "http://x:99999"),
         *("http://u:hunter2@x:y", "http://x/?secret=1", "http://x y"),
     ],
-    "KRATOS_TIMEOUT": ["10", "0s", "-1s", "1.5s", "\u0663s", "400d", ""],
+    "KRATOS_TIMEOUT": ["10", "0", "0s", "-1s", "1.5s", "\u0663s", "400d", ""],
+    "KRATOS_CA": [""],
+    "KRATOS_ADMIN_TOKEN": [" "],
+    "IDENTITY_SCHEMA_ID": [" "],
+    "HOOK_KEY_FILE": ["", "/dev/null"],
+    "HOOK_TLS_CERT": [""],
     "LEDGER_URL": [
         *("signupd.db", "sqlite://", "mysql://u:hunter2@h/d"),
         *("postgresql://u:hunter2/db", "postgresql://u:hunter2%sure@h/d"),
@@ -73,10 +81,11 @@ MISTAKES = [
     *(({name: value}, [name]) for name in WRONG for value in WRONG[name]),
     ({"LEDGER_URL": "postgresql://u:hunter2@h/d"}, ["TOKEN_KEYS"]),
     ({"TOKEN_KEYS": "hunter2", "DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
-    ({"TOKEN_KEYS": f"{KEY},", "DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
+    ({"TOKEN_KEYS": f"{OTHER_KEY},", "DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
     ({"TOKEN_KEYS": KEY[:-8], "DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
     ({"TOKEN_KEYS": KEY, "DIGEST_KEY": "hunter2"}, ["DIGEST_KEY"]),
     ({"DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
+    ({"TOKEN_KEYS": f"{OTHER_KEY},{KEY}", "DIGEST_KEY": KEY}, ["TOKEN_KEYS"]),
     (
         {"KRATOS_ADMIN_TOKEN": "hunter2", "KRATOS_ADMIN_URL": "http://u:hunter2@h"},
         ["KRATOS_ADMIN_TOKEN"],
@@ -183,9 +192,11 @@ def test_no_folder(folder: Path, url: str) -> None:
 
 @pytest.mark.parametrize("value", ["90", "1.5", "true", '"90"', '"soon"'])
 def test_durations_have_a_unit(folder: Path, value: str) -> None:
-    """In a TOML file too, a duration is a whole number and a unit."""
+    """In a TOML file too, a duration is a whole number and a unit, or 0."""
     config = toml(folder, f"code_ttl = {value}")
+    none = toml(folder.parent, "resend_interval = 0")
 
+    assert 0.0 == given({}, none).resend_interval
     assert [f"{NO_DURATION} ({config}, line 1)"] == mistakes({}, config)
 
 
@@ -222,7 +233,7 @@ def test_tls_mistakes(folder: Path) -> None:
         {"HOOK_LISTEN": "0.0.0.0:1", "HOOK_KEY": HOOK_KEY, "INSECURE": "true"},
         {"HOOK_KEY": f"{HOOK_KEY}, another-{HOOK_KEY}"},
         {"METRICS_LISTEN": ""},
-        {"LEDGER_URL": "postgresql://h/d", "TOKEN_KEYS": KEY, "DIGEST_KEY": KEY},
+        {"LEDGER_URL": "postgresql://h/d", "TOKEN_KEYS": KEY, "DIGEST_KEY": OTHER_KEY},
     ],
 )
 def test_good(values: dict[str, str]) -> None:
@@ -231,23 +242,26 @@ def test_good(values: dict[str, str]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "read"),
+    ("name", "value", "read", "written"),
     [
-        ("RESEND_INTERVAL", "0s", 0.0),
-        ("DRAIN_WAIT", "0s", 0.0),
-        ("MAX_CONNECTION_AGE", "0s", 0.0),
-        ("DRAIN_TIMEOUT", "0s", 0.0),
-        ("LOG_LEVEL", "INFO", "info"),
-        ("LOG_FORMAT", "Json", "json"),
+        ("RESEND_INTERVAL", "0s", 0.0, "0s"),
+        ("DRAIN_WAIT", "0", 0.0, "0s"),
+        ("MAX_CONNECTION_AGE", "0s", 0.0, "0s"),
+        ("DRAIN_TIMEOUT", "0s", 0.0, "0s"),
+        ("LOG_LEVEL", "INFO", "info", "info"),
+        ("LOG_LEVEL", "Warn", "warning", "warning"),
+        ("LOG_FORMAT", " Json\n", "json", "json"),
+        ("LISTEN", "LocalHost:1", "LocalHost:1", "LocalHost:1"),
+        ("LEDGER_URL", "SQLite:///X.db", "sqlite:///X.db", "sqlite:///X.db"),
+        ("KRATOS_PUBLIC_URL", "HTTPS://k/P/", "https://k/P", "https://k/P"),
     ],
 )
-def test_forms(name: str, value: str, read: object) -> None:
+def test_forms(name: str, value: str, read: object, written: str) -> None:
     """Values are read in the forms people have, and shown in ours."""
     settings = given({name: value})
 
     assert read == getattr(settings, name.lower())
-    shown = settings.model_dump(mode="json")[name.lower()]
-    assert value.lower() == shown
+    assert written == settings.model_dump(mode="json")[name.lower()]
 
 
 def test_tls(folder: Path) -> None:
@@ -280,16 +294,19 @@ def test_reflection(values: dict[str, str], *, reflects: bool) -> None:
 @pytest.mark.parametrize("in_toml", [True, False])
 def test_keys(folder: Path, *, in_toml: bool) -> None:
     """Keys are in base64, in order, with spaces around commas; in TOML also a list."""
-    values, config = {"TOKEN_KEYS": f"{KEY}, {OTHER_KEY}", "DIGEST_KEY": KEY}, None
+    values, config = (
+        {"TOKEN_KEYS": f"{KEY}, {OTHER_KEY}", "DIGEST_KEY": THIRD_KEY},
+        None,
+    )
     if in_toml:
         keys = f'token_keys = ["{KEY}", "{OTHER_KEY}"]'
-        values, config = {}, toml(folder, f'{keys}\ndigest_key = "{KEY}"')
+        values, config = {}, toml(folder, f'{keys}\ndigest_key = "{THIRD_KEY}"')
     settings = given(values, config)
 
     token_keys = [key.get_secret_value() for key in settings.token_keys]
     assert [b"\1" * 32, b"\2" * 32] == token_keys
     assert settings.digest_key
-    assert b"\1" * 32 == settings.digest_key.get_secret_value()
+    assert b"\3" * 32 == settings.digest_key.get_secret_value()
 
 
 def test_url_without_its_slash() -> None:
@@ -458,7 +475,7 @@ def test_ignored_names_are_logged(folder: Path) -> None:
 @pytest.mark.parametrize("name", SECRETS)
 def test_secret_files(folder: Path, name: str) -> None:
     """A file may hold a secret; white space around it does not matter."""
-    values: dict[str, Any] = {"TOKEN_KEYS": KEY, "DIGEST_KEY": KEY}
+    values: dict[str, Any] = {"TOKEN_KEYS": KEY, "DIGEST_KEY": THIRD_KEY}
     values.pop(name.upper(), None)
     (folder / "secret").write_text(f"  {OTHER_KEY}\n")
     settings = given(values | {f"{name.upper()}_FILE": str(folder / "secret")})

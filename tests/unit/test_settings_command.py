@@ -64,8 +64,8 @@ def test_secrets(folder: Path) -> None:
         for name, field in Settings.model_fields.items()
         if "Secret" in str(field.annotation)
     ]
-    (folder / "token").write_text(SECRET)
-    keys = {"TOKEN_KEYS": f"{KEY},{OTHER_KEY}", "DIGEST_KEY": KEY}
+    (folder / "token").write_text(f"{SECRET}-2")
+    keys = {"TOKEN_KEYS": KEY, "DIGEST_KEY": OTHER_KEY}
     environ = {"HOOK_KEY": SECRET, "KRATOS_ADMIN_TOKEN_FILE": "token"} | keys
     values = shown(**environ)
 
@@ -127,18 +127,19 @@ def test_durations(text: str, written: str) -> None:
     ("url", "written"),
     [
         ("sqlite:////var/lib/a@b:c.db", "sqlite:////var/lib/a@b:c.db"),
+        ("sqlite:///a.db?PassWord=s3", "sqlite:///a.db?PassWord=***"),
         ("postgresql://u@h:1/db", "postgresql://u@h:1/db"),
         ("postgresql://u:s3%40s3@h/db", "postgresql://u:***@h/db"),
         ("postgresql://:s3@h/db", "postgresql://:***@h/db"),
         (
-            "postgresql://h/d?user=u&password=s3&sslmode=require",
-            "postgresql://h/d?user=u&password=***&sslmode=require",
+            "postgresql://h/d?user=u&password=s3&sslpassword=s3&sslmode=require",
+            "postgresql://h/d?user=u&password=***&sslpassword=***&sslmode=require",
         ),
     ],
 )
 def test_passwords_in_urls(url: str, written: str) -> None:
     """A URL is shown without the passwords in it."""
-    values = shown(LEDGER_URL=url, TOKEN_KEYS=KEY, DIGEST_KEY=KEY)
+    values = shown(LEDGER_URL=url, TOKEN_KEYS=KEY, DIGEST_KEY=OTHER_KEY)
     public = shown(KRATOS_PUBLIC_URL=f"https://u:{SECRET}@h/p")["KRATOS_PUBLIC_URL"]
 
     assert written == values["LEDGER_URL"]

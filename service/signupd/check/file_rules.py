@@ -103,24 +103,42 @@ def _hook(
         what = f"{missing}, but another that may lead to signupd"
         why = f"{purpose} A proxy in between may change its path: try it with --canary."
         return warning(check, what, why, add)
-    for broken, what, why, cure in _hook_faults(file, settings, method, ours):
+    elsewhere = [
+        f"{other}.hooks"
+        for other in file.places()
+        if other.rpartition(".")[0] != AFTER and _ours(file, other, method)
+    ]
+    for broken, what, why, cure in _hook_faults(settings, method, ours, elsewhere):
         if broken:
             return error(check, what, why + purpose, cure)
+    if elsewhere:
+        what = f"our hook is under {place}.hooks, and under {', '.join(elsewhere)} too"
+        why = (
+            "Kratos does not use it there, or lets it refuse what it is not meant for."
+        )
+        return warning(check, what, why, _removed(path, elsewhere))
     return ok(check, f"our hook is under {place}.hooks")
 
 
+def _removed(path: str, places: list[str]) -> str:
+    return "\nand\n".join(
+        f"In kratos.yml under {place}, remove the web_hook to {path}."
+        for place in places
+    )
+
+
 def _hook_faults(
-    file: KratosFile, settings: Settings, method: str, ours: Hook | None
+    settings: Settings, method: str, ours: Hook | None, elsewhere: list[str]
 ) -> tuple[tuple[object, str, str, str], ...]:
     """List the rules for one of our hooks: whether it is broken, what, why, cure."""
     path, place = PATHS[method], f"{AFTER}.{method}"
     add = hook_lines(method, settings)
     return (
         (
-            ours is None and _ours(file, AFTER, method) is not None,
-            f"the hook to {path} is under {AFTER}.hooks",
-            "There Kratos calls it after it has stored the account. ",
-            add,
+            ours is None and elsewhere,
+            f"the hook to {path} is under {', '.join(elsewhere)}",
+            "Kratos does not ask it there before it stores an account. ",
+            f"{add}\nand\n{_removed(path, elsewhere)}",
         ),
         (ours is None, f"{place}.hooks has no hook to {path}", "", add),
         (

@@ -165,9 +165,13 @@ def _yaml(value: Any) -> str:
 def consequences(findings: list[Finding]) -> list[Finding]:
     """Give a cure once: what follows from another error refers to that one."""
     errors = {one.check for one in findings if one.severity is Severity.ERROR}
-    return [
-        dataclasses.replace(one, cure=f"It may follow from {cause}: see there.")
-        if one.cure and (cause := _CAUSES.get(one.check)) in errors
-        else one
-        for one in findings
-    ]
+    told: list[Finding] = []
+    first: dict[str, Check] = {}
+    for one in findings:
+        cure = one.cure
+        if cure and (cause := _CAUSES.get(one.check)) in errors:
+            cure = f"It may follow from {cause}: see there."
+        elif cure and (same := first.setdefault(cure, one.check)) is not one.check:
+            cure = f"The same as for {same}."
+        told.append(dataclasses.replace(one, cure=cure))
+    return told

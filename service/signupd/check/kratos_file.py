@@ -5,7 +5,7 @@ Kratos' process gets from its environment is not seen.
 """
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -15,7 +15,8 @@ import yaml
 from signupd.ports.hooks import CODE_PATH, PASSWORD_PATH
 from signupd.textfile import FileUnusableError, read_text
 
-AFTER: Final = "selfservice.flows.registration.after"
+FLOWS: Final = "selfservice.flows"
+AFTER: Final = f"{FLOWS}.registration.after"
 PROFILE: Final = "selfservice.methods.profile.enabled"
 PATHS: Final = {"code": CODE_PATH, "password": PASSWORD_PATH}  # of our hooks
 MAX_FILE_BYTES: Final = 1024 * 1024
@@ -76,6 +77,15 @@ class KratosFile:
         """List the hooks of a place, such as ``...registration.after.password``."""
         entries = self.value(f"{place}.hooks")
         return [_hook(entry) for entry in entries] if isinstance(entries, list) else []
+
+    def places(self, place: str = FLOWS) -> Iterator[str]:
+        """List the places of hooks, such as ``selfservice.flows.login.after``."""
+        inside = self.value(place)
+        for key in inside if isinstance(inside, dict) else ():
+            if key == "hooks":
+                yield place
+            else:
+                yield from self.places(f"{place}.{key}")
 
     def may_refuse(self, place: str) -> bool:
         """Whether a hook of a place can keep Kratos from storing anything."""

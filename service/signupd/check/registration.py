@@ -174,6 +174,7 @@ async def registration(subject: Subject) -> list[Finding]:
         what = "Kratos does not show what it offers to browsers"
         why = "It offers passkeys and WebAuthn to browsers only."
         cure = f"Check that {_METHODS}.passkey and .webauthn are off, or have hooks."
+        cure = cure if api.whole else _TRAITS
         others.append(warning(Check.OTHER_METHODS, what, why, cure))
     return [
         ok(Check.REGISTRATION, "registration is on"),

@@ -11,6 +11,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 
 from signupd.errors import KratosIncompatible, KratosUnavailable
 from signupd.kratos.answers import Delivery
+from signupd.kratos.failures import if_redirected
 from signupd.kratos.http import Call, HttpClient, Response
 from signupd.kratos.identity import (
     Identity,
@@ -274,7 +275,8 @@ def _next_token(response: Response) -> str | None:
 
 
 def _refused(response: Response) -> KratosIncompatible:
+    redirect = if_redirected(response.status)
     return KratosIncompatible(
         f"Kratos' admin API answered with HTTP status {response.status}: "
-        "KRATOS_ADMIN_URL or KRATOS_ADMIN_TOKEN may be wrong"
+        f"KRATOS_ADMIN_URL or KRATOS_ADMIN_TOKEN may be wrong{redirect}"
     )

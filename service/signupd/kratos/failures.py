@@ -91,6 +91,12 @@ def error_field(body: Any, name: str) -> str:
     return str(_error(body).get(name, ""))
 
 
+def if_redirected(status: int) -> str:
+    """Say, for the log, what a redirect hints at: each API redirects to the other."""
+    swapped = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+    return " (a redirect: the other API of Kratos may be there)" if swapped else ""
+
+
 def hook_was_late(status: int, body: Any) -> bool:
     """Tell whether a hook refused an account that was stored already.
 

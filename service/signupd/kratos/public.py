@@ -21,7 +21,7 @@ from signupd.kratos.answers import (
     read_flow,
     trait_violations,
 )
-from signupd.kratos.failures import error_field
+from signupd.kratos.failures import error_field, if_redirected
 from signupd.kratos.http import Call, HttpClient, Response
 from signupd.kratos.schema import IdentitySchema, read_schema
 
@@ -218,7 +218,7 @@ class PublicApi:
         if response.status != HTTPStatus.OK or not isinstance(response.body, list):
             raise KratosIncompatible(
                 f"Kratos' public API shows no schemas (HTTP status {response.status}): "
-                "KRATOS_PUBLIC_URL may be wrong"
+                f"KRATOS_PUBLIC_URL may be wrong{if_redirected(response.status)}"
             )
         try:
             return tuple(

@@ -283,7 +283,7 @@ async def browsing(url: str) -> AsyncIterator[Ledger]:
     database = make_database(url, steady_clock(), read_only=True)
     await database.open()
     try:
-        await demand_usable(database)
+        await demand_usable(database, writes=False)
         ledger = Ledger(database)
         await ledger.read_clock()
         yield ledger

@@ -13,8 +13,10 @@ from signupd.ledger.database import WAIT_SECONDS, Database, sqlite_file, unopene
 if TYPE_CHECKING:
     import sqlalchemy as sa
 
-# The newest revision in migrations/versions. Their names ascend.
-REVISION: Final = "0002"
+# The newest revision in migrations/versions: its number, and the lowest one whose
+# programs work with it. So an older program can tell whether it may use the ledger.
+REVISION: Final = "0002.0001"
+_NUMBER: Final = REVISION.partition(".")[0]
 # A migration's statement may go through the whole of a large ledger, or wait for
 # another migration that does.
 MIGRATE_SECONDS: Final = 600
@@ -34,18 +36,20 @@ _GRANTS: Final = """
 _LOCK: Final = 0x7369676E757064
 
 
-async def demand_usable(database: Database) -> None:
+async def demand_usable(database: Database, *, writes: bool = True) -> None:
     """Demand a ledger that this version works with.
 
     Raises:
         LedgerUnavailable: It cannot be opened, the account lacks a right, its schema is
-            older or newer than this version's, or its statements have no time limit.
+            older than this version's or too new, or its statements have no time limit.
     """
     if database.shared and (grants := (await database.run(_GRANTS)).rows):
-        said = "; ".join(grant for (grant,) in grants)
-        raise LedgerUnavailable(
-            f"LEDGER_URL's account lacks rights; as the owner of the tables: {said}"
-        )
+        said = [grant for (grant,) in grants if writes or " SELECT " in grant]
+        if said:
+            raise LedgerUnavailable(
+                "LEDGER_URL's account lacks rights; as the owner of the tables: "
+                + "; ".join(said)
+            )
     if not await is_up_to_date(database):
         raise LedgerUnavailable(
             "the ledger has no schema or an older one, and this version of signupd "
@@ -60,15 +64,13 @@ async def demand_usable(database: Database) -> None:
 
 
 async def is_up_to_date(database: Database) -> bool:
-    """Return whether the schema is this version's; an empty database's is not.
+    """Return whether this version works with the schema; not with an empty database.
 
-    A newer one raises ``LedgerUnavailable``.
+    A newer one that only later versions work with raises ``LedgerUnavailable``.
     """
     tables = (await database.run(statements.HAS_VERSIONS)).rows
     rows = (await database.run(statements.VERSION)).rows if tables == [(1,)] else []
-    found = str(rows[0][0]) if rows else None
-    _refuse_newer(found)
-    return found == REVISION
+    return _fits(str(rows[0][0]) if rows else "")
 
 
 async def migrate(
@@ -79,21 +81,24 @@ async def migrate(
     With PostgreSQL it waits ``table_seconds`` for a table that others use. Returns the
     revisions before (None for an empty database) and after.
 
-    A schema newer than this version's raises ``LedgerUnavailable``.
+    A newer schema stays; if this version does not work with it, ``LedgerUnavailable``.
     """
-    return await asyncio.to_thread(_upgrade, url, table_seconds), REVISION
+    return await asyncio.to_thread(_upgrade, url, table_seconds)
 
 
-def _refuse_newer(found: str | None) -> None:
-    if found is not None and found > REVISION:
+def _fits(found: str) -> bool:
+    number, _, lowest = found.partition(".")
+    if (lowest or number) > _NUMBER:
         raise LedgerUnavailable(
-            f"the ledger's schema is revision {found}, and this version of signupd "
-            f"knows revision {REVISION} at the newest: run the version that wrote it, "
-            "or restore a backup; see Going back in docs/operations.md"
+            f"the ledger's schema, revision {found}, needs a signupd of revision "
+            f"{lowest or number} or newer, and this one is of {_NUMBER}: run a newer "
+            "version, or restore a backup; see Upgrades and going back in "
+            "docs/operations.md"
         )
+    return number >= _NUMBER
 
 
-def _upgrade(url: str, table_seconds: float) -> str | None:
+def _upgrade(url: str, table_seconds: float) -> tuple[str | None, str | None]:
     # SQLAlchemy and alembic take a third of a second to import, and a server whose
     # ledger is up to date does without them.
     import sqlalchemy as sa  # noqa: PLC0415
@@ -109,10 +114,11 @@ def _upgrade(url: str, table_seconds: float) -> str | None:
             if connection.dialect.name == "postgresql":
                 _limit(connection, table_seconds)
             before = MigrationContext.configure(connection).get_current_revision()
-            _refuse_newer(before)
+            if _fits(before or ""):
+                return before, before
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
-            return before
+            return before, REVISION
     except (sa.exc.DBAPIError, OSError) as error:
         raise unopened(error, _where(url)) from error
     finally:

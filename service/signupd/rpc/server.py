@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final
 
 import grpc
@@ -89,15 +90,14 @@ class Server:
             OSError: The address is in use, or cannot be used.
             CertificatesUnusable: The certificate cannot be used.
         """
-        if address.startswith("unix:") and _answers(address.removeprefix("unix:")):
-            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        _demand_free(address)
         try:
             if self._files is None:
                 return self._server.add_insecure_port(address)
             tls = credentials(self._files, self._log)
             return self._server.add_secure_port(address, tls)
         except RuntimeError as error:
-            raise _bind_error(address) from error
+            raise OSError("gRPC cannot bind it") from error
 
     async def start(self) -> None:
         """Serve."""
@@ -122,24 +122,33 @@ class Server:
         await self._server.stop(grace_seconds)
 
 
-def _bind_error(address: str) -> OSError:
-    """Find out why an address cannot be bound, which gRPC only prints."""
-    path = address.removeprefix("unix:")
-    try:
-        if path != address:
-            with socket.socket(socket.AF_UNIX) as probe:
-                probe.bind(path)
-        else:
-            host, port = endpoint(address)
-            family = socket.AF_INET6 if ":" in host else socket.AF_INET
-            with socket.socket(family) as probe:
-                probe.bind((host, port))
-    except OSError as error:
-        return error
-    return OSError("gRPC cannot bind it")
+def _demand_free(address: str) -> None:
+    """Raise OSError if an address cannot be bound; why, gRPC would only print."""
+    if address.startswith("unix:"):
+        return _demand_free_path(Path(address.removeprefix("unix:")))
+    host, port = endpoint(address)
+    fault = OSError()
+    for family, kind, *_, place in socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM
+    ):
+        try:
+            with socket.socket(family, kind) as probe:
+                # Connections of an earlier server may linger, as for gRPC.
+                probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                return probe.bind(place)
+        except OSError as error:
+            fault = error
+    if fault.errno != errno.EAFNOSUPPORT:  # without IPv6 gRPC takes [::] for 0.0.0.0
+        raise fault
+    return None
 
 
-def _answers(path: str) -> bool:
-    """Return whether a process serves a unix socket, which gRPC would take over."""
+def _demand_free_path(path: Path) -> None:
+    """Do so for a unix socket. One that nobody serves makes way, as for gRPC."""
     with socket.socket(socket.AF_UNIX) as probe:
-        return probe.connect_ex(path) == 0
+        if probe.connect_ex(str(path)) == 0:
+            raise OSError(errno.EADDRINUSE, os.strerror(errno.EADDRINUSE))
+        if path.is_socket():
+            path.unlink()
+        probe.bind(str(path))
+    path.unlink()

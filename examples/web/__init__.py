@@ -1,0 +1,1 @@
+"""A web front end for sign-ups: a backend for frontend that needs no JavaScript."""
