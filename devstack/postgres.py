@@ -55,13 +55,13 @@ class Postgres(Process):
             PostgresMissingError: It is not installed.
             ServerFailedError: It did not come up.
         """
-        programs = _programs()
+        folder = programs()
         if os.geteuid() == 0:
             shutil.chown(self.directory, self._user)
         data = str(self.directory / "data")
         environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8"}
         initdb = [
-            *(str(programs / "initdb"), "--pgdata", data, "--username", "signupd"),
+            *(str(folder / "initdb"), "--pgdata", data, "--username", "signupd"),
             *("--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync"),
         ]
         self._run(initdb, environment, "make its data directory")
@@ -77,7 +77,7 @@ class Postgres(Process):
             "wal_init_zero": "off",
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
-        postgres = [str(programs / "postgres"), "-D", data, *options]
+        postgres = [str(folder / "postgres"), "-D", data, *options]
         self._serve(postgres, environment, self._ready)
 
     def create_database(self, name: str) -> str:
@@ -92,7 +92,7 @@ class Postgres(Process):
 
     def dump(self, url: str) -> bytes:
         """Dump a database, named by its URL, as SQL."""
-        command = (str(_programs() / "pg_dump"), "--dbname", url)
+        command = (str(programs() / "pg_dump"), "--dbname", url)
         done = subprocess.run(command, capture_output=True, check=True)  # noqa: S603 - the machine's own
         return done.stdout
 
@@ -117,7 +117,7 @@ class Postgres(Process):
         return True
 
 
-def _programs() -> Path:
+def programs() -> Path:
     """Find the folder of PostgreSQL's programs, the newest first."""
     if found := shutil.which("initdb"):
         return Path(found).resolve().parent

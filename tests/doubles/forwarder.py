@@ -97,9 +97,7 @@ class Forwarder:
         """Serve one connection until either side ends it, or the target is dead."""
         with contextlib.suppress(OSError, EOFError), contextlib.closing(writer):
             beginning = await self._begin(reader, writer)
-            far_reader, far_writer = await asyncio.open_connection(
-                LOOPBACK, self._target_port
-            )
+            far_reader, far_writer = await self._reach()
             with contextlib.closing(far_writer):
                 far_writer.write(beginning)
                 there = asyncio.create_task(self._there(reader, far_writer))
@@ -117,6 +115,10 @@ class Forwarder:
     ) -> bytes:
         """Meet a connection; give what is to be passed on before all else."""
         return b""
+
+    async def _reach(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """Connect to the target."""
+        return await asyncio.open_connection(LOOPBACK, self._target_port)
 
     async def _there(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -8,6 +8,7 @@ from kratos_signup.v1 import signup_service_pb2 as pb
 
 from devstack.waiting import wait_until
 from tests.e2e.caller import Caller as SynchronousCaller
+from tests.e2e.caller import Options
 from tests.refusal import read_refusal
 
 CALL_SECONDS = 60.0
@@ -97,10 +98,11 @@ class Caller(SynchronousCaller):
 
     Args:
         target: Such as `127.0.0.1:50051`.
+        options: Further options of the channel.
     """
 
-    def __init__(self, target: str) -> None:
-        super().__init__(target, OPTIONS)
+    def __init__(self, target: str, options: Options = ()) -> None:
+        super().__init__(target, (*OPTIONS, *options))
 
     def begin(self, request: Request, seconds: float | None = CALL_SECONDS) -> Pending:
         """Make a call, without waiting for it."""

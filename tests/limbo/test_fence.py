@@ -410,28 +410,6 @@ class TestNeverDeleted:
         assert fence.world.opens(new, PASSWORD)
 
 
-def test_restored_ledger(fence: Fence) -> None:
-    """A ledger restored from a backup takes no other password for the account's."""
-    address = fence.new_address()
-    proved = fence.proved(address)
-    (signup_id,) = fence.books.row(proved.shown.signup_id, "signup_id")
-    fence.books.run(
-        "CREATE TABLE backup AS SELECT * FROM signups WHERE signup_id = ?", signup_id
-    )
-    done = fence.caller.ask(password_request(proved))
-    fence.books.run("DELETE FROM signups WHERE signup_id = ?", signup_id)
-    fence.books.run("INSERT INTO signups SELECT * FROM backup")
-    fence.books.run("DROP TABLE backup")
-    request = password_request(proved, OTHER_PASSWORD)
-    others = [fence.caller.ask(request).what for _ in range(2)]
-    shown = fence.caller.ask(get_request(proved))
-
-    assert "COMPLETED" == done.what
-    assert ["PASSWORD_ALREADY_SET"] * 2 == others
-    assert ("COMPLETED", done.shown) == (shown.what, shown.shown)
-    assert fence.world.opens(address, PASSWORD)
-
-
 def test_lost_approval(fence: Fence) -> None:
     """A ledger that loses an approval, as a standby may, costs nobody the account."""
     address = fence.new_address()

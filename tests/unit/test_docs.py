@@ -11,6 +11,7 @@ from signupd import errors
 from signupd.check.findings import Check
 from signupd.cli import app
 from signupd.errors import SignupdError
+from signupd.ledger.postgres import CONNECTIONS
 from signupd.notation import read_grants
 from signupd.rpc.statuses import STATUSES
 from typer.testing import CliRunner
@@ -96,6 +97,13 @@ def test_callers_in_the_documents() -> None:
     assert 2 == len(read_grants(example))
 
 
+def test_connections_in_the_documents() -> None:
+    """docs/operations.md says how many connections a server opens to PostgreSQL."""
+    text = (ROOT / "docs" / "operations.md").read_text()
+
+    assert f"Each opens up to {CONNECTIONS} connections" in text
+
+
 @pytest.mark.parametrize(
     ("heading", "names"),
     [
@@ -128,6 +136,7 @@ ELSEWHERE = {
     "integration/test_alerts.py": r"promtool .*",
     "integration/test_web.py": r"python -m examples\.web",
     "integration/test_stubs.py": r"python3 -m venv .*",
+    "limbo/test_backup.py": r"\(umask 077; (sqlite|pg_).*|(install|pg_restore) .*",
 }
 
 

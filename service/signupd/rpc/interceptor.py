@@ -5,6 +5,7 @@ SignupService is open to every certificate and AccountService to none, on loopba
 Without mutual TLS AccountService answers only on loopback and unix sockets.
 """
 
+import asyncio
 import contextlib
 import functools
 import hashlib
@@ -141,7 +142,8 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     limit: int
     observer: Observer
     _calls: int = field(default=0, init=False)
-    _watches: int = field(default=0, init=False)
+    _watches: set[asyncio.Timeout] = field(default_factory=set, init=False)
+    _watch_seconds: float | None = field(default=None, init=False)
     _guarded: dict[str, Handler] = field(default_factory=dict, init=False)
 
     async def intercept_service(
@@ -201,13 +203,23 @@ class ErrorInterceptor(grpc.aio.ServerInterceptor):
     ) -> None:
         """Guard a watcher of health, which gets its answers inside."""
         async with self._errors_as_statuses(method, context):
-            if self._watches >= MAX_WATCHES:
+            if len(self._watches) >= MAX_WATCHES:
                 raise Overloaded
-            self._watches += 1
+            limit = asyncio.timeout(self._watch_seconds)
+            self._watches.add(limit)
             try:
-                await handler.unary_stream(_parse(handler, data), context)
+                async with limit:
+                    await handler.unary_stream(_parse(handler, data), context)
+            except TimeoutError:
+                pass  # the server stops
             finally:
-                self._watches -= 1
+                self._watches.remove(limit)
+
+    def end_watches(self) -> None:
+        """End the watches of health, also those to come, which would delay the end."""
+        self._watch_seconds = 0
+        for limit in self._watches:
+            limit.reschedule(0)
 
     async def _reflect(
         self,

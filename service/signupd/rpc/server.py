@@ -51,7 +51,7 @@ class Server:
         self._files, self._log = settings.certificate_files, deps.log
         self._callers = callers = Callers(settings, clock)
         most = settings.max_concurrent_rpcs
-        guard = ErrorInterceptor(deps.log, callers, work, most, deps.observer)
+        self._guard = ErrorInterceptor(deps.log, callers, work, most, deps.observer)
         options: list[tuple[str, int]] = [
             # Off, a second server on the same port is an error, not a silent rival.
             ("grpc.so_reuseport", 0),
@@ -66,7 +66,7 @@ class Server:
             options.append(("grpc.max_connection_age_ms", age))
             options.append(("grpc.max_connection_age_grace_ms", grace))
         self._server = grpc.aio.server(
-            None, None, [guard], options, maximum_concurrent_rpcs=MAX_OPEN_CALLS
+            None, None, [self._guard], options, maximum_concurrent_rpcs=MAX_OPEN_CALLS
         )
         self._health = health.aio.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -118,6 +118,7 @@ class Server:
 
     async def stop(self, grace_seconds: float) -> None:
         """Refuse new calls, let others end, cut off what is left after the grace."""
+        self._guard.end_watches()
         await self._server.stop(grace_seconds)
 
 
