@@ -8,15 +8,15 @@ PYTHON ?= python3
 RUN := $(UV) run --frozen --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test compat lint bench protos release format clean
+.PHONY: help demo run test compat lint bench screenshots protos release format clean
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: .venv/.made ## Start everything and show one whole sign-up against a real Kratos
 	@$(RUN) python -m devstack.demo
 
-run: .venv/.made ## Start Kratos and signupd, and print grpcurl commands to paste
+run: .venv/.made ## Start everything for a sign-up in your browser, or with grpcurl
 	@$(RUN) python -m devstack.run
 
 test: lint ## Run everything CI runs: lint, types, all tests
@@ -37,6 +37,9 @@ lint: .venv/.made ## Check style, types, imports and the contract
 
 bench: .venv/.made ## Measure everything, in half an hour (BEFORE=PYTHON: beside another version)
 	@$(RUN) python -m bench $(if $(BEFORE),--before $(BEFORE))
+
+screenshots: .venv/.made ## Take the pictures of docs/screens with Chromium
+	@$(RUN) python -m devstack.screenshots
 
 protos: .venv/.made ## Generate the stubs from protos/
 	$(RUN) python protos/generate.py

@@ -42,6 +42,7 @@ def main() -> int:
         page.error(f"{page.failed} of {page.held + page.failed} claims did not hold.")
         return 1
     page.say(f"\nAll {page.held} claims held. {seconds:.0f} s.", "bold green")
+    page.say("`make run` has the same sign-up in your browser.")
     return 0
 
 

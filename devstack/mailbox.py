@@ -78,10 +78,14 @@ class Mailbox:
         """The address of this server, in the form that Kratos wants."""
         return f"smtp://{LOOPBACK}:{self._port}/?disable_starttls=true"
 
+    def mails(self) -> list[Mail]:
+        """Give all mails, oldest first."""
+        with self._arrival:
+            return self._mails.copy()
+
     def mails_to(self, address: str) -> list[Mail]:
         """Give the mails to one address, in any case, oldest first."""
-        with self._arrival:
-            return [one for one in self._mails if one.to.lower() == address.lower()]
+        return [one for one in self.mails() if one.to.lower() == address.lower()]
 
     def wait_for(
         self, address: str, count: int = 1, timeout_seconds: float = WAIT_SECONDS

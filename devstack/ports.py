@@ -4,7 +4,7 @@ import itertools
 import random
 import socket
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass, fields
 from typing import Self
 
 LOOPBACK = "127.0.0.1"
@@ -59,22 +59,28 @@ def is_served(port: int) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Ports:
-    """Where the stack listens: Kratos' two APIs, the hooks, and signupd itself."""
+    """Where the stack listens: Kratos' two APIs, the hooks, signupd and two pages."""
 
-    public: int
-    admin: int
-    hook: int
-    rpc: int
+    public: int = 4433
+    admin: int = 4434
+    hook: int = 9465
+    rpc: int = 50051
+    web: int = 8080
+    inbox: int = 8025
 
     @classmethod
     def free(cls) -> Self:
         """Take whatever is free."""
-        return cls(*free_ports(4))
+        return cls(*free_ports(len(fields(cls))))
 
     @classmethod
     def usual(cls) -> Self:
         """Take the contract's defaults, and free ones for those in use."""
-        spare = free_ports(4)
-        usual = (4433, 4434, 9465, 50051)
-        pairs = zip(usual, spare, strict=True)
+        usual = astuple(cls())
+        pairs = zip(usual, free_ports(len(usual)), strict=True)
         return cls(*(other if is_served(port) else port for port, other in pairs))
+
+    def taken(self) -> str:
+        """Name the ports of the defaults that others take the places of."""
+        pairs = zip(astuple(Ports()), astuple(self), strict=True)
+        return ", ".join(str(usual) for usual, port in pairs if usual != port)

@@ -1,4 +1,4 @@
-"""Kratos, signupd and a mailbox, kept up for grpcurl until they are told to stop.
+"""Kratos, signupd, the web example and a mailbox, kept up until they are told to stop.
 
 `make run` runs it. What must outlive a restart lies in `.run/`.
 """
@@ -9,17 +9,20 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from types import FrameType
 
 from devstack import paste
+from devstack.inbox import open_inbox
 from devstack.mailbox import Mail, Mailbox
 from devstack.page import Page
 from devstack.ports import Ports
-from devstack.stack import TROUBLE, Stack, open_stack
+from devstack.process import Process
+from devstack.stack import TROUBLE, Stack, made, open_stack
 from devstack.waiting import wait_until
+from devstack.web import Web
 
 STATE = Path(__file__).parent.parent / ".run"
 
@@ -57,13 +60,45 @@ def _serve(page: Page) -> None:
     # Numbers of mails begin anew at each start.
     mails = STATE / "mails" / time.strftime("%Y%m%d-%H%M%S")
     mailbox = Mailbox(mails, lambda mail: _announce(page, mail))
-    with open_stack(page, STATE, Ports.usual(), mailbox) as stack:
+    ports = Ports.usual()
+    with (
+        open_stack(page, STATE, ports, mailbox) as stack,
+        _inbox(stack, mailbox, ports.inbox) as inbox,
+        _web(stack, inbox, ports.web) as web,
+    ):
         _describe(page, stack, mails)
+        _invite(page, web.url, inbox)
+        # Your Kratos is meant to be on two of them.
+        if (taken := ports.taken()) and stack.foreign is None:
+            page.say(f"In use, so free ports take their places: {taken}", "yellow")
+        page.heading("Ctrl-C stops everything")
+        servers = {
+            "signupd": stack.signupd,
+            "Kratos": stack.kratos,
+            "The web example": web,
+        }
         try:
-            wait_until(lambda: _check_alive(stack), "the end", math.inf)
+            wait_until(lambda: _check_alive(servers), "the end", math.inf)
         except KeyboardInterrupt:
             page.say("\nStopping signupd, then the rest ...")
             raise
+
+
+def _inbox(stack: Stack, mailbox: Mailbox, port: int) -> AbstractContextManager[str]:
+    """Serve the mailbox page; give its URL, or nothing if the mails go elsewhere."""
+    if stack.foreign is not None:
+        return nullcontext("")
+    return open_inbox(mailbox, port)
+
+
+def _web(stack: Stack, inbox: str, port: int) -> Web:
+    return Web(
+        stack.signupd.target,
+        stack.public_url,
+        mailbox_url=inbox,
+        port=port,
+        directory=made(STATE / "web"),
+    )
 
 
 def _announce(page: Page, mail: Mail) -> None:
@@ -87,16 +122,21 @@ def _describe(page: Page, stack: Stack, mails: Path) -> None:
     for sentence, commands in paste.blocks(stack.signupd.target, stack.admin_url):
         page.say(f"\n{sentence}", "italic")
         page.verbatim(commands)
-    page.heading("Ctrl-C stops everything")
 
 
-def _check_alive(stack: Stack) -> None:
+def _invite(page: Page, web: str, inbox: str) -> None:
+    page.heading("In your browser")
+    page.fields(
+        {"sign up": web, "read the mails": inbox or "where your Kratos sends them"}
+    )
+
+
+def _check_alive(servers: Mapping[str, Process | None]) -> None:
     """Check that the servers run.
 
     Raises:
         ProcessEndedError: One of them has ended by itself.
     """
-    servers = {"signupd": stack.signupd, "Kratos": stack.kratos}
     for name, server in servers.items():
         if server is not None and _has_ended(server.pid):
             raise ProcessEndedError(

@@ -99,7 +99,7 @@ def _from_nothing(
         smtp_uri=smtp_uri,
         ports=(ports.public, ports.admin),
     )
-    kratos = Kratos(binary, config, _made(directory / "kratos"))
+    kratos = Kratos(binary, config, made(directory / "kratos"))
     resources.callback(kratos.close)
     with page.step("Starting Kratos on SQLite") as done:
         kratos.start()
@@ -111,7 +111,7 @@ def _from_nothing(
         kratos.admin_url,
         hook_port=ports.hook,
         port=ports.rpc,
-        directory=_made(directory / "signupd"),
+        directory=made(directory / "signupd"),
     )
     _start(signupd, page, resources)
     return Stack(signupd, kratos=kratos)
@@ -130,7 +130,7 @@ def _in_front_of(
         foreign.public_url,
         foreign.admin_url,
         port=ports.rpc,
-        directory=_made(directory / "signupd"),
+        directory=made(directory / "signupd"),
         settings=foreign.settings,
     )
     try:
@@ -150,7 +150,8 @@ def _start(signupd: Signupd, page: Page, resources: ExitStack) -> None:
         done(f"signupd serves on {signupd.target}, as process {signupd.pid}")
 
 
-def _made(directory: Path) -> Path:
+def made(directory: Path) -> Path:
+    """Make a private directory, unless it is there."""
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     return directory
 

@@ -114,7 +114,7 @@ def _show(
         "is_invalid": notice.get("reason") in INVALID,
         # One for each form shown. A form that failed is shown with its own again.
         "request_id": visit.session.get("request_id") or uuid.uuid4(),
-        "now": int(time.time()),
+        "now": time.time(),
         "links": visit.request.app.state.links,
     }
     return TEMPLATES.TemplateResponse(

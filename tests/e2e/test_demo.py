@@ -30,6 +30,7 @@ STEPS = [
     "With another password: refused",
     "With the new password: accepted",
     "claims held",
+    "`make run`",
 ]
 
 

@@ -1,14 +1,21 @@
 """The demo and the running stack, as far as they go without a Kratos."""
 
 import os
+import re
+import smtplib
 import subprocess
 import sys
+from email.message import EmailMessage
 from pathlib import Path
 
+import httpx
 import pytest
 
 from devstack.foreign import ForeignKratos
+from devstack.inbox import open_inbox
+from devstack.mailbox import Mailbox
 from devstack.page import Page
+from devstack.ports import free_ports
 
 ROOT = Path(__file__).parent.parent.parent
 URLS = {"KRATOS_PUBLIC_URL": "http://a:1/", "KRATOS_ADMIN_URL": "http://b:2"}
@@ -65,6 +72,24 @@ class TestForeignKratos:
 
         assert named is not None
         assert {"HOOK_LISTEN": "127.0.0.1:7", "HOOK_KEY": "k"} == named.settings
+
+
+def test_inbox() -> None:
+    """The mailbox page shows mails as text, whatever is in them, the newest first."""
+    with Mailbox() as mailbox, open_inbox(mailbox, free_ports(1)[0]) as url:
+        host, port = mailbox.uri.split("/")[2].split(":")
+        for code, subject in (("1234", "Grüße"), ("5678", "<script>")):
+            mail = EmailMessage()
+            mail["Subject"] = subject
+            mail.set_content(f"<b>&\n\n    {code}\n")
+            with smtplib.SMTP(host, int(port)) as sender:
+                sender.send_message(mail, "a@example.com", "a&b@example.com")
+        shown = httpx.get(url, trust_env=False).text
+
+    assert ["5678", "1234"] == re.findall(r"<code.*?>(\d+)</code>", shown)
+    assert ["&lt;script&gt;", "Grüße"] == re.findall(r"<h2>(.*)</h2>", shown)
+    assert 2 == shown.count("&lt;b&gt;&amp;")
+    assert 2 == shown.count("To a&amp;b@example.com")
 
 
 class TestPage:
