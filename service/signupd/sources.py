@@ -75,7 +75,9 @@ def _toml(text: str) -> dict[str, Any]:
 
 def _dotenv(text: str) -> dict[str, Any]:
     for statement in parse_stream(io.StringIO(text)):
-        if statement.error:  # python-dotenv itself would go on without it
+        ours = (statement.key or "").upper().startswith(PREFIX)
+        # python-dotenv itself would go on without it.
+        if statement.error or (ours and statement.value is None):
             place = f"line {statement.original.line}"
             raise FileUnusableError("is not NAME=value", place)
     return _ours(dotenv_values(stream=io.StringIO(text)))
@@ -116,7 +118,7 @@ def names_of_kubernetes() -> list[str]:
 
 def _layer(values: dict[str, Any]) -> dict[str, Any]:
     """Turn NAME_FILE into NAME, so that either overrides both of a lower source."""
-    layer = {_bare(name): value for name, value in values.items() if value is not None}
+    layer = {_bare(name): value for name, value in values.items()}
     for name in SECRETS:
         file = f"{name}_file"
         if file in layer and name not in layer:

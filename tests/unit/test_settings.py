@@ -190,6 +190,13 @@ def test_no_folder(folder: Path, url: str) -> None:
     assert said.startswith(f"SIGNUPD_LEDGER_URL: there is no folder {folder}/none")
 
 
+def test_two_slashes() -> None:
+    """SQLite's file comes after three slashes; two make it a host."""
+    (said,) = mistakes({"LEDGER_URL": "sqlite://signupd.db"})
+
+    assert "names a host: write sqlite:/// and the file's path" in said
+
+
 @pytest.mark.parametrize("value", ["90", "1.5", "true", '"90"', '"soon"'])
 def test_durations_have_a_unit(folder: Path, value: str) -> None:
     """In a TOML file too, a duration is a whole number and a unit, or 0."""
@@ -347,6 +354,7 @@ def test_toml_names(folder: Path, name: str) -> None:
         ("c.toml", b"a = 1\n\n\xff", ", line 3: is not UTF-8"),
         ("c.toml", None, ": No such file or directory"),
         (".env", b"A=1\nSIGNUPD_HOOK_KEY=\xff\xfe\n", ", line 2: is not UTF-8"),
+        (".env", b"A=1\nSIGNUPD_HOOK_KEY\n", ", line 2: is not NAME=value"),
         (".env", b"A=1\nSIGNUPD_HOOK_KEY='hunter2\n", ", line 2: is not NAME=value"),
     ],
 )

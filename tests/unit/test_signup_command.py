@@ -340,6 +340,15 @@ def test_options(options: list[str], complaint: str) -> None:
     assert complaint in done.stderr
 
 
+@pytest.mark.parametrize(("options", "complaint"), OPTIONS[1:4])
+def test_options_of_check(options: list[str], complaint: str) -> None:
+    """The canary's way to the server has the same options."""
+    done = CliRunner().invoke(app, ["check", *options])
+
+    assert (2, "") == (done.exit_code, done.stdout)
+    assert complaint in done.stderr
+
+
 @pytest.mark.parametrize(
     ("target", "files", "insecure", "expected"),
     [

@@ -31,6 +31,7 @@ from signupd.cli.common import (
     Config,
     Key,
     Traits,
+    demand_callable,
     json_object,
     mailbox,
     run,
@@ -84,7 +85,8 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
     """
     settings = settings_of(config)
     file, given = _file(kratos_config), json_object(traits)
-    tls = Tls(ca, cert, key)
+    tls, server = Tls(ca, cert, key), settings.listen if target is None else target
+    demand_callable(server, tls)  # gRPC would end the process
     plaintext = settings.certificate_files is None and tls == Tls()
     log = logs.configure(json=False, level="warning")
 
@@ -96,8 +98,8 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
             if address is not None:
                 wait, piped = settings.code_ttl, code_from_stdin
                 ask = partial(ask_for_code, address, wait, piped=piped)
-                server = dialled(target or settings.listen)
-                with open_channel(server, None if plaintext else tls) as channel:
+                security = None if plaintext else tls
+                with open_channel(dialled(server), security) as channel:
                     stub = SignupServiceStub(channel)
                     findings += await Canary(stub, subject, address.text, ask).run()
             return findings

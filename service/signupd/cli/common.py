@@ -10,7 +10,9 @@ import typer
 from pydantic import TypeAdapter, ValidationError
 
 from signupd.address import Address, parse_address
+from signupd.client.channel import Tls
 from signupd.errors import EmailInvalid, SignupdError
+from signupd.notation import ListenAddress
 from signupd.settings import Settings, SettingsInvalidError, load
 
 EXIT_TROUBLE: Final = 1
@@ -54,6 +56,13 @@ def parsed(kind: Any, text: str, option: str) -> Any:
     except ValidationError as error:
         why = error.errors()[0]["msg"].removeprefix("Value error, ")
         raise typer.BadParameter(why, param_hint=option) from None
+
+
+def demand_callable(target: str, files: Tls) -> None:
+    """Refuse a --target that is none, and one of --cert and --key alone."""
+    parsed(ListenAddress, target, "--target")
+    if (files.cert is None) != (files.key is None):
+        raise typer.BadParameter("--cert and --key go together")
 
 
 def mailbox(text: str) -> Address:

@@ -5,11 +5,19 @@ from typing import Annotated
 import typer
 from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 
-from signupd.cli.common import EXIT_TROUBLE, Ca, Cert, Key, Traits, json_object, parsed
+from signupd.cli.common import (
+    EXIT_TROUBLE,
+    Ca,
+    Cert,
+    Key,
+    Traits,
+    demand_callable,
+    json_object,
+)
 from signupd.cli.page import printable
 from signupd.client.channel import Tls, open_channel
 from signupd.client.dialogue import Dialogue
-from signupd.notation import ListenAddress, is_loopback
+from signupd.notation import is_loopback
 
 
 def signup(  # noqa: PLR0913 - one for each option
@@ -45,9 +53,7 @@ def signup(  # noqa: PLR0913 - one for each option
 
 def tls_of(target: str, files: Tls, *, insecure: bool) -> Tls | None:
     """Choose TLS or plaintext as a server does; refuse options that contradict."""
-    parsed(ListenAddress, target, "--target")
-    if (files.cert is None) != (files.key is None):
-        raise typer.BadParameter("--cert and --key go together")
+    demand_callable(target, files)
     if files != Tls():
         if insecure:
             raise typer.BadParameter("--insecure excludes --ca, --cert and --key")

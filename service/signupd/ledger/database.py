@@ -131,6 +131,8 @@ def sqlite_file(url: str) -> Path | None:
     if scheme not in {"sqlite", "postgresql", "postgres"}:
         raise ValueError("is neither a sqlite: nor a postgresql: URL")
     host, _, name = rest.partition("?")[0].partition("/")
+    if scheme == "sqlite" and host:
+        raise ValueError("names a host: write sqlite:/// and the file's path")
     if name in ("", ":memory:"):
         raise ValueError("names no database")
     if scheme != "sqlite":
@@ -141,8 +143,6 @@ def sqlite_file(url: str) -> Path | None:
         if not is_readable(url):
             raise ValueError(_UNREADABLE)
         return None
-    if host:
-        raise ValueError("names a host: write sqlite:/// and the file's path")
     return Path(name)
 
 
