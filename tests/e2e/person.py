@@ -90,6 +90,7 @@ class Person:
 
     def enter(self, value: str, clicks: int = 1) -> None:
         """Fill in the field of the screen, and press its button."""
+        self.page.bring_to_front()  # a click in a hidden tab takes seconds
         self.field.fill(value)
         self.main_button.click(click_count=clicks, delay=50)
 
