@@ -8,7 +8,7 @@ PYTHON ?= python3
 RUN := $(UV) run --frozen --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test compat lint bench protos release format clean
+.PHONY: help demo run test compat lint bench soak protos release format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -37,6 +37,9 @@ lint: .venv/.made ## Check style, types, imports and the contract
 
 bench: .venv/.made ## Measure everything, in half an hour (BEFORE=PYTHON: beside another version)
 	@$(RUN) python -m bench $(if $(BEFORE),--before $(BEFORE))
+
+soak: .venv/.made ## Sign people up for MINUTES=10 while servers are killed, and check each promise
+	@$(RUN) python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 protos: .venv/.made ## Generate the stubs from protos/
 	$(RUN) python protos/generate.py

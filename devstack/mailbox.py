@@ -2,6 +2,7 @@
 
 import re
 import threading
+from collections import defaultdict
 from collections.abc import Callable
 from dataclasses import dataclass
 from email import message_from_bytes
@@ -61,7 +62,8 @@ class Mailbox:
     ) -> None:
         self._directory = directory
         self._on_mail = on_mail
-        self._mails: list[Mail] = []
+        self._mails: defaultdict[str, list[Mail]] = defaultdict(list)
+        self._count = 0
         self._arrival = threading.Condition()
         (self._port,) = free_ports(1)
         self._controller = Controller(self, hostname=LOOPBACK, port=self._port)
@@ -81,7 +83,7 @@ class Mailbox:
     def mails_to(self, address: str) -> list[Mail]:
         """Give the mails to one address, in any case, oldest first."""
         with self._arrival:
-            return [one for one in self._mails if one.to.lower() == address.lower()]
+            return [*self._mails[address.lower()]]
 
     def wait_for(
         self, address: str, count: int = 1, timeout_seconds: float = WAIT_SECONDS
@@ -118,7 +120,8 @@ class Mailbox:
         with self._arrival:
             for recipient in envelope.rcpt_tos:
                 mail = _mail(recipient, message)
-                self._mails.append(mail)
+                self._mails[recipient.lower()].append(mail)
+                self._count += 1
                 self._keep(content)
                 if self._on_mail is not None:
                     self._on_mail(mail)
@@ -128,7 +131,7 @@ class Mailbox:
     def _keep(self, content: bytes) -> None:
         if self._directory is not None:
             self._directory.mkdir(parents=True, exist_ok=True)
-            path = self._directory / f"{len(self._mails):04}.eml"
+            path = self._directory / f"{self._count:04}.eml"
             path.write_bytes(content)
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import threading
+from collections import deque
 from collections.abc import Coroutine
 from typing import Any, Self
 
@@ -13,18 +14,19 @@ WAIT_SECONDS = 60.0
 
 
 class Forwarder:
-    """Passes TCP connections on to a port of this machine.
+    """Passes TCP connections on to ports of this machine.
 
     A context manager; it is open from `__enter__` on. Closed, it refuses connections
     as a dead process does.
 
     Args:
-        target_port: Where the connections go.
+        target_ports: Where the connections go, in turn; a port that takes none is
+            passed over.
     """
 
-    def __init__(self, target_port: int) -> None:
+    def __init__(self, *target_ports: int) -> None:
         (self.port,) = free_ports(1)
-        self._target_port = target_port
+        self._target_ports = deque(target_ports)
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: asyncio.Server | None = None
@@ -97,9 +99,7 @@ class Forwarder:
         """Serve one connection until either side ends it, or the target is dead."""
         with contextlib.suppress(OSError, EOFError), contextlib.closing(writer):
             beginning = await self._begin(reader, writer)
-            far_reader, far_writer = await asyncio.open_connection(
-                LOOPBACK, self._target_port
-            )
+            far_reader, far_writer = await self._connect()
             with contextlib.closing(far_writer):
                 far_writer.write(beginning)
                 there = asyncio.create_task(self._there(reader, far_writer))
@@ -111,6 +111,13 @@ class Forwarder:
                     for pump in pumps:
                         pump.cancel()
                     await asyncio.gather(*pumps, return_exceptions=True)
+
+    async def _connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        for _ in range(len(self._target_ports)):
+            self._target_ports.rotate(-1)
+            with contextlib.suppress(OSError):
+                return await asyncio.open_connection(LOOPBACK, self._target_ports[0])
+        raise ConnectionRefusedError
 
     async def _begin(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter

@@ -173,7 +173,9 @@ def test_documents_named_by_the_readme_exist() -> None:
     assert len(named) > 4
 
 
-@pytest.mark.parametrize("page", ["SECURITY.md", "docs/answers.md"])
+@pytest.mark.parametrize(
+    "page", ["SECURITY.md", "docs/answers.md", "docs/reliability.md"]
+)
 def test_tests_named_as_proof_exist(page: str) -> None:
     """Whatever a page says is shown by a test has that test."""
     text = (ROOT / page).read_text()
