@@ -8,7 +8,7 @@ PYTHON ?= python3
 RUN := $(UV) run --frozen --quiet
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run test compat lint bench screenshots protos release format clean
+.PHONY: help demo run test compat lint bench soak screenshots protos release format clean
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -40,6 +40,9 @@ bench: .venv/.made ## Measure everything, in half an hour (BEFORE=PYTHON: beside
 
 screenshots: .venv/.made ## Take the pictures of docs/screens with Chromium
 	@$(RUN) python -m devstack.screenshots
+
+soak: .venv/.made ## Sign people up for MINUTES=10 while servers are killed, and check each promise
+	@$(RUN) python -m tests.soak $(if $(MINUTES),--minutes $(MINUTES)) $(if $(SEED),--seed $(SEED))
 
 protos: .venv/.made ## Generate the stubs from protos/
 	$(RUN) python protos/generate.py

@@ -1,17 +1,20 @@
 """A PostgreSQL of our own, from the machine's packages."""
 
+import contextlib
 import getpass
 import os
 import pwd
 import shutil
 import signal
 import subprocess
+import sys
 from pathlib import Path
 
 import psycopg
 
 from devstack.ports import LOOPBACK, free_ports
 from devstack.process import Process
+from devstack.waiting import wait_until
 
 CONNECTIONS = 200
 # Debian keeps the server's programs out of PATH.
@@ -49,7 +52,9 @@ class Postgres(Process):
         self.port = free_ports(1)[0]
 
     def start(self) -> None:
-        """Make the data directory, start the server, wait until it takes connections.
+        """Start the server and wait until it takes connections.
+
+        Its data directory is made by the first start.
 
         Raises:
             PostgresMissingError: It is not installed.
@@ -58,13 +63,14 @@ class Postgres(Process):
         folder = programs()
         if os.geteuid() == 0:
             shutil.chown(self.directory, self._user)
-        data = str(self.directory / "data")
+        data = self.directory / "data"
         environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C.UTF-8"}
         initdb = [
-            *(str(folder / "initdb"), "--pgdata", data, "--username", "signupd"),
+            *(str(folder / "initdb"), "-D", str(data), "--username", "signupd"),
             *("--auth", "trust", "--encoding", "UTF8", "--no-locale", "--no-sync"),
         ]
-        self._run(initdb, environment, "make its data directory")
+        if not data.exists():
+            self._run(initdb, environment, "make its data directory")
         settings = {
             "listen_addresses": LOOPBACK,
             "port": str(self.port),
@@ -77,8 +83,27 @@ class Postgres(Process):
             "wal_init_zero": "off",
         }
         options = [f"--{name}={value}" for name, value in settings.items()]
-        postgres = [str(folder / "postgres"), "-D", data, *options]
+        postgres = [str(folder / "postgres"), "-D", str(data), *options]
         self._serve(postgres, environment, self._ready)
+
+    def kill(self) -> int:
+        """End the server and the processes that serve its connections."""
+        # They outlive it for a moment, and no other server starts meanwhile.
+        children = self._stopped_children()
+        for child in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(child, signal.SIGKILL)
+        exit_code = super().kill()
+        wait_until(lambda: not any(map(_lives, children)), "PostgreSQL's end")
+        return exit_code
+
+    def _stopped_children(self) -> list[int]:
+        """Keep the server from starting further processes; list those it has."""
+        if self.pid is None or self.ended or sys.platform != "linux":
+            return []
+        os.kill(self.pid, signal.SIGSTOP)
+        listed = Path(f"/proc/{self.pid}/task/{self.pid}/children").read_text()
+        return [int(child) for child in listed.split()]
 
     def create_database(self, name: str) -> str:
         """Create a database; give its URL, with no driver in it."""
@@ -115,6 +140,13 @@ class Postgres(Process):
         except psycopg.OperationalError:
             return False
         return True
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return ") Z" not in Path(f"/proc/{pid}/stat").read_text()
+    except OSError:
+        return False
 
 
 def programs() -> Path:

@@ -70,6 +70,11 @@ class Process:
         """The process, while it runs."""
         return self._process.pid if self._process else None
 
+    @property
+    def ended(self) -> bool:
+        """Whether it does not run."""
+        return self._process is None or self._process.poll() is not None
+
     def start(self) -> None:
         """Start the server and wait until it is ready.
 

@@ -5,7 +5,6 @@
 
 import fcntl
 import math
-import os
 import signal
 import sys
 import time
@@ -138,18 +137,10 @@ def _check_alive(servers: Mapping[str, Process | None]) -> None:
         ProcessEndedError: One of them has ended by itself.
     """
     for name, server in servers.items():
-        if server is not None and _has_ended(server.pid):
+        if server is not None and server.ended:
             raise ProcessEndedError(
                 f"{name} has ended. The end of its log:\n{server.log_tail()}"
             )
-
-
-def _has_ended(pid: int | None) -> bool:
-    """Tell whether a child has ended, and leave its exit code to its parent."""
-    if pid is None:
-        return True
-    looking = os.WEXITED | os.WNOHANG | os.WNOWAIT
-    return os.waitid(os.P_PID, pid, looking) is not None
 
 
 @contextmanager

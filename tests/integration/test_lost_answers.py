@@ -3,6 +3,7 @@
 Answers that are simply lost are limbo/test_lost_answers.py's, with a real Kratos.
 """
 
+import asyncio
 import uuid
 
 import pytest
@@ -175,6 +176,17 @@ async def test_sessions_not_ended(world: World, caller: Caller) -> None:
     assert "COMPLETED" == state_of(done)
     assert ["session_left"] == world.log.events("warning")
     assert [1] == [account.sessions for account in world.kratos.accounts()]
+
+
+async def test_session_ended_later(world: World, caller: Caller) -> None:
+    """A Kratos that fails for a moment is asked again to end the session."""
+    token = await to_password(world, caller, ADDRESS)
+    world.kratos.fail("sessions", times=ALWAYS, status=500)
+    asyncio.get_running_loop().call_later(0.5, world.kratos.heal)
+    done = await caller.set_password(token, PASSWORD)
+
+    assert "COMPLETED" == state_of(done)
+    assert [0] == [account.sessions for account in world.kratos.accounts()]
 
 
 async def test_session_of_a_settled_account(world: World, caller: Caller) -> None:

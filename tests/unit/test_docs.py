@@ -233,7 +233,9 @@ def test_links_lead_somewhere() -> None:
     assert found > 40
 
 
-@pytest.mark.parametrize("page", ["SECURITY.md", "docs/answers.md"])
+@pytest.mark.parametrize(
+    "page", ["SECURITY.md", "docs/answers.md", "docs/reliability.md"]
+)
 def test_tests_named_as_proof_exist(page: str) -> None:
     """Whatever a page says is shown by a test has that test."""
     text = (ROOT / page).read_text()

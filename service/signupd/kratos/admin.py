@@ -1,5 +1,6 @@
 """Kratos' admin API: identities, sessions and the courier; and both APIs as one."""
 
+import asyncio
 import re
 import uuid
 from collections.abc import AsyncIterator, Collection, Sequence
@@ -32,6 +33,9 @@ MAX_ACCOUNTS: Final = 100
 MAX_SESSIONS: Final = 100
 # If every deletion were lost, what must not stay would stay.
 _DELETE_TRIES: Final = 3
+# Before the last try, and before the one before it: Kratos' database may be starting
+# again. All tries have to fit into a lease.
+_PAUSES_SECONDS: Final = (1.0, 0.25)
 _IDENTITIES: Final = "/admin/identities"
 # Kratos makes these from the schema for every identity, with nothing in them. Only
 # their configuration shows whether they are in use.
@@ -234,6 +238,7 @@ class AdminApi:
             except KratosUnavailable:
                 if not left:
                     raise
+                await asyncio.sleep(_PAUSES_SECONDS[left - 1])
                 continue
             if response.status not in (HTTPStatus.NO_CONTENT, HTTPStatus.NOT_FOUND):
                 raise _refused(response)
