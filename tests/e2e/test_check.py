@@ -180,7 +180,9 @@ def test_cure_cures(site: Site) -> None:
 
         assert NO_SERVER | UNSEEN | {"password_hook": "error"} == without.faults
         assert ["hook_port", "code_hook", "password_hook"] == [
-            one["check"] for one in broken.findings if one["cure"]
+            one["check"]
+            for one in broken.findings
+            if one["cure"] and one["check"] != "version"  # of an unknown Kratos
         ]
         assert (0, NO_SERVER) == (mended.exit_code, mended.faults)
         assert (set(), set()) == (identity_ids(kratos), session_ids(kratos))
