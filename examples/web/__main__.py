@@ -19,7 +19,8 @@ def main() -> None:
         forwarded_allow_ips=os.environ.get("TRUSTED_PROXIES"),
         timeout_graceful_shutdown=5,
     )
-    host, _, port = os.environ.get("LISTEN", "127.0.0.1:8080").rpartition(":")
+    host, _, port = os.environ.get("LISTEN", ":8080").rpartition(":")
+    host = host or "127.0.0.1"  # not every address of this machine
     with socket.create_server((host, int(port))) as listener:
         print(f"http://{host}:{listener.getsockname()[1]}/", flush=True)
         with contextlib.suppress(KeyboardInterrupt):

@@ -13,6 +13,7 @@ import httpx
 from kratos_signup.v1 import signup_service_pb2 as pb
 from kratos_signup.v1.signup_service_pb2_grpc import SignupServiceStub
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.middleware.sessions import SessionMiddleware
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
@@ -63,7 +64,7 @@ async def page(request: Request) -> Response:
     if reason and (screen == "address" or not notice):
         notice = {"reason": reason}
     if screen == "address":
-        visit.session.pop("token", None)
+        visit.session.update(token="", signup="")
     return _show(visit, screen, notice, signup)
 
 
@@ -75,9 +76,10 @@ async def form(request: Request) -> Response:
     csrf, given = visit.session.get("csrf", ""), fields.get("csrf", "")
     if not csrf or not secrets.compare_digest(given.encode(), csrf.encode()):
         return _show(visit, "trouble", {"reason": "FORM_OUTDATED"}, status=403)
-    present = visit.session.get("signup")
+    present = visit.session.get("signup", "")
     if fields.get("signup", present) != present:  # another tab has gone on
-        visit.session["notice"] = {"reason": "OTHER_SIGNUP"}
+        if fields.get("request_id") != visit.session.get("started"):  # no second press
+            visit.session["notice"] = {"reason": "OTHER_SIGNUP"}
         return RedirectResponse("/", 303)
     try:
         result = await getattr(visit, name)(**fields)
@@ -96,8 +98,14 @@ def _failed(visit: Visit, error: grpc.aio.AioRpcError | httpx.HTTPError) -> Noti
     if notice["reason"] in ALARMING:
         logging.getLogger(__name__).error("a call failed: %s", notice["reason"])
     if notice["reason"] in OVER:
-        visit.session.pop("token", None)
+        visit.session.update(token="", signup="")
     return notice
+
+
+async def refused(request: Request, error: Exception) -> Response:
+    """Show as a page what Starlette refuses, such as a form that is too large."""
+    status = error.status_code if isinstance(error, HTTPException) else 500
+    return _show(Visit(request), "trouble", {"reason": "REQUEST_INVALID"}, None, status)
 
 
 def _show(
@@ -142,6 +150,7 @@ def make_app(environment: Mapping[str, str]) -> Starlette:
     forms = [Route(f"/{name}", form, methods=["POST"]) for name in FORMS]
     routes = [Route("/", page), Mount("/static", static), *forms]
     app = Starlette(routes=routes, lifespan=lifespan)
+    app.add_exception_handler(HTTPException, refused)
     app.state.links = {name: env(name) for name in ("MAILBOX_URL", "RECOVERY_URL")}
     is_secure = env("PUBLIC_URL", "").startswith("https:")
     app.add_middleware(

@@ -16,7 +16,7 @@ def language_of(accept_language: str) -> str:
     tag_and_quality = r"(?:^|,)\s*([a-z]{2,3})\b[^,;]*(?:;\s*q=([01](?:\.\d*)?))?"
     wanted = re.findall(tag_and_quality, accept_language.lower())
     liked = [(float(q or 1), tag) for tag, q in wanted if tag in TEXTS]
-    return max(liked, key=lambda one: one[0], default=(0.0, "en"))[1]
+    return str(max([(0.0, "en"), *liked], key=lambda one: one[0])[1])  # q=0: never
 
 
 class Speaker:

@@ -15,6 +15,7 @@ from . import kratos
 from .texts import Speaker, language_of
 
 DEADLINE_SECONDS = 60.0  # of a call, with all its retries
+LOOK_SECONDS = 10.0  # of a look at the state, for a page that a person waits for
 CHECK_SECONDS = 2.0  # an answer that comes later is of no use to a meter
 
 
@@ -31,11 +32,11 @@ class Visit:
 
     async def start(self, /, email: str = "", request_id: str = "", **_: str) -> None:
         """Have a code mailed to an address."""
-        email, client = email.strip(), self.request.client
+        email, client = email.strip()[:255], self.request.client  # 254 are allowed
         if request_id == self.session.get("request_id"):  # it failed before
-            is_same = email == self.session.get("email")
+            is_same = email == self.session.get("typed")
             request_id = request_id if is_same else str(uuid.uuid4())
-        self.session["email"] = email
+        self.session["typed"] = email
         ask = pb.StartSignupRequest(
             email=email,
             request_id=request_id,
@@ -43,7 +44,7 @@ class Visit:
             client_ip=client.host if client else "",
         )
         answer = await self.signups.StartSignup(ask, timeout=DEADLINE_SECONDS)
-        self._keep(answer, proved=False)
+        self._keep(answer, proved=False, email=email, started=request_id)
 
     async def resend(self, /, request_id: str = "", **_: str) -> None:
         """Have a new code mailed."""
@@ -98,7 +99,7 @@ class Visit:
     async def signup(self) -> Any:
         """Ask for the present state, which another tab may have changed."""
         ask = pb.GetSignupRequest(continuation_token=self.token)
-        return (await self.signups.GetSignup(ask, timeout=DEADLINE_SECONDS)).signup
+        return (await self.signups.GetSignup(ask, timeout=LOOK_SECONDS)).signup
 
     def forget(self, **kept: Any) -> None:
         """Forget all but the CSRF token, which other tabs have in their forms."""
@@ -106,7 +107,7 @@ class Visit:
         self.session.clear()
         self.session.update(kept)
 
-    def _keep(self, answer: Any, **more: bool) -> None:
+    def _keep(self, answer: Any, **more: bool | str) -> None:
         self.session.pop("request_id", None)
         # A final state has no token. The last one still shows it.
         token = answer.continuation_token or self.token

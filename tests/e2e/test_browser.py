@@ -30,7 +30,7 @@ ENGLISH = (
 )
 GERMAN = (
     "Konto anlegen",
-    "E-Mail prüfen",
+    "Sehen Sie in Ihr Postfach",
     "Passwort wählen",
     "Ihr Konto ist bereit",
     "Sie sind angemeldet",

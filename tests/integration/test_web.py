@@ -151,6 +151,42 @@ async def test_form_of_another_tab(world: World, browser: Browser) -> None:
     assert "Attempts left: 5" in browser.pages[-1].text
 
 
+async def test_address_of_another_tab(world: World, browser: Browser) -> None:
+    """A tab left at the address does not touch the sign-up that another has begun."""
+    old = browser.hidden
+    await browser.press("start", email=ANN)
+    await browser.press("code", code=world.kratos.code_for(ANN))
+    await browser.post("/start", data=old | {"email": BOB, "request_id": ""})
+
+    assert ("password", ANN) == (browser.screen, browser.session["email"])
+    assert "Please go on here" in browser.notice
+
+
+async def test_refused_start_keeps_the_address(world: World, browser: Browser) -> None:
+    """Whatever start is refused, people sign in to the account of their sign-up."""
+    await browser.press("start", email=ANN)
+    await browser.press("code", code=world.kratos.code_for(ANN))
+    await browser.press("password", password=PASSWORD)
+    await browser.press("start", email=BOB, request_id="x")
+    await browser.press("sign_in", password="not hers")
+
+    assert [ANN] == [sent["identifier"] for sent in browser.kratos]
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "status"),
+    [("password", "x" * 17_000, 400), ("nowhere", "", 404)],
+)
+async def test_refused_requests(
+    browser: Browser, name: str, password: str, status: int
+) -> None:
+    """What the framework refuses is a page too, with the headers of all pages."""
+    answer = await browser.press(name, password=password)
+
+    assert (status, "trouble") == (answer.status_code, browser.screen)
+    assert "content-security-policy" in answer.headers
+
+
 async def test_lost_answer(world: World, browser: Browser) -> None:
     """Without the token of the password step the same code gives it again."""
     await browser.press("start", email=ANN)

@@ -81,7 +81,8 @@ class Browser(httpx.AsyncClient):
     def session(self) -> dict[str, Any]:
         """Open the cookie."""
         (cookie,) = self.cookies.jar
-        session: dict[str, Any] = json.loads(base64.b64decode(cookie.value or ""))
+        signed = (cookie.value or "").partition(".")[0]
+        session: dict[str, Any] = json.loads(base64.b64decode(signed))
         return session
 
     async def press(self, name: str, **typed: str) -> httpx.Response:

@@ -37,8 +37,11 @@ if (meter) {
     meter.hidden = !judged.advice;
     advice.textContent = judged.advice ?? "";
   };
+  password.form.addEventListener("submit", () => (password.type = "password"));
   password.addEventListener("input", () => {
     clearTimeout(timer);
+    find("notice")?.remove(); // it is about the password before
+    password.removeAttribute("aria-invalid");
     asking?.abort(); // its answer is about what stood there before
     meter.hidden = true;
     advice.textContent = "";
