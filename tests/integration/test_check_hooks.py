@@ -1,6 +1,7 @@
 """The check of the password hook: who answers for us, and does Kratos call it."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -8,6 +9,7 @@ from signupd.check.findings import Finding, Subject
 from signupd.check.registration import password_hook
 from signupd.parts import kratos_of
 
+from tests.doubles.authority import Authority
 from tests.doubles.hooks import HookDouble
 from tests.integration.world import World
 
@@ -35,6 +37,27 @@ async def test_another_key(world: World, key: Any) -> None:
 
     assert ("error", "ok") == (port.severity, hook.severity)
     assert "another key" in port.what
+
+
+async def test_tls(world: World, tmp_path: Path) -> None:
+    """With TLS the port is asked too, by the certificate that it is to have.
+
+    So a Kratos that does not get through to it is an error.
+    """
+    files = Authority().serve_from(tmp_path)
+    tls = {"hook_tls_cert": files.cert, "hook_tls_key": files.key}
+    replica = await world.serve(hook_key=KEY, proved=False, **tls)
+    listen = f"127.0.0.1:{replica.service.hook_port}"
+    world.kratos.setup.hook_key = "another-key-as-long-as-it"
+    port, hook = await found(world, hook_listen=listen, hook_key=KEY, **tls)
+    (tmp_path / "other").mkdir()
+    Authority().serve_from(tmp_path / "other")
+    others = {name: tmp_path / "other" / file.name for name, file in tls.items()}
+    foreign, _ = await found(world, hook_listen=listen, hook_key=KEY, **others)
+
+    assert ("ok", "error") == (port.severity, hook.severity)
+    assert "does not trust its certificate" in hook.what
+    assert ("warning", True) == (foreign.severity, "bad certificate" in foreign.what)
 
 
 @pytest.mark.parametrize(

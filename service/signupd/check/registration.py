@@ -20,6 +20,7 @@ from signupd.check.kratos_file import AFTER
 from signupd.errors import KratosIncompatible, KratosUnreached, SignupdError
 from signupd.kratos.answers import NOT_NOW_ID, UNKNOWN_FLOW_ID, PasswordAnswer
 from signupd.kratos.hook_proof import FAULTS, REFUSED_BY_US, probe, probe_address
+from signupd.kratos.http import HttpClient
 from signupd.kratos.identity import ADDRESS_TRAIT
 from signupd.kratos.public import FlowKind, Offer
 from signupd.kratos.schema import IdentitySchema
@@ -236,23 +237,22 @@ async def password_hook(subject: Subject) -> list[Finding]:
 
 
 async def _hook_port(subject: Subject) -> Finding:
-    check, settings = Check.HOOK_PORT, subject.settings
-    if settings.hook_tls_cert is not None:
-        what = "HOOK_LISTEN has TLS: whether a signupd answers there was not checked"
-        why = "Kratos, and not this check, has to trust its certificate."
-        return warning(check, what, why, _SERVE)
-    keys = [key.get_secret_value() for key in settings.hook_key]
+    check, cert = Check.HOOK_PORT, subject.settings.hook_tls_cert
+    keys = [key.get_secret_value() for key in subject.settings.hook_key]
     headers = {KEY_HEADER: keys[0]} if keys else {}
-    url = f"http://{dialled(settings.hook_listen)}{PASSWORD_PATH}"
-    ask = subject.kratos.http.request
+    url = f"{dialled(subject.settings.hook_listen)}{PASSWORD_PATH}"
+    url = f"http://{url}" if cert is None else f"https://{url}"
+    http = HttpClient(ca=cert, pinned=True)
     try:
-        answer = await ask("POST", url, PORT_SECONDS, {}, headers)
-    except KratosUnreached:
-        what = "no server answers at HOOK_LISTEN"
+        answer = await http.request("POST", url, PORT_SECONDS, {}, headers)
+    except KratosUnreached as fault:
+        what = f"no server answers at HOOK_LISTEN: {fault.detail}"
         why = "Kratos' hooks come in there. Without an answer Kratos makes no account."
         return warning(check, what, why, _SERVE)
     except SignupdError:
         answer = None
+    finally:
+        await http.close()
     said = "" if answer is None else str(answer.body)
     if any(str(one) in said for one in (UNKNOWN_FLOW_ID, NOT_NOW_ID)):
         return ok(check, "a signupd answers at HOOK_LISTEN")
@@ -284,5 +284,9 @@ def _judged(answer: PasswordAnswer, port: Finding, cure: str) -> Finding:
         what = "Kratos calls a password hook, but whether it is ours was not checked"
         why = "Kratos stored nothing, and no server runs to answer the hook."
         return warning(check, what, why, _SERVE)
-    what = "Kratos does not reach the server's password hook, or sends another key"
-    return error(check, what, "Kratos makes no account without its answer.", cure)
+    what = (
+        "Kratos does not reach the server's password hook, sends another key, or does "
+        "not trust its certificate"
+    )
+    why = "Kratos makes no account without its answer. Kratos' log may say more."
+    return error(check, what, why, cure)

@@ -58,8 +58,9 @@ FAULTS: Final = {
     PasswordAnswer.TAKEN: "Kratos says that a random address is taken",
     PasswordAnswer.HOOK_AWAY: (
         "Kratos did not reach this server's password hook, so it makes no account. "
-        f"Correct {_HOOK}: the URL has to lead to HOOK_LISTEN, and X-Hook-Key has to "
-        "be HOOK_KEY"
+        f"Correct {_HOOK}: the URL has to lead to HOOK_LISTEN, X-Hook-Key has to be "
+        "HOOK_KEY, and with HOOK_TLS_CERT Kratos has to trust its authority "
+        "(SSL_CERT_FILE). Kratos' log may say more"
     ),
     PasswordAnswer.METHOD_OFF: (
         "Kratos does not register by password: is selfservice.methods.password.enabled "

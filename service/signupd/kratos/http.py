@@ -145,15 +145,17 @@ class HttpClient:
     POST is sent twice. aiohttp sends a GET or DELETE once more if its connection ends
     before the response begins.
 
-    ``ca`` is a file of certificates to trust instead of the system's. The breakers go
-    by a clock of monotonic seconds. Every request is observed, also one that a breaker
-    refuses. A CA file that cannot be read is an OSError.
+    ``ca`` is a file of certificates to trust instead of the system's; if ``pinned``, it
+    is the server's own, whatever host it names. The breakers go by a clock of monotonic
+    seconds. Every request is observed, also one that a breaker refuses. A CA file that
+    cannot be read is an OSError.
     """
 
     def __init__(
         self,
         *,
         ca: Path | None = None,
+        pinned: bool = False,
         clock: Callable[[], float] = time.monotonic,
         observer: Observer | None = None,
     ) -> None:
@@ -165,6 +167,9 @@ class HttpClient:
             lambda: sum(one.is_open for one in self._breakers.values())
         )
         trusted = ssl.create_default_context(cafile=ca)
+        if pinned:
+            trusted.check_hostname = False
+            trusted.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
         # Without httpx.AsyncClient around it: what that adds (cookies, redirects, the
         # environment) is not wanted here, and costs as much CPU as the rest of a call.
         self._transport = AiohttpTransport(

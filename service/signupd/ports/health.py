@@ -36,7 +36,8 @@ async def watch(
         signups = ledger and public and (proof.proved or proof.waits)
         seen = {"": ledger, "SignupService": signups, "AccountService": admin}
         if seen != before:
-            deps.log.info("health", ledger=ledger, kratos=public, kratos_admin=admin)
+            say = deps.log.info if ledger and public and admin else deps.log.warning
+            say("health", ledger=ledger, kratos=public, kratos_admin=admin)
             await tell(seen)
         before = seen
         with contextlib.suppress(TimeoutError):

@@ -13,6 +13,7 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import WAITING, WORK
+from signupd.ports.health import LOOK_SECONDS
 
 # A count reads an index entry for each sign-up under way, so scrapes within this time
 # share one.
@@ -116,8 +117,9 @@ class Probes:
 
     async def _probe(self) -> None:
         self._writable = False
-        with contextlib.suppress(LedgerUnavailable):
-            await self._ledger.probe()
+        with contextlib.suppress(LedgerUnavailable, TimeoutError):
+            async with asyncio.timeout(LOOK_SECONDS):
+                await self._ledger.probe()
             self._writable = True
         self._next_probe = self._clock() + PROBE_SECONDS
 
