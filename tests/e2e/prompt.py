@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Self
 
-WAIT_SECONDS = 30.0
+WAIT_SECONDS = 90.0  # a newer Kratos makes its tables in up to a minute
 READ_BYTES = 4096
 
 
