@@ -39,8 +39,7 @@ def test_with_go(site: Site, tmp_path: Path) -> None:
         finally:
             kratos.terminate()
     spans = "\n".join(re.findall(r"`((?:kratos|\S+/aiosmtpd) [^`\n]+)`", README))
-    here = re.sub("(?m)^kratos", str(site.binary), spans)
-    here = here.replace("../.venv/bin", SCRIPTS)
+    here = spans.replace("kratos", str(site.binary)).replace("../.venv/bin", SCRIPTS)
     done = shell(re.sub("$", " --help", here, flags=re.MULTILINE), copy, **inherited())
 
-    assert (0, 4) == (done.returncode, done.stdout.lower().count("usage:")), done.stderr
+    assert (0, 2) == (done.returncode, done.stdout.lower().count("usage:")), done.stderr
