@@ -14,9 +14,10 @@ def test_merged(tmp_path: Path) -> None:
     """Maps are merged, lists replaced, the last file wins; JSON will do."""
     below, above = tmp_path / "kratos.yml", tmp_path / "here.json"
     below.write_text(
-        "hashers: {algorithm: argon2, argon2: {memory: 1MB}}\nurls: [a, b]\n"
+        "hashers: {algorithm: argon2, argon2: {memory: 1MB}}\nurls: [a, b]\n---\n"
     )
-    above.write_text(json.dumps({"hashers": {"algorithm": "bcrypt"}, "urls": ["c"]}))
+    given = {"hashers": {"algorithm": "bcrypt"}, "urls": ["c"]}
+    above.write_text(json.dumps(given, indent="\t"))
     file = read_files([below, above])
 
     assert "bcrypt" == file.value("hashers.algorithm")

@@ -106,6 +106,10 @@ KEY = {
     "type": "api_key",
     "config": {"name": "X-Hook-Key", "value": "s3cret-value", "in": "header"},
 }
+SAME = {
+    "config": {"in": "header", "value": "s3cret-value", "name": "x-hook-key"},
+    "type": "api_key",
+}
 # What is broken; the check that finds it, and how bad; what it says.
 FAULTS = [
     (without_hook("code"), "code_hook", "error", "has no hook"),
@@ -168,6 +172,13 @@ WELL = [
     lambda config: [
         hook(method, url=f"https://edge.example/signupd/kratos/{method}")(config)
         for method in ("code", "password")
+    ],
+    # The same place and key, written in two ways.
+    lambda config: [
+        hook("code", auth=KEY, url="HTTP://localhost:9465/kratos/code")(config),
+        hook("password", auth=SAME, url="http://127.0.0.1:9465/kratos/password")(
+            config
+        ),
     ],
 ]
 

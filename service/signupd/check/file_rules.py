@@ -188,9 +188,8 @@ def _hook_order(file: KratosFile, ours: Hook | None) -> Finding:
 
 def _hook_urls(settings: Settings, ours: dict[str, Hook | None]) -> Finding:
     found = [(method, hook) for method, hook in ours.items() if hook]
-    urls = [(method, hook.url.partition("?")[0].rstrip("/")) for method, hook in found]
-    places = {url.removesuffix(PATHS[method]).rstrip("/") for method, url in urls}
-    keys = {str(hook.config.get("auth")) for _, hook in found}
+    places = {_place(hook.url, PATHS[method]) for method, hook in found}
+    keys = {_key(hook) for _, hook in found}
     plain = [place for place in places if urlsplit(place).scheme == "http"]
     if len(places) > 1 or len(keys) > 1:
         what = "the two hooks go to different places, or with different keys"
@@ -202,6 +201,23 @@ def _hook_urls(settings: Settings, ours: dict[str, Hook | None]) -> Finding:
         return ok(Check.HOOK_URLS, "our hooks go to one place, with one key")
     cure = "\nand\n".join(hook_lines(hook, settings) for hook in PATHS)
     return error(Check.HOOK_URLS, what, why, cure)
+
+
+def _place(url: str, path: str) -> str:
+    """Name the server of a hook, and the path that a proxy has in front of ours."""
+    at = urlsplit(url)
+    host = at.netloc.lower().replace("localhost", "127.0.0.1")
+    return f"{at.scheme}://{host}{at.path.rstrip('/').removesuffix(path).rstrip('/')}"
+
+
+def _key(hook: Hook) -> str:
+    """Name the key that a hook is sent with; the case of a header does not matter."""
+    auth = hook.config.get("auth")
+    config = auth.get("config") if isinstance(auth, dict) else None
+    if not isinstance(config, dict):
+        return repr(auth)
+    name, value, place = (config.get(part) for part in ("name", "value", "in"))
+    return repr((str(name).lower(), value, place))
 
 
 def _old_sessions(file: KratosFile) -> Finding:

@@ -4,6 +4,8 @@ The defaults are those of ``embedx/config.schema.json`` in Kratos 1.3.1 to 26.2.
 Kratos' process gets from its environment is not seen.
 """
 
+import contextlib
+import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
@@ -115,7 +117,7 @@ def _parsed(text: str) -> dict[str, Any]:
     """Parse YAML. Errors have none of the library's words: they quote the file."""
     place, why = "", "is not YAML"
     try:
-        content = yaml.safe_load(text)
+        content = _document(text)
         if isinstance(content, dict):
             return content
         why = "is not a configuration of Kratos"
@@ -128,6 +130,14 @@ def _parsed(text: str) -> dict[str, Any]:
     except (yaml.YAMLError, RecursionError, ValueError):
         pass
     raise FileUnusableError(why, place)
+
+
+def _document(text: str) -> Any:
+    """Read the first document, as Kratos does. JSON may be indented with tabs."""
+    if text.lstrip().startswith("{"):
+        with contextlib.suppress(ValueError, RecursionError):
+            return json.loads(text)
+    return next(yaml.safe_load_all(text), None)
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
