@@ -33,6 +33,26 @@ def open_inbox(mailbox: Mailbox, port: int) -> Iterator[str]:
     """
     page = Template(TEMPLATE.read_text(encoding="utf-8"), autoescape=True)
 
+    handler = _handler(page, mailbox)
+    try:
+        server = ThreadingHTTPServer((LOOPBACK, port), handler)
+    except OSError as error:
+        raise OSError(
+            f"The mailbox page cannot listen on port {port}: {error}"
+        ) from error
+    with server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://{LOOPBACK}:{port}/"
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def _handler(page: Template, mailbox: Mailbox) -> type[BaseHTTPRequestHandler]:
+    """Make what answers a request."""
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if self.path != "/":
@@ -49,17 +69,4 @@ def open_inbox(mailbox: Mailbox, port: int) -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             """Say nothing: the page asks twice a second."""
 
-    try:
-        server = ThreadingHTTPServer((LOOPBACK, port), Handler)
-    except OSError as error:
-        raise OSError(
-            f"The mailbox page cannot listen on port {port}: {error}"
-        ) from error
-    with server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield f"http://{LOOPBACK}:{port}/"
-        finally:
-            server.shutdown()
-            thread.join()
+    return Handler

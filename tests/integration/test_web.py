@@ -21,6 +21,7 @@ from signupd.errors import (
     Violation,
 )
 
+from examples.web.texts import language_of
 from tests.documented import ROOT, lines
 from tests.doubles.scripted_service import Reply, ScriptedService
 from tests.integration.caller import another
@@ -201,6 +202,11 @@ async def test_lost_answer(world: World, browser: Browser) -> None:
     )
     await browser.press("code", code=world.kratos.code_for(ANN))
     assert "password" == browser.screen
+
+
+def test_unwanted_language() -> None:
+    """A language with the quality 0 is never chosen (RFC 9110, 12.4.2)."""
+    assert ["en", "de"] == [language_of(f"de;q={quality}") for quality in (0, 0.1)]
 
 
 async def test_meter(world: World, browser: Browser) -> None:

@@ -1,6 +1,7 @@
 """The rules for Kratos' configuration file, and for what only it shows."""
 
 import math
+import re
 from collections.abc import Iterator
 from typing import Any, Final
 from urllib.parse import urlsplit
@@ -206,7 +207,7 @@ def _hook_urls(settings: Settings, ours: dict[str, Hook | None]) -> Finding:
 def _place(url: str, path: str) -> str:
     """Name the server of a hook, and the path that a proxy has in front of ours."""
     at = urlsplit(url)
-    host = at.netloc.lower().replace("localhost", "127.0.0.1")
+    host = re.sub("(?i)(^|@)localhost(?=:|$)", r"\g<1>127.0.0.1", at.netloc)
     return f"{at.scheme}://{host}{at.path.rstrip('/').removesuffix(path).rstrip('/')}"
 
 

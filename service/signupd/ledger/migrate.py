@@ -39,6 +39,8 @@ _LOCK: Final = 0x7369676E757064
 async def demand_usable(database: Database, *, writes: bool = True) -> None:
     """Demand a ledger that this version works with.
 
+    Without ``writes`` the account needs the right to read only.
+
     Raises:
         LedgerUnavailable: It cannot be opened, the account lacks a right, its schema is
             older than this version's or too new, or its statements have no time limit.
