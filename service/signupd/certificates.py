@@ -1,15 +1,22 @@
 """X.509: the server's certificate files, and what callers' certificates say."""
 
 import re
+import ssl
 import stat
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
 import structlog
 from cryptography import x509
 from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
 
 from signupd.errors import SignupdError
 from signupd.textfile import FileUnusableError, Stamp, read_file, shown, stamp_of
@@ -65,7 +72,12 @@ def read_certificates(files: CertificateFiles) -> Certificates:
             faults.append(f"TLS_CLIENT_CA: {shown(ca)}: holds no certificate in PEM")
     if faults:
         raise CertificatesUnusable(faults)
-    return Certificates(cert, key, client_ca)
+    _demand_loadable(files)
+    # Written anew: gRPC is less lenient about PEM than the parser is.
+    unlocked = load_pem_private_key(key, password=None).private_bytes(
+        Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()
+    )
+    return Certificates(_pem(cert), unlocked, client_ca and _pem(client_ca))
 
 
 def names_and_validity(certificate: bytes) -> tuple[frozenset[str], range]:
@@ -113,6 +125,23 @@ def _certificates(pem: bytes) -> list[x509.Certificate]:
         return []
 
 
+def _pem(text: bytes) -> bytes:
+    return b"".join(one.public_bytes(Encoding.PEM) for one in _certificates(text))
+
+
+def _demand_loadable(files: CertificateFiles) -> None:
+    """Demand of files without another fault that OpenSSL loads them."""
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files.cert, files.key)
+    except ssl.SSLError as error:
+        why = (
+            "OpenSSL cannot load it with its key; is there white space before a line, "
+            "or no end of line between two certificates?"
+        )
+        fault = f"{files.settings}_CERT: {shown(files.cert)}: {why}"
+        raise CertificatesUnusable([fault]) from error
+
+
 def _pair_faults(files: CertificateFiles, cert: bytes, key: bytes) -> list[str]:
     """List the faults of a certificate and its key."""
     of_cert = f"{files.settings}_CERT: {shown(files.cert)}"
@@ -135,7 +164,7 @@ class Renewal:
     """Reads certificate files anew when they change.
 
     If changed files cannot be used, that is logged once, and the ones before stay in
-    use.
+    use. ``first`` is what they held at the beginning, or CertificatesUnusable.
     """
 
     def __init__(
@@ -144,6 +173,8 @@ class Renewal:
         self.files = files
         self._log = log
         self._seen = self._stamps()
+        self.first = read_certificates(files)
+        self._warn_of_validity(self.first)
         if files.key.stat().st_mode & stat.S_IROTH:
             key = f"{files.settings}_KEY"
             log.warning("tls_key_open_to_others", cure=f"chmod o-r {key}")
@@ -161,7 +192,19 @@ class Renewal:
             self._log.error("certificate_not_reloaded", why=error.detail)
             return None
         self._log.info("certificate_reloaded", setting=f"{self.files.settings}_CERT")
+        self._warn_of_validity(certificates)
         return certificates
+
+    def _warn_of_validity(self, certificates: Certificates) -> None:
+        first = _certificates(certificates.cert)[0]
+        begins, ends = first.not_valid_before_utc, first.not_valid_after_utc
+        if not begins <= datetime.now(UTC) <= ends:
+            self._log.warning(
+                "certificate_not_valid",
+                setting=f"{self.files.settings}_CERT",
+                valid_from=begins.isoformat(),
+                valid_until=ends.isoformat(),
+            )
 
     def _stamps(self) -> list[Stamp]:
         files = (self.files.cert, self.files.key, self.files.client_ca)

@@ -113,8 +113,10 @@ def _key(text: object) -> bytes:
 
 
 def _split(value: object) -> object:
-    if not isinstance(value, str):
+    if isinstance(value, list | tuple):
         return value
+    if not isinstance(value, str):
+        raise ValueError("is not text; put it in quotes")  # noqa: TRY004 - pydantic's
     return [part.strip() for part in value.split(",")]
 
 

@@ -113,6 +113,9 @@ class Settings(BaseModel):
             value = value.strip()
         if value == "" and info.field_name != "metrics_listen":
             raise ValueError("is empty; leave it out to have its default")
+        if isinstance(value, str) and re.fullmatch(r"""(["']).*\1""", value):
+            # docker --env-file and Kubernetes keep them.
+            raise ValueError("stands in quotes, which are part of it here")
         return value
 
     def conflicts(self) -> Iterator[str]:

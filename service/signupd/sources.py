@@ -5,6 +5,7 @@ import os
 import re
 import stat
 import tomllib
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
@@ -41,6 +42,10 @@ def read(
     places: dict[str, str] = {}
     for source, text, values in _sources(config, mistakes):
         layer = _layer(values)
+        for name, spellings in Counter(map(_bare, values)).items():
+            if spellings > 1:
+                fault = "is set in two spellings"
+                mistakes.append(f"{PREFIX}{name.upper()}: {fault} ({source})")
         given |= layer
         for name, value in layer.items():
             written = f"{name}_file" if isinstance(value, Path) else name
@@ -80,7 +85,8 @@ def _dotenv(text: str) -> dict[str, Any]:
         if statement.error or (ours and statement.value is None):
             place = f"line {statement.original.line}"
             raise FileUnusableError("is not NAME=value", place)
-    return _ours(dotenv_values(stream=io.StringIO(text)))
+    # Not interpolated: a secret may have a $ in it.
+    return _ours(dotenv_values(stream=io.StringIO(text), interpolate=False))
 
 
 def _line(text: str, name: str, source: str) -> str:
@@ -102,9 +108,12 @@ def secrets_in_readable_dotenv() -> bool:
 
 
 def _ours(values: Mapping[str, Any], ignored: Sequence[str] = ()) -> dict[str, Any]:
-    """Choose the variables with our prefix, by their names in capitals."""
-    named = {name.upper(): value for name, value in values.items()}
-    return {n: named[n] for n in named if n.startswith(PREFIX) and n not in ignored}
+    """Choose the variables with our prefix, in capitals or not."""
+    return {
+        name: value
+        for name, value in values.items()
+        if name.upper().startswith(PREFIX) and name not in ignored
+    }
 
 
 def names_of_kubernetes() -> list[str]:

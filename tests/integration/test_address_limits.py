@@ -10,6 +10,7 @@ from typing import Any
 import aiohttp
 import grpc
 import pytest
+from signupd.errors import LedgerUnavailable
 from signupd.ledger.database import Database, make_database
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.migrate import migrate
@@ -263,6 +264,17 @@ async def test_clock_that_ran_ahead(
     told = [one for one in world.log.events() if one in ("serving", "clock_ran_ahead")]
     assert "clock_ran_ahead" in told
     assert told[-1] == {"start": "serving", "sweep": "clock_ran_ahead"}[when]
+
+
+def test_no_lock(tmp_path: Path) -> None:
+    """A folder in which no file can be made is told with the setting."""
+    (tmp_path / "ledger.db.lock").mkdir()
+
+    with (
+        pytest.raises(LedgerUnavailable, match=r"LEDGER_URL, file .*ledger\.db\.lock"),
+        alone_on(f"sqlite:///{tmp_path}/ledger.db"),
+    ):
+        pass
 
 
 @pytest.mark.parametrize("mask", [0o000, 0o277])

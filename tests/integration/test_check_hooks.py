@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 from signupd.check.findings import Finding, Subject
-from signupd.check.registration import password_hook
+from signupd.check.kratos_file import KratosFile
+from signupd.check.password_hook import password_hook
 from signupd.parts import kratos_of
 
 from tests.doubles.authority import Authority
@@ -16,12 +17,14 @@ from tests.integration.world import World
 KEY = "a-key-of-many-characters"
 
 
-async def found(world: World, **settings: Any) -> list[Finding]:
+async def found(
+    world: World, file: KratosFile | None = None, **settings: Any
+) -> list[Finding]:
     """Check the password hook of the Kratos in this world."""
     given = world.settings(**settings)
     kratos = kratos_of(given)
     try:
-        subject = Subject(kratos, given, world.log.logger, None, {}, with_canary=False)
+        subject = Subject(kratos, given, world.log.logger, file, {}, with_canary=False)
         return await password_hook(subject)
     finally:
         await kratos.close()
@@ -45,19 +48,41 @@ async def test_tls(world: World, tmp_path: Path) -> None:
     So a Kratos that does not get through to it is an error.
     """
     files = Authority().serve_from(tmp_path)
-    tls = {"hook_tls_cert": files.cert, "hook_tls_key": files.key}
+    tls: dict[str, Any] = {"hook_tls_cert": files.cert, "hook_tls_key": files.key}
     replica = await world.serve(hook_key=KEY, proved=False, **tls)
     listen = f"127.0.0.1:{replica.service.hook_port}"
     world.kratos.setup.hook_key = "another-key-as-long-as-it"
     port, hook = await found(world, hook_listen=listen, hook_key=KEY, **tls)
     (tmp_path / "other").mkdir()
     Authority().serve_from(tmp_path / "other")
-    others = {name: tmp_path / "other" / file.name for name, file in tls.items()}
+    others: dict[str, Any] = {
+        name: tmp_path / "other" / file.name for name, file in tls.items()
+    }
     foreign, _ = await found(world, hook_listen=listen, hook_key=KEY, **others)
 
     assert ("ok", "error") == (port.severity, hook.severity)
     assert "does not trust its certificate" in hook.what
     assert ("warning", True) == (foreign.severity, "bad certificate" in foreign.what)
+
+
+async def test_earlier_hooks(world: World) -> None:
+    """A hook that Kratos asks before ours may be the one that is down: it is named."""
+    ends: list[Any] = [{}, {"can_interrupt": True}, {"response": {"parse": True}}, {}]
+    urls = ["http://a", "http://b", "http://c", "http://d/kratos/password"]
+    hooks = [
+        {"hook": "web_hook", "config": {"url": url, **end}}
+        for url, end in zip(urls, ends, strict=True)
+    ]
+    after = {"password": {"hooks": hooks}}
+    flows = {"flows": {"registration": {"after": after}}}
+    replica = await world.serve(hook_key=KEY, proved=False)
+    listen = f"127.0.0.1:{replica.service.hook_port}"
+    world.kratos.setup.hook_key = "another-key-as-long-as-it"
+    file = KratosFile({"selfservice": flows})
+    _, hook = await found(world, file, hook_listen=listen, hook_key=KEY)
+
+    assert "entry 2 and 3 of selfservice.flows.registration" in hook.cure
+    assert "or a hook with response.parse before it fails" in hook.what
 
 
 @pytest.mark.parametrize(

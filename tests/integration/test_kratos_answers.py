@@ -377,12 +377,13 @@ async def test_password(
 
 
 async def test_trait_violations(kratos: Kratos, server: Scripted) -> None:
-    """A fault of a trait becomes a sentence of ours on the field."""
+    """A fault of a trait becomes a sentence of ours on the field, and comes once."""
     server.answer = (
         400,
         flow(
             ("traits.name", 4000002, "x"),
             ("traits.a.b", 4000003, "x"),
+            ("traits.a.b", 4000003, "y"),
             ("traits.email", 4000040, '"ann" is not valid "email"'),
         ),
     )

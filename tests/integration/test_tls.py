@@ -262,6 +262,17 @@ async def test_broken_at_start(world: World, files: CertificateFiles) -> None:
     await service.stop()
 
 
+async def test_lapsed_certificate(world: World, files: CertificateFiles) -> None:
+    """A certificate that is not valid now is warned of, at start and at a change."""
+    LAPSED.write(files.cert, files.key)
+    await world.serve(**tls(files))
+    entry = world.log.entry("certificate_not_valid")
+
+    assert ["certificate_not_valid"] == world.log.events("warning")
+    assert "TLS_CERT" == entry["setting"]
+    assert entry["valid_until"] < dt.datetime.now(dt.UTC).isoformat()
+
+
 @pytest.mark.parametrize(
     ("mode", "warnings"), [(0o640, []), (0o604, ["tls_key_open_to_others"])]
 )

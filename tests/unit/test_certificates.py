@@ -1,5 +1,6 @@
 """Certificates: the names in them, and the files they come from."""
 
+import codecs
 from collections.abc import Callable
 from pathlib import Path
 
@@ -80,17 +81,26 @@ def _leaf_last(files: CertificateFiles) -> None:
     files.cert.write_bytes(AUTHORITY.pem + files.cert.read_bytes())
 
 
+def _joined(files: CertificateFiles) -> None:
+    files.cert.write_bytes(files.cert.read_bytes().rstrip() + AUTHORITY.pem)
+
+
 def _folder(files: CertificateFiles) -> None:
     files.key.unlink()
     files.key.mkdir()
 
 
+UNLOADABLE = (
+    "TLS_CERT: {0.cert}: OpenSSL cannot load it with its key; is there white space "
+    "before a line, or no end of line between two certificates?"
+)
 WRONG: list[tuple[Callable[[CertificateFiles], object], list[str]]] = [
     (_swap, ["TLS_KEY: {0.key}: is not the key of the first certificate in TLS_CERT"]),
     (
         _leaf_last,
         ["TLS_KEY: {0.key}: is not the key of the first certificate in TLS_CERT"],
     ),
+    (_joined, [UNLOADABLE]),
     (_lock, ["TLS_KEY: {0.key}: is locked by a password"]),
     (_folder, ["TLS_KEY: {0.key}: Is a directory"]),
     (lambda f: f.cert.unlink(), ["TLS_CERT: {0.cert}: No such file or directory"]),
@@ -130,6 +140,17 @@ WRONG: list[tuple[Callable[[CertificateFiles], object], list[str]]] = [
         ],
     ),
 ]
+
+
+def test_written_anew(files: CertificateFiles) -> None:
+    """GRPC gets plain PEM, whatever an editor has put around it."""
+    for path in (files.cert, files.key, files.client_ca):
+        assert path is not None
+        path.write_bytes(codecs.BOM_UTF8 + path.read_bytes().replace(b"\n", b"\r\n"))
+    made = read_certificates(files)
+
+    assert AUTHORITY.pem == made.client_ca
+    assert all(one.startswith(b"-----BEGIN") for one in (made.cert, made.key))
 
 
 @pytest.mark.parametrize(("spoil", "faults"), WRONG)

@@ -3,6 +3,7 @@
 What a real Kratos shows of them is in ``tests/e2e/test_check.py``.
 """
 
+import re
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -11,7 +12,7 @@ from signupd.check.findings import Finding, Severity, Subject
 from signupd.check.kratos_file import AFTER, KratosFile
 from signupd.check.preflight import version_finding
 from signupd.check.registration import identity_schema, registration
-from signupd.errors import KratosIncompatible
+from signupd.errors import KratosIncompatible, Violation
 from signupd.kratos.admin import Kratos
 from signupd.kratos.public import FlowKind, Offer
 from signupd.kratos.schema import IdentitySchema, read_schema
@@ -28,13 +29,16 @@ PASSKEY = Offer(WHOLE.methods | {"passkey"}, whole=True)
 
 
 def subject(
-    public: Any, wanted: str | None = None, file: KratosFile | None = None
+    public: Any,
+    wanted: str | None = None,
+    file: KratosFile | None = None,
+    traits: Json | None = None,
 ) -> Subject:
     """Give a Kratos with such a public API."""
     kratos = cast("Kratos", SimpleNamespace(public=public))
     settings = Settings(identity_schema_id=wanted, hook_listen="127.0.0.1:9999")
     log = LogDouble().logger
-    return Subject(kratos, settings, log, file, {}, with_canary=False)
+    return Subject(kratos, settings, log, file, traits or {}, with_canary=False)
 
 
 async def judged(
@@ -42,6 +46,7 @@ async def judged(
     wanted: str | None = None,
     default: str | None = None,
     refused: bool = False,
+    traits: Json | None = None,
 ) -> list[Finding]:
     """Judge the schemas of a Kratos, which are called user, staff."""
 
@@ -56,7 +61,7 @@ async def judged(
         return False
 
     public = SimpleNamespace(schemas=schemas, chooses_schema=chooses_schema)
-    return await identity_schema(subject(public, wanted, file))
+    return await identity_schema(subject(public, wanted, file, traits))
 
 
 async def others(
@@ -83,6 +88,32 @@ async def test_required_traits() -> None:
 
     assert {"ok"} == {one.severity for one in findings}
     assert "name, newsletter" in findings[0].what
+
+
+async def test_traits_refused() -> None:
+    """What --traits gives is judged as StartSignup judges it, and as Kratos does."""
+    document = with_traits(phone=marked(PHONE))
+    given = {"phone": "1", "email": "a@b.example"}
+    both = [await judged(document, traits={name: given[name]}) for name in given]
+    refused = Offer(
+        frozenset(),
+        whole=False,
+        refused=(Violation("email", "is bad"), Violation("traits.age", "is missing")),
+    )
+
+    async def offer(kind: FlowKind, traits: object) -> Offer:
+        return refused
+
+    public = SimpleNamespace(offer=offer)
+    (said,) = await registration(subject(public, traits={"name": "Ann"}))
+    told = [one for findings in both for one in findings if one.severity == "error"]
+
+    assert ["traits.phone is an identifier", "traits.email is set by"] == [
+        re.search("gives: (.*?(identifier|by))", one.what)[1]  # type: ignore[index]
+        for one in told
+    ]
+    assert said.what.endswith("gives: traits.age is missing")
+    assert {"error"} == {said.severity, *(one.severity for one in told)}
 
 
 async def test_addresses_elsewhere() -> None:

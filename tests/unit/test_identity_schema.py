@@ -187,9 +187,42 @@ def required_user_name(document: Json) -> None:
     traits["required"].append("username")
 
 
+def demanded(path: str, **root: Any) -> Callable[[Json], object]:
+    """Add to the traits' schema what demands an identifier at this path."""
+
+    def spoil(document: Json) -> None:
+        traits = document["properties"]["traits"]
+        traits["properties"] |= root.pop("properties", {})
+        traits |= root
+
+    spoil.__name__ = path
+    return spoil
+
+
+NUMBER: Json = {"required": ["number"], "properties": {"number": marked(PHONE)}}
+DEMANDS = [
+    demanded("name", properties={"name": PASSWORD}, allOf=[{"required": ["name"]}]),
+    demanded("phone.number", properties={"phone": NUMBER}, required=["phone"]),
+    demanded(
+        "phones[].number",
+        properties={"phones": {"items": NUMBER, "minItems": 1}},
+        allOf=[{"allOf": [{"required": ["phones"]}]}],
+    ),
+    demanded(
+        "foreign", properties={"foreign": {"$ref": "other.json"}}, required=["foreign"]
+    ),
+]
+# Whoever leaves it out needs no identifier.
+LENIENT = [
+    demanded("optional", properties={"phone": NUMBER}),
+    demanded("empty", properties={"p": {"items": NUMBER}}, required=["email", "p"]),
+    demanded("either", properties={"phone": NUMBER}, anyOf=[{"required": ["phone"]}]),
+]
+
 UNFIT: list[tuple[Callable[[Json], object], str]] = [
     (several_code_identifiers, "code identifiers besides traits.email: traits.second"),
-    (required_user_name, "required traits: traits.username"),
+    (required_user_name, "required that callers may not set: traits.username;"),
+    *((one, f"may not set: traits.{one.__name__};") for one in DEMANDS),
     (
         lambda one: address(one)["credentials"].pop("code"),
         "email lacks identifier for code by email",
@@ -220,6 +253,15 @@ async def test_unfit(spoil: Callable[[Json], object], word: str) -> None:
 
     assert word in scene.log.entry("kratos_incompatible")["why"]
     assert 1 == scene.schemas.reads
+
+
+@pytest.mark.parametrize("spoil", LENIENT)
+async def test_not_demanded(spoil: Callable[[Json], object]) -> None:
+    """An identifier that nobody has to bring keeps nobody out."""
+    document = reference()
+    spoil(document)
+
+    assert [] == await Scene(document).faults({"name": "Ann"})
 
 
 @pytest.mark.parametrize("trait", [PASSWORD, {"$ref": "https://example.com/x.json"}])

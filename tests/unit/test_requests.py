@@ -15,7 +15,7 @@ UUID4 = "5f0c2a3e-7b1d-4c52-9d6a-0a1b2c3d4e5f"
 LOCALES = ["", "de", "de-CH", "zh-Hant-TW", "sl-rozaj-biske-1994", "x-whatever"]
 LOCALES += ["de-" + "-".join(["abcdefgh"] * 3) + "-abcde"]  # 35 characters
 NO_LOCALES = ["-", "_", "de_", "de-", "-de", "d e", "de\n", "dé", "1", "\uff44\uff45"]
-NO_LOCALES += ["abcdefghi", "de--CH", "de-" + "-".join(["abcdefgh"] * 3) + "-abcdef"]
+NO_LOCALES += ["C", "x", "a-de", "abcdefghi", "de--CH", "de" + "-abcdefgh" * 4]
 # What is pasted, and what is understood.
 PASTED_IPS = {
     "": "",

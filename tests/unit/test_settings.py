@@ -38,7 +38,7 @@ WRONG = {
     ],
     "INSECURE": ["maybe"],
     "HOOK_LISTEN": ["unix:/run/hooks", "9465"],
-    "HOOK_KEY": ["hunter2"],
+    "HOOK_KEY": ["hunter2", f'"{HOOK_KEY}"', f"'{HOOK_KEY}'"],
     "METRICS_LISTEN": ["unix:/run/m"],
     "KRATOS_PUBLIC_URL": [
         *("127.0.0.1:4433", "ftp://x", "http://", "http:///path", "http://x:99999"),
@@ -399,6 +399,36 @@ def test_places(folder: Path) -> None:
         "RETENTION": "environment",
         "TLS_CERT": "environment",
     } == {names([line])[0]: line[line.rindex("(") + 1 : -1] for line in found}
+
+
+def test_spellings(folder: Path) -> None:
+    """A setting that a source has in two spellings is a mistake: which one counts?"""
+    config = toml(folder, "code_attempts = 1\nSIGNUPD_CODE_ATTEMPTS = 2\n")
+    (folder / ".env").write_text("SIGNUPD_RETENTION=1d\nsignupd_retention=2d\n")
+    found = mistakes({"SWEEP_BATCH": "1", "sweep_batch": "2"}, config)
+
+    assert [
+        f"SIGNUPD_CODE_ATTEMPTS: is set in two spellings ({config})",
+        "SIGNUPD_RETENTION: is set in two spellings (.env)",
+        "SIGNUPD_SWEEP_BATCH: is set in two spellings (environment)",
+    ] == found
+
+
+def test_dollar(folder: Path) -> None:
+    """A secret in ``.env`` may have a dollar sign in it."""
+    (folder / ".env").write_text("SIGNUPD_HOOK_KEY='${HOME}-${NONE:-x}-0123456789'\n")
+    (key,) = given({}).hook_key
+
+    assert "${HOME}-${NONE:-x}-0123456789" == key.get_secret_value()
+
+
+def test_number_for_a_key(folder: Path) -> None:
+    """A key that is written as a number in TOML is told what it lacks."""
+    config = toml(folder, "hook_key = 1234567890123456")
+
+    assert [
+        f"SIGNUPD_HOOK_KEY: is not text; put it in quotes ({config}, line 1)"
+    ] == mistakes({}, config)
 
 
 def test_unknown_names(folder: Path) -> None:

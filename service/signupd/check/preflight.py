@@ -6,7 +6,8 @@ from typing import Final, NamedTuple
 
 from signupd.check.file_rules import file_findings
 from signupd.check.findings import Check, Finding, Severity, Subject, error, ok, warning
-from signupd.check.registration import identity_schema, password_hook, registration
+from signupd.check.password_hook import password_hook
+from signupd.check.registration import identity_schema, registration
 from signupd.errors import SignupdError
 from signupd.kratos.hook_proof import probe_address
 

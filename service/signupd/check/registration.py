@@ -1,7 +1,6 @@
 """How Kratos registers people: by which schema, which methods and which hook."""
 
 from collections.abc import Iterable, Iterator
-from http import HTTPStatus
 from typing import Final
 
 from signupd.check.findings import (
@@ -10,23 +9,19 @@ from signupd.check.findings import (
     Severity,
     Subject,
     error,
-    hook_change,
     hook_lines,
     lines,
     ok,
     warning,
 )
 from signupd.check.kratos_file import AFTER
-from signupd.errors import KratosIncompatible, KratosUnreached, SignupdError
-from signupd.kratos.answers import NOT_NOW_ID, UNKNOWN_FLOW_ID, PasswordAnswer
-from signupd.kratos.hook_proof import FAULTS, REFUSED_BY_US, probe, probe_address
-from signupd.kratos.http import HttpClient
+from signupd.errors import KratosIncompatible, SignupdError, TraitsInvalid, Violation
+from signupd.kratos.hook_proof import probe_address
 from signupd.kratos.identity import ADDRESS_TRAIT
 from signupd.kratos.public import FlowKind, Offer
-from signupd.kratos.schema import IdentitySchema
-from signupd.notation import dialled
+from signupd.kratos.schema import ADDRESS, ROOT, IdentitySchema
 from signupd.policy.identity_schema import registration_schema, schema_faults
-from signupd.ports.hooks import KEY_HEADER, PASSWORD_PATH
+from signupd.policy.traits import demand_settable, identity_traits
 
 _WELL: Final = {
     Check.ADDRESS_TRAIT: f"the trait {ADDRESS_TRAIT} is identifier and verifiable",
@@ -45,12 +40,6 @@ what is missing of:
     Check.OTHER_IDENTIFIERS: "Remove ory.sh/kratos from these traits in the identity "
     "schema, or register with another schema.",
 }
-# Why it matters what a password hook was seen to do.
-_WRONG_HOOKS: Final = {
-    PasswordAnswer.CREATED: "Anybody can register past signupd",
-    PasswordAnswer.HOOK_LATE: "Anybody can register past signupd",
-    PasswordAnswer.HOOK_SWAPPED: "Kratos makes no account",
-}
 CAPTCHA: Final = "captcha"  # not a method, but a group of a form's fields
 _METHODS: Final = "selfservice.methods"
 # The methods that signupd needs: their settings, and what each is for.
@@ -67,9 +56,7 @@ _SWITCHES: Final = {
     "passkey": ("enabled",),
     "webauthn": ("enabled", "config.passwordless"),
 }
-_TRAITS: Final = "Give the traits that the identity schema requires with --traits."
-_SERVE: Final = "Start `signupd serve` and run this check again."
-PORT_SECONDS: Final = 5.0
+TRAITS: Final = "Give the traits that the identity schema requires with --traits."
 
 
 async def identity_schema(subject: Subject) -> list[Finding]:
@@ -101,6 +88,7 @@ async def identity_schema(subject: Subject) -> list[Finding]:
         cure = lines("identity.default_schema_id", schema.id)
         return [error(Check.IDENTITY_SCHEMA, what, why, cure)]
     found = [*_schema(schema), *_elsewhere(schemas, schema)]
+    found += _refused(_trait_faults(schema, subject))
     if default is None and not chosen and len(schemas) > 1:
         what = f"whether Kratos registers with {schema.id} was not checked"
         why = "This version registers with its default schema, which only a file shows."
@@ -109,9 +97,29 @@ async def identity_schema(subject: Subject) -> list[Finding]:
     return found
 
 
+def _trait_faults(schema: IdentitySchema, subject: Subject) -> Iterable[Violation]:
+    """Name the traits of ``--traits`` that StartSignup refuses by our own rules."""
+    try:
+        identity_traits("", subject.traits)
+        demand_settable(schema, subject.traits)
+    except TraitsInvalid as fault:
+        return fault.violations
+    return ()
+
+
+def _refused(faults: Iterable[Violation]) -> Iterator[Finding]:
+    if told := [f"{fault.field} {fault.description}" for fault in faults]:
+        what = f"StartSignup refuses what --traits gives: {'; '.join(told)}"
+        why = "What depends on the traits was not checked."
+        cure = "Correct --traits: give what the identity schema requires."
+        yield error(Check.IDENTITY_SCHEMA, what, why, cure)
+
+
 def _schema(schema: IdentitySchema) -> list[Finding]:
     """Judge a schema by itself."""
-    also = ", ".join(name for name in schema.required if name != ADDRESS_TRAIT)
+    also = ", ".join(
+        path.removeprefix(f"{ROOT}.") for path in sorted(schema.required - {ADDRESS})
+    )
     uses = f"registration uses the identity schema {schema.id}"
     if also:
         uses += f"; each StartSignup has to bring the traits {also}"
@@ -170,12 +178,15 @@ async def registration(subject: Subject) -> list[Finding]:
             for method, switches in _SWITCHES.items()
             if all(subject.file.value(f"{_METHODS}.{method}.{s}") for s in switches)
         }
+    refused = [one for one in api.refused if one.field != ADDRESS_TRAIT]  # of the probe
+    if subject.traits and refused:
+        return list(_refused(refused))
     others = [_other(method, subject) for method in sorted(seen - NEEDED.keys())]
     if subject.file is None and (browser is None or not browser.whole):
         what = "Kratos does not show what it offers to browsers"
         why = "It offers passkeys and WebAuthn to browsers only."
         cure = f"Check that {_METHODS}.passkey and .webauthn are off, or have hooks."
-        cure = cure if api.whole else _TRAITS
+        cure = cure if api.whole else TRAITS
         others.append(warning(Check.OTHER_METHODS, what, why, cure))
     return [
         ok(Check.REGISTRATION, "registration is on"),
@@ -200,7 +211,7 @@ def _needed(method: str, api: Offer) -> Finding:
         return method_off(method)
     what = f"Kratos does not show whether registration by {method} is on"
     why = "It shows that only together with all traits that its schema requires."
-    return warning(check, what, why, _TRAITS)
+    return warning(check, what, why, TRAITS)
 
 
 def _other(method: str, subject: Subject) -> Finding:
@@ -216,77 +227,3 @@ def _other(method: str, subject: Subject) -> Finding:
     refuse = hook_lines("code", subject.settings, method)
     cure = f"{off}\nor, so that nobody can register by it:\n{refuse}"
     return warning(check, what, why, cure)
-
-
-async def password_hook(subject: Subject) -> list[Finding]:
-    """See who answers at HOOK_LISTEN, and have Kratos call its password hook.
-
-    The registration for that costs Kratos one password hash and leaves no account.
-    """
-    port = await _hook_port(subject)
-    answer = await probe(subject.kratos, subject.log, subject.traits)
-    cure = hook_lines("password", subject.settings)
-    if answer is PasswordAnswer.HOOK_LATE:
-        cure = hook_change("password", {"response": {"parse": True}})
-    if answer is PasswordAnswer.HOOK_SWAPPED:
-        cure = "\nand\n".join(
-            hook_lines(hook, subject.settings, wrong=wrong)
-            for hook, wrong in (("password", "code"), ("code", "password"))
-        )
-    return [port, _judged(answer, port, cure)]
-
-
-async def _hook_port(subject: Subject) -> Finding:
-    check, cert = Check.HOOK_PORT, subject.settings.hook_tls_cert
-    keys = [key.get_secret_value() for key in subject.settings.hook_key]
-    headers = {KEY_HEADER: keys[0]} if keys else {}
-    url = f"{dialled(subject.settings.hook_listen)}{PASSWORD_PATH}"
-    url = f"http://{url}" if cert is None else f"https://{url}"
-    http = HttpClient(ca=cert, pinned=True)
-    try:
-        answer = await http.request("POST", url, PORT_SECONDS, {}, headers)
-    except KratosUnreached as fault:
-        what = f"no server answers at HOOK_LISTEN: {fault.detail}"
-        why = "Kratos' hooks come in there. Without an answer Kratos makes no account."
-        return warning(check, what, why, _SERVE)
-    except SignupdError:
-        answer = None
-    finally:
-        await http.close()
-    said = "" if answer is None else str(answer.body)
-    if any(str(one) in said for one in (UNKNOWN_FLOW_ID, NOT_NOW_ID)):
-        return ok(check, "a signupd answers at HOOK_LISTEN")
-    if answer is not None and answer.status == HTTPStatus.FORBIDDEN:
-        what = "the server at HOOK_LISTEN expects another key"
-        why = "This check's SIGNUPD_HOOK_KEY differs from that server's, or is unset."
-        return error(check, what, why, "Run this check with the server's settings.")
-    what = "a program other than signupd answers at HOOK_LISTEN"
-    why = "signupd cannot start there, and that program gets Kratos' hooks."
-    cure = "Stop it, or change the port in SIGNUPD_HOOK_LISTEN and in Kratos' hooks."
-    return error(check, what, why, cure)
-
-
-def _judged(answer: PasswordAnswer, port: Finding, cure: str) -> Finding:
-    """Judge the answer to a registration that the password hook has to refuse."""
-    check = Check.PASSWORD_HOOK
-    if answer in REFUSED_BY_US:
-        return ok(check, "Kratos calls the password hook, and a signupd refuses")
-    if answer is PasswordAnswer.METHOD_OFF:
-        return method_off("password")
-    if answer in _WRONG_HOOKS:
-        what, _, setting = FAULTS[answer].partition(": ")
-        return error(check, what, f"{_WRONG_HOOKS[answer]}: {setting}.", cure)
-    if answer not in (PasswordAnswer.HOOK_AWAY, PasswordAnswer.UNCLEAR):
-        what = "the password hook was not checked"
-        why = "Kratos refused the traits or the password before it called any hook."
-        return warning(check, what, why, _TRAITS)
-    if port.severity is Severity.WARNING:
-        what = "Kratos calls a password hook, but whether it is ours was not checked"
-        why = "Kratos stored nothing, and no server runs to answer the hook."
-        return warning(check, what, why, _SERVE)
-    what = (
-        "Kratos does not reach the server's password hook, sends another key, or does "
-        "not trust its certificate"
-    )
-    why = "Kratos makes no account without its answer. Kratos' log may say more."
-    return error(check, what, why, cure)

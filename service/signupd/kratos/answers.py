@@ -189,7 +189,7 @@ def read_flow(body: Any, flow_id: str | None = None) -> Flow | None:
 
 def trait_violations(flow: Flow) -> tuple[Violation, ...]:
     """Name the traits that Kratos finds fault with, each in a constant sentence."""
-    return tuple(
+    faults = (
         Violation(
             "email" if fault.node == "traits.email" else fault.node,
             _TRAIT_FAULTS.get(fault.id, _TRAIT_FAULT_OTHER),
@@ -197,6 +197,7 @@ def trait_violations(flow: Flow) -> tuple[Violation, ...]:
         for fault in flow.messages
         if fault.node.split(".")[0] == "traits"
     )
+    return tuple(dict.fromkeys(faults))
 
 
 def is_gone(status: int, body: Any) -> bool:

@@ -57,10 +57,11 @@ FAULTS: Final = {
     ),
     PasswordAnswer.TAKEN: "Kratos says that a random address is taken",
     PasswordAnswer.HOOK_AWAY: (
-        "Kratos did not reach this server's password hook, so it makes no account. "
-        f"Correct {_HOOK}: the URL has to lead to HOOK_LISTEN, X-Hook-Key has to be "
-        "HOOK_KEY, and with HOOK_TLS_CERT Kratos has to trust its authority "
-        "(SSL_CERT_FILE). Kratos' log may say more"
+        "Kratos got no answer from this server's password hook, or from a hook with "
+        f"response.parse before it, so it makes no account. Correct {_HOOK}: the URL "
+        "has to lead to HOOK_LISTEN, X-Hook-Key has to be HOOK_KEY, with HOOK_TLS_CERT "
+        "Kratos has to trust its authority (SSL_CERT_FILE), and the hooks before it "
+        "have to work. Kratos' log says which one failed"
     ),
     PasswordAnswer.METHOD_OFF: (
         "Kratos does not register by password: is selfservice.methods.password.enabled "

@@ -7,7 +7,7 @@ from http import HTTPStatus
 from typing import Any, Final, NamedTuple
 from urllib.parse import quote
 
-from signupd.errors import KratosFlowGone, KratosIncompatible, TraitsInvalid
+from signupd.errors import KratosFlowGone, KratosIncompatible, TraitsInvalid, Violation
 from signupd.kratos.answers import (
     CAPTCHA_ID,
     CODE_SENT_ID,
@@ -46,6 +46,7 @@ class Offer(NamedTuple):
     whole: bool
     fields: frozenset[str] = frozenset()  # those of traits are ``traits.name``
     token: str = ""  # to be sent back with a browser's cookie; a program's has none
+    refused: tuple[Violation, ...] = ()  # of the traits that led to the step
 
 
 def _read_step(response: Response) -> Offer:
@@ -60,11 +61,13 @@ def _read_step(response: Response) -> Offer:
         }
     except (KeyError, TypeError, AttributeError) as error:
         raise _no_flow(response) from error
+    flow = read_flow(response.body)
     return Offer(
         methods=frozenset(group for group, _ in fields) - _NO_METHODS,
         whole=fields.get(("profile", "method")) != "profile",
         fields=frozenset(name for _, name in fields),
         token=fields.get(("default", "csrf_token"), ""),
+        refused=trait_violations(flow) if flow else (),
     )
 
 

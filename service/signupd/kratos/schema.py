@@ -17,13 +17,14 @@ _EXTENSION: Final = "ory.sh/kratos"
 ROOT: Final = "traits"
 ADDRESS: Final = f"{ROOT}.{ADDRESS_TRAIT}"
 # The keywords of JSON Schema, draft 7, that hold schemas, one or several, or by name;
-# and what each adds to the path of the trait.
+# and what each adds to the path of the trait. The others apply to some values only.
 _HELD: Final = {
     **dict.fromkeys(("if", "then", "else", "allOf", "anyOf", "oneOf"), ""),
     **dict.fromkeys(("items", "additionalItems", "contains"), "[]"),
     "additionalProperties": ".*",
 }
 _BY_NAME: Final = {"properties": ".{}", "patternProperties": ".*", "dependencies": ""}
+_APPLY_ALWAYS: Final = frozenset({"allOf", "items", "properties"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +37,7 @@ class IdentitySchema:
 
     id: str
     uses: Mapping[str, frozenset[str]]  # of what identifies or reaches a person
-    required: tuple[str, ...]  # the traits that every identity has
+    required: frozenset[str]  # the paths that every identity has
     unread: Mapping[str, str]  # references out of the schema, or back into themselves
 
 
@@ -50,7 +51,7 @@ def read_schema(schema_id: str, document: Any) -> IdentitySchema:
             f"the identity schema {schema_id} describes no traits"
         ) from error
     uses = {path: frozenset(found) for path, found in sorted(reader.uses.items())}
-    return IdentitySchema(schema_id, uses, reader.required, reader.unread)
+    return IdentitySchema(schema_id, uses, reader.required(), reader.unread)
 
 
 @dataclass(slots=True)
@@ -59,13 +60,28 @@ class _Reader:
 
     document: Any
     uses: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    required: tuple[str, ...] = ()
+    # What has to be there where this path is.
+    demanded: defaultdict[str, set[str]] = field(
+        default_factory=lambda: defaultdict(set)
+    )
     unread: dict[str, str] = field(default_factory=dict)
 
-    def walk(self, node: Any, path: str, followed: frozenset[str]) -> None:
+    def required(self) -> frozenset[str]:
+        """Collect what every identity has."""
+        found: set[str] = set()
+        reached = {ROOT}
+        while reached:
+            found |= reached
+            reached = set().union(*(self.demanded[path] for path in reached)) - found
+        return frozenset(found - {ROOT})
+
+    def walk(
+        self, node: Any, path: str, followed: frozenset[str], *, always: bool = True
+    ) -> None:
         """Collect the uses in a schema of a trait, and in all that it contains.
 
         ``followed`` has the references that led here: a schema may refer to itself.
+        ``always`` says that it applies to each value of the trait.
         """
         if not isinstance(node, dict):
             return
@@ -75,14 +91,15 @@ class _Reader:
             target = None if reference in followed else self._target(reference)
             if target is None:
                 self.unread[path] = reference
-            self.walk(target, path, followed | {reference})
+            self.walk(target, path, followed | {reference}, always=always)
             return
-        if path == ROOT and not self.required:
-            self.required = tuple(str(name) for name in node.get("required", ()))
+        if always:
+            self.demanded[path].update(_demanded(node, path))
         for use in _uses(node.get(_EXTENSION)):
             self.uses[path].add(use)
-        for step, inner in _held(node):
-            self.walk(inner, path + step, followed)
+        for keyword, step, inner in _held(node):
+            applies = always and keyword in _APPLY_ALWAYS
+            self.walk(inner, path + step, followed, always=applies)
 
     def _target(self, reference: str) -> Any:
         """Find what a JSON pointer (RFC 6901) in the document points to, or None."""
@@ -97,13 +114,24 @@ class _Reader:
         return node
 
 
-def _held(node: dict[str, Any]) -> Iterator[tuple[str, Any]]:
-    """List the schemas right inside of one, each with its step of the path."""
+def _demanded(node: dict[str, Any], path: str) -> Iterator[str]:
+    """List what a schema demands right inside of an object or array."""
+    names = node.get("required")
+    for name in names if isinstance(names, list) else ():
+        yield f"{path}.{name}"
+    if node.get("minItems") or "contains" in node:
+        yield f"{path}[]"
+
+
+def _held(node: dict[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """List the schemas right inside of one: keyword, step of the path, schema."""
     for keyword, step in _HELD.items():
         held = node.get(keyword)
-        yield from ((step, one) for one in (held if isinstance(held, list) else [held]))
+        for one in held if isinstance(held, list) else [held]:
+            yield keyword, step, one
     for keyword, step in _BY_NAME.items():
-        yield from ((step.format(name), one) for name, one in _members(node, keyword))
+        for name, one in _members(node, keyword):
+            yield keyword, step.format(name), one
 
 
 def _members(node: dict[str, Any], keyword: str) -> Iterable[tuple[str, Any]]:

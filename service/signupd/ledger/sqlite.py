@@ -210,16 +210,20 @@ def alone_on(url: str) -> Iterator[None]:
 
     A server on SQLite ends all leases that it finds. The lock is on a file of its own:
     SQLite's locks on the ledger end when any descriptor of it is closed. A ledger that
-    servers share needs no lock. LedgerUnavailable says that another server has it, and
-    OSError that the file cannot be made.
+    servers share needs no lock. LedgerUnavailable says that another server has it, or
+    that the file cannot be made.
     """
     ledger = sqlite_file(url)
     if ledger is None:
         yield
         return
     lock = ledger.with_name(f"{ledger.name}.lock")
-    _create_private(lock)
-    with lock.open("ab") as file:
+    try:
+        _create_private(lock)
+        file = lock.open("ab")
+    except OSError as error:
+        raise unopened(error, f"file {lock}") from error
+    with file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:

@@ -6,7 +6,7 @@ from typing import Final
 
 from signupd.errors import KratosIncompatible
 from signupd.kratos.identity import ADDRESS_TRAIT
-from signupd.kratos.schema import ADDRESS, ROOT, IdentitySchema
+from signupd.kratos.schema import ADDRESS, IdentitySchema
 
 # What the address trait has to be used for, in the words of IdentitySchema.uses.
 _NEEDED: Final = frozenset(
@@ -43,8 +43,9 @@ _CODED: Final = SchemaFault(
 _REQUIRED: Final = SchemaFault(
     "other_identifiers",
     True,
-    "identifiers or addresses are required traits: {}",
-    "callers may not set them, so every sign-up fails",
+    "traits are required that callers may not set: {}",
+    "every sign-up fails without them, and callers may set no identifier, no other "
+    "address, and nothing that signupd cannot read",
 )
 _TOLERATED: Final = SchemaFault(
     "other_identifiers",
@@ -74,7 +75,7 @@ def schema_faults(schema: IdentitySchema) -> list[SchemaFault]:
     found = (
         (_LACKS, sorted(_NEEDED - schema.uses.get(ADDRESS, frozenset()))),
         (_CODED, [told[path] for path in coded]),
-        (_REQUIRED, sorted({f"{ROOT}.{n}" for n in schema.required} & others.keys())),
+        (_REQUIRED, sorted(schema.required & (others.keys() | schema.unread.keys()))),
         (_TOLERATED, [told[path] for path in others if path not in coded]),
         (_UNREAD, sorted({*schema.unread.values()})),
     )

@@ -88,17 +88,20 @@ def _plain(value: Any) -> Any:
     return value
 
 
-def _reserved(schema: IdentitySchema, traits: Mapping[str, Any]) -> list[str]:
-    """Name what a caller may not set: identifiers, addresses, and what is unread.
+def demand_settable(schema: IdentitySchema, traits: Mapping[str, Any]) -> None:
+    """Raise TraitsInvalid with what callers may not set of their traits.
 
-    The traits come without the address. A name may contain dots and brackets, so this
-    names too much rather than too little.
+    Those are identifiers, addresses, and what is unread. The traits come without the
+    address. A name may contain dots and brackets, so this names too much rather than
+    too little.
     """
     known = [re.escape(path) for path in schema.uses if path != ADDRESS]
     unread = [rf"{re.escape(path)}([.\[].*)?" for path in schema.unread]
     text = "|".join(known + unread).replace(r"\*", ".*")
     pattern = re.compile(text, re.DOTALL)
-    return [path for path in _paths(traits, ROOT) if pattern.fullmatch(path)]
+    reserved = [path for path in _paths(traits, ROOT) if pattern.fullmatch(path)]
+    if reserved:
+        raise TraitsInvalid(violations=tuple(Violation(p, _RESERVED) for p in reserved))
 
 
 def _paths(value: Any, path: str) -> Iterator[str]:
@@ -158,12 +161,11 @@ class SchemaRules:
                 await self._read()
         if isinstance(self._found, KratosIncompatible):
             raise KratosIncompatible(self._found.detail)
-        faults = [Violation(path, _RESERVED) for path in _reserved(self._found, traits)]
+        demand_settable(self._found, traits)
         fieldless = set(_leaves(traits, ROOT)) - self._fields
         if fieldless and _BREAKS_OFF.match(await self._kratos.admin.version()):
-            faults.append(Violation("traits", _FIELDLESS))  # names may be anything
-        if faults:
-            raise TraitsInvalid(violations=tuple(faults))
+            # Their names may be anything.
+            raise TraitsInvalid(violations=(Violation("traits", _FIELDLESS),))
 
     async def _read(self) -> None:
         try:

@@ -3,12 +3,7 @@
 import grpc
 import structlog
 
-from signupd.certificates import (
-    CertificateFiles,
-    Certificates,
-    Renewal,
-    read_certificates,
-)
+from signupd.certificates import CertificateFiles, Certificates, Renewal
 
 
 def credentials(
@@ -26,7 +21,7 @@ def credentials(
         return None if found is None else _configuration(found)
 
     return grpc.dynamic_ssl_server_credentials(
-        _configuration(read_certificates(files)),
+        _configuration(renewal.first),
         changed,  # type: ignore[arg-type]  # None: no change
         require_client_authentication=files.client_ca is not None,
     )

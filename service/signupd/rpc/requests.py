@@ -26,7 +26,9 @@ MAX_TOKEN_CHARS: Final = 1024
 MAX_PASSWORD_BYTES: Final = 1024
 UUID_VERSION: Final = 4
 # BCP 47's form (RFC 5646, 2.1) loosely, in the length that 4.4.1 asks to allow for.
-_LOCALE: Final = re.compile(r"(?=.{1,35}\Z)[A-Za-z]{1,8}(?:-[A-Za-z0-9]{1,8})*")
+_LOCALE: Final = re.compile(
+    r"(?=.{1,35}\Z)(?:[A-Za-z]{2,8}|[ixIX](?=-))(?:-[A-Za-z0-9]{1,8})*"
+)
 _UUID: Final = re.compile(r"(?ai)[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _NO_UUID4: Final = "is not a UUID of version 4"
 _NO_UUID: Final = "is not a UUID of 36 characters"

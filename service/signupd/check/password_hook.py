@@ -1,0 +1,119 @@
+"""Whether Kratos asks our password hook, and who answers it."""
+
+from http import HTTPStatus
+from itertools import takewhile
+from typing import Final
+
+from signupd.check.findings import (
+    Check,
+    Finding,
+    Severity,
+    Subject,
+    error,
+    hook_change,
+    hook_lines,
+    ok,
+    warning,
+)
+from signupd.check.kratos_file import AFTER
+from signupd.check.registration import TRAITS, method_off
+from signupd.errors import KratosUnreached, SignupdError
+from signupd.kratos.answers import NOT_NOW_ID, UNKNOWN_FLOW_ID, PasswordAnswer
+from signupd.kratos.hook_proof import FAULTS, REFUSED_BY_US, probe
+from signupd.kratos.http import HttpClient
+from signupd.notation import dialled
+from signupd.ports.hooks import KEY_HEADER, PASSWORD_PATH
+
+PORT_SECONDS: Final = 5.0
+_SERVE: Final = "Start `signupd serve` and run this check again."
+# Why it matters what a password hook was seen to do.
+_WRONG_HOOKS: Final = {
+    PasswordAnswer.CREATED: "Anybody can register past signupd",
+    PasswordAnswer.HOOK_LATE: "Anybody can register past signupd",
+    PasswordAnswer.HOOK_SWAPPED: "Kratos makes no account",
+}
+
+
+async def password_hook(subject: Subject) -> list[Finding]:
+    """See who answers at HOOK_LISTEN, and have Kratos call its password hook.
+
+    The registration for that costs Kratos one password hash and leaves no account.
+    """
+    port = await _hook_port(subject)
+    answer = await probe(subject.kratos, subject.log, subject.traits)
+    cure = hook_lines("password", subject.settings)
+    if answer is PasswordAnswer.HOOK_LATE:
+        cure = hook_change("password", {"response": {"parse": True}})
+    if answer is PasswordAnswer.HOOK_SWAPPED:
+        cure = "\nand\n".join(
+            hook_lines(hook, subject.settings, wrong=wrong)
+            for hook, wrong in (("password", "code"), ("code", "password"))
+        )
+    if answer is PasswordAnswer.HOOK_AWAY and (earlier := _earlier(subject)):
+        cure = f"See to it that {earlier} works; or, if it is ours:\n{cure}"
+    return [port, _judged(answer, port, cure)]
+
+
+def _earlier(subject: Subject) -> str:
+    """Name the hooks that Kratos waits for before ours, as far as a file shows them."""
+    place = f"{AFTER}.password"
+    hooks = [] if subject.file is None else subject.file.hooks(place)
+    before = takewhile(lambda hook: PASSWORD_PATH not in hook.url, hooks)
+    numbers = [str(n) for n, hook in enumerate(before, 1) if hook.interrupts]
+    return f"entry {' and '.join(numbers)} of {place}.hooks" if numbers else ""
+
+
+async def _hook_port(subject: Subject) -> Finding:
+    check, cert = Check.HOOK_PORT, subject.settings.hook_tls_cert
+    keys = [key.get_secret_value() for key in subject.settings.hook_key]
+    headers = {KEY_HEADER: keys[0]} if keys else {}
+    url = f"{dialled(subject.settings.hook_listen)}{PASSWORD_PATH}"
+    url = f"http://{url}" if cert is None else f"https://{url}"
+    http = HttpClient(ca=cert, pinned=True)
+    try:
+        answer = await http.request("POST", url, PORT_SECONDS, {}, headers)
+    except KratosUnreached as fault:
+        what = f"no server answers at HOOK_LISTEN: {fault.detail}"
+        why = "Kratos' hooks come in there. Without an answer Kratos makes no account."
+        return warning(check, what, why, _SERVE)
+    except SignupdError:
+        answer = None
+    finally:
+        await http.close()
+    said = "" if answer is None else str(answer.body)
+    if any(str(one) in said for one in (UNKNOWN_FLOW_ID, NOT_NOW_ID)):
+        return ok(check, "a signupd answers at HOOK_LISTEN")
+    if answer is not None and answer.status == HTTPStatus.FORBIDDEN:
+        what = "the server at HOOK_LISTEN expects another key"
+        why = "This check's SIGNUPD_HOOK_KEY differs from that server's, or is unset."
+        return error(check, what, why, "Run this check with the server's settings.")
+    what = "a program other than signupd answers at HOOK_LISTEN"
+    why = "signupd cannot start there, and that program gets Kratos' hooks."
+    cure = "Stop it, or change the port in SIGNUPD_HOOK_LISTEN and in Kratos' hooks."
+    return error(check, what, why, cure)
+
+
+def _judged(answer: PasswordAnswer, port: Finding, cure: str) -> Finding:
+    """Judge the answer to a registration that the password hook has to refuse."""
+    check = Check.PASSWORD_HOOK
+    if answer in REFUSED_BY_US:
+        return ok(check, "Kratos calls the password hook, and a signupd refuses")
+    if answer is PasswordAnswer.METHOD_OFF:
+        return method_off("password")
+    if answer in _WRONG_HOOKS:
+        what, _, setting = FAULTS[answer].partition(": ")
+        return error(check, what, f"{_WRONG_HOOKS[answer]}: {setting}.", cure)
+    if answer not in (PasswordAnswer.HOOK_AWAY, PasswordAnswer.UNCLEAR):
+        what = "the password hook was not checked"
+        why = "Kratos refused the traits or the password before it called any hook."
+        return warning(check, what, why, TRAITS)
+    if port.severity is Severity.WARNING:
+        what = "Kratos calls a password hook, but whether it is ours was not checked"
+        why = "Kratos stored nothing, and no server runs to answer the hook."
+        return warning(check, what, why, _SERVE)
+    what = (
+        "Kratos does not reach the server's password hook, sends another key, or does "
+        "not trust its certificate; or a hook with response.parse before it fails"
+    )
+    why = "Kratos makes no account without their answers; its log says which one lacks."
+    return error(check, what, why, cure)
