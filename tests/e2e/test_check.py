@@ -194,13 +194,16 @@ def test_required_traits(site: Site) -> None:
     with site.kratos(port, traits(requiring_a_name)) as kratos:
         without = check(settings_for(kratos, port))
         given = check(settings_for(kratos, port), "--traits", '{"name": "Ada"}')
+        unfit = check(settings_for(kratos, port), "--traits", '{"name": 7}')
 
         unseen = ("code_method", "password_method", "other_methods", "password_hook")
         told = "The same as for code_method."
         assert [told] * 3 == [without.fault(name)["cure"] for name in unseen[1:]]
         assert dict.fromkeys(unseen, "warning") | NO_SERVER | UNSEEN == without.faults
         assert NO_SERVER | UNSEEN == given.faults
-        assert (0, 0) == (without.exit_code, given.exit_code)
+        assert {"identity_schema": "error"} | UNSEEN == unfit.faults
+        assert "gives: traits.name" in unfit.fault("identity_schema")["what"]
+        assert (0, 0, 1) == (without.exit_code, given.exit_code, unfit.exit_code)
 
 
 @pytest.mark.parametrize(

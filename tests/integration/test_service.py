@@ -205,6 +205,11 @@ async def test_health_of_what_is_away(world: World) -> None:
 
     assert all(before + kratos + after + ledger)
     assert SERVING == process
+    assert {(True, "info"), (False, "warning")} == {
+        (one["ledger"] and one["kratos"] and one["kratos_admin"], one["level"])
+        for one in world.log.entries
+        if one["event"] == "health"
+    }
 
 
 async def told(watch: Any, status: int) -> bool:
