@@ -103,7 +103,9 @@ class Service:
         self._probes.ready = True
         self._loops = [
             asyncio.create_task(self._prove_hook()),
-            asyncio.create_task(health.watch(self.deps, self._server.tell_health)),
+            asyncio.create_task(
+                health.watch(self.deps, self._tell_health, health.INTERVAL_SECONDS)
+            ),
             asyncio.create_task(self.sweeper.run()),
         ]
         self._log.info("serving", listen=settings.listen, hooks=settings.hook_listen)
@@ -134,6 +136,10 @@ class Service:
         if self._observer.tracing is not None:
             self._observer.tracing.close()
         self._log.info("stopped")
+
+    async def _tell_health(self, works: dict[str, bool]) -> None:
+        self._probes.writable = works[""]
+        await self._server.tell_health(works)
 
     async def _log_unreadable(self) -> None:
         """Log the sign-ups that cannot go on because their key is gone."""

@@ -14,6 +14,7 @@ from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 from signupd.ledger.ledger import Ledger
+from signupd.ports import health
 from signupd.ports.hooks import MAX_LINE_BYTES
 from signupd.service import Service
 
@@ -182,11 +183,14 @@ async def test_first_signup_waits_for_the_proof(world: World) -> None:
     assert 1 == world.kratos.calls.count("password")
 
 
-async def test_health_of_what_is_away(world: World) -> None:
+async def test_health_of_what_is_away(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Each service is SERVING as long as what it needs answers, and watchers are told.
 
     A Kratos that is away is no reason to restart this process.
     """
+    monkeypatch.setattr(health, "INTERVAL_SECONDS", 0.1)
     replica = await world.serve()
     stub: Any = health_pb2_grpc.HealthStub(replica.caller.channel)
     watches = [
@@ -223,6 +227,7 @@ async def test_health_survives_a_defect(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What was never to happen counts as away, is logged, and health goes on."""
+    monkeypatch.setattr(health, "INTERVAL_SECONDS", 0.1)
     replica = await world.serve()
     stub: Any = health_pb2_grpc.HealthStub(replica.caller.channel)
     watch = stub.Watch(health_pb2.HealthCheckRequest(service=""), timeout=60)

@@ -10,7 +10,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.ledger import Ledger
-from signupd.ports.probes import COUNT_SECONDS, PROBE_SECONDS, Probes
+from signupd.ports.probes import COUNT_SECONDS, Probes
 from signupd.signup.transitions import Event
 from signupd.telemetry.observer import Observer, rpc_labels
 
@@ -27,16 +27,15 @@ class AnsweringLedger(Ledger):
         self.away = False
         self.asked = 0
 
-    async def probe(self) -> None:
-        """Answer, or not, after others have had their turn."""
+    async def under_way(self) -> dict[str, int]:
+        """Count two sign-ups, at one of which somebody is at work, or be away.
+
+        Others have their turn first.
+        """
         self.asked += 1
         await asyncio.sleep(0)
         if self.away:
             raise LedgerUnavailable("away")
-
-    async def under_way(self) -> dict[str, int]:
-        """Count two sign-ups, at one of which somebody is at work."""
-        await self.probe()
         return {"code_required": 2, "sending": 1}
 
     def connections(self) -> dict[str, int]:
@@ -171,17 +170,12 @@ async def test_documented(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("away", [False, True])
-@pytest.mark.parametrize(
-    ("path", "span"), [("/metrics", COUNT_SECONDS), ("/readyz", PROBE_SECONDS)]
-)
-async def test_requests_share_an_answer(
-    scene: Scene, path: str, span: float, *, away: bool
-) -> None:
-    """Requests close together, also at once, cost the ledger one statement."""
-    scene.probes.ready, scene.ledger.away = True, away
-    for seconds, expected in ((0, 1), (span - 0.5, 1), (0.5, 2)):
+async def test_scrapes_share_a_count(scene: Scene, *, away: bool) -> None:
+    """Scrapes close together, also at once, cost the ledger one statement."""
+    scene.ledger.away = away
+    for seconds, expected in ((0, 1), (COUNT_SECONDS - 0.5, 1), (0.5, 2)):
         scene.now += seconds
-        await asyncio.gather(scene.get(path), scene.get(path))
+        await asyncio.gather(scene.scrape(), scene.scrape())
         assert expected == scene.ledger.asked
 
 
@@ -214,7 +208,7 @@ async def test_probes(
 ) -> None:
     """Ready is a server that serves and reaches its ledger; alive is a process."""
     assert not scene.probes.ready
-    scene.probes.ready, scene.ledger.away = ready, away
+    scene.probes.ready, scene.probes.writable = ready, not away
 
     assert expected == await scene.get(path)
 

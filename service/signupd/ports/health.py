@@ -16,7 +16,7 @@ LOOK_SECONDS: Final = 2.0
 async def watch(
     deps: Dependencies,
     tell: Callable[[dict[str, bool]], Awaitable[None]],
-    seconds: float = INTERVAL_SECONDS,
+    seconds: float,
 ) -> NoReturn:
     """Look again and again, at once when the hook's proof changes; tell what was seen.
 

@@ -1,7 +1,6 @@
 """The metrics port: metrics for Prometheus, and probes of liveness and readiness."""
 
 import asyncio
-import contextlib
 from collections.abc import Callable
 from importlib.metadata import version
 from typing import Final
@@ -13,20 +12,19 @@ from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 from signupd.errors import LedgerUnavailable
 from signupd.ledger.ledger import Ledger
 from signupd.ledger.record import WAITING, WORK
-from signupd.ports.health import LOOK_SECONDS
 
 # A count reads an index entry for each sign-up under way, so scrapes within this time
 # share one.
 COUNT_SECONDS: Final = 15.0
-# A probe of readiness writes, so probes within this time share one.
-PROBE_SECONDS: Final = 1.0
 
 
 class Probes:
     """Answers scrapes and probes.
 
     The registry has the metrics of this process; the clock counts monotonic seconds.
-    ``proved`` tells whether Kratos was seen to ask the password hook.
+    ``proved`` tells whether Kratos was seen to ask the password hook. ``ready`` and
+    ``writable`` are set: whether the server serves, and whether its ledger took the
+    last write.
     """
 
     def __init__(
@@ -36,12 +34,11 @@ class Probes:
         clock: Callable[[], float],
         proved: Callable[[], bool],
     ) -> None:
-        self.ready = False
+        self.ready, self.writable = False, True
         self._ledger = ledger
         self._registry = registry
         self._clock = clock
-        self._next_count = self._next_probe = clock()
-        self._writable = False
+        self._next_count = clock()
         self._asking = asyncio.Lock()
         # Not in the other registry: a counter there has the name of this gauge.
         self._counts = CollectorRegistry()
@@ -96,10 +93,7 @@ class Probes:
         """
         if not self.ready:
             return web.Response(status=503, text="not serving\n")
-        async with self._asking:
-            if self._clock() >= self._next_probe:
-                await self._probe()
-        if not self._writable:
+        if not self.writable:
             return web.Response(status=503, text="no ledger\n")
         return web.Response(text="ready\n")
 
@@ -114,14 +108,6 @@ class Probes:
         return web.Response(
             body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4}
         )
-
-    async def _probe(self) -> None:
-        self._writable = False
-        with contextlib.suppress(LedgerUnavailable, TimeoutError):
-            async with asyncio.timeout(LOOK_SECONDS):
-                await self._ledger.probe()
-            self._writable = True
-        self._next_probe = self._clock() + PROBE_SECONDS
 
     async def _count(self) -> None:
         """Count sign-ups under way; without the ledger the metric has no values."""
