@@ -26,6 +26,7 @@ from .visit import Visit, screen_of
 
 HERE = Path(__file__).parent
 TEMPLATES = Jinja2Templates(HERE / "templates")
+RECONNECT = ("grpc.max_reconnect_backoff_ms", 5000)  # by default two minutes
 FORMS = {"start", "resend", "code", "check", "password", "restart"}
 FORMS |= {"sign_in", "sign_out"}
 CSP = "default-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -104,8 +105,9 @@ def _failed(visit: Visit, error: grpc.aio.AioRpcError | httpx.HTTPError) -> Noti
 
 async def refused(request: Request, error: Exception) -> Response:
     """Show as a page what Starlette refuses, such as a form that is too large."""
-    status = error.status_code if isinstance(error, HTTPException) else 500
-    return _show(Visit(request), "trouble", {"reason": "REQUEST_INVALID"}, None, status)
+    status = getattr(error, "status_code", 500)
+    reason = {404: "NOT_FOUND", 405: "NOT_FOUND"}.get(status, "REQUEST_INVALID")
+    return _show(Visit(request), "trouble", {"reason": reason}, None, status)
 
 
 def _show(
@@ -140,8 +142,8 @@ def make_app(environment: Mapping[str, str]) -> Starlette:
         kratos = httpx.AsyncClient(base_url=url, timeout=10.0, trust_env=False)
         target = env("SIGNUP_TARGET", "127.0.0.1:50051")
         retries = (HERE.parent / "service_config.json").read_text(encoding="utf-8")
-        # Beyond loopback: secure_channel.
-        channel = grpc.aio.insecure_channel(target, [("grpc.service_config", retries)])
+        options = [("grpc.service_config", retries), RECONNECT]
+        channel = grpc.aio.insecure_channel(target, options)  # or secure_channel
         async with channel, kratos as app.state.kratos:
             app.state.signups = SignupServiceStub(channel)
             yield

@@ -33,10 +33,9 @@ class Visit:
     async def start(self, /, email: str = "", request_id: str = "", **_: str) -> None:
         """Have a code mailed to an address."""
         email, client = email.strip()[:255], self.request.client  # 254 are allowed
-        if request_id == self.session.get("request_id"):  # it failed before
-            is_same = email == self.session.get("typed")
-            request_id = request_id if is_same else str(uuid.uuid4())
-        self.session["typed"] = email
+        typed, self.session["typed"] = self.session.get("typed"), email
+        if email != typed and request_id == self.session.get("request_id"):
+            request_id = str(uuid.uuid4())  # what failed was for another address
         ask = pb.StartSignupRequest(
             email=email,
             request_id=request_id,
@@ -68,7 +67,7 @@ class Visit:
             return {}  # no meter, but the password can still be set
         faults = self.say.each(one.reason for one in answer.violations)
         advice = " ".join(faults) or self.say(f"strength_{answer.strength}")
-        return {"strength": answer.strength, "advice": advice}
+        return {"strength": 0 if faults else answer.strength, "advice": advice}
 
     async def password(self, /, password: str = "", **_: str) -> None:
         """Have the account made."""

@@ -146,7 +146,7 @@ def test_another_sign_up_in_another_tab(ann: Person) -> None:
     other.enter(f"new-{ann.address}")
     other.sees("code")
     ann.enter(ann.code())
-    ann.sees("code", "a sign-up that you have left")
+    ann.sees("code", "was out of date")
 
 
 def test_double_click(ann: Person) -> None:

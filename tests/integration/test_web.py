@@ -1,9 +1,11 @@
 """The web example over HTTP, in front of the service or a scripted one."""
 
+import shutil
 import signal
 import subprocess
 import sys
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -188,6 +190,16 @@ async def test_refused_requests(
     assert "content-security-policy" in answer.headers
 
 
+@pytest.mark.parametrize(("path", "status"), [("/start", 405), ("/favicon.ico", 404)])
+async def test_no_page(browser: Browser, path: str, status: int) -> None:
+    """A form's URL that is opened by itself, or one that is unknown, is no mistake."""
+    page = await browser.get(path)
+
+    assert status == page.status_code
+    assert "There is no such page." in page.text
+    assert 'href="/"' in page.text
+
+
 async def test_lost_answer(world: World, browser: Browser) -> None:
     """Without the token of the password step the same code gives it again."""
     await browser.press("start", email=ANN)
@@ -217,9 +229,13 @@ async def test_meter(world: World, browser: Browser) -> None:
     fields = browser.hidden
     weak = await browser.post("/check", data=fields | {"password": "password"})
     good = await browser.post("/check", data=fields | {"password": PASSWORD})
+    long = await browser.post("/check", data=fields | {"password": "seven wet " * 9})
 
     assert "de" == world.kratos.mails_to(ANN)[-1].locale
-    assert "Das Passwort ist zu leicht zu erraten." == weak.json()["advice"]
+    sentence = "Das Passwort ist zu leicht zu erraten."
+    assert {"strength": 0, "advice": sentence} == weak.json()
+    assert "Das Passwort ist zu lang." == long.json()["advice"]
+    assert 0 == long.json()["strength"]
     assert {"strength": 4, "advice": "Sehr gut"} == good.json()
 
 
@@ -372,12 +388,20 @@ async def test_no_sign_in_before_the_end() -> None:
             assert ("code", []) == (browser.screen, browser.kratos)
 
 
-def test_command() -> None:
-    """The documented command says where it listens, serves the page, and ends at ^C."""
+@pytest.mark.parametrize("copied", [False, True])
+def test_command(tmp_path: Path, *, copied: bool) -> None:
+    """The documented command says where it listens, serves the page, and ends at ^C.
+
+    So does a copy of the folder, with the one file that it needs.
+    """
     (command,) = lines("examples/README.md", "python -m ")
+    if copied:
+        command = command.replace("examples.", "")
+        shutil.copytree(ROOT / "examples/web", tmp_path / "web")
+        shutil.copy(ROOT / "examples/service_config.json", tmp_path)
     process = subprocess.Popen(  # noqa: S603 - our own document
         [sys.executable, *command.split()[1:]],
-        cwd=ROOT,
+        cwd=tmp_path if copied else ROOT,
         env={"LISTEN": "127.0.0.1:0"},
         stdout=subprocess.PIPE,
         text=True,

@@ -1,6 +1,7 @@
 """The documents say what the code does."""
 
 import re
+import tomllib
 from pathlib import Path
 from textwrap import dedent
 
@@ -87,6 +88,17 @@ def test_the_web_example_is_short() -> None:
 
     assert "less than 600 lines" in (ROOT / "docs" / "integration.md").read_text()
     assert 100 < sum(len(path.read_text().splitlines()) for path in code) < 600
+
+
+def test_what_a_copy_of_the_web_example_needs() -> None:
+    """examples/README.md names its packages, as pyproject.toml does."""
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text())["dependency-groups"]
+    needed = {one.partition(">")[0] for one in groups["web"]}
+    (told,) = re.findall(
+        r"from PyPI,\n\n```\n(.*?)\n```", (ROOT / "examples/README.md").read_text()
+    )
+
+    assert {*told.split()} == needed | {"grpcio-status", "httpx"}
 
 
 def test_callers_in_the_documents() -> None:

@@ -31,6 +31,7 @@ if (meter) {
   const judge = async () => {
     asking = new AbortController();
     const body = new URLSearchParams(new FormData(password.form));
+    body.delete("signup"); // or another tab is told that a form of it is outdated
     const options = { method: "POST", body, signal: asking.signal, redirect: "error" };
     const judged = await (await fetch("/check", options)).json();
     meter.value = judged.strength ?? 0;
