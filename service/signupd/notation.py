@@ -15,7 +15,6 @@ from typing import Annotated, Any, Final
 from pydantic import (
     AfterValidator,
     BeforeValidator,
-    Field,
     PlainSerializer,
     PlainValidator,
     SecretBytes,
@@ -30,6 +29,7 @@ from signupd.textfile import FileUnusableError, read_file, shown
 
 MIN_HOOK_KEY_CHARS: Final = 16
 MAX_PORT: Final = 65535
+MAX_DAYS: Final = 366  # of a duration
 # A wildcard address to listen at -> an address to call.
 _CALLABLE: Final = {"0.0.0.0": "127.0.0.1", "[::]": "[::1]"}  # noqa: S104 - not to bind
 _UNIT_MILLIS: Final = {"d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1000, "ms": 1}
@@ -205,11 +205,13 @@ def _demand(accepts: Callable[[Any], bool], fault: str) -> AfterValidator:
 
 # In JSON, settings are shown in the notation they are written in.
 _Shown = functools.partial(PlainSerializer, return_type=str, when_used="json")
-_Duration = Annotated[
-    float, BeforeValidator(_seconds), Field(le=366 * 86400), _Shown(_show_seconds)
+SecondsOrNone = Annotated[
+    float,
+    BeforeValidator(_seconds),
+    _demand(lambda seconds: seconds <= MAX_DAYS * 86400, f"is more than {MAX_DAYS}d"),
+    _Shown(_show_seconds),
 ]
-Seconds = Annotated[_Duration, Field(gt=0)]
-SecondsOrNone = Annotated[_Duration, Field(ge=0)]
+Seconds = Annotated[SecondsOrNone, _demand(bool, "is 0, which means nothing here")]
 Word = BeforeValidator(lambda value: value.lower() if isinstance(value, str) else value)
 Level = BeforeValidator(lambda value: "warning" if value == "warn" else value)
 Key = Annotated[SecretBytes, BeforeValidator(_key)]
@@ -219,6 +221,14 @@ _HookKey = Annotated[
     _demand(
         lambda key: len(key) >= MIN_HOOK_KEY_CHARS,
         f"is shorter than {MIN_HOOK_KEY_CHARS} characters",
+    ),
+]
+Token = Annotated[
+    SecretStr,
+    # RFC 6750, 2.1, allows fewer characters still.
+    _demand(
+        lambda token: re.fullmatch("[!-~]+", token.get_secret_value()),
+        "is not one word of ASCII characters; leave out a Bearer before it",
     ),
 ]
 HookKeys = Annotated[tuple[_HookKey, ...], BeforeValidator(_split)]

@@ -118,6 +118,7 @@ class Service:
         """
         serving, self._probes.ready = self._probes.ready, False
         if serving:
+            self._log.info("stopping", seconds=self._settings.drain_wait)
             await self._server.announce_stop()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._settings.drain_wait):

@@ -11,7 +11,6 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    SecretStr,
     ValidationError,
     ValidationInfo,
     field_validator,
@@ -55,7 +54,7 @@ class Settings(BaseModel):
     kratos_public_url: notation.Url = "http://127.0.0.1:4433"
     kratos_admin_url: notation.Url = "http://127.0.0.1:4434"
     kratos_ca: notation.ReadableFile | None = None
-    kratos_admin_token: SecretStr | None = None
+    kratos_admin_token: notation.Token | None = None
     kratos_timeout: notation.Seconds = 10.0
     identity_schema_id: Annotated[str, Field(min_length=1, max_length=256)] | None = (
         None

@@ -142,4 +142,5 @@ def _changed(
         ours[-1]["config"].update(value)
         return
     hooks[:] = [one for one in hooks if one not in ours]
-    hooks += ours if what.startswith("move") else value or []
+    moved = ours if what.startswith("move") else value or []
+    hooks[:] = moved + hooks if re.search("first|beginning", what) else hooks + moved

@@ -14,6 +14,16 @@ from tests.e2e.broken import after_registration
 BODY = b"function(ctx) { payload: ctx.flow.transient_payload }"
 
 
+REFUSED = {
+    "messages": [
+        {
+            "instance_ptr": "#/traits/email",
+            "messages": [{"id": 1234, "text": "No such domain", "type": "error"}],
+        }
+    ]
+}
+
+
 class OperatorHooks:
     """Three hooks: `early` and `late` around ours, and `stored` after the store.
 
@@ -22,12 +32,14 @@ class OperatorHooks:
     Attributes:
         wanted: What `early` and `late` want of the identity.
         asked: What each hook was last sent.
+        refusing: The hooks that refuse each registration.
         on_stored: Is called while Kratos waits for the hook `stored`.
     """
 
     def __init__(self) -> None:
         self.wanted: dict[str, dict[str, Any]] = {}
         self.asked: dict[str, Any] = {}
+        self.refusing: set[str] = set()
         self.on_stored: Callable[[], object] = lambda: None
         self._resources = ExitStack()
 
@@ -41,8 +53,10 @@ class OperatorHooks:
                 operator.asked[name] = json.loads(self.rfile.read(length))
                 if name == "stored":
                     operator.on_stored()
-                said = json.dumps({"identity": operator.wanted.get(name, {})}).encode()
-                self.send_response(200)
+                refuses = name in operator.refusing
+                wanted = {"identity": operator.wanted.get(name, {})}
+                said = json.dumps(REFUSED if refuses else wanted).encode()
+                self.send_response(403 if refuses else 200)
                 self.send_header("Content-Length", str(len(said)))
                 self.end_headers()
                 self.wfile.write(said)
@@ -66,10 +80,15 @@ class OperatorHooks:
         del stored["config"]["response"]
         password["hooks"] = [early, *password["hooks"], late, stored]
 
+    def mutate_code(self, config: dict[str, Any]) -> None:
+        """Put one before our code hook."""
+        after_registration(config)["code"]["hooks"].insert(0, self._hook("code"))
+
     def forget(self) -> None:
         """Want nothing, and forget who asked."""
         self.wanted.clear()
         self.asked.clear()
+        self.refusing.clear()
         self.on_stored = lambda: None
 
     def _hook(self, name: str) -> dict[str, Any]:

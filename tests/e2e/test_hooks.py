@@ -11,10 +11,13 @@ from kratos_signup.v1 import signup_service_pb2 as pb
 from tests.doubles.authority import Authority
 from tests.e2e.broken import AFTER, after_registration
 from tests.e2e.caller import refusal
+from tests.e2e.checking import check, config_of, settings_of
 from tests.e2e.frail import Frail
 from tests.e2e.neighbours import OperatorHooks
 from tests.e2e.site import Site
 from tests.e2e.stack import GOOD_PASSWORD, Stack, wrong_codes
+
+PASSWORD = f"{AFTER}.password.hooks"
 
 
 def test_dead_code_hook(frail: Frail, address: str) -> None:
@@ -94,6 +97,49 @@ def test_payload(
 
     expected = {"payload": {"locale": locale} if locale else {}}
     assert dict.fromkeys(["early", "late", "stored"], expected) == operator.asked
+
+
+@pytest.mark.parametrize("name", ["early", "late"])
+def test_refused(
+    beside: Stack, operator: OperatorHooks, address: str, name: str
+) -> None:
+    """An operator's hook that refuses a registration is named, and may be mended."""
+    log, token = beside.log(), beside.proved(address)
+    operator.refusing.add(name)
+    refused = refusal(beside.caller.set_password, token, GOOD_PASSWORD)
+    (line,) = log.said("kratos_incompatible", 1)
+    operator.forget()
+    done = beside.caller.set_password(token, GOOD_PASSWORD)
+
+    assert "KRATOS_INCOMPATIBLE" == refused.reason
+    assert f"another web_hook refused a registration: in {PASSWORD}" in line["why"]
+    assert pb.SIGNUP_STATE_COMPLETED == done.signup.state
+
+
+def test_check_is_refused(beside: Stack, operator: OperatorHooks) -> None:
+    """The check names the hook before ours that refuses its registration."""
+    operator.refusing.add("early")
+    file = ("--kratos-config", config_of(beside.kratos))
+    found = check(settings_of(beside.server), *file).fault("password_hook")
+
+    assert "error" == found["severity"]
+    assert f"Let entry 1 of {PASSWORD} pass addresses under" in found["cure"]
+
+
+def test_refused_at_the_code(site: Site, address: str) -> None:
+    """A hook before our code hook that refuses is told as that, not as an old code."""
+    with OperatorHooks() as operator, site.stack(operator.mutate_code) as stack:
+        stack.wait_for_proof()
+        operator.refusing.add("code")
+        log, token = stack.log(), stack.caller.start(address).continuation_token
+        refused = refusal(stack.caller.verify, token, stack.code(address))
+        (line,) = log.said("kratos_incompatible", 1)
+        file = ("--kratos-config", config_of(stack.kratos))
+        faults = check(settings_of(stack.server), *file).faults
+
+    assert "KRATOS_INCOMPATIBLE" == refused.reason
+    assert f"{AFTER}.code.hooks, put the web_hook to /kratos/code" in line["why"]
+    assert {"hook_order": "warning"} == faults
 
 
 METADATA = {"metadata_admin": {"theirs": 1}}

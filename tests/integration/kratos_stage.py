@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from signupd.kratos.admin import AdminApi
-from signupd.kratos.answers import read_flow
+from signupd.kratos.flow import read_flow
 from signupd.kratos.http import HttpClient
 from signupd.kratos.public import PublicApi
 

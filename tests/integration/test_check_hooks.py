@@ -68,7 +68,7 @@ async def test_tls(world: World, tmp_path: Path) -> None:
 async def test_earlier_hooks(world: World) -> None:
     """A hook that Kratos asks before ours may be the one that is down: it is named."""
     ends: list[Any] = [{}, {"can_interrupt": True}, {"response": {"parse": True}}, {}]
-    urls = ["http://a", "http://b", "http://c", "http://d/kratos/password"]
+    urls = ["http://a", "http://b", "http://c", "http://u:p@d/kratos/password?q=s"]
     hooks = [
         {"hook": "web_hook", "config": {"url": url, **end}}
         for url, end in zip(urls, ends, strict=True)
@@ -81,6 +81,7 @@ async def test_earlier_hooks(world: World) -> None:
     file = KratosFile({"selfservice": flows})
     _, hook = await found(world, file, hook_listen=listen, hook_key=KEY)
 
+    assert "that http://d/kratos/password leads to HOOK_LISTEN" in hook.cure
     assert "entry 2 and 3 of selfservice.flows.registration" in hook.cure
     assert "or a hook with response.parse before it fails" in hook.what
 

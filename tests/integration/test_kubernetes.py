@@ -211,7 +211,16 @@ def test_grace_period(render: Callable[[str], Rendered], folder: str) -> None:
     pod = rendered.of("Deployment")["spec"]["template"]["spec"]
     readiness = pod["containers"][0]["readinessProbe"]
 
-    assert least < pod["terminationGracePeriodSeconds"]
+    assert least < (grace := pod["terminationGracePeriodSeconds"])
+    assert (
+        f"TimeoutStopSec={grace}s\n"
+        in (ROOT / "deploy" / "signupd.service").read_text()
+    )
+    assert (
+        f"stop_grace_period: {grace}s\n"
+        in (ROOT / "deploy" / "compose.yaml").read_text()
+    )
+    assert f"--stop-timeout {grace}" in (ROOT / "deploy" / "README.md").read_text()
     assert readiness["periodSeconds"] <= settings.drain_wait
 
 

@@ -47,14 +47,13 @@ def grant(postgres: Postgres, url: str, *statements: str) -> None:
 
 
 def test_no_right_to_create(postgres: Postgres, name: str) -> None:
-    """A migration by an account that may make no tables names it, and the schema."""
+    """A migration by an account that may make no tables names it, and who may."""
     done = run("migrate", f"postgresql://{name}@127.0.0.1:{postgres.port}/{name}")
 
-    said = "permission denied for schema public"
     assert (1, "") == (done.exit_code, done.stdout)
     assert (
-        f"signupd: the ledger cannot be opened (LEDGER_URL, account {name}@127.0.0.1): "
-        f"{said}\n"
+        f"signupd: account {name}@127.0.0.1 may not change the ledger's tables: run "
+        "`signupd migrate` with the LEDGER_URL of the account that owns the database\n"
     ) == done.stderr
 
 

@@ -65,6 +65,7 @@ async def test_wait_before_the_drain(world: World) -> None:
 
     serving = health_pb2.HealthCheckResponse
     assert [serving.SERVING, serving.NOT_SERVING] == states
+    assert 3600.0 == world.log.entry("stopping")["seconds"]
     assert 503 == readiness
     assert waiting
     assert "COMPLETED" == state_of(done)

@@ -67,9 +67,9 @@ def reference(*mutations: Mutation) -> Json:
     return config
 
 
-def beside(entry: Json, place: int = 99) -> Mutation:
-    """Put another hook before or after our password hook."""
-    return lambda config: after_registration(config)["password"]["hooks"].insert(
+def beside(entry: Json, place: int = 99, method: str = "password") -> Mutation:
+    """Put another hook before or after ours."""
+    return lambda config: after_registration(config)[method]["hooks"].insert(
         place, entry
     )
 
@@ -145,6 +145,14 @@ FAULTS = [
     (left_at(AFTER, "code"), "code_hook", "warning", f"under {AFTER}.hooks too"),
     (left_at(LOGIN, "password"), "password_hook", "warning", f"under {LOGIN}.hooks"),
     (beside(OTHER), "hook_order", "warning", "another hook"),
+    (beside(OLDER), "hook_order", "warning", "after ours in"),
+    (beside(OTHER, 0, "code"), "hook_order", "warning", "before ours in"),
+    (
+        hook("password", headers={"x-hook-key": "s3cret-value"}),
+        "hook_urls",
+        "error",
+        "different keys",
+    ),
     (setting(CODE_LIFESPAN, "14m59s"), "code_lifespan", "warning", "899s"),
     (setting(FLOW_LIFESPAN, "90s"), "flow_lifespan", "warning", "90s"),
     (setting(SUBMISSIONS, 3), "code_submissions", "warning", "takes 3 codes"),
@@ -163,7 +171,11 @@ FAULTS = [
 WELL = [
     *(beside(entry) for entry in HARMLESS),
     beside(OTHER, 0),
-    beside(OLDER),
+    lambda config: [
+        hook(method, headers={"X-HOOK-KEY": "s3cret-value"})(config)
+        for method in ("code", "password")
+    ],
+    beside(OTHER, method="code"),
     hook("code", response={}, can_interrupt=True),
     profile_hooks(*HARMLESS, OTHER),
     # Without recovery there is nothing to revoke sessions after.

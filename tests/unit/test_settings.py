@@ -46,7 +46,7 @@ WRONG = {
     ],
     "KRATOS_TIMEOUT": ["10", "0", "0s", "-1s", "1.5s", "\u0663s", "400d", ""],
     "KRATOS_CA": [""],
-    "KRATOS_ADMIN_TOKEN": [" "],
+    "KRATOS_ADMIN_TOKEN": [" ", "Bearer hunter2", "hunter2\nx", "hunter\u00b2"],
     "IDENTITY_SCHEMA_ID": [" "],
     "HOOK_KEY_FILE": ["", "/dev/null"],
     "HOOK_TLS_CERT": [""],
@@ -420,6 +420,17 @@ def test_dollar(folder: Path) -> None:
     (key,) = given({}).hook_key
 
     assert "${HOME}-${NONE:-x}-0123456789" == key.get_secret_value()
+
+
+@pytest.mark.parametrize(
+    ("value", "said"),
+    [("367d", "is more than 366d"), ("0s", "is 0, which means nothing")],
+)
+def test_spans(value: str, said: str) -> None:
+    """A duration that is out of range is told in the notation of durations."""
+    (line,) = mistakes({"CODE_TTL": value})
+
+    assert f"CODE_TTL: {said}" in line
 
 
 def test_number_for_a_key(folder: Path) -> None:

@@ -145,8 +145,9 @@ def hook_lines(
         config["auth"] = {"type": "api_key", "config": key}
     entry = _yaml([{"hook": "web_hook", "config": config}])
     where = f"In kratos.yml under {AFTER}.{method or hook}.hooks"
+    end = "first" if hook == "code" else "last"
     change = f"change the web_hook to {PATHS[wrong or hook]} to"
-    return f"{where}, add as the last entry, or {change}:\n{entry}"
+    return f"{where}, add as the {end} entry, or {change}:\n{entry}"
 
 
 def hook_change(hook: str, changed: dict[str, Any]) -> str:

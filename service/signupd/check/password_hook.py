@@ -1,5 +1,6 @@
 """Whether Kratos asks our password hook, and who answers it."""
 
+import re
 from http import HTTPStatus
 from itertools import takewhile
 from typing import Final
@@ -31,6 +32,7 @@ _WRONG_HOOKS: Final = {
     PasswordAnswer.CREATED: "Anybody can register past signupd",
     PasswordAnswer.HOOK_LATE: "Anybody can register past signupd",
     PasswordAnswer.HOOK_SWAPPED: "Kratos makes no account",
+    PasswordAnswer.HOOK_REFUSED: "StartSignup fails for its proof, as this check does",
 }
 
 
@@ -41,26 +43,33 @@ async def password_hook(subject: Subject) -> list[Finding]:
     """
     port = await _hook_port(subject)
     answer = await probe(subject.kratos, subject.log, subject.traits)
-    cure = hook_lines("password", subject.settings)
-    if answer is PasswordAnswer.HOOK_LATE:
-        cure = hook_change("password", {"response": {"parse": True}})
-    if answer is PasswordAnswer.HOOK_SWAPPED:
-        cure = "\nand\n".join(
-            hook_lines(hook, subject.settings, wrong=wrong)
-            for hook, wrong in (("password", "code"), ("code", "password"))
-        )
-    if answer is PasswordAnswer.HOOK_AWAY and (earlier := _earlier(subject)):
-        cure = f"See to it that {earlier} works; or, if it is ours:\n{cure}"
-    return [port, _judged(answer, port, cure)]
+    return [port, _judged(answer, port, _cure(answer, subject))]
 
 
-def _earlier(subject: Subject) -> str:
-    """Name the hooks that Kratos waits for before ours, as far as a file shows them."""
-    place = f"{AFTER}.password"
+def _cure(answer: PasswordAnswer, subject: Subject) -> str:
+    """Write what to change, by what the hook was seen to do and what a file shows."""
+    place, settings = f"{AFTER}.password", subject.settings
     hooks = [] if subject.file is None else subject.file.hooks(place)
-    before = takewhile(lambda hook: PASSWORD_PATH not in hook.url, hooks)
+    before = list(takewhile(lambda hook: PASSWORD_PATH not in hook.url, hooks))
     numbers = [str(n) for n, hook in enumerate(before, 1) if hook.interrupts]
-    return f"entry {' and '.join(numbers)} of {place}.hooks" if numbers else ""
+    earlier = f"entry {' and '.join(numbers)} of {place}.hooks" if numbers else ""
+    match answer:
+        case PasswordAnswer.HOOK_REFUSED:
+            return f"Let {earlier or 'it'} pass addresses under probe.invalid."
+        case PasswordAnswer.HOOK_LATE:
+            return hook_change("password", {"response": {"parse": True}})
+        case PasswordAnswer.HOOK_SWAPPED:
+            return "\nand\n".join(
+                hook_lines(hook, settings, wrong=wrong)
+                for hook, wrong in (("password", "code"), ("code", "password"))
+            )
+    add = hook_lines("password", settings)
+    wanted = [f"{earlier} works"] if earlier else []
+    if len(before) < len(hooks):
+        # Without a user and a query, which may be secrets.
+        ours = re.sub("//[^/]*@", "//", hooks[len(before)].url).partition("?")[0]
+        wanted.append(f"{ours} leads to HOOK_LISTEN of a server that Kratos trusts")
+    return f"See to it that {', and that '.join(wanted)}; or:\n{add}" if wanted else add
 
 
 async def _hook_port(subject: Subject) -> Finding:

@@ -24,7 +24,7 @@ class Probe(NamedTuple):
     failed: str
     # Checks that must not have found an error before.
     needs: frozenset[Check] = _APIS
-    cure: str = "See Kratos' log."
+    cure: str = "See Kratos' log, and that of a proxy in between."
 
 
 async def preflight(subject: Subject) -> list[Finding]:
@@ -47,12 +47,12 @@ async def preflight(subject: Subject) -> list[Finding]:
 def _joined(seen: list[Finding], read: list[Finding]) -> list[Finding]:
     """Join what Kratos and its file show; a fault of both is told as the file has it.
 
-    A mere warning of the one adds nothing to an error of the other.
+    Whatever else the one says of a check adds nothing to an error of the other.
     """
     told = {one.check for one in read if one.severity is Severity.ERROR}
     known = {one.check for one in seen if one.severity is Severity.ERROR} - told
-    kept = [one for one in seen if not one.cure or one.check not in told]
-    return kept + [one for one in read if not one.cure or one.check not in known]
+    kept = [one for one in seen if one.check not in told]
+    return kept + [one for one in read if one.check not in known]
 
 
 async def public_api(subject: Subject) -> list[Finding]:
@@ -114,7 +114,7 @@ PROBES: Final = (
     Probe(
         registration,
         Check.REGISTRATION,
-        "Kratos opens no registration flow",
+        "Kratos does not answer a registration as it should",
         _APIS | {Check.IDENTITY_SCHEMA},
     ),
     Probe(

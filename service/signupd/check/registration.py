@@ -72,6 +72,7 @@ async def identity_schema(subject: Subject) -> list[Finding]:
         why = "StartSignup refuses while the schema is unknown."
         cure = "Set SIGNUPD_IDENTITY_SCHEMA_ID"
         cure += f"={default}." if default else " to one of these."
+        cure = cure if schemas else "Add a schema to identity.schemas in kratos.yml."
         return [error(Check.IDENTITY_SCHEMA, fault.detail, why, cure)]
     try:
         chosen = wanted is None or await subject.kratos.public.chooses_schema()

@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Any, Final
 
-from signupd.errors import KratosUnavailable, Violation
+from signupd.errors import KratosUnavailable
 from signupd.kratos.failures import error_field, hook_was_late
+from signupd.kratos.flow import Flow, read_flow, trait_violations
 
 # Ours: what our hooks have Kratos pass on.
 PROVED_ID: Final = 9999001
@@ -21,6 +22,7 @@ UNKNOWN_FLOW_ID: Final = 9999002
 NOT_NOW_ID: Final = 9999003
 
 # Kratos'.
+_KRATOS_IDS: Final = range(1_000_000, 6_000_000)
 CODE_SENT_ID: Final = 1040005
 CAPTCHA_ID: Final = 4000038
 FLOW_DISABLED: Final = "self_service_flow_disabled"
@@ -36,6 +38,7 @@ class CodeAnswer(enum.Enum):
     USED = enum.auto()  # right, and taken before
     PASSED = enum.auto()  # the flow took a code before, for whatever address
     HOOK_DEAD = enum.auto()  # right, but Kratos got no answer of our code hook
+    HOOK_REFUSED = enum.auto()  # right, but a hook before ours said no
     HOOK_MISSING = enum.auto()  # right, and Kratos went on to store an account
     HOOK_LATE = enum.auto()  # right, and Kratos asked a hook after it stored an account
     UNCLEAR = enum.auto()
@@ -66,6 +69,7 @@ class PasswordAnswer(enum.Enum):
     HOOK_UNKNOWN_FLOW = enum.auto()  # our hook, or another server's, said no
     HOOK_NOT_NOW = enum.auto()  # our hook said: not at this moment
     HOOK_SWAPPED = enum.auto()  # our code hook was asked instead, and said no
+    HOOK_REFUSED = enum.auto()  # another hook than ours said no
     HOOK_LATE = enum.auto()  # a hook was asked after an account was stored
     TRAITS_REFUSED = enum.auto()  # a trait does not fit; the hook was not asked
     TAKEN = enum.auto()  # by an identifier, verification or recovery address of anybody
@@ -109,37 +113,6 @@ _PASSWORD_RULES: Final = {
 _BREACH_CHECK_DOWN_ID: Final = 4000005
 # Any other message at this node is a refusal too (newer Kratos have more of them).
 _PASSWORD_NODE: Final = "password"  # noqa: S105 - a form field's name
-# Kratos 1.3.1 sends most schema faults as the generic id with text, 26.2 under ids of
-# their own. Callers read one constant sentence each.
-_TRAIT_FAULTS: Final = {
-    4000002: "is missing",
-    4000003: "is too short",
-    4000017: "is too long",
-    4000026: "has the wrong type",
-}
-_TRAIT_FAULT_OTHER: Final = "does not fit the identity schema"
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """One message of a flow. ``node`` is empty if it is on the flow itself."""
-
-    node: str
-    id: int
-    text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Flow:
-    """A registration flow as Kratos shows it."""
-
-    id: str
-    state: str
-    messages: tuple[Message, ...]
-
-    def says(self, message_id: int, text: str = "") -> bool:
-        """Return whether it has a message with this id, and this text in it."""
-        return any(m.id == message_id and text in m.text for m in self.messages)
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,62 +135,33 @@ class PasswordResult:
     rules: tuple[str, ...] = ()  # with REFUSED, those that the password breaks
 
 
-def read_flow(body: Any, flow_id: str | None = None) -> Flow | None:
-    """Read a flow from the JSON of an answer; None if it is not one.
+def demand_kratos(status: int, body: Any, part: str = "") -> None:
+    """Demand an answer of Kratos, which is a JSON object, with this part if any.
 
     Raises:
-        KratosUnavailable: It is not the flow of the request, but the answer to another.
+        KratosUnavailable: Something in front of Kratos answered.
     """
-    try:
-        flow_itself = {"attributes": {}, "messages": body["ui"].get("messages")}
-        messages = tuple(
-            Message(
-                str(node["attributes"].get("name", "")),
-                int(message["id"]),
-                str(message["text"]),
-            )
-            for node in (flow_itself, *body["ui"]["nodes"])
-            for message in node["messages"] or ()
-        )
-        flow = Flow(str(body["id"]), str(body["state"]), messages)
-    except (KeyError, TypeError, ValueError, AttributeError):
-        return None
-    if flow_id not in (None, flow.id):
-        raise KratosUnavailable("Kratos answered with another flow")
-    return flow
-
-
-def trait_violations(flow: Flow) -> tuple[Violation, ...]:
-    """Name the traits that Kratos finds fault with, each in a constant sentence."""
-    faults = (
-        Violation(
-            "email" if fault.node == "traits.email" else fault.node,
-            _TRAIT_FAULTS.get(fault.id, _TRAIT_FAULT_OTHER),
-        )
-        for fault in flow.messages
-        if fault.node.split(".")[0] == "traits"
-    )
-    return tuple(dict.fromkeys(faults))
+    if not isinstance(body, dict) or (part and part not in body):
+        raise KratosUnavailable(f"HTTP status {status} did not come from Kratos")
 
 
 def is_gone(status: int, body: Any) -> bool:
     """Return whether Kratos says that a flow is not there, or not any more.
 
     Raises:
-        KratosUnavailable: Something in front of Kratos says it.
+        KratosUnavailable: Something in front of Kratos answered.
     """
     gone = status in (HTTPStatus.NOT_FOUND, HTTPStatus.GONE)
-    if gone and not (isinstance(body, dict) and "error" in body):
-        raise KratosUnavailable(f"HTTP status {status} did not come from Kratos")
+    demand_kratos(status, body, "error" if gone else "")
     return gone
 
 
 def code_result(status: int, body: Any, flow_id: str) -> CodeResult:
     """Read the answer to a code that was submitted to a flow."""
-    if status == HTTPStatus.OK:
-        return CodeResult(CodeAnswer.HOOK_MISSING, _stored_id(body))
     if is_gone(status, body):
         return CodeResult(CodeAnswer.LAPSED)
+    if status == HTTPStatus.OK:
+        return CodeResult(CodeAnswer.HOOK_MISSING, _stored_id(body))
     flow = read_flow(body, flow_id)
     if flow is None:
         answer = CodeAnswer.UNCLEAR
@@ -229,9 +173,9 @@ def code_result(status: int, body: Any, flow_id: str) -> CodeResult:
     for message_id, text, answer in _CODE_ANSWERS:
         if flow.says(message_id, text):
             return CodeResult(answer)
-    if flow.state == FlowState.PASSED_CHALLENGE:
-        return CodeResult(CodeAnswer.PASSED)
-    return CodeResult(CodeAnswer.UNCLEAR)
+    passed = flow.state == FlowState.PASSED_CHALLENGE
+    answer = CodeAnswer.PASSED if passed else CodeAnswer.UNCLEAR
+    return CodeResult(CodeAnswer.HOOK_REFUSED if _is_of_a_hook(flow) else answer)
 
 
 def password_result(status: int, body: Any, flow_id: str) -> PasswordResult:
@@ -240,6 +184,8 @@ def password_result(status: int, body: Any, flow_id: str) -> PasswordResult:
     Raises:
         KratosUnavailable: Kratos could not judge the password.
     """
+    if is_gone(status, body) and status == HTTPStatus.NOT_FOUND:
+        return PasswordResult(PasswordAnswer.METHOD_OFF)
     if status == HTTPStatus.OK:
         stored = _stored_id(body)
         addresses = body["identity"].get("verifiable_addresses")
@@ -247,8 +193,6 @@ def password_result(status: int, body: Any, flow_id: str) -> PasswordResult:
             isinstance(one, dict) and one.get("verified") is True for one in addresses
         )
         return PasswordResult(PasswordAnswer.CREATED, stored, verified)
-    if is_gone(status, body) and status == HTTPStatus.NOT_FOUND:
-        return PasswordResult(PasswordAnswer.METHOD_OFF)
     flow = read_flow(body, flow_id)
     if flow is None:
         late = hook_was_late(status, body)
@@ -268,9 +212,18 @@ def password_result(status: int, body: Any, flow_id: str) -> PasswordResult:
     if rules:
         return PasswordResult(PasswordAnswer.REFUSED, rules=tuple(rules))
     faulty = trait_violations(flow)
+    answer = PasswordAnswer.TRAITS_REFUSED if faulty else PasswordAnswer.UNCLEAR
     return PasswordResult(
-        PasswordAnswer.TRAITS_REFUSED if faulty else PasswordAnswer.UNCLEAR
+        PasswordAnswer.HOOK_REFUSED if _is_of_a_hook(flow) else answer
     )
+
+
+def _is_of_a_hook(flow: Flow) -> bool:
+    """Return whether a hook wrote one of the messages: Kratos has other numbers.
+
+    Those of our own hooks were looked for before.
+    """
+    return any(message.id not in _KRATOS_IDS for message in flow.messages)
 
 
 def _stored_id(body: Any) -> uuid.UUID:

@@ -32,6 +32,7 @@ _MAY_HAVE_STORED: Final = frozenset(
         PasswordAnswer.CREATED,
         PasswordAnswer.HOOK_LATE,
         PasswordAnswer.HOOK_AWAY,
+        PasswordAnswer.HOOK_REFUSED,
         PasswordAnswer.UNCLEAR,
     }
 )
@@ -52,16 +53,20 @@ FAULTS: Final = {
         f"{_HOOK} needs the URL that ends in /kratos/password, and after.code.hooks "
         "the one that ends in /kratos/code"
     ),
+    PasswordAnswer.HOOK_REFUSED: (
+        f"another web_hook refused a registration: in {_HOOK}, it has to let pass "
+        "those of signupd's proof, for addresses under probe.invalid"
+    ),
     PasswordAnswer.UNCLEAR: (
         "Kratos refuses to register by password with a message unknown to signupd"
     ),
     PasswordAnswer.TAKEN: "Kratos says that a random address is taken",
     PasswordAnswer.HOOK_AWAY: (
-        "Kratos got no answer from this server's password hook, or from a hook with "
-        f"response.parse before it, so it makes no account. Correct {_HOOK}: the URL "
-        "has to lead to HOOK_LISTEN, X-Hook-Key has to be HOOK_KEY, with HOOK_TLS_CERT "
-        "Kratos has to trust its authority (SSL_CERT_FILE), and the hooks before it "
-        "have to work. Kratos' log says which one failed"
+        "Kratos got no answer from this server's password hook, or from another one "
+        f"with response.parse, so it makes no account. Correct {_HOOK}: our URL has to "
+        "lead to HOOK_LISTEN, X-Hook-Key has to be HOOK_KEY, with HOOK_TLS_CERT Kratos "
+        "has to trust its authority (SSL_CERT_FILE), and the other hooks have to work. "
+        "Kratos' log says which one failed"
     ),
     PasswordAnswer.METHOD_OFF: (
         "Kratos does not register by password: is selfservice.methods.password.enabled "
@@ -69,9 +74,9 @@ FAULTS: Final = {
     ),
 }
 UNPROVED: Final = (
-    "the identity schema refuses the traits of the proof, so Kratos does not call its "
-    "hook: a required trait is missing, which the next StartSignup may bring, or a "
-    "pattern excludes addresses under probe.invalid"
+    "Kratos refuses the traits or the password of the proof before it calls our hook: "
+    "a required trait is missing, which the next StartSignup may bring, or a pattern "
+    "of the identity schema, or another hook, excludes addresses under probe.invalid"
 )
 
 

@@ -16,12 +16,12 @@ from signupd.kratos.answers import (
     FlowState,
     PasswordResult,
     code_result,
+    demand_kratos,
     is_gone,
     password_result,
-    read_flow,
-    trait_violations,
 )
 from signupd.kratos.failures import error_field, if_redirected
+from signupd.kratos.flow import read_flow, trait_violations
 from signupd.kratos.http import Call, HttpClient, Response
 from signupd.kratos.schema import IdentitySchema, read_schema
 
@@ -241,6 +241,7 @@ class PublicApi:
 
         Raises:
             KratosIncompatible: No flow can be opened.
+            KratosUnavailable: Something in front of Kratos answered for it.
         """
         opened = await self._open(kind)
         if error_field(opened.body, "id") == FLOW_DISABLED:
@@ -252,6 +253,7 @@ class PublicApi:
             cookie = {"Cookie": opened.cookies} if kind is FlowKind.BROWSER else None
             url = f"{self.url}{_REGISTRATION}?flow={opened.body['id']}"
             filled = await self.http.request("POST", url, self.seconds, payload, cookie)
+            demand_kratos(filled.status, filled.body)
             last = _read_step(filled)
         return last._replace(methods=first.methods | last.methods)
 

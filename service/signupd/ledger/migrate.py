@@ -32,6 +32,7 @@ _GRANTS: Final = """
     ) needed (right_, names), unnest(string_to_array(names, ' ')) name
     WHERE NOT has_table_privilege(to_regclass(name), right_) GROUP BY right_
 """
+_NO_RIGHT: Final = "42501"  # PostgreSQL's insufficient_privilege
 # Two migrations at once wait for each other in PostgreSQL by this number ("signupd").
 _LOCK: Final = 0x7369676E757064
 
@@ -122,6 +123,11 @@ def _upgrade(url: str, table_seconds: float) -> tuple[str | None, str | None]:
             command.upgrade(config, "head")
             return before, REVISION
     except (sa.exc.DBAPIError, OSError) as error:
+        if getattr(getattr(error, "orig", None), "sqlstate", "") == _NO_RIGHT:
+            raise LedgerUnavailable(
+                f"{_where(url)} may not change the ledger's tables: run `signupd "
+                "migrate` with the LEDGER_URL of the account that owns the database"
+            ) from error
         raise unopened(error, _where(url)) from error
     finally:
         engine.dispose()

@@ -40,7 +40,8 @@ NOT_SENT: Final = (TraitsInvalid, KratosUnreached, KratosFlowGone)
 _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 SCHEMA_CHANGED: Final = (
-    "Kratos refuses traits that it took before: has its schema changed?"
+    "Kratos refuses traits that it took before: has its schema changed, or does "
+    "another hook in selfservice.flows.registration.after.password.hooks refuse them?"
 )
 
 

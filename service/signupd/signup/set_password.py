@@ -136,9 +136,11 @@ async def _submit(
     match result.answer:
         case PasswordAnswer.CREATED:
             return await _created(deps, leased, result)
-        case PasswordAnswer.REFUSED:
+        case PasswordAnswer.REFUSED | PasswordAnswer.HOOK_REFUSED:
             changes = transitions.password_refused(leased.before)
             await deps.ledger.change(leased.record, **changes)
+            if result.answer is PasswordAnswer.HOOK_REFUSED:
+                raise KratosIncompatible(FAULTS[result.answer])
             raise PasswordRejected(violations=violations(result.rules))
         case PasswordAnswer.HOOK_NOT_NOW:
             await _give_back(deps, leased)

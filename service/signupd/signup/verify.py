@@ -47,8 +47,13 @@ LATE_HOOK = (
 DEAD_HOOK = (
     "Kratos did not reach its code hook, or refused the answer. "
     "Correct selfservice.flows.registration.after.code.hooks: "
-    "the URL has to lead to HOOK_LISTEN and end in /kratos/code, and X-Hook-Key has "
-    "to be HOOK_KEY"
+    "the URL has to lead to HOOK_LISTEN and end in /kratos/code, X-Hook-Key has to be "
+    "HOOK_KEY, and this hook has to be the first"
+)
+REFUSING_HOOK = (
+    "a hook other than signupd's refused a registration in which the code was right: "
+    "in selfservice.flows.registration.after.code.hooks, put the web_hook to "
+    "/kratos/code first"
 )
 
 
@@ -196,6 +201,8 @@ async def _refuse(
         raise KratosIncompatible(MISSING_HOOK)
     if answer is CodeAnswer.HOOK_LATE:
         raise KratosIncompatible(LATE_HOOK)
+    if answer is CodeAnswer.HOOK_REFUSED:
+        raise KratosIncompatible(REFUSING_HOOK)
     raise CodeExpired
 
 
