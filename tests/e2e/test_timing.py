@@ -12,7 +12,7 @@ from bench.strangers import SETTINGS, Times, chance, deviation, timed
 from tests.e2e.site import Site
 from tests.e2e.stack import new_address
 
-PAIRS = 200
+PAIRS = 120
 # Standard deviations from one half: chance alone gets so far once in 100 000 times.
 FAR = 4.5
 RPCS = ("StartSignup", "VerifyCode", "GetSignup", "ResendCode", "CancelSignup")
