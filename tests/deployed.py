@@ -17,7 +17,18 @@ _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left)\s*\(([^)]*)\)")
 # All else that the expressions here consist of.
 _LANGUAGE = set(
-    "absent and count histogram_quantile increase max rate sum time".split()  # noqa: SIM905
+    [
+        "absent",
+        "and",
+        "count",
+        "histogram_quantile",
+        "increase",
+        "max",
+        "max_over_time",
+        "rate",
+        "sum",
+        "time",
+    ]
 )
 
 
