@@ -16,20 +16,8 @@ _SELECTOR = re.compile(r"\b((?:signupd|grpc|process|python)_\w+)(?:\{([^}]*)\})?
 _MATCHER = re.compile(r'(\w+)\s*(=~|!~|!=|=)\s*"([^"]*)"')
 _GROUPING = re.compile(r"\b(?:by|without|on|ignoring|group_left)\s*\(([^)]*)\)")
 # All else that the expressions here consist of.
-_LANGUAGE = set(
-    [
-        "absent",
-        "and",
-        "count",
-        "histogram_quantile",
-        "increase",
-        "max",
-        "max_over_time",
-        "rate",
-        "sum",
-        "time",
-    ]
-)
+_LANGUAGE = {"absent", "and", "count", "histogram_quantile", "increase", "max"}
+_LANGUAGE |= {"max_over_time", "rate", "sum", "time"}
 
 
 def rules() -> list[dict[str, Any]]:

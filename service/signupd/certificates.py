@@ -23,6 +23,7 @@ from signupd.textfile import FileUnusableError, Stamp, read_file, shown, stamp_o
 
 # A bundle of all public authorities is a quarter of that.
 MAX_FILE_BYTES: Final = 1024 * 1024
+UNREADABLE: Final = "holds no certificate in PEM, or one that cannot be read"
 _DNS: Final = re.compile(r"[A-Za-z0-9_*][A-Za-z0-9_*.-]{0,252}")
 # RFC 3986, 3; a SPIFFE ID has 2048 bytes at most.
 _URI: Final = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:[!-~]{1,2048}")
@@ -69,7 +70,7 @@ def read_certificates(files: CertificateFiles) -> Certificates:
     if not faults:
         faults += _pair_faults(files, cert, key)
         if ca and client_ca is not None and not _certificates(client_ca):
-            faults.append(f"TLS_CLIENT_CA: {shown(ca)}: holds no certificate in PEM")
+            faults.append(f"TLS_CLIENT_CA: {shown(ca)}: {UNREADABLE}")
     if faults:
         raise CertificatesUnusable(faults)
     _demand_loadable(files)
@@ -147,7 +148,7 @@ def _pair_faults(files: CertificateFiles, cert: bytes, key: bytes) -> list[str]:
     of_cert = f"{files.settings}_CERT: {shown(files.cert)}"
     of_key = f"{files.settings}_KEY: {shown(files.key)}"
     certificates = _certificates(cert)
-    faults = [] if certificates else [f"{of_cert}: holds no certificate in PEM"]
+    faults = [] if certificates else [f"{of_cert}: {UNREADABLE}"]
     try:
         private = load_pem_private_key(key, password=None)
     except TypeError:

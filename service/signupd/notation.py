@@ -222,6 +222,10 @@ _HookKey = Annotated[
         lambda key: len(key) >= MIN_HOOK_KEY_CHARS,
         f"is shorter than {MIN_HOOK_KEY_CHARS} characters",
     ),
+    _demand(
+        lambda key: re.fullmatch("[!-~]{,1024}", key.get_secret_value()),
+        "is not one word of at most 1024 ASCII characters, for a header",
+    ),
 ]
 Token = Annotated[
     SecretStr,

@@ -19,6 +19,7 @@ from pydantic_core import ErrorDetails
 
 from signupd import notation
 from signupd.certificates import (
+    UNREADABLE,
     CertificateFiles,
     CertificatesUnusable,
     read_certificates,
@@ -171,7 +172,7 @@ class Settings(BaseModel):
         try:
             ssl.create_default_context(cafile=self.kratos_ca)
         except ssl.SSLError:
-            yield "KRATOS_CA: holds no certificate in PEM"
+            yield f"KRATOS_CA: {shown(self.kratos_ca or Path())}: {UNREADABLE}"
 
     def warnings(self) -> Iterator[str]:
         """List what works and is not safe; each line begins with the setting."""
@@ -250,6 +251,8 @@ def _describe(fault: ErrorDetails, given: Mapping[str, Any]) -> str:
         message = "is not a setting of this version"
         if name.removesuffix("_file") in SECRETS:
             message = "is set together with the value itself"
+    if fault["type"] == "path_type":
+        message = "is not a path"
     if isinstance(given.get(name), Path):
         name = f"{name}_file"
     return f"{name.upper()}: {message}"

@@ -71,6 +71,8 @@ def _sources(
 def _toml(text: str) -> dict[str, Any]:
     try:
         return tomllib.loads(text)
+    except RecursionError:
+        raise FileUnusableError("is nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         # The rest of the library's words may repeat the file.
         place = re.search(r"line \d+, column \d+(?=\)$)", str(error))

@@ -515,6 +515,8 @@ async def test_registration_off(
     server.answer = 400, {"error": {"id": "self_service_flow_disabled", "code": 400}}
 
     assert await kratos.public.offer(kind, TRAITS) is None
+    # Nor is it the schema that is wrong.
+    assert await kratos.public.chooses_schema()
 
 
 async def test_schemas(kratos: Kratos, server: Scripted) -> None:

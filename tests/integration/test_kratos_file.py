@@ -38,9 +38,10 @@ def test_merged(tmp_path: Path) -> None:
         (b"", ": is not a configuration of Kratos"),
         (b"a" * (MAX_FILE_BYTES + 1), f": has more than {MAX_FILE_BYTES} bytes"),
         (b"[" * 10_000, ": is not YAML"),
+        (b"a: !!timestamp nope", ": is not YAML"),
         (NOWHERE, ": No such file or directory"),
     ],
-    ids=range(11),
+    ids=range(12),
 )
 def test_unreadable(tmp_path: Path, content: bytes, why: str) -> None:
     """What cannot be used, and where, is said without the content."""

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from signupd.certificates import (
     MAX_FILE_BYTES,
+    UNREADABLE,
     CertificateFiles,
     CertificatesUnusable,
     is_name,
@@ -104,17 +105,14 @@ WRONG: list[tuple[Callable[[CertificateFiles], object], list[str]]] = [
     (_lock, ["TLS_KEY: {0.key}: is locked by a password"]),
     (_folder, ["TLS_KEY: {0.key}: Is a directory"]),
     (lambda f: f.cert.unlink(), ["TLS_CERT: {0.cert}: No such file or directory"]),
-    (
-        lambda f: f.cert.write_bytes(b""),
-        ["TLS_CERT: {0.cert}: holds no certificate in PEM"],
-    ),
+    (lambda f: f.cert.write_bytes(b""), [f"TLS_CERT: {{0.cert}}: {UNREADABLE}"]),
     (
         lambda f: f.cert.write_bytes(f.key.read_bytes()),
-        ["TLS_CERT: {0.cert}: holds no certificate in PEM"],
+        [f"TLS_CERT: {{0.cert}}: {UNREADABLE}"],
     ),
     (
         lambda f: f.cert.write_bytes(f.cert.read_bytes()[:200]),
-        ["TLS_CERT: {0.cert}: holds no certificate in PEM"],
+        [f"TLS_CERT: {{0.cert}}: {UNREADABLE}"],
     ),
     (
         lambda f: f.key.write_bytes(f.cert.read_bytes()),
@@ -126,7 +124,7 @@ WRONG: list[tuple[Callable[[CertificateFiles], object], list[str]]] = [
     ),
     (
         lambda f: f.client_ca and f.client_ca.write_bytes(b"\xff"),
-        ["TLS_CLIENT_CA: {0.client_ca}: holds no certificate in PEM"],
+        [f"TLS_CLIENT_CA: {{0.client_ca}}: {UNREADABLE}"],
     ),
     (
         lambda f: f.client_ca and f.client_ca.write_bytes(b"x" * (MAX_FILE_BYTES + 1)),
@@ -135,7 +133,7 @@ WRONG: list[tuple[Callable[[CertificateFiles], object], list[str]]] = [
     (
         lambda f: [path.write_bytes(b"") for path in (f.cert, f.key)],
         [
-            "TLS_CERT: {0.cert}: holds no certificate in PEM",
+            f"TLS_CERT: {{0.cert}}: {UNREADABLE}",
             "TLS_KEY: {0.key}: holds no private key in PEM",
         ],
     ),

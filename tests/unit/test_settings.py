@@ -24,7 +24,7 @@ HOOK_KEY = "sixteen-or-more-characters"
 CONFIGURATION = Path(__file__).parents[2] / "docs" / "configuration.md"
 # What the documentation says of defaults that depend on something else.
 UNSET = {"none", "the only one", "true on loopback", "json, console on a terminal"}
-NO_PEM = "holds no certificate in PEM (environment)"
+NO_PEM = "holds no certificate in PEM, or one that cannot be read (environment)"
 NO_DURATION = "SIGNUPD_CODE_TTL: is not a duration such as 90s, 15m or 24h"
 
 # Values that are wrong by themselves, or beside the defaults.
@@ -38,7 +38,7 @@ WRONG = {
     ],
     "INSECURE": ["maybe"],
     "HOOK_LISTEN": ["unix:/run/hooks", "9465"],
-    "HOOK_KEY": ["hunter2", f'"{HOOK_KEY}"', f"'{HOOK_KEY}'"],
+    "HOOK_KEY": ["hunter2", f'"{HOOK_KEY}"', f"'{HOOK_KEY}'", "\u00fc" * 16],
     "METRICS_LISTEN": ["unix:/run/m"],
     "KRATOS_PUBLIC_URL": [
         *("127.0.0.1:4433", "ftp://x", "http://", "http:///path", "http://x:99999"),
@@ -223,7 +223,7 @@ def test_tls_mistakes(folder: Path) -> None:
     assert [
         "SIGNUPD_CALLERS: needs TLS_CLIENT_CA (environment)",
         f"{NO_DURATION} (environment)",
-        f"SIGNUPD_KRATOS_CA: {NO_PEM}",
+        f"SIGNUPD_KRATOS_CA: {folder}/tls.crt: {NO_PEM}",
         f"SIGNUPD_TLS_CERT: {folder}/tls.crt: {NO_PEM}",
         f"SIGNUPD_TLS_KEY: {folder}/tls.key: holds no private key in PEM (environment)",
     ] == sorted(mistakes(values))
@@ -352,6 +352,7 @@ def test_toml_names(folder: Path, name: str) -> None:
         ("c.toml", b"a = 1\nlisten = ", ", line 2: is not TOML"),
         ("c.toml", b"a = 1\na = 2\n", ", line 2, column 6: is not TOML"),
         ("c.toml", b"a = 1\n\n\xff", ", line 3: is not UTF-8"),
+        ("c.toml", b"a = " + b"[" * 5000, ": is nested too deeply"),
         ("c.toml", None, ": No such file or directory"),
         (".env", b"A=1\nSIGNUPD_HOOK_KEY=\xff\xfe\n", ", line 2: is not UTF-8"),
         (".env", b"A=1\nSIGNUPD_HOOK_KEY\n", ", line 2: is not NAME=value"),

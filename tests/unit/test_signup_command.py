@@ -326,7 +326,7 @@ OPTIONS = [
     (["--target", "h:1", "--ca", "none.pem"], "'none.pem' does not exist"),
     *(
         (["--target", "h:1", "--traits", traits], "is not a JSON object")
-        for traits in ("", "{", "[]", "null")
+        for traits in ("", "{", "[]", "null", '{"a": NaN}', "[" * 99_999)
     ),
 ]
 
@@ -340,7 +340,10 @@ def test_options(options: list[str], complaint: str) -> None:
     assert complaint in done.stderr
 
 
-@pytest.mark.parametrize(("options", "complaint"), OPTIONS[1:4])
+@pytest.mark.parametrize(
+    ("options", "complaint"),
+    [*OPTIONS[1:4], (["--target", "h:1"], "they go with --canary")],
+)
 def test_options_of_check(options: list[str], complaint: str) -> None:
     """The canary's way to the server has the same options."""
     done = CliRunner().invoke(app, ["check", *options])

@@ -127,8 +127,8 @@ def _parsed(text: str) -> dict[str, Any]:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         place = f"line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-    except (yaml.YAMLError, RecursionError, ValueError):
-        pass
+    except (yaml.YAMLError, RecursionError, ValueError, AttributeError, TypeError):
+        pass  # the last two are the library's own, for a tag that does not fit
     raise FileUnusableError(why, place)
 
 

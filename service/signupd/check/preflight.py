@@ -110,7 +110,11 @@ PROBES: Final = (
         "Start Kratos, or correct SIGNUPD_KRATOS_ADMIN_URL and "
         "SIGNUPD_KRATOS_ADMIN_TOKEN.",
     ),
-    Probe(identity_schema, Check.IDENTITY_SCHEMA, "Kratos shows no identity schemas"),
+    Probe(
+        identity_schema,
+        Check.IDENTITY_SCHEMA,
+        "the identity schema of registration cannot be told",
+    ),
     Probe(
         registration,
         Check.REGISTRATION,
@@ -121,6 +125,8 @@ PROBES: Final = (
         password_hook,
         Check.PASSWORD_HOOK,
         "Kratos does not answer a registration with a password",
-        _APIS | {Check.IDENTITY_SCHEMA, Check.REGISTRATION, Check.PASSWORD_METHOD},
+        _APIS
+        | {Check.IDENTITY_SCHEMA, Check.ADDRESS_TRAIT}
+        | {Check.REGISTRATION, Check.PASSWORD_METHOD},
     ),
 )

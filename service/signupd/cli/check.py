@@ -87,6 +87,9 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
     file, given = _file(kratos_config), json_object(traits)
     tls, server = Tls(ca, cert, key), settings.listen if target is None else target
     demand_callable(server, tls)  # gRPC would end the process
+    if canary_address is None and (target is not None or tls != Tls()):
+        hint = "--target, --ca, --cert, --key"
+        raise typer.BadParameter("they go with --canary", param_hint=hint)
     plaintext = settings.certificate_files is None and tls == Tls()
     log = logs.configure(json=False, level="warning")
 

@@ -4,7 +4,7 @@ import asyncio
 import json
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final, NoReturn, TypeVar
 
 import typer
 from pydantic import TypeAdapter, ValidationError
@@ -75,9 +75,13 @@ def mailbox(text: str) -> Address:
 
 def json_object(text: str) -> dict[str, Any]:
     """Parse the value of ``--traits``, or refuse it."""
+
+    def refuse(_: str) -> NoReturn:
+        raise ValueError  # NaN and Infinity, which are not JSON
+
     try:
-        value = json.loads(text)
-    except ValueError:
+        value = json.loads(text, parse_constant=refuse)
+    except (ValueError, RecursionError):
         value = None
     if not isinstance(value, dict):
         raise typer.BadParameter("is not a JSON object", param_hint="--traits")

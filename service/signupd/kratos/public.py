@@ -110,10 +110,14 @@ class PublicApi:
         raise _no_flow(response)
 
     async def chooses_schema(self) -> bool:
-        """Return whether Kratos registers with the given schema, default or not."""
-        body = (await self._open(FlowKind.API)).body
-        chosen = body.get("identity_schema") if isinstance(body, dict) else None
-        return chosen is not None and chosen == self.schema_id
+        """Return whether Kratos registers with the given schema, default or not.
+
+        Where no flow opens at all, that is not what is wrong.
+        """
+        response = await self._open(FlowKind.API)
+        if response.status != HTTPStatus.OK or not isinstance(response.body, dict):
+            return True
+        return bool(response.body.get("identity_schema", "") == self.schema_id)
 
     async def _open(self, kind: FlowKind) -> Response:
         query = f"?identity_schema={quote(self.schema_id)}" if self.schema_id else ""

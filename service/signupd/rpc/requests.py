@@ -147,7 +147,8 @@ def _uuid(text: str) -> uuid.UUID | None:
 def _client_ip(text: str) -> str | None:
     """Read an IP address, which may have a port; None if it is not one.
 
-    An IPv4 address that is mapped to IPv6 (RFC 4291, 2.5.5.2) is the IPv4 one.
+    An IPv4 address that is mapped to IPv6 (RFC 4291, 2.5.5.2) is the IPv4 one; the
+    scope behind ``%`` (RFC 4007, 11) is dropped.
     """
     if not (text := text.strip(WHITE_SPACE)):
         return text
@@ -160,7 +161,7 @@ def _client_ip(text: str) -> str | None:
         return None
     if int(port) > MAX_PORT:
         return None
-    return str(getattr(ip, "ipv4_mapped", None) or ip)
+    return str(getattr(ip, "ipv4_mapped", None) or ip).partition("%")[0]
 
 
 def _traits(struct: Struct) -> dict[str, Any]:
