@@ -134,7 +134,7 @@ def _demand_loadable(files: CertificateFiles) -> None:
     """Demand of files without another fault that OpenSSL loads them."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(files.cert, files.key)
-    except ssl.SSLError as error:
+    except OSError as error:  # ssl.SSLError, or a file is gone meanwhile
         why = (
             "OpenSSL cannot load it with its key; is there white space before a line, "
             "or no end of line between two certificates?"

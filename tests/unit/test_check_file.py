@@ -273,6 +273,19 @@ def test_cure_for_these_settings(tmp_path: Path, scheme: str) -> None:
     assert "a-key-of" not in found.cure
 
 
+@pytest.mark.parametrize("headers", [None, {3: 4}, {"x-hook-key": "s3cret-value"}])
+def test_no_key(headers: Any) -> None:
+    """Hooks without the key, where one is set, are warned of: a proxy may add it."""
+    settings = Settings.model_validate({"hook_key": "a-key-of-many-characters"})
+    both = [hook(method, headers=headers) for method in ("code", "password")]
+    found = faults(reference(*both), settings)
+    keyed = isinstance(headers, dict) and "x-hook-key" in headers
+
+    assert ([] if keyed else [("hook_urls", "warning")]) == [
+        (one.check, one.severity) for one in found
+    ]
+
+
 @pytest.mark.parametrize(
     ("algorithm", "expected"), [("bcrypt", ["hasher"]), ("argon2", [])]
 )

@@ -159,20 +159,20 @@ def _hook_urls(settings: Settings, ours: dict[str, Hook | None]) -> Finding:
     found = [(method, hook) for method, hook in ours.items() if hook]
     places = {_place(hook.url, PATHS[method]) for method, hook in found}
     keys = {_key(hook) for _, hook in found}
-    keyless = settings.hook_key and repr(None) in keys
     plain = [place for place in places if urlsplit(place).scheme == "http"]
+    cure = "\nand\n".join(hook_lines(hook, settings) for hook in PATHS)
     if len(places) > 1 or len(keys) > 1:
         what = "the two hooks go to different places, or with different keys"
         why = "signupd answers both hooks, at HOOK_LISTEN and with one HOOK_KEY."
     elif plain and settings.hook_tls_cert is not None:
         what = "the hooks' URLs do not begin with https://"
         why = "HOOK_TLS_CERT is set, so HOOK_LISTEN takes TLS only."
-    elif keyless:
+    elif settings.hook_key and repr(None) in keys:
         what = "the hooks are sent without a key"
-        why = "HOOK_KEY is set, so signupd refuses what comes without it."
+        why = "HOOK_KEY is set: signupd refuses them, unless a proxy adds the key."
+        return warning(Check.HOOK_URLS, what, why, cure)
     else:
         return ok(Check.HOOK_URLS, "our hooks go to one place, with one key")
-    cure = "\nand\n".join(hook_lines(hook, settings) for hook in PATHS)
     return error(Check.HOOK_URLS, what, why, cure)
 
 
@@ -191,5 +191,5 @@ def _key(hook: Hook) -> str:
         name, value, place = (config.get(part) for part in ("name", "value", "in"))
         return repr((str(name).lower(), value, place))
     named = headers.items() if isinstance(headers, dict) else ()
-    keys = [(name, one) for name, one in named if name.lower() == KEY_HEADER.lower()]
-    return repr((keys[0][0].lower(), keys[0][1], "header") if keys else auth)
+    keys = [one for name, one in named if str(name).lower() == KEY_HEADER.lower()]
+    return repr((KEY_HEADER.lower(), keys[0], "header") if keys else auth)
