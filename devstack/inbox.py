@@ -58,7 +58,8 @@ def _handler(page: Template, mailbox: Mailbox) -> type[BaseHTTPRequestHandler]:
             if self.path != "/":
                 self.send_error(HTTPStatus.NOT_FOUND)
                 return
-            body = page.render(mails=mailbox.mails()[-SHOWN:]).encode()
+            mails = mailbox.mails()
+            body = page.render(mails=mails[-SHOWN:], count=len(mails)).encode()
             self.send_response(HTTPStatus.OK)
             self.send_header("Content-Type", "text/html; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))

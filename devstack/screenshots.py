@@ -33,8 +33,8 @@ class Shot(NamedTuple):
 SHOTS = {
     "narrow-light": Shot(320, 460, 4, "light"),
     "narrow-dark": Shot(320, 460, 4, "dark"),
-    "wide-light": Shot(640, 520, 2, "light"),
-    "wide-dark": Shot(640, 520, 2, "dark"),
+    "wide-light": Shot(640, 560, 2, "light"),
+    "wide-dark": Shot(640, 560, 2, "dark"),
 }
 SCALE = 1.25  # sharper than on old screens, and not too many bytes
 # One for each picture.

@@ -79,7 +79,7 @@ class Visit:
         ask = pb.CancelSignupRequest(continuation_token=self.token)
         with suppress(grpc.RpcError):
             await self.signups.CancelSignup(ask, timeout=DEADLINE_SECONDS)
-        self.forget()
+        self.forget(typed=self.session.get("typed", ""))
 
     async def sign_in(self, /, password: str = "", **_: str) -> None:
         """Sign in at Kratos, to the account of this sign-up and no other."""

@@ -277,7 +277,7 @@ def test_service_away(ann: Person) -> None:
         found = faults(ann.page)
     finally:
         ann.stack.server.start()
-    ann.page.get_by_role("link", name="Try again").click()
+    ann.page.get_by_role("link", name="Back to the sign-up").click()
     ann.sees("code")
 
     assert [] == found

@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from devstack import inbox
 from devstack.foreign import ForeignKratos
 from devstack.inbox import open_inbox
 from devstack.mailbox import Mailbox
@@ -74,7 +75,7 @@ class TestForeignKratos:
         assert {"HOOK_LISTEN": "127.0.0.1:7", "HOOK_KEY": "k"} == named.settings
 
 
-def test_inbox() -> None:
+def test_inbox(monkeypatch: pytest.MonkeyPatch) -> None:
     """The mailbox page shows mails as text, whatever is in them, the newest first."""
     with Mailbox() as mailbox, open_inbox(mailbox, free_ports(1)[0]) as url:
         host, port = mailbox.uri.split("/")[2].split(":")
@@ -84,8 +85,14 @@ def test_inbox() -> None:
             mail.set_content(f"<b>&\n\n    {code}\n")
             with smtplib.SMTP(host, int(port)) as sender:
                 sender.send_message(mail, "a@example.com", "a&b@example.com")
+        monkeypatch.setattr(inbox, "SHOWN", 1)
+        newest = httpx.get(url, trust_env=False).text
+        monkeypatch.undo()
         shown = httpx.get(url, trust_env=False).text
 
+    assert "Mails: 2. The newest 1 are shown." in newest
+    assert "Grüße" not in newest
+    assert "Mails: 2.</p>" in shown
     assert ["5678", "1234"] == re.findall(r"<code.*?>(\d+)</code>", shown)
     assert ["&lt;script&gt;", "Grüße"] == re.findall(r"<h2>(.*)</h2>", shown)
     assert 2 == shown.count("&lt;b&gt;&amp;")

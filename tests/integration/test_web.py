@@ -396,6 +396,10 @@ def test_command(tmp_path: Path, *, copied: bool) -> None:
     """
     (command,) = lines("examples/README.md", "python -m ")
     if copied:
+        assert (
+            f"`{command.replace('examples.', '')}`"
+            in (ROOT / "examples/README.md").read_text()
+        )
         command = command.replace("examples.", "")
         shutil.copytree(ROOT / "examples/web", tmp_path / "web")
         shutil.copy(ROOT / "examples/service_config.json", tmp_path)

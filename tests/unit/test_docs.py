@@ -146,7 +146,7 @@ ELSEWHERE = {
     "e2e/test_kratos_readme.py": r"(export|go build|\S*(kratos|smtpd)) .*",
     "integration/test_kubernetes.py": r"kubectl .*|mkdir .*|\(umask 077; cd deploy/.*",
     "integration/test_alerts.py": r"promtool .*",
-    "integration/test_web.py": r"python -m examples\.web",
+    "integration/test_web.py": r"python -m (examples\.)?web",
     "integration/test_stubs.py": r"python3 -m venv .*",
     "limbo/test_backup.py": r"\(umask 077; (sqlite|pg_).*|(install|pg_restore) .*",
 }
