@@ -114,7 +114,7 @@ def _judged(answer: PasswordAnswer, port: Finding, cure: str) -> Finding:
         return error(check, what, f"{_WRONG_HOOKS[answer]}: {setting}.", cure)
     if answer not in (PasswordAnswer.HOOK_AWAY, PasswordAnswer.UNCLEAR):
         what = "the password hook was not checked"
-        why = "Kratos refused the traits or the password before it called any hook."
+        why = "Kratos refused the traits or the password before it called our hook."
         return warning(check, what, why, TRAITS)
     if port.severity is Severity.WARNING:
         what = "Kratos calls a password hook, but whether it is ours was not checked"
