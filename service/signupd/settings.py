@@ -260,6 +260,6 @@ def _describe(fault: ErrorDetails, given: Mapping[str, Any]) -> str:
 
 def _places(line: str, places: Mapping[str, str]) -> str:
     """Write where the settings that a line begins with are set: ``(.env, line 3)``."""
-    names = re.findall("[^ ,]+", line.partition(":")[0].lower())
+    names = re.split("[ ,]+", line.partition(":")[0].lower())
     found = [places[name] for name in names if name in places]
     return f" ({'; '.join(dict.fromkeys(found))})" if found else ""

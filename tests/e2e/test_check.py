@@ -240,4 +240,7 @@ def test_swapped_urls(stack: Stack) -> None:
 
     assert {"public_api": "error", "admin_api": "error"} | UNSEEN == done.faults
     for api in ("public_api", "admin_api"):
-        assert "the other API of Kratos may be there" in done.fault(api)["why"]
+        assert (
+            "the other API of Kratos, or a proxy, may be there"
+            in done.fault(api)["why"]
+        )

@@ -90,6 +90,18 @@ def test_reading(postgres: Postgres, name: str) -> None:
     assert (0, "signupd: no sign-up matches\n") == (done.exit_code, done.stderr)
 
 
+def test_read_only(postgres: Postgres, name: str) -> None:
+    """A database that takes no writes, as a replica does, is told with its account."""
+    owner = f"{postgres.url}/{name}"
+    run("migrate", owner)
+    grant(postgres, owner, f"ALTER DATABASE {name} SET default_transaction_read_only=1")
+    done = run("sweep", owner)
+
+    assert 1 == done.exit_code
+    assert "in a read-only transaction\n" in done.stderr
+    assert "account signupd@127.0.0.1: cannot execute " in done.stderr
+
+
 @pytest.mark.parametrize(
     ("host", "database", "why"),
     [

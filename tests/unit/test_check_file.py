@@ -313,6 +313,15 @@ def test_defaults() -> None:
     assert "set:\nlifespan: 120m\nor SIGNUPD_CODE_TTL=60m" in found["code_lifespan"]
 
 
+def test_cures_are_allowed() -> None:
+    """A value that our setting refuses is not offered: only Kratos' can be changed."""
+    config = reference(setting(CODE_LIFESPAN, "0m"), setting(SUBMISSIONS, 0))
+    cures = [one.cure for one in faults(config)]
+
+    assert 2 == len(cures)
+    assert not [cure for cure in cures if "SIGNUPD_" in cure]
+
+
 @pytest.mark.parametrize("nonsense", [None, 5, "x", [], [3], {"hooks": 7}])
 @pytest.mark.parametrize("path", [AFTER, "courier.worker", "hashers"])
 def test_nonsense(nonsense: Any, path: str) -> None:

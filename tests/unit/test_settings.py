@@ -388,7 +388,7 @@ def test_places(folder: Path) -> None:
     """Each mistake names the source, and the line in it, that takes precedence."""
     text = "# code_ttl = 1\nlistem = 1\n'password_ttl' = 1\n[callers]\nx = []\n"
     config = toml(folder, f"{text}[retention]\n")
-    dotenv = "CODE_TTL=1\nexport SIGNUPD_CODE_TTL = 1\nSIGNUPD_RETENTION=1\n"
+    dotenv = "CODE_TTL=1\nexport SIGNUPD_CODE_TTL = 1\nSIGNUPD_RETENTION=1\nSIGNUPD_=1"
     (folder / ".env").write_text(dotenv)
     found = mistakes({"RETENTION": "x", "TLS_KEY": "/etc/hosts"}, config)
 
@@ -399,6 +399,7 @@ def test_places(folder: Path) -> None:
         "CALLERS": f"{config}, line 4",
         "RETENTION": "environment",
         "TLS_CERT": "environment",
+        "": ".env, line 4",
     } == {names([line])[0]: line[line.rindex("(") + 1 : -1] for line in found}
 
 

@@ -36,6 +36,7 @@ from signupd.errors import (
 from signupd.rpc.statuses import STATUSES, status_of
 from typer.testing import CliRunner, Result
 
+from tests.doubles.authority import Authority
 from tests.doubles.scripted_service import Reply, ScriptedService
 
 ANN, MASK = "ann@example.com", "a***@example.com"
@@ -322,6 +323,8 @@ OPTIONS = [
     (["--target", "h"], "is not host:port or unix:path"),
     (["--target", "h:1", "--cert", FILE], "--cert and --key go together"),
     (["--target", "h:1", "--key", FILE], "--cert and --key go together"),
+    (["--target", "h:1", "--ca", FILE], "holds no certificate in PEM"),
+    (["--target", "h:1", "--cert", FILE, "--key", FILE], "are no certificate and its"),
     (["--target", "h:1", "--ca", FILE, "--insecure"], "--insecure excludes"),
     (["--target", "h:1", "--ca", "none.pem"], "'none.pem' does not exist"),
     *(
@@ -342,7 +345,7 @@ def test_options(options: list[str], complaint: str) -> None:
 
 @pytest.mark.parametrize(
     ("options", "complaint"),
-    [*OPTIONS[1:4], (["--target", "h:1"], "they go with --canary")],
+    [*OPTIONS[1:6], (["--target", "h:1"], "they go with --canary")],
 )
 def test_options_of_check(options: list[str], complaint: str) -> None:
     """The canary's way to the server has the same options."""
@@ -350,6 +353,15 @@ def test_options_of_check(options: list[str], complaint: str) -> None:
 
     assert (2, "") == (done.exit_code, done.stdout)
     assert complaint in done.stderr
+
+
+@pytest.fixture
+def issued(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Put certificates into the working directory."""
+    monkeypatch.chdir(tmp_path)
+    authority = Authority()
+    CA.write_bytes(authority.pem)
+    authority.issue().write(CERT, KEY)
 
 
 @pytest.mark.parametrize(
@@ -363,6 +375,7 @@ def test_options_of_check(options: list[str], complaint: str) -> None:
         ("signup.example:443", Tls(), True, None),
     ],
 )
+@pytest.mark.usefixtures("issued")
 def test_tls(target: str, files: Tls, *, insecure: bool, expected: Tls | None) -> None:
     """Plaintext is for this machine, or where it is asked for."""
     assert expected == tls_of(target, files, insecure=insecure)

@@ -4,6 +4,8 @@ import math
 from collections.abc import Iterator
 from typing import Any, Final
 
+from pydantic import ValidationError
+
 from signupd.check.findings import Check, Finding, error, lines, ok, warning
 from signupd.check.hook_rules import hook_findings
 from signupd.check.kratos_file import PROFILE, KratosFile
@@ -129,8 +131,13 @@ def _courier(file: KratosFile) -> Finding:
 
 
 def _either(path: str, value: Any, name: str, ours: Any) -> str:
-    """Write a cure that changes either Kratos' setting or ours."""
-    return f"{lines(path, value)}\nor SIGNUPD_{name}={ours}"
+    """Write a cure that changes either Kratos' setting or, if ours can be so, ours."""
+    cure = lines(path, value)
+    try:
+        Settings.model_validate({name.lower(): ours})
+    except ValidationError:
+        return cure
+    return f"{cure}\nor SIGNUPD_{name}={ours}"
 
 
 def _duration(seconds: float) -> str:

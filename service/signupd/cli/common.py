@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import Callable, Coroutine, Iterable
 from pathlib import Path
 from typing import Annotated, Any, Final, NoReturn, TypeVar
@@ -59,10 +60,22 @@ def parsed(kind: Any, text: str, option: str) -> Any:
 
 
 def demand_callable(target: str, files: Tls) -> None:
-    """Refuse a --target that is none, and one of --cert and --key alone."""
+    """Refuse a --target that is none, and files that make no TLS connection."""
     parsed(ListenAddress, target, "--target")
     if (files.cert is None) != (files.key is None):
         raise typer.BadParameter("--cert and --key go together")
+    try:
+        context = ssl.create_default_context(cafile=files.ca)
+    except OSError as error:  # ssl.SSLError is one
+        raise typer.BadParameter(
+            "holds no certificate in PEM", param_hint="--ca"
+        ) from error
+    try:
+        if files.cert:
+            context.load_cert_chain(files.cert, files.key, password="")
+    except OSError as error:
+        why = "are no certificate and its key in PEM, without a password"
+        raise typer.BadParameter(why, param_hint="--cert, --key") from error
 
 
 def mailbox(text: str) -> Address:

@@ -53,9 +53,9 @@ def signup(  # noqa: PLR0913 - one for each option
 
 def tls_of(target: str, files: Tls, *, insecure: bool) -> Tls | None:
     """Choose TLS or plaintext as a server does; refuse options that contradict."""
+    if insecure and files != Tls():
+        raise typer.BadParameter("--insecure excludes --ca, --cert and --key")
     demand_callable(target, files)
     if files != Tls():
-        if insecure:
-            raise typer.BadParameter("--insecure excludes --ca, --cert and --key")
         return files
     return None if insecure or is_loopback(target) else Tls()

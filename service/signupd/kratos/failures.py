@@ -93,8 +93,9 @@ def error_field(body: Any, name: str) -> str:
 
 def if_redirected(status: int) -> str:
     """Say, for the log, what a redirect hints at: each API redirects to the other."""
-    swapped = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
-    return " (a redirect: the other API of Kratos may be there)" if swapped else ""
+    redirected = HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST
+    hint = " (a redirect: the other API of Kratos, or a proxy, may be there)"
+    return hint if redirected else ""
 
 
 def hook_was_late(status: int, body: Any) -> bool:

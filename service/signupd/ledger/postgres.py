@@ -38,6 +38,10 @@ _SOCKET: Final = {
 }
 rendered = functools.cache(POSTGRESQL.render)
 _TROUBLES: Final = psycopg.Error, PoolTimeout, PoolClosed, OSError
+_DENIALS: Final = (
+    psycopg.errors.InsufficientPrivilege,
+    psycopg.errors.ReadOnlySqlTransaction,
+)
 
 
 def is_readable(url: str) -> bool:
@@ -166,8 +170,8 @@ class PostgresDatabase(Database):
                 yield connection
         except psycopg.errors.UniqueViolation as error:
             raise DuplicateKey from error
-        except psycopg.errors.InsufficientPrivilege as error:
-            # It names a table or a schema, and no parameter.
+        except _DENIALS as error:
+            # It names a table, a schema or a statement's kind, and no parameter.
             denied = f"account {self._account}: {error.diag.message_primary}"
             raise LedgerUnavailable(f"the ledger's database: {denied}") from error
         except _TROUBLES as error:
