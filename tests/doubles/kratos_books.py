@@ -153,6 +153,7 @@ class Setup:
     min_password_length: int = 8
     breached: frozenset[str] = frozenset()
     breaches_away: bool = False  # the list of breached passwords is out of reach
+    login_hints: bool = False
     schemas: dict[str, Json] = field(default_factory=lambda: {"user": _reference()})
 
 

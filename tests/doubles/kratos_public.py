@@ -160,7 +160,8 @@ class PublicApi:
     def _store(self, flow: Flow, account: Identity) -> web.Response:
         contacts = {one.traits.get("contact") for one in self._books.accounts.values()}
         if self._books.account(account.address) or account.address in contacts:
-            return _refused(flow, Message(4000007))
+            hinted = self._books.setup.login_hints
+            return _refused(flow, Message(4000028 if hinted else 4000007))
         account.sessions = 1
         self._books.accounts[account.id] = account
         if not account.verified:

@@ -123,6 +123,11 @@ def requiring_a_name(schema: dict[str, Any]) -> None:
     schema["required"].append("name")
 
 
+def of_a_company(schema: dict[str, Any]) -> None:
+    """Have nobody registered with an address elsewhere."""
+    schema["properties"]["email"]["pattern"] = "@corp\\.example$"
+
+
 def passkey(config: dict[str, Any]) -> None:
     """Let people register with a passkey, past us."""
     rp = {"display_name": "Here", "id": "localhost", "origins": ["http://localhost"]}

@@ -14,6 +14,7 @@ from tests.e2e.broken import (
     hook_for_all,
     hook_key,
     hooks_swapped,
+    of_a_company,
     oidc,
     optional_user_name,
     passkey,
@@ -204,6 +205,16 @@ def test_required_traits(site: Site) -> None:
         assert {"identity_schema": "error"} | UNSEEN == unfit.faults
         assert "gives: traits.name" in unfit.fault("identity_schema")["what"]
         assert (0, 0, 1) == (without.exit_code, given.exit_code, unfit.exit_code)
+
+
+def test_pattern(site: Site) -> None:
+    """A schema that excludes the check's address is said, not a missing trait."""
+    (port,) = free_ports(1)
+    with site.kratos(port, traits(of_a_company)) as kratos:
+        done = check(settings_for(kratos, port))
+
+        assert 0 == done.exit_code
+        assert "a pattern that excludes addresses" in done.fault("code_method")["cure"]
 
 
 @pytest.mark.parametrize(

@@ -86,6 +86,19 @@ async def test_earlier_hooks(world: World) -> None:
     assert "or a hook with response.parse before it fails" in hook.what
 
 
+async def test_unknown_message(world: World) -> None:
+    """A refusal that signupd does not know is not told as a hook that is away."""
+    message = {"id": 4999999, "text": "x", "type": "error"}
+    async with HookDouble() as hooks:
+        world.kratos.setup.hook_url = hooks.url
+        said = {"messages": [{"instance_ptr": "#/", "messages": [message]}]}
+        hooks.password = 400, said
+        _, hook = await found(world, hook_listen=f"127.0.0.1:{hooks.port}")
+
+    assert "with a message unknown to signupd" in hook.what
+    assert "See the findings about the schema." == hook.cure
+
+
 @pytest.mark.parametrize(
     "answer", [(200, {}), (404, "nothing here"), (403, {"messages": 3}), (500, {})]
 )

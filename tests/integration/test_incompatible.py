@@ -250,13 +250,15 @@ async def test_changed_before_the_password(
 
 
 async def test_code_of_no_known_answer(world: World, caller: Caller) -> None:
-    """An answer that nobody knows is told; the repeat decides it, counted once."""
+    """A proxy's answer counts as lost, and blames no hook; a repeat is free."""
     token, code = await to_code(world, caller, ADDRESS)
-    world.kratos.fail("code", status=400)
+    world.kratos.fail("code", status=400, times=2)
     refused = await refusal(caller.verify(token, code))
+    world.kratos.fail("code", status=400)
     verified = await caller.verify(token, code)
 
-    assert INCOMPATIBLE == said(refused)
+    assert "KRATOS_UNAVAILABLE" == refused.reason
+    assert "HTTP status 400" in world.log.entry("kratos_unavailable")["why"]
     assert "PASSWORD_REQUIRED" == state_of(verified)
     assert 1 == world.row()["code_attempts"]
 

@@ -128,6 +128,7 @@ async def outcomes(kratos: Kratos) -> dict[str, Any]:
         "delete": admin.delete_identity(ID),
         "courier": admin.code_delivery(ADDRESS, SINCE),
         "newest_code": admin.newest_code(ADDRESS),
+        "ready": admin.ready(10.0),
     }
     found = await asyncio.gather(*calls.values(), return_exceptions=True)
     return dict(zip(calls, found, strict=True))
@@ -201,15 +202,16 @@ async def test_gone_for_a_proxy(kratos: Kratos, server: Scripted, status: int) -
         (
             200,
             [],
-            {"schemas", "find", "find_account", "accounts", "sessions", "courier"},
+            {"schemas", "sessions", "courier", "ready"}
+            | {"find", "find_account", "accounts"},
         ),
         (200, [3], set()),
         (302, HTML, set()),
         (403, HTML, set()),
-        (400, {"error": {}}, {"code", "password"}),
-        (400, {"ui": {"nodes": [3]}}, {"code", "password"}),
-        (401, {"error": {}}, {"code", "password"}),
-        (418, {}, {"code", "password"}),
+        (400, {"error": {}}, set()),
+        (400, {"ui": {"nodes": [3]}}, set()),
+        (401, {"error": {"code": 401, "message": "forbidden"}}, set()),
+        (418, {}, set()),
         (400, failed("webhook response: EOF"), {"code", "password"}),
         (400, failed("POST http://x giving up after 3"), {"code", "password"}),
         (502, failed("webhook failed with status code 403"), {"code", "password"}),
@@ -234,13 +236,24 @@ async def test_no_kratos(
     assert not clear.get("find")
 
 
+async def test_schema_away(kratos: Kratos, server: Scripted) -> None:
+    """A schema that Kratos cannot fetch is its failure; the log names the host."""
+    url = "http://ann:hunter2@schemas.example:81/user.json"
+    server.answer = 500, failed(f"GET {url} giving up after 3 attempt(s)")
+    opened = (await outcomes(kratos))["open"]
+
+    assert isinstance(opened, KratosUnavailable)
+    assert "it does not reach schemas.example:81" in opened.detail
+    assert "hunter2" not in opened.detail
+
+
 @pytest.mark.parametrize("status", [401, 403, 404])
 async def test_admin_refuses(kratos: Kratos, server: Scripted, status: int) -> None:
     """An admin API that does not let us in is set up wrongly; 404 is not "nobody"."""
     server.answer = status, {"error": {}}
     found = await outcomes(kratos)
 
-    for name in ("find", "find_account", "accounts", "sessions", "courier"):
+    for name in ("find", "find_account", "accounts", "sessions", "courier", "ready"):
         assert "KRATOS_ADMIN_TOKEN" in found[name].detail
 
 
@@ -327,6 +340,7 @@ USED = "The code was already used. Please request another code."
         (flow(("traits.email", 9999001, "proved")), CodeAnswer.PROVED),
         (flow(("traits.email", 9999001, "proved"), **PASSED), CodeAnswer.PROVED),
         (flow(("", 4000007, "exists"), **PASSED), CodeAnswer.HOOK_MISSING),
+        (flow(("", 4000028, "hints"), **PASSED), CodeAnswer.HOOK_MISSING),
         (flow(**PASSED), CodeAnswer.PASSED),
         (flow(("traits.email", 1234, "no"), **PASSED), CodeAnswer.HOOK_REFUSED),
         (flow(), CodeAnswer.UNCLEAR),

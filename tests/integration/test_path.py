@@ -272,6 +272,7 @@ async def test_address_taken_otherwise(world: World, caller: Caller) -> None:
     assert "ALREADY_REGISTERED" == state_of(answer) == state_of(again)
     assert not answer.signup.existing_account_verified
     assert answer.signup == again.signup
+    assert "external_id" in world.log.entry("taken_otherwise")["why"]
     assert "none" == world.row()["lease"]
 
 

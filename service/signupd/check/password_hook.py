@@ -27,12 +27,13 @@ from signupd.ports.hooks import KEY_HEADER, PASSWORD_PATH
 
 PORT_SECONDS: Final = 5.0
 _SERVE: Final = "Start `signupd serve` and run this check again."
-# Why it matters what a password hook was seen to do.
-_WRONG_HOOKS: Final = {
+# Why it matters what a password hook was seen to do, or what may have led to it.
+_WRONG: Final = {
     PasswordAnswer.CREATED: "Anybody can register past signupd",
     PasswordAnswer.HOOK_LATE: "Anybody can register past signupd",
     PasswordAnswer.HOOK_SWAPPED: "Kratos makes no account",
     PasswordAnswer.HOOK_REFUSED: "StartSignup fails for its proof, as this check does",
+    PasswordAnswer.UNCLEAR: "Another schema than IDENTITY_SCHEMA_ID may be in use",
 }
 
 
@@ -56,6 +57,8 @@ def _cure(answer: PasswordAnswer, subject: Subject) -> str:
     match answer:
         case PasswordAnswer.HOOK_REFUSED:
             return f"Let {earlier or 'it'} pass addresses under probe.invalid."
+        case PasswordAnswer.UNCLEAR:
+            return "See the findings about the schema."
         case PasswordAnswer.HOOK_LATE:
             return hook_change("password", {"response": {"parse": True}})
         case PasswordAnswer.HOOK_SWAPPED:
@@ -109,10 +112,10 @@ def _judged(answer: PasswordAnswer, port: Finding, cure: str) -> Finding:
         return ok(check, "Kratos calls the password hook, and a signupd refuses")
     if answer is PasswordAnswer.METHOD_OFF:
         return method_off("password")
-    if answer in _WRONG_HOOKS:
-        what, _, setting = FAULTS[answer].partition(": ")
-        return error(check, what, f"{_WRONG_HOOKS[answer]}: {setting}.", cure)
-    if answer not in (PasswordAnswer.HOOK_AWAY, PasswordAnswer.UNCLEAR):
+    if answer in _WRONG:
+        what, *setting = FAULTS[answer].split(": ", 1)
+        return error(check, what, f"{': '.join([_WRONG[answer], *setting])}.", cure)
+    if answer is not PasswordAnswer.HOOK_AWAY:
         what = "the password hook was not checked"
         why = "Kratos refused the traits or the password before it called our hook."
         return warning(check, what, why, TRAITS)

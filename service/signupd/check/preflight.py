@@ -100,7 +100,7 @@ PROBES: Final = (
         Check.PUBLIC_API,
         "Kratos' public API does not answer as it should",
         frozenset(),
-        "Start Kratos, or correct SIGNUPD_KRATOS_PUBLIC_URL.",
+        "Start Kratos, correct SIGNUPD_KRATOS_PUBLIC_URL, or mend what Kratos says.",
     ),
     Probe(
         admin_api,

@@ -28,7 +28,8 @@ _WELL: Final = {
     Check.OTHER_IDENTIFIERS: "no other trait is an identifier or an address",
 }
 _CURES: Final = {
-    Check.IDENTITY_SCHEMA: "Put it into the schema itself, under definitions.",
+    Check.IDENTITY_SCHEMA: "Write it out in the schema: no other document, and no "
+    "reference back to itself.",
     Check.ADDRESS_TRAIT: """\
 In the identity schema under properties.traits.properties.email."ory.sh/kratos", set
 what is missing of:
@@ -56,7 +57,10 @@ _SWITCHES: Final = {
     "passkey": ("enabled",),
     "webauthn": ("enabled", "config.passwordless"),
 }
-TRAITS: Final = "Give the traits that the identity schema requires with --traits."
+TRAITS: Final = (
+    "Give the traits that the identity schema requires with --traits. If it has a "
+    "pattern that excludes addresses under probe.invalid, use --canary."
+)
 
 
 async def identity_schema(subject: Subject) -> list[Finding]:
@@ -211,7 +215,7 @@ def _needed(method: str, api: Offer) -> Finding:
     if api.whole:
         return method_off(method)
     what = f"Kratos does not show whether registration by {method} is on"
-    why = "It shows that only together with all traits that its schema requires."
+    why = "It shows that only for an address and traits that fit its schema."
     return warning(check, what, why, TRAITS)
 
 

@@ -24,6 +24,9 @@ from signupd.kratos.identity import (
 from signupd.kratos.public import PublicApi
 
 Query = Sequence[tuple[str, str]]
+# RFC 9562, 5.10. Kratos' ids are random UUIDs, of version 4.
+NOBODY: Final = uuid.UUID(int=2**128 - 1)
+_NOT_ASKED_FOR: Final = "Kratos lists identities that were not asked for"
 
 # Kratos' own default. A page takes it 50 ms, with SQLite, and is 400 KB of JSON.
 PAGE_IDENTITIES: Final = 250
@@ -109,7 +112,7 @@ class AdminApi:
         listed = await self._identities(Call.ACCOUNTS, query, _BORN_EMPTY)
         found = {one.id: one for one in listed}
         if not found.keys() <= wanted:
-            raise KratosIncompatible("Kratos lists identities that were not asked for")
+            raise KratosIncompatible(_NOT_ASKED_FOR)
         return found
 
     async def pages(self) -> AsyncIterator[list[Identity]]:
@@ -185,13 +188,14 @@ class AdminApi:
         return "" if code is None else code.group()
 
     async def ready(self, seconds: float) -> None:
-        """Ask whether the API works and lets us in, or raise what ``request`` does."""
-        url = f"{self._url}/admin/health/ready"
+        """Ask for an account, as AccountService does, by an id that none has."""
+        query = urlencode([("page_size", "1"), ("ids", str(NOBODY))])
+        url = f"{self._url}{_IDENTITIES}?{query}"
         response = await self._http.request(
             "GET", url, seconds, headers=self._headers, call=Call.READY
         )
-        if response.status in (HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN):
-            raise _refused(response)
+        if _items(response):
+            raise KratosIncompatible(_NOT_ASKED_FOR)
 
     async def version(self) -> str:
         """Ask for Kratos' version, such as ``v1.3.1``; may be empty."""

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from signupd.errors import KratosUnavailable
-from signupd.kratos.failures import error_field, hook_was_late
+from signupd.kratos.failures import error_field, hook_failed, hook_was_late
 from signupd.kratos.flow import Flow, read_flow, trait_violations
 
 # Ours: what our hooks have Kratos pass on.
@@ -82,6 +82,7 @@ class PasswordAnswer(enum.Enum):
 # meanings share id 4000001 and differ by their text alone; the tests against a real
 # Kratos pin both.
 _TAKEN_ID: Final = 4000007
+_TAKEN_HINTED_ID: Final = 4000028  # with flows.registration.login_hints
 _CODE_ANSWERS: Final = (
     (PROVED_ID, "", CodeAnswer.PROVED),
     # Our password hook was asked instead, and a hook is asked after a right code alone.
@@ -89,6 +90,7 @@ _CODE_ANSWERS: Final = (
     (NOT_NOW_ID, "", CodeAnswer.HOOK_DEAD),
     (4040003, "", CodeAnswer.INCORRECT),
     (_TAKEN_ID, "", CodeAnswer.HOOK_MISSING),
+    (_TAKEN_HINTED_ID, "", CodeAnswer.HOOK_MISSING),
     (4000001, "submitted too often", CodeAnswer.TOO_OFTEN),
     (4000001, "already used", CodeAnswer.USED),
     (4000036, "", CodeAnswer.LAPSED),  # another has used the flow, with other traits
@@ -100,6 +102,7 @@ _PASSWORD_ANSWERS: Final = {
     NOT_NOW_ID: PasswordAnswer.HOOK_NOT_NOW,
     PROVED_ID: PasswordAnswer.HOOK_SWAPPED,
     _TAKEN_ID: PasswordAnswer.TAKEN,
+    _TAKEN_HINTED_ID: PasswordAnswer.TAKEN,
 }
 # By the reasons that the contract has for them.
 _PASSWORD_RULES: Final = {
@@ -156,14 +159,31 @@ def is_gone(status: int, body: Any) -> bool:
     return gone
 
 
+def _demand_hook_failure(status: int, body: Any) -> None:
+    """Demand that an answer without a flow tells of a hook.
+
+    Raises:
+        KratosUnavailable: It does not; a proxy that adds JSON errors may have sent it.
+    """
+    if not hook_failed(body):
+        raise KratosUnavailable(
+            f"Kratos, or a proxy before it, answered with HTTP status {status}"
+        )
+
+
 def code_result(status: int, body: Any, flow_id: str) -> CodeResult:
-    """Read the answer to a code that was submitted to a flow."""
+    """Read the answer to a code that was submitted to a flow.
+
+    Raises:
+        KratosUnavailable: It is none.
+    """
     if is_gone(status, body):
         return CodeResult(CodeAnswer.LAPSED)
     if status == HTTPStatus.OK:
         return CodeResult(CodeAnswer.HOOK_MISSING, _stored_id(body))
     flow = read_flow(body, flow_id)
     if flow is None:
+        _demand_hook_failure(status, body)
         answer = CodeAnswer.UNCLEAR
         if hook_was_late(status, body):
             answer = CodeAnswer.HOOK_LATE
@@ -182,7 +202,7 @@ def password_result(status: int, body: Any, flow_id: str) -> PasswordResult:
     """Read the answer to a password registration on a flow.
 
     Raises:
-        KratosUnavailable: Kratos could not judge the password.
+        KratosUnavailable: It is none, or Kratos could not judge the password.
     """
     if is_gone(status, body) and status == HTTPStatus.NOT_FOUND:
         return PasswordResult(PasswordAnswer.METHOD_OFF)
@@ -195,6 +215,7 @@ def password_result(status: int, body: Any, flow_id: str) -> PasswordResult:
         return PasswordResult(PasswordAnswer.CREATED, stored, verified)
     flow = read_flow(body, flow_id)
     if flow is None:
+        _demand_hook_failure(status, body)
         late = hook_was_late(status, body)
         return PasswordResult(
             PasswordAnswer.HOOK_LATE if late else PasswordAnswer.HOOK_AWAY

@@ -18,11 +18,11 @@ from signupd.errors import (
 MAX_BODY_BYTES: Final = 8 * 1024 * 1024  # a page of identities has 400 KB
 # An HTTP status, also one that Kratos writes into the body of an HTTP 400.
 _FAILED: Final = re.compile("429|[5-9][0-9]{2}")
-# What Kratos says of a hook that is away or answers nonsense. That is an answer to the
-# request, because a setting has to cure it.
+# What Kratos says of a hook that is away or answers nonsense.
 _OF_A_HOOK: Final = re.compile(
     "webhook|giving up after|jsonnet|RUNTIME ERROR|request with body"
 )
+_URL_AWAY: Final = re.compile(r"\w+://(?:[^/\s]*@)?([^/\s?#]+)\S* giving up after")
 # A reason in plain words has no URL, address, value or digest in it.
 _PLAIN: Final = re.compile(r"[A-Za-z_ ,.;'()-]{1,200}")
 
@@ -107,19 +107,28 @@ def hook_was_late(status: int, body: Any) -> bool:
     return status == HTTPStatus.BAD_GATEWAY and said.startswith("webhook failed with")
 
 
-def failure(status: int, body: Any) -> str:
-    """Say, for the log, how Kratos failed to answer; empty if it did answer."""
+def hook_failed(body: Any) -> bool:
+    """Tell whether an error of a call for which Kratos asks hooks is one of theirs."""
+    said = error_field(body, "message")
+    return not error_field(body, "id") and bool(_OF_A_HOOK.search(said))
+
+
+def failure(status: int, body: Any, *, hooked: bool) -> str:
+    """Say, for the log, how Kratos failed to answer; empty if it did answer.
+
+    ``hooked`` says that Kratos asks hooks for this call.
+    """
     # Most answers to a registration are a flow, with HTTP 400.
     if status < HTTPStatus.BAD_REQUEST or (isinstance(body, dict) and "ui" in body):
         return ""
-    error = _error(body)
-    statuses = str(status), str(error.get("code", ""))
-    if not any(map(_FAILED.fullmatch, statuses)):
+    statuses = str(status), error_field(body, "code")
+    if not any(map(_FAILED.fullmatch, statuses)) or (hooked and hook_failed(body)):
         return ""
-    if not error.get("id") and _OF_A_HOOK.search(str(error.get("message", ""))):
-        return ""
-    told = str(error.get("id", "")), str(error.get("reason", ""))
-    return ": ".join((f"HTTP status {status}", *filter(_PLAIN.fullmatch, told)))
+    told = [error_field(body, "id"), error_field(body, "reason").rstrip(".")]
+    told = [*filter(_PLAIN.fullmatch, told)]
+    if away := _URL_AWAY.search(error_field(body, "message")):
+        told.append(f"it does not reach {away[1]}")
+    return ": ".join((f"HTTP status {status}", *told))
 
 
 def _error(body: Any) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class Call(enum.StrEnum):
     OTHER = "other"
 
 
+_HOOKED: Final = frozenset({Call.CODE, Call.PASSWORD})
 # What servers with TLS say to plaintext: Go, nginx, Apache.
 _EXPECTS_TLS: Final = re.compile(
     rb"to an? (HTTPS|SSL-enabled) (server|port)|to HTTPS port"
@@ -218,7 +219,7 @@ class HttpClient:
             series.observe(time.monotonic() - begun)
             if span is not None:
                 span.end(outcome)
-        if why := failure(response.status, response.body):
+        if why := failure(response.status, response.body, hooked=call in _HOOKED):
             raise KratosUnavailable(f"{method} to Kratos was answered with {why}")
         return response
 

@@ -123,8 +123,7 @@ class PublicApi:
         query = f"?identity_schema={quote(self.schema_id)}" if self.schema_id else ""
         url = f"{self.url}{_REGISTRATION}/{kind}{query}"
         response = await self.http.request("GET", url, self.seconds, call=Call.OPEN)
-        refused = response.status == HTTPStatus.BAD_REQUEST
-        if query and refused and error_field(response.body, "id") != FLOW_DISABLED:
+        if query and "identity schema" in error_field(response.body, "reason"):
             raise KratosIncompatible(
                 "Kratos does not register with IDENTITY_SCHEMA_ID: it needs "
                 "selfservice_selectable: true in identity.schemas, or to be the default"

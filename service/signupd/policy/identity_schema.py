@@ -38,7 +38,7 @@ _CODED: Final = SchemaFault(
     "other_identifiers",
     True,
     f"there are code identifiers besides {ADDRESS}: {{}}",
-    "Kratos mails each code to all of them, so another person can read it",
+    "Kratos sends each code to all of them, so another person can read it",
 )
 _REQUIRED: Final = SchemaFault(
     "other_identifiers",

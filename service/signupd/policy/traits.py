@@ -24,7 +24,8 @@ FRESH_SECONDS: Final = 60.0
 # An operator may be correcting it.
 FAULTY_SECONDS: Final = 5.0
 _RESERVED: Final = (
-    "is an identifier, verification or recovery address, which callers may not set"
+    "is an identifier, verification or recovery address, which callers may not set, or "
+    "may be one: signupd cannot read this part of the identity schema"
 )
 # Kratos 1.3 breaks off at a code if one of its traits has no field in the form.
 _BREAKS_OFF: Final = re.compile(r"v?1\.")

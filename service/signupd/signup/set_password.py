@@ -53,11 +53,23 @@ OVERRULED: Final = (
     "the account that our password hook approved has no verified address: Kratos does "
     "not parse the hook's answer (response.parse), or another hook after it replaced it"
 )
+REFUSING_HOOK: Final = (
+    "a hook other than signupd's, in selfservice.flows.registration.after.password"
+    ".hooks, refused this person; its own log may say why"
+)
+TAKEN_OTHERWISE: Final = (
+    "Kratos says that something of the account is taken, and the address identifies "
+    "nobody: another identity has it as its verification or recovery address, or the "
+    "external_id that another hook sets"
+)
 OVERTAKEN: Final = (
     "Kratos made this account so late that the sign-up had moved on; if it is not the "
     "sign-up's, delete it"
 )
-_FAULTS: Final = FAULTS | {PasswordAnswer.TRAITS_REFUSED: SCHEMA_CHANGED}
+_FAULTS: Final = FAULTS | {
+    PasswordAnswer.TRAITS_REFUSED: SCHEMA_CHANGED,
+    PasswordAnswer.HOOK_REFUSED: REFUSING_HOOK,
+}
 
 
 async def set_password(deps: Dependencies, token: str, password: str) -> StepResult:
@@ -140,7 +152,7 @@ async def _submit(
             changes = transitions.password_refused(leased.before)
             await deps.ledger.change(leased.record, **changes)
             if result.answer is PasswordAnswer.HOOK_REFUSED:
-                raise KratosIncompatible(FAULTS[result.answer])
+                raise KratosIncompatible(_FAULTS[result.answer])
             raise PasswordRejected(violations=violations(result.rules))
         case PasswordAnswer.HOOK_NOT_NOW:
             await _give_back(deps, leased)
@@ -209,6 +221,8 @@ async def _look_up(
     account = await deps.kratos.admin.find_identity(leased.contents.address)
     if account is None:
         if trouble is None:
+            signup_id = str(record.signup_id)
+            deps.log.info("taken_otherwise", signup_id=signup_id, why=TAKEN_OTHERWISE)
             changes = transitions.already_registered(deps.ledger.now(), verified=False)
             return await move(deps, record, Event.ALREADY_REGISTERED, changes)
         with contextlib.suppress(SignupBusy):
