@@ -30,6 +30,7 @@ from signupd.textfile import FileUnusableError, read_text, shown
 
 # A key has 44 bytes in base64.
 MAX_SECRET_BYTES: Final = 64 * 1024
+_SWITCHES: Final = ("insecure", "reflection")
 
 
 class SettingsInvalidError(Exception):
@@ -104,14 +105,18 @@ class Settings(BaseModel):
         A variable that a template left empty must not switch off a protection.
         """
         path = value if info.field_name in SECRETS else None
-        if isinstance(path, Path):
+        if isinstance(path, Path) and path != Path():
             try:
-                value = read_text(path, MAX_SECRET_BYTES) if path != Path() else ""
+                value = read_text(path, MAX_SECRET_BYTES).strip()
             except FileUnusableError as error:
                 raise ValueError(error.of(shown(path))) from None
+            if not value:
+                raise ValueError(f"{shown(path)}: is empty")
+        if isinstance(value, bool) and info.field_name not in _SWITCHES:
+            raise ValueError("is true or false, which means nothing here")
         if isinstance(value, str):
             value = value.strip()
-        if value == "" and info.field_name != "metrics_listen":
+        if value in ("", Path()) and info.field_name != "metrics_listen":
             raise ValueError("is empty; leave it out to have its default")
         if isinstance(value, str) and re.fullmatch(r"""(["']).*\1""", value):
             # docker --env-file and Kubernetes keep them.
@@ -230,7 +235,7 @@ def load(config: Path | None) -> Settings:
     if bad:
         good = {name: value for name, value in given.items() if name not in bad}
         settings = Settings.model_validate(good)
-    lines = [_describe(fault, given) for fault in faults]
+    lines = [*dict.fromkeys(_describe(fault, given) for fault in faults)]
     lines += [
         line
         for line in settings.conflicts()

@@ -44,8 +44,9 @@ def read(
         layer = _layer(values)
         for name, spellings in Counter(map(_bare, values)).items():
             if spellings > 1:
+                place = f"{source}{_line(text, name, source)}"
                 fault = "is set in two spellings"
-                mistakes.append(f"{PREFIX}{name.upper()}: {fault} ({source})")
+                mistakes.append(f"{PREFIX}{name.upper()}: {fault} ({place})")
         given |= layer
         for name, value in layer.items():
             written = f"{name}_file" if isinstance(value, Path) else name
@@ -57,11 +58,12 @@ def _sources(
     config: Path | None, mistakes: list[str]
 ) -> Iterator[tuple[str, str, dict[str, Any]]]:
     """Read the sources: name, text and settings, from the lowest precedence upwards."""
-    dotenv = _DOTENV if _DOTENV.exists() and not _DOTENV.is_dir() else None
+    # A folder of that name is somebody's virtual environment.
+    dotenv = _DOTENV if os.path.lexists(_DOTENV) and not _DOTENV.is_dir() else None
     for start, path, parse in (("--config: ", config, _toml), ("", dotenv, _dotenv)):
         if path is not None:
             try:
-                text = read_text(path, MAX_FILE_BYTES)
+                text = read_text(path, MAX_FILE_BYTES, regular=path is _DOTENV)
                 yield str(path), text, parse(text)
             except FileUnusableError as error:
                 mistakes.append(start + error.of(path))
@@ -75,16 +77,20 @@ def _toml(text: str) -> dict[str, Any]:
         raise FileUnusableError("is nested too deeply") from None
     except tomllib.TOMLDecodeError as error:
         # The rest of the library's words may repeat the file.
-        place = re.search(r"line \d+, column \d+(?=\)$)", str(error))
-        end = f"line {text.count(chr(10)) + 1}"
-        raise FileUnusableError("is not TOML", place[0] if place else end) from None
+        said = str(error)
+        place = re.search(r"line \d+, column \d+(?=\)$)", said)
+        if place is None:  # "at end of document", wherever the fault began
+            why = "is not TOML: something is missing at its end, or not closed"
+            raise FileUnusableError(why) from None
+        twice = re.match("Cannot overwrite|Cannot declare .* twice|Duplicate", said)
+        why = "sets a name twice" if twice else "is not TOML"
+        raise FileUnusableError(why, place[0]) from None
 
 
 def _dotenv(text: str) -> dict[str, Any]:
     for statement in parse_stream(io.StringIO(text)):
-        ours = (statement.key or "").upper().startswith(PREFIX)
         # python-dotenv itself would go on without it.
-        if statement.error or (ours and statement.value is None):
+        if statement.error or (statement.key and statement.value is None):
             place = f"line {statement.original.line}"
             raise FileUnusableError("is not NAME=value", place)
     # Not interpolated: a secret may have a $ in it.

@@ -45,12 +45,13 @@ def read_file(path: Path, limit_bytes: int, *, regular: bool = False) -> bytes:
     return content
 
 
-def read_text(path: Path, limit_bytes: int) -> str:
+def read_text(path: Path, limit_bytes: int, *, regular: bool = False) -> str:
     """Read a file in UTF-8; errors are those of ``read_file``.
 
     Editors on Windows begin it with a byte order mark, which would be part of a name.
     """
-    content = read_file(path, limit_bytes).removeprefix(codecs.BOM_UTF8)
+    content = read_file(path, limit_bytes, regular=regular)
+    content = content.removeprefix(codecs.BOM_UTF8)
     try:
         return content.decode()
     except UnicodeDecodeError as error:

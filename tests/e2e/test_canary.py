@@ -39,12 +39,12 @@ WHOLE_WAY = [
 
 
 def flown(stack: Stack, address: str, *options: str) -> Checked:
-    """Let a canary fly, and type the code from its mailbox."""
+    """Let a canary fly; its code is the first line of what comes in."""
     mails = len(stack.mailbox.mails_to(address))
     options = ("--canary", address, "--code-from-stdin", *options)
     with started(settings_of(stack.server), *options) as process:
         code = stack.code(address, mails + 1)
-        return Checked.of(process, f"{code}\n")
+        return Checked.of(process, f"{code}\nand more\n")
 
 
 def way(done: Checked) -> list[tuple[str, str]]:

@@ -24,7 +24,7 @@ FILES = {
     "other dots": ("例え\u3002example\n".encode(), {"xn--r8jz45g.example"}),
 }
 BAD = [
-    *(b"x test", b"ann@x.test", b"@x.test", b"*.x.test", b".x.test", b"x..test"),
+    *(b".", b"x test", b"ann@x.test", b"@x.test", b"*.x.test", b".x.test", b"x..test"),
     *(b"x.test..", b"-x.test", b"x_y.test", b"127.0.0.1", b"127.0.0.1 x.test"),
     *(b"x,y", b"xn--a.test", b"a" * 64 + b".test", b"x\0.test", b"x.test;", b"\xff"),
     *(b"https://x.test", b"a." * 200 + b"test-", b"\x1b[31m"),

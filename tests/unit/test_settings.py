@@ -6,7 +6,7 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,7 @@ CONFIGURATION = Path(__file__).parents[2] / "docs" / "configuration.md"
 # What the documentation says of defaults that depend on something else.
 UNSET = {"none", "the only one", "true on loopback", "json, console on a terminal"}
 NO_PEM = "holds no certificate in PEM, or one that cannot be read (environment)"
+UNCLOSED = "something is missing at its end, or not closed"
 NO_DURATION = "SIGNUPD_CODE_TTL: is not a duration such as 90s, 15m or 24h"
 
 # Values that are wrong by themselves, or beside the defaults.
@@ -197,7 +198,7 @@ def test_two_slashes() -> None:
     assert "names a host: write sqlite:/// and the file's path" in said
 
 
-@pytest.mark.parametrize("value", ["90", "1.5", "true", '"90"', '"soon"'])
+@pytest.mark.parametrize("value", ["90", "1.5", '"90"', '"soon"'])
 def test_durations_have_a_unit(folder: Path, value: str) -> None:
     """In a TOML file too, a duration is a whole number and a unit, or 0."""
     config = toml(folder, f"code_ttl = {value}")
@@ -205,6 +206,15 @@ def test_durations_have_a_unit(folder: Path, value: str) -> None:
 
     assert 0.0 == given({}, none).resend_interval
     assert [f"{NO_DURATION} ({config}, line 1)"] == mistakes({}, config)
+
+
+@pytest.mark.parametrize("name", ["code_attempts", "code_ttl"])
+def test_switches(folder: Path, name: str) -> None:
+    """Only what can be on or off is true or false: true is no number."""
+    config = toml(folder, f"{name} = true\ninsecure = true")
+    said = f"SIGNUPD_{name.upper()}: is true or false, which means nothing here"
+
+    assert [f"{said} ({config}, line 1)"] == mistakes({}, config)
 
 
 def tls(folder: Path, **more: str) -> dict[str, str]:
@@ -349,13 +359,14 @@ def test_toml_names(folder: Path, name: str) -> None:
     ("file", "content", "line"),
     [
         ("c.toml", b"a = 1\nlisten = hunter2\n", ", line 2, column 10: is not TOML"),
-        ("c.toml", b"a = 1\nlisten = ", ", line 2: is not TOML"),
-        ("c.toml", b"a = 1\na = 2\n", ", line 2, column 6: is not TOML"),
+        ("c.toml", b"a = 'hunter2\nb = 1\n", f": is not TOML: {UNCLOSED}"),
+        ("c.toml", b"a = 1\na = 2\n", ", line 2, column 6: sets a name twice"),
+        ("c.toml", b"[a]\nb = 2\n[a]\n", ", line 3, column 3: sets a name twice"),
         ("c.toml", b"a = 1\n\n\xff", ", line 3: is not UTF-8"),
         ("c.toml", b"a = " + b"[" * 5000, ": is nested too deeply"),
         ("c.toml", None, ": No such file or directory"),
         (".env", b"A=1\nSIGNUPD_HOOK_KEY=\xff\xfe\n", ", line 2: is not UTF-8"),
-        (".env", b"A=1\nSIGNUPD_HOOK_KEY\n", ", line 2: is not NAME=value"),
+        (".env", b"A=1\nexport SIGNUPD\n", ", line 2: is not NAME=value"),
         (".env", b"A=1\nSIGNUPD_HOOK_KEY='hunter2\n", ", line 2: is not NAME=value"),
     ],
 )
@@ -403,6 +414,20 @@ def test_places(folder: Path) -> None:
     } == {names([line])[0]: line[line.rindex("(") + 1 : -1] for line in found}
 
 
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (os.mkfifo, "is not a regular file"),
+        (lambda path: path.symlink_to("nowhere"), "No such file or directory"),
+    ],
+)
+def test_odd_dotenv(folder: Path, make: Callable[[Path], None], said: str) -> None:
+    """A ``.env`` that cannot be read is a mistake, not one that is not there."""
+    make(folder / ".env")
+
+    assert [f".env: {said}"] == mistakes({})
+
+
 def test_spellings(folder: Path) -> None:
     """A setting that a source has in two spellings is a mistake: which one counts?"""
     config = toml(folder, "code_attempts = 1\nSIGNUPD_CODE_ATTEMPTS = 2\n")
@@ -410,8 +435,8 @@ def test_spellings(folder: Path) -> None:
     found = mistakes({"SWEEP_BATCH": "1", "sweep_batch": "2"}, config)
 
     assert [
-        f"SIGNUPD_CODE_ATTEMPTS: is set in two spellings ({config})",
-        "SIGNUPD_RETENTION: is set in two spellings (.env)",
+        f"SIGNUPD_CODE_ATTEMPTS: is set in two spellings ({config}, line 2)",
+        "SIGNUPD_RETENTION: is set in two spellings (.env, line 2)",
         "SIGNUPD_SWEEP_BATCH: is set in two spellings (environment)",
     ] == found
 
@@ -559,6 +584,7 @@ def test_secret_of_a_lower_source(
         ("/nowhere/hook-key", "/nowhere/hook-key: No such file or directory"),
         ("{0}/secrets", "{0}/secrets: Is a directory"),
         ("secrets/binary", "secrets/binary, line 2: is not UTF-8"),
+        ("secrets/empty", "secrets/empty: is empty"),
         (r"\u0000", "the file that it names in {0}: is not a path"),
         # What may be the secret itself.
         ("hunter2/hunter2", "the file that it names in {0}: No such file or directory"),
@@ -569,6 +595,7 @@ def test_secret_file_unreadable(folder: Path, path: str, said: str) -> None:
     """A secret's file that cannot be read is named with its setting."""
     (folder / "secrets").mkdir()
     (folder / "secrets" / "binary").write_bytes(b"hunter2\n\xff")
+    (folder / "secrets" / "empty").write_bytes(b" \n\n")
     config = toml(folder, f'hook_key_file = "{path.format(folder)}"')
     (line,) = mistakes({}, config)
 

@@ -82,16 +82,16 @@ def _old_sessions(file: KratosFile) -> Finding:
 
 
 def _lifespans(file: KratosFile, settings: Settings) -> Iterator[Finding]:
-    ttl = _duration(settings.code_ttl)
+    ttl = _duration(math.ceil(settings.code_ttl))
     why = "The server waits for a code longer than Kratos accepts it."
     for check, noun, path in (
         (Check.CODE_LIFESPAN, "codes", _CODE_LIFESPAN),
         (Check.FLOW_LIFESPAN, "flows", _FLOW_LIFESPAN),
     ):
-        broken = file.seconds(path) < settings.code_ttl
-        lifespan = _duration(file.seconds(path))
-        what = f"{noun} live {lifespan}, and CODE_TTL is {ttl}"
-        cure = _either(path, ttl, "CODE_TTL", lifespan)
+        lifespan = file.seconds(path)
+        broken = lifespan < settings.code_ttl
+        what = f"{noun} live {file.value(path)}, and CODE_TTL is {ttl}"
+        cure = _either(path, ttl, "CODE_TTL", _duration(math.floor(lifespan)))
         yield _warned(check, what, why, cure, broken=broken)
 
 
@@ -140,7 +140,6 @@ def _either(path: str, value: Any, name: str, ours: Any) -> str:
     return f"{cure}\nor SIGNUPD_{name}={ours}"
 
 
-def _duration(seconds: float) -> str:
+def _duration(seconds: int) -> str:
     """Write a duration as Kratos, and our settings, read it."""
-    whole = math.ceil(seconds)
-    return f"{whole // 60}m" if whole % 60 == 0 else f"{whole}s"
+    return f"{seconds}s" if seconds % 60 else f"{seconds // 60}m"

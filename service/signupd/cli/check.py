@@ -87,8 +87,8 @@ def check(  # noqa: PLR0913 - each option is a thing of its own
     file, given = _file(kratos_config), json_object(traits)
     tls, server = Tls(ca, cert, key), settings.listen if target is None else target
     demand_callable(server, tls)  # gRPC would end the process
-    if canary_address is None and (target is not None or tls != Tls()):
-        hint = "--target, --ca, --cert, --key"
+    if canary_address is None and (target or tls != Tls() or code_from_stdin):
+        hint = "--target, --ca, --cert, --key, --code-from-stdin"
         raise typer.BadParameter("they go with --canary", param_hint=hint)
     plaintext = settings.certificate_files is None and tls == Tls()
     log = logs.configure(json=False, level="warning")
@@ -166,7 +166,7 @@ async def ask_for_code(address: Address, timeout_seconds: float, *, piped: bool)
     line, descriptor = b"", sys.stdin.fileno()
     with suppress(TimeoutError):
         async with asyncio.timeout(timeout_seconds):
-            while not line.endswith(b"\n") and len(line) < MAX_CODE_LINE_BYTES:
+            while b"\n" not in line.lstrip() and len(line) < MAX_CODE_LINE_BYTES:
                 # A thread that waits would keep Ctrl-C from ending, and asyncio watches
                 # no files.
                 while not select.select([descriptor], [], [], 0)[0]:  # noqa: ASYNC110
@@ -175,5 +175,5 @@ async def ask_for_code(address: Address, timeout_seconds: float, *, piped: bool)
                 if not part:
                     break
                 line += part
-            return line.decode(errors="replace").strip()
+            return line.decode(errors="replace").strip().partition("\n")[0]
     return ""

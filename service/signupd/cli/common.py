@@ -43,6 +43,8 @@ Key = Annotated[Path | None, _pem("--key", "The private key (PEM) of --cert.")]
 
 def settings_of(config: Path | None) -> Settings:
     """Read the settings; print each mistake and exit if they cannot be used."""
+    if config == Path():
+        raise typer.BadParameter("names no file", param_hint="--config")
     try:
         return load(config)
     except SettingsInvalidError as error:

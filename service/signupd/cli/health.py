@@ -35,7 +35,8 @@ def health(config: Config = None) -> None:
         answer = connection.getresponse()
         text = answer.read(MAX_ANSWER_BYTES).decode(errors="replace").strip()
     except (OSError, HTTPException) as error:
-        complain([f"no answer at {listen}: {error}"])
+        why = getattr(error, "strerror", None) or error
+        complain([f"no answer at {listen}: {why}"])
         raise typer.Exit(EXIT_TROUBLE) from None
     finally:
         connection.close()

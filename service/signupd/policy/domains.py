@@ -56,11 +56,12 @@ def read_domains(file: Path) -> DomainList:
 
 def _domain(line: str) -> Iterator[str]:
     """Give the domain of a line, if it has one, as ``parse_address`` writes it."""
-    text = line.partition("#")[0].strip().removesuffix(".")
+    written = line.partition("#")[0].strip()
+    text = written.removesuffix(".")
     lower = text.lower()
     if _PLAIN.fullmatch(lower):
         yield lower
-    elif text:
+    elif written:
         # One label alone is a domain here, but not that of an address.
         yield parse_address(f"a@b.{text}").text.removeprefix("a@b.")
 

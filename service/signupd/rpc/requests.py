@@ -36,7 +36,7 @@ _CODE: Final = re.compile(r"[0-9]{1,16}", re.ASCII)
 _DROPPED: Final = WHITE_SPACE + "\xad"  # white space and the soft hyphen
 MAX_PASTED_CHARS: Final = 64  # of a code with its spaces and hyphens
 # An address with a port: IPv6 in brackets (RFC 3986, 3.2.2), or IPv4.
-_WITH_PORT: Final = re.compile(r"(?a)(?:\[([^\]]+)\]|([\d.]+))(?::(\d{1,5}))?")
+_WITH_PORT: Final = re.compile(r"(?a)(?:\[([^\]]*:[^\]]*)\]|([\d.]+))(?::(\d{1,5}))?")
 
 
 class HasToken(Protocol):
@@ -82,7 +82,7 @@ def token_of(message: HasToken) -> str:
 
 
 def code_of(message: pb.VerifyCodeRequest) -> str:
-    """Read a code: 1 to 16 decimal digits of any script, with spaces and hyphens."""
+    """Read a code: 1 to 16 decimal digits of any script, with spaces and dashes."""
     pasted = message.code[: MAX_PASTED_CHARS + 1]
     kept = [c for c in pasted if not (c in _DROPPED or unicodedata.category(c) == "Pd")]
     code = "".join([str(unicodedata.decimal(char, char)) for char in kept])
