@@ -203,6 +203,18 @@ def _demand(accepts: Callable[[Any], bool], fault: str) -> AfterValidator:
     return AfterValidator(validate)
 
 
+def between(least: int, most: int) -> BeforeValidator:
+    """Take a whole number, or its digits, within bounds."""
+
+    def validate(value: object) -> int:
+        digits = str(value)
+        if not (re.fullmatch("[0-9]{1,9}", digits) and least <= int(digits) <= most):
+            raise ValueError(f"is not a whole number from {least} to {most}")
+        return int(digits)
+
+    return BeforeValidator(validate)
+
+
 # In JSON, settings are shown in the notation they are written in.
 _Shown = functools.partial(PlainSerializer, return_type=str, when_used="json")
 SecondsOrNone = Annotated[

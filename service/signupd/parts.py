@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from random import SystemRandom
 from typing import Final, Self
 
@@ -22,6 +23,7 @@ from signupd.policy.limits import Limits
 from signupd.policy.password import PasswordGate
 from signupd.policy.rules import HOUR_SECONDS, WRONG_CODES_SECONDS, Rules, micros
 from signupd.policy.traits import SchemaRules
+from signupd.sealing import hook_signature
 from signupd.settings import Settings
 from signupd.signup.deps import Dependencies
 from signupd.sweeper import Sweeper
@@ -69,7 +71,7 @@ class Parts:
             rules=rules,
             domains=None if blocked is None else BlockedDomains(blocked, log),
             passwords=PasswordGate(rules),
-            hook_proof=HookProof(kratos, log),
+            hook_proof=HookProof(kratos, log, partial(hook_signature, keys)),
             schema=SchemaRules(kratos, settings.identity_schema_id, log),
             observer=observer,
             log=log,

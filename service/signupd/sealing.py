@@ -198,6 +198,11 @@ def flow_digest(keys: KeyRing, flow_id: str) -> bytes:
     return keys.digest(b"flow", flow_id.encode())
 
 
+def hook_signature(keys: KeyRing, flow_id: str, address: str) -> str:
+    """Sign what Kratos sent our password hook, as a server with the same keys does."""
+    return keys.digest(b"hook", flow_id.encode(), address.encode()).hex()
+
+
 def code_digest(keys: KeyRing, record: Record, code: str) -> bytes:
     """Digest a code as submitted: undecided yet, or the one that proved the mailbox."""
     return keys.digest(b"code", record.signup_id.bytes, code.encode())

@@ -20,6 +20,7 @@ from signupd.ports.probes import Probes
 from signupd.ports.tls import server_context
 from signupd.rpc.interceptor import wall_clock
 from signupd.rpc.server import Server
+from signupd.sealing import hook_signature
 from signupd.settings import Settings
 from signupd.signup.approve import approve
 from signupd.signup.transitions import Event
@@ -58,7 +59,8 @@ class Service:
         self._chores = Work()
         proofs, accounts = partial(note_proof, self.deps), partial(approve, self.deps)
         keys = tuple(key.get_secret_value() for key in settings.hook_key)
-        hooks = Hooks(proofs, accounts, log, keys, observer)
+        sign = partial(hook_signature, self.deps.keys)
+        hooks = Hooks(proofs, accounts, sign, log, keys, observer)
         self._hooks = runner_of(hooks.app(), log, "hook port")
         now = clock or wall_clock
         self._server = Server(settings, self.deps, self._work, now)

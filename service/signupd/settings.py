@@ -30,7 +30,6 @@ from signupd.textfile import FileUnusableError, read_text, shown
 
 # A key has 44 bytes in base64.
 MAX_SECRET_BYTES: Final = 64 * 1024
-_SWITCHES: Final = ("insecure", "reflection")
 
 
 class SettingsInvalidError(Exception):
@@ -72,22 +71,22 @@ class Settings(BaseModel):
     code_ttl: notation.Seconds = 900.0
     password_ttl: notation.Seconds = 1800.0
     # SP 800-63B-4, 3.2.2, allows 100 failed attempts.
-    wrong_codes_per_address: Annotated[int, Field(ge=1, le=100_000)] = 100
+    wrong_codes_per_address: Annotated[int, notation.between(1, 100_000)] = 100
     # Kratos takes five codes on a flow and refuses even the right one after that.
-    code_attempts: Annotated[int, Field(ge=1, le=5)] = 5
-    password_attempts: Annotated[int, Field(ge=1, le=1000)] = 20
+    code_attempts: Annotated[int, notation.between(1, 5)] = 5
+    password_attempts: Annotated[int, notation.between(1, 1000)] = 20
     resend_interval: notation.SecondsOrNone = 60.0
-    sends_per_signup: Annotated[int, Field(ge=1, le=100)] = 5
-    sends_per_address: Annotated[int, Field(ge=1, le=1000)] = 5
+    sends_per_signup: Annotated[int, notation.between(1, 100)] = 5
+    sends_per_address: Annotated[int, notation.between(1, 1000)] = 5
     sends_refill: notation.Seconds = 1800.0
-    sends_per_ip_per_hour: Annotated[int, Field(ge=1, le=100_000)] = 60
+    sends_per_ip_per_hour: Annotated[int, notation.between(1, 100_000)] = 60
     # Kratos itself demands 8, as SP 800-63B, 3.1.1.2 does.
-    password_min_length: Annotated[int, Field(ge=8, le=72)] = 8
-    password_max_bytes: Annotated[int, Field(ge=8, le=1024)] = 72
+    password_min_length: Annotated[int, notation.between(8, 72)] = 8
+    password_max_bytes: Annotated[int, notation.between(8, 1024)] = 72
     sweep_interval: notation.Seconds = 30.0
-    sweep_batch: Annotated[int, Field(ge=1, le=10_000)] = 100
+    sweep_batch: Annotated[int, notation.between(1, 10_000)] = 100
     retention: notation.Seconds = 30 * 86400.0
-    max_concurrent_rpcs: Annotated[int, Field(ge=1, le=4096)] = 256
+    max_concurrent_rpcs: Annotated[int, notation.between(1, 4096)] = 256
     drain_wait: notation.SecondsOrNone = 5.0
     drain_timeout: notation.SecondsOrNone = 20.0
     max_connection_age: notation.SecondsOrNone = 300.0
@@ -112,8 +111,6 @@ class Settings(BaseModel):
                 raise ValueError(error.of(shown(path))) from None
             if not value:
                 raise ValueError(f"{shown(path)}: is empty")
-        if isinstance(value, bool) and info.field_name not in _SWITCHES:
-            raise ValueError("is true or false, which means nothing here")
         if isinstance(value, str):
             value = value.strip()
         if value in ("", Path()) and info.field_name != "metrics_listen":

@@ -122,6 +122,8 @@ class PublicApi:
         return _json(flow, 400)
 
     async def _code(self, flow: Flow, body: Json) -> web.Response:
+        if faults := trait_faults(body["traits"], self._books.setup.required_traits):
+            return _refused(flow, *faults)
         try:
             wrong = flow.judge(body["traits"], body["code"])
         except CodeLapsed:

@@ -12,7 +12,6 @@ import pytest
 from devstack.config import Mutation
 from devstack.server import Signupd
 from tests.e2e.broken import (
-    hook,
     hook_for_all,
     requiring_a_name,
     setting,
@@ -141,15 +140,6 @@ def test_hook_missing(
     assert ("canary_removed", "ok") == way(done)[-1]
     assert before == accounts(stack)
     assert "cancelled" == newest_state(stack.server)
-
-
-def test_body_missing(frail: Frail, address: str) -> None:
-    """So does a password hook that does not say what it is about."""
-    body = f"base64://{base64.b64encode(b'function(ctx) {}').decode()}"
-    frail.bend(hook("password", body=body))
-    done = flown(frail.stack, address)
-
-    assert "password.jsonnet" in done.fault("canary_password_hook")["cure"]
 
 
 def test_movable(frail: Frail, address: str) -> None:

@@ -1,5 +1,6 @@
 """`signupd check` against a Kratos that is well, and many that are not."""
 
+import base64
 import shutil
 from typing import Any
 
@@ -10,6 +11,7 @@ from devstack.config import Mutation
 from devstack.ports import free_ports
 from tests.e2e.broken import (
     REGISTRATION,
+    hook,
     hook_at,
     hook_for_all,
     hook_key,
@@ -205,6 +207,15 @@ def test_required_traits(site: Site) -> None:
         assert {"identity_schema": "error"} | UNSEEN == unfit.faults
         assert "gives: traits.name" in unfit.fault("identity_schema")["what"]
         assert (0, 0, 1) == (without.exit_code, given.exit_code, unfit.exit_code)
+
+
+def test_body_missing(frail: Frail) -> None:
+    """A password hook that does not say what it is about is found by any check."""
+    body = f"base64://{base64.b64encode(b'function(ctx) {}').decode()}"
+    frail.bend(hook("password", body=body))
+    done = check(settings_of(frail.stack.server))
+
+    assert "kratos/hooks/password.jsonnet" in done.fault("password_hook")["why"]
 
 
 def test_pattern(site: Site) -> None:

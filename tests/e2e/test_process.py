@@ -26,8 +26,9 @@ from tests.integration.rows import add_signups, record
 LAPSED = 11_000
 
 
-def test_told_to_stop(frail: Frail, address: str) -> None:
-    """SIGTERM: health says so first, the call under way ends well, the exit code is 0.
+@pytest.mark.parametrize("told", [signal.SIGTERM, signal.SIGHUP])
+def test_told_to_stop(frail: Frail, address: str, told: int) -> None:
+    """Before it stops health says so, the call under way ends well, the exit code is 0.
 
     The call waits for Kratos, which waits for the hook, which is held up meanwhile.
     """
@@ -40,7 +41,7 @@ def test_told_to_stop(frail: Frail, address: str) -> None:
         call = pool.submit(stack.caller.set_password, token, GOOD_PASSWORD)
         frail.password_way.wait_for_request()
         assert stack.server.pid is not None
-        os.kill(stack.server.pid, signal.SIGTERM)
+        os.kill(stack.server.pid, told)
         stopping = next(watch).status
         at_work = not call.done()
         frail.password_way.open()

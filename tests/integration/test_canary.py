@@ -160,6 +160,27 @@ async def test_wrong_codes(flight: Flight, wrong: int) -> None:
     assert min(wrong + 1, CODE_TRIES) == len(asked)
 
 
+async def test_one_wrong_code(flight: Flight) -> None:
+    """Who gives one code, and a wrong one, is told that it is wrong."""
+    codes = [another, lambda _: ""]
+
+    async def mistype() -> str:
+        return codes.pop(0)(await flight.code())
+
+    flight.ask = mistype
+    found = {str(one.check): one for one in await flight.run()}
+
+    assert found["canary_code_hook"].what.endswith("VerifyCode: CODE_INCORRECT")
+
+
+async def test_mails_used_up(flight: Flight) -> None:
+    """Where the retries end at the limit of mails, the first refusal is told."""
+    flight.world.kratos.fail("send", times=ALWAYS)
+    found = {str(one.check): one for one in await flight.run()}
+
+    assert found["canary_start"].what.endswith("StartSignup: KRATOS_UNAVAILABLE")
+
+
 async def test_no_server(flight: Flight) -> None:
     """Without a server that is said at once, and there is nothing to remove."""
     (found,) = await flight.run(*free_ports(1))

@@ -8,6 +8,7 @@ import pytest
 from signupd.check.findings import Finding, Subject
 from signupd.check.kratos_file import KratosFile
 from signupd.check.password_hook import password_hook
+from signupd.keyfile import ring_beside
 from signupd.parts import kratos_of
 
 from tests.doubles.authority import Authority
@@ -63,6 +64,35 @@ async def test_tls(world: World, tmp_path: Path) -> None:
     assert ("ok", "error") == (port.severity, hook.severity)
     assert "does not trust its certificate" in hook.what
     assert ("warning", True) == (foreign.severity, "bad certificate" in foreign.what)
+
+
+@pytest.mark.parametrize("own", [True, False])
+async def test_another_ledger(world: World, tmp_path: Path, *, own: bool) -> None:
+    """The check tells its server's refusal from that of another one."""
+    await world.serve()
+    (tmp_path / "other").mkdir()
+    ring_beside(tmp_path / "other" / "signupd.db")
+    url = f"sqlite:///{tmp_path}/other/signupd.db"
+    other: dict[str, Any] = {} if own else {"ledger_url": url}
+    _, hook = await found(world, **other)
+
+    assert own == (hook.severity == "ok")
+    assert own != ("with another DIGEST_KEY" in hook.what)
+
+
+async def test_private_addresses(world: World) -> None:
+    """A Kratos that calls no private addresses is told to make an exception."""
+    hooks = [{"hook": "web_hook", "config": {"url": "http://10.0.0.1/kratos/code"}}]
+    flows = {"flows": {"registration": {"after": {"code": {"hooks": hooks}}}}}
+    clients = {"http": {"disallow_private_ip_ranges": True}}
+    file = KratosFile({"selfservice": flows, "clients": clients})
+    replica = await world.serve(proved=False)
+    world.kratos.setup.hook_url = "http://127.0.0.1:1"
+    _, hook = await found(
+        world, file, hook_listen=f"127.0.0.1:{replica.service.hook_port}"
+    )
+
+    assert "private_ip_exception_urls, add:\n- http://10.0.0.1/kratos" in hook.cure
 
 
 async def test_earlier_hooks(world: World) -> None:

@@ -73,7 +73,8 @@ class Door:
         self.fault: Exception | None = None
         self._news = asyncio.Condition()
         keys = () if key is None else (key,)
-        app = Hooks(self._note, self._approve, self.log.logger, keys).app()
+        sign = "{}{}".format
+        app = Hooks(self._note, self._approve, sign, self.log.logger, keys).app()
         self.runner = runner_of(app, self.log.logger, "hook port", PortLimits(**limits))
         self._clients: list[Client] = []
 

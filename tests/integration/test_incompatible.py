@@ -9,6 +9,7 @@ from typing import Any
 import grpc
 import pytest
 
+from tests.doubles.hooks import HookDouble
 from tests.integration.caller import Caller, refusal, state_of
 from tests.integration.world import PASSWORD, World, to_code, to_password
 from tests.refusal import Refusal
@@ -51,6 +52,31 @@ async def test_not_proved(world: World, setup: dict[str, Any], setting: str) -> 
     assert [] == world.kratos.accounts()
     assert [] == world.rows()
     assert setting in world.log.entry("kratos_incompatible")["why"]
+
+
+async def test_another_ledger(world: World) -> None:
+    """No mail goes out if a signupd with another ledger answers Kratos."""
+    replica = await world.serve(proved=False)
+    async with HookDouble() as hooks:  # refuses unsigned
+        world.kratos.setup.hook_url = hooks.url
+        refused = await refusal(replica.caller.start(ADDRESS))
+
+    assert INCOMPATIBLE == said(refused)
+    assert [] == world.kratos.mails_to(ADDRESS)
+    assert "another DIGEST_KEY" in world.log.entry("kratos_incompatible")["why"]
+
+
+async def test_schema_changed_at_the_code(world: World, caller: Caller) -> None:
+    """A schema that wants more than it did is told as that, not as a dead hook."""
+    token, code = await to_code(world, caller, ADDRESS)
+    world.kratos.setup.required_traits = frozenset({"email", "name"})
+    refused = await refusal(caller.verify(token, code))
+    world.kratos.setup.required_traits = frozenset({"email"})
+    verified = await caller.verify(token, code)
+
+    assert INCOMPATIBLE == said(refused)
+    assert "has its schema changed" in world.log.entry("kratos_incompatible")["why"]
+    assert "PASSWORD_REQUIRED" == state_of(verified)
 
 
 async def test_admin_api_fenced(world: World, caller: Caller) -> None:

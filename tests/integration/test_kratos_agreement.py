@@ -396,6 +396,21 @@ async def test_code_with_other_traits(open_stage: OpenStage, address: str) -> No
     assert FlowState.SENT_EMAIL is await stage.public.flow_state(flow_id)
 
 
+async def test_code_with_unfit_traits(open_stage: OpenStage, address: str) -> None:
+    """Traits that the schema does not take, any more perhaps, leave a code unread."""
+    stage = await open_stage(reference)
+    flow_id, traits, code = await mailed(stage, address)
+    unfit = {**traits, "newsletter": "daily"}
+
+    results = [
+        await stage.public.submit_code(flow_id, unfit, given)
+        for given in (another(code), code)
+    ]
+
+    assert [CodeResult(CodeAnswer.TRAITS_REFUSED)] * 2 == results
+    assert FlowState.SENT_EMAIL is await stage.public.flow_state(flow_id)
+
+
 async def test_code_hook_of_no_use(open_stage: OpenStage, address: str) -> None:
     """A hook that says no without a message leaves it to the flow to tell."""
     stage = await open_stage(reference)

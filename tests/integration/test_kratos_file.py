@@ -14,7 +14,8 @@ def test_merged(tmp_path: Path) -> None:
     """Maps are merged, lists replaced, the last file wins; JSON will do."""
     below, above = tmp_path / "kratos.yml", tmp_path / "here.json"
     below.write_text(
-        "hashers: {algorithm: argon2, argon2: {memory: 1MB}}\nurls: [a, b]\n---\n"
+        "hashers: {algorithm: argon2, argon2: {memory: 1MB}}\nurls: [a, b]\n"
+        "selfservice: {}\n---\n"
     )
     given = {"hashers": {"algorithm": "bcrypt"}, "urls": ["c"]}
     above.write_text(json.dumps(given, indent="\t"))
@@ -36,12 +37,13 @@ def test_merged(tmp_path: Path) -> None:
         (b"!!python/object:os.system {}", ", line 1, column 1: is not YAML"),
         (b"just words", ": is not a configuration of Kratos"),
         (b"", ": is not a configuration of Kratos"),
+        (b"kratos: {}", ": is not a configuration of Kratos: it lacks selfservice"),
         (b"a" * (MAX_FILE_BYTES + 1), f": has more than {MAX_FILE_BYTES} bytes"),
         (b"[" * 10_000, ": is not YAML"),
         (b"a: !!timestamp nope", ": is not YAML"),
         (NOWHERE, ": No such file or directory"),
     ],
-    ids=range(12),
+    ids=range(13),
 )
 def test_unreadable(tmp_path: Path, content: bytes, why: str) -> None:
     """What cannot be used, and where, is said without the content."""

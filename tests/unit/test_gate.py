@@ -28,6 +28,11 @@ PASSING = [
 ]
 
 
+def signed(flow_id: str, address: str) -> str:
+    """Sign as our hook would."""
+    return f"{flow_id}/{address}"
+
+
 class SmallKratos:
     """Answers password registrations as told; keeps what it was asked and stores."""
 
@@ -38,6 +43,7 @@ class SmallKratos:
         self.submitting: SignupdError | None = None
         self.deleting: SignupdError | None = None
         self.stores = False
+        self.signed = signed
         self.asked: list[dict[str, Any]] = []
         self.passwords: list[str] = []
         self.accounts: dict[str, Identity] = {}
@@ -58,7 +64,8 @@ class SmallKratos:
             self.accounts[traits["email"]] = an_identity(traits["email"])
         if self.submitting is not None:
             raise self.submitting
-        return PasswordResult(self.answer)
+        said = f"unknown flow {self.signed('flow-1', traits['email'])}"
+        return PasswordResult(self.answer, said=said)
 
     async def find_identity(self, address: str) -> Identity | None:
         """Look an account up."""
@@ -77,7 +84,7 @@ class Stage:
     def __init__(self) -> None:
         self.kratos, self.log, self.now = SmallKratos(), LogDouble(), 1000.0
         kratos = cast("Kratos", self.kratos)
-        self.gate = HookProof(kratos, self.log.logger, lambda: self.now)
+        self.gate = HookProof(kratos, self.log.logger, signed, lambda: self.now)
 
 
 @pytest.fixture
@@ -98,6 +105,15 @@ async def test_probe(stage: Stage) -> None:
         a.startswith("probe-") and a.endswith("@probe.invalid") for a in addresses
     )
     assert 2 == len({*addresses}) == len({*stage.kratos.passwords})
+
+
+async def test_another_ledger(stage: Stage) -> None:
+    """A refusal by a signupd with another ledger proves nothing about this one."""
+    stage.kratos.signed = lambda flow_id, address: f"{address}/{flow_id}"
+    with pytest.raises(KratosIncompatible, match="with another DIGEST_KEY"):
+        await stage.gate.prove({})
+
+    assert not stage.gate.proved
 
 
 def test_every_answer_is_a_fault_or_passes() -> None:

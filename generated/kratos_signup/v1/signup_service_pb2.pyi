@@ -127,8 +127,8 @@ class StartSignupRequest(_message.Message):
     client_ip: _builtins.str
     """The end user's IP address as the caller saw it, IPv4 or IPv6 in text form. It
     may have a port, "192.0.2.1:443" or "[2001:db8::1]:443", and white space
-    around it. Optional; a malformed address is REQUEST_INVALID. Used only to limit mails, IPv6 per /64, and an
-    IPv4-mapped IPv6 address as the IPv4 one.
+    around it. Optional; a malformed address is REQUEST_INVALID. Used only to
+    limit mails, IPv6 per /64, and an IPv4-mapped IPv6 address as the IPv4 one.
     """
     @_builtins.property
     def traits(self) -> _struct_pb2.Struct:
@@ -262,9 +262,9 @@ class VerifyCodeRequest(_message.Message):
     step is STEP_MISMATCH.
     """
     code: _builtins.str
-    """The code: 1 to 16 decimal digits, of any script. White space, hyphens and other
-    dashes are dropped; at most 64 characters with them. Required. Otherwise REQUEST_INVALID,
-    which costs no attempt. A wrong code costs one.
+    """The code: 1 to 16 decimal digits, of any script. White space, hyphens and
+    other dashes are dropped; at most 64 characters with them. Required. Otherwise
+    REQUEST_INVALID, which costs no attempt. A wrong code costs one.
     """
     def __init__(
         self,

@@ -138,15 +138,20 @@ class Canary:
         return ok(check, "the code was right, and Kratos stored nothing")
 
     async def _submit_code(self) -> None:
-        for left in reversed(range(CODE_TRIES)):
-            code = await self._code()
+        refused: CanaryFailedError | None = None
+        for _ in range(CODE_TRIES):
+            try:
+                code = await self._code()
+            except CanaryFailedError as nobody:
+                raise refused or nobody from None
             request = pb.VerifyCodeRequest(continuation_token=self._token, code=code)
             try:
                 return await self._call("VerifyCode", request)
             except CanaryFailedError as failed:
-                if failed.reason != "CODE_INCORRECT" or not left:
-                    raise
-        return None
+                refused = failed
+                if failed.reason != "CODE_INCORRECT":
+                    break
+        raise refused or AssertionError
 
     async def _code(self) -> str:
         """Read the code from Kratos' courier if it shows it; else ask for it."""
@@ -240,7 +245,7 @@ class Canary:
         Raises:
             CanaryFailedError: It was refused.
         """
-        method = getattr(self.stub, rpc)
+        method, first = getattr(self.stub, rpc), None
         for tries in count(1):
             try:
                 answer = await asyncio.to_thread(call, method, request, CALL_SECONDS)
@@ -249,7 +254,11 @@ class Canary:
                 lost = self._signup.signup_id and refusal.status == "UNAVAILABLE"
                 limit = BUSY_TRIES if refusal.reason == _BUSY else CALL_TRIES
                 if tries >= limit or not (lost or refusal.reason in _RETRYABLE):
-                    raise refused(rpc, refusal, self.subject.settings) from None
+                    # The retries themselves use up the mails of an address.
+                    spent = refusal.reason == "SEND_LIMIT_REACHED"
+                    told = first if first and spent else refusal
+                    raise refused(rpc, told, self.subject.settings) from None
+                first = first or refusal
                 await self.sleep(RETRY_SECONDS)
             else:
                 self._token, self._signup = answer.continuation_token, answer.signup

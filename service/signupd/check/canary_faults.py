@@ -14,7 +14,7 @@ STEPS: Final = {
     "SetPassword": Check.CANARY_PASSWORD_HOOK,
     "CancelSignup": Check.CANARY_REMOVED,
 }
-APIS: Final = "See the findings about Kratos' APIs."
+APIS: Final = "See the findings about Kratos' APIs, and the server's log."
 # The hook that Kratos calls during a call.
 _HOOKS: Final = {"VerifyCode": "code", "SetPassword": "password"}
 _INCOMPATIBLE: Final = "KRATOS_INCOMPATIBLE"

@@ -21,6 +21,8 @@ FLOWS: Final = "selfservice.flows"
 AFTER: Final = f"{FLOWS}.registration.after"
 PROFILE: Final = "selfservice.methods.profile.enabled"
 PATHS: Final = {"code": CODE_PATH, "password": PASSWORD_PATH}  # of our hooks
+_NEEDED: Final = "selfservice"  # Kratos does not start without
+_NO_CONFIGURATION: Final = "is not a configuration of Kratos"
 MAX_FILE_BYTES: Final = 1024 * 1024
 _DEFAULTS: Final[dict[str, Any]] = {
     "selfservice.methods.code.config.lifespan": "1h",
@@ -103,6 +105,8 @@ def read_files(paths: Iterable[Path]) -> KratosFile:
     config: dict[str, Any] = {}
     for path in paths:
         config = _merged(config, _read(path))
+    if _NEEDED not in config:
+        raise FileUnusableError(f"{path}: {_NO_CONFIGURATION}: it lacks {_NEEDED}")
     return KratosFile(config)
 
 
@@ -120,7 +124,7 @@ def _parsed(text: str) -> dict[str, Any]:
         content = _document(text)
         if isinstance(content, dict):
             return content
-        why = "is not a configuration of Kratos"
+        why = _NO_CONFIGURATION
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
         place, why = f"line {line}", "has a control character"

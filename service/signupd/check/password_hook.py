@@ -1,6 +1,7 @@
 """Whether Kratos asks our password hook, and who answers it."""
 
 import re
+from functools import partial
 from http import HTTPStatus
 from itertools import takewhile
 from typing import Final
@@ -13,24 +14,29 @@ from signupd.check.findings import (
     error,
     hook_change,
     hook_lines,
+    lines,
     ok,
     warning,
 )
-from signupd.check.kratos_file import AFTER
+from signupd.check.kratos_file import AFTER, PATHS
 from signupd.check.registration import TRAITS, method_off
 from signupd.errors import KratosUnreached, SignupdError
+from signupd.keyfile import key_ring
 from signupd.kratos.answers import NOT_NOW_ID, UNKNOWN_FLOW_ID, PasswordAnswer
 from signupd.kratos.hook_proof import FAULTS, REFUSED_BY_US, probe
 from signupd.kratos.http import HttpClient
 from signupd.notation import dialled
 from signupd.ports.hooks import KEY_HEADER, PASSWORD_PATH
+from signupd.sealing import hook_signature
 
 PORT_SECONDS: Final = 5.0
+_CLIENTS: Final = "clients.http"
 _SERVE: Final = "Start `signupd serve` and run this check again."
 # Why it matters what a password hook was seen to do, or what may have led to it.
 _WRONG: Final = {
     PasswordAnswer.CREATED: "Anybody can register past signupd",
     PasswordAnswer.HOOK_LATE: "Anybody can register past signupd",
+    PasswordAnswer.HOOK_FOREIGN: "Sign-ups of this server end at SetPassword",
     PasswordAnswer.HOOK_SWAPPED: "Kratos makes no account",
     PasswordAnswer.HOOK_REFUSED: "StartSignup fails for its proof, as this check does",
     PasswordAnswer.UNCLEAR: "Another schema than IDENTITY_SCHEMA_ID may be in use",
@@ -43,7 +49,13 @@ async def password_hook(subject: Subject) -> list[Finding]:
     The registration for that costs Kratos one password hash and leaves no account.
     """
     port = await _hook_port(subject)
-    answer = await probe(subject.kratos, subject.log, subject.traits)
+    try:
+        keys = key_ring(subject.settings, make=False)
+    except SignupdError:  # a check beside another machine's server may lack them
+        sign = None
+    else:
+        sign = partial(hook_signature, keys)
+    answer = await probe(subject.kratos, subject.log, subject.traits, sign)
     return [port, _judged(answer, port, _cure(answer, subject))]
 
 
@@ -66,6 +78,13 @@ def _cure(answer: PasswordAnswer, subject: Subject) -> str:
                 hook_lines(hook, settings, wrong=wrong)
                 for hook, wrong in (("password", "code"), ("code", "password"))
             )
+    if subject.file and subject.file.value(f"{_CLIENTS}.disallow_private_ip_ranges"):
+        urls = [
+            hook.url
+            for place in PATHS
+            for hook in subject.file.hooks(f"{AFTER}.{place}")
+        ]
+        return lines(f"{_CLIENTS}.private_ip_exception_urls", [*filter(None, urls)])
     add = hook_lines("password", settings)
     wanted = [f"{earlier} works"] if earlier else []
     if len(before) < len(hooks):

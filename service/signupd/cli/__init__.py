@@ -16,6 +16,7 @@ from signupd.cli.signups import signups
 app = typer.Typer(
     add_completion=False,
     no_args_is_help=True,
+    rich_markup_mode="markdown",
     pretty_exceptions_enable=False,  # they show the values of variables
 )
 for command in (serve, check, health, migrate, sweep, orphans, settings, signup):

@@ -58,7 +58,8 @@ async def _serve(
     """Serve until a signal, then drain."""
     stopping = asyncio.Event()
     add_handler = asyncio.get_running_loop().add_signal_handler
-    add_handler(signal.SIGTERM, stopping.set)
+    for ends in (signal.SIGTERM, signal.SIGHUP):
+        add_handler(ends, stopping.set)
     with alone_on(settings.ledger_url):
         service = Service(settings, log, observer=observer)
 

@@ -8,7 +8,7 @@ this package, except the reason of an error in plain words, for the log.
 import enum
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -37,6 +37,7 @@ class CodeAnswer(enum.Enum):
     LAPSED = enum.auto()  # the flow or its code is past its lifespan
     USED = enum.auto()  # right, and taken before
     PASSED = enum.auto()  # the flow took a code before, for whatever address
+    TRAITS_REFUSED = enum.auto()  # not looked at: a trait does not fit the schema
     HOOK_DEAD = enum.auto()  # right, but Kratos got no answer of our code hook
     HOOK_REFUSED = enum.auto()  # right, but a hook before ours said no
     HOOK_MISSING = enum.auto()  # right, and Kratos went on to store an account
@@ -68,6 +69,7 @@ class PasswordAnswer(enum.Enum):
     REFUSED = enum.auto()  # by a password rule; nothing stored
     HOOK_UNKNOWN_FLOW = enum.auto()  # our hook, or another server's, said no
     HOOK_NOT_NOW = enum.auto()  # our hook said: not at this moment
+    HOOK_FOREIGN = enum.auto()  # so did a hook that is not of this server's ledger
     HOOK_SWAPPED = enum.auto()  # our code hook was asked instead, and said no
     HOOK_REFUSED = enum.auto()  # another hook than ours said no
     HOOK_LATE = enum.auto()  # a hook was asked after an account was stored
@@ -136,6 +138,7 @@ class PasswordResult:
     identity_id: uuid.UUID | None = None
     verified: bool = False
     rules: tuple[str, ...] = ()  # with REFUSED, those that the password breaks
+    said: str = field(default="", compare=False)  # by our hook that refused
 
 
 def demand_kratos(status: int, body: Any, part: str = "") -> None:
@@ -181,21 +184,25 @@ def code_result(status: int, body: Any, flow_id: str) -> CodeResult:
         return CodeResult(CodeAnswer.LAPSED)
     if status == HTTPStatus.OK:
         return CodeResult(CodeAnswer.HOOK_MISSING, _stored_id(body))
-    flow = read_flow(body, flow_id)
-    if flow is None:
-        _demand_hook_failure(status, body)
-        answer = CodeAnswer.UNCLEAR
-        if hook_was_late(status, body):
-            answer = CodeAnswer.HOOK_LATE
-        elif _CODE_HOOK_DEAD.match(error_field(body, "message")):
-            answer = CodeAnswer.HOOK_DEAD
-        return CodeResult(answer)
+    if flow := read_flow(body, flow_id):
+        return CodeResult(_code_answer(flow))
+    _demand_hook_failure(status, body)
+    if hook_was_late(status, body):
+        return CodeResult(CodeAnswer.HOOK_LATE)
+    dead = _CODE_HOOK_DEAD.match(error_field(body, "message"))
+    return CodeResult(CodeAnswer.HOOK_DEAD if dead else CodeAnswer.UNCLEAR)
+
+
+def _code_answer(flow: Flow) -> CodeAnswer:
     for message_id, text, answer in _CODE_ANSWERS:
         if flow.says(message_id, text):
-            return CodeResult(answer)
-    passed = flow.state == FlowState.PASSED_CHALLENGE
-    answer = CodeAnswer.PASSED if passed else CodeAnswer.UNCLEAR
-    return CodeResult(CodeAnswer.HOOK_REFUSED if _is_of_a_hook(flow) else answer)
+            return answer
+    if _is_of_a_hook(flow):
+        return CodeAnswer.HOOK_REFUSED
+    if flow.state == FlowState.PASSED_CHALLENGE:
+        return CodeAnswer.PASSED
+    faulty = trait_violations(flow)
+    return CodeAnswer.TRAITS_REFUSED if faulty else CodeAnswer.UNCLEAR
 
 
 def password_result(status: int, body: Any, flow_id: str) -> PasswordResult:
@@ -224,7 +231,8 @@ def password_result(status: int, body: Any, flow_id: str) -> PasswordResult:
         raise KratosUnavailable("Kratos does not reach its haveibeenpwned_host")
     for message_id, answer in _PASSWORD_ANSWERS.items():
         if flow.says(message_id):
-            return PasswordResult(answer)
+            said = next(one.text for one in flow.messages if one.id == message_id)
+            return PasswordResult(answer, said=said)
     rules = dict.fromkeys(
         _PASSWORD_RULES.get(message.id, "REFUSED")
         for message in flow.messages

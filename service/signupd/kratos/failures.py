@@ -23,8 +23,9 @@ _OF_A_HOOK: Final = re.compile(
     "webhook|giving up after|jsonnet|RUNTIME ERROR|request with body"
 )
 _URL_AWAY: Final = re.compile(r"\w+://(?:[^/\s]*@)?([^/\s?#]+)\S* giving up after")
-# A reason in plain words has no URL, address, value or digest in it.
-_PLAIN: Final = re.compile(r"[A-Za-z_ ,.;'()-]{1,200}")
+# What is said in plain words, a file's path perhaps, has no URL, address, value, code
+# or digest in it.
+_PLAIN: Final = re.compile(r"(?!.*(//|\d\d\d))[A-Za-z0-9_ ,.:;'()/-]{1,200}")
 
 
 class ResponseTooLarge(Exception):
@@ -124,8 +125,8 @@ def failure(status: int, body: Any, *, hooked: bool) -> str:
     statuses = str(status), error_field(body, "code")
     if not any(map(_FAILED.fullmatch, statuses)) or (hooked and hook_failed(body)):
         return ""
-    told = [error_field(body, "id"), error_field(body, "reason").rstrip(".")]
-    told = [*filter(_PLAIN.fullmatch, told)]
+    told = [error_field(body, name) for name in ("id", "reason", "message")]
+    told = [one.rstrip(".") for one in told if _PLAIN.fullmatch(one)]
     if away := _URL_AWAY.search(error_field(body, "message")):
         told.append(f"it does not reach {away[1]}")
     return ": ".join((f"HTTP status {status}", *told))

@@ -21,6 +21,7 @@ from signupd.kratos.admin import Kratos
 from signupd.kratos.answers import PasswordAnswer
 from signupd.kratos.identity import ADDRESS_TRAIT
 
+Sign = Callable[[str, str], str]
 # A failed proof is not tried again sooner: each costs Kratos a password hash.
 PROOF_INTERVAL_SECONDS: Final = 5.0
 AWAY_SECONDS: Final = 0.5
@@ -42,11 +43,16 @@ FAULTS: Final = {
     PasswordAnswer.CREATED: (
         f"Kratos made an account without asking: {_HOOK} has no web_hook to "
         "/kratos/password with response.parse true (under after.hooks it does not "
-        "count); the account is deleted again"
+        'count), or its body ends in error "cancel"; the account is deleted again'
     ),
     PasswordAnswer.HOOK_LATE: (
         "Kratos asked a hook after it had stored an account: set response.parse true "
         f"at the web_hook to /kratos/password in {_HOOK}; the account is deleted again"
+    ),
+    PasswordAnswer.HOOK_FOREIGN: (
+        "Kratos asks a signupd with another DIGEST_KEY, or sends ours no flow_id and "
+        f"email: in {_HOOK}, the URL has to lead to servers that share this one's "
+        "ledger, and the body to be that of kratos/hooks/password.jsonnet"
     ),
     PasswordAnswer.HOOK_SWAPPED: (
         "Kratos asks /kratos/code before it stores an account with a password: "
@@ -65,7 +71,8 @@ FAULTS: Final = {
         "Kratos got no answer from this server's password hook, or from another one "
         f"with response.parse, so it makes no account. Correct {_HOOK}: our URL has to "
         "lead to HOOK_LISTEN, X-Hook-Key has to be HOOK_KEY, with HOOK_TLS_CERT Kratos "
-        "has to trust its authority (SSL_CERT_FILE), and the other hooks have to work. "
+        "has to trust its authority (SSL_CERT_FILE), the body has to be valid jsonnet, "
+        "clients.http has to allow the address, and the other hooks have to work. "
         "Kratos' log says which one failed"
     ),
     PasswordAnswer.METHOD_OFF: (
@@ -83,17 +90,20 @@ UNPROVED: Final = (
 class HookProof:
     """Proves, once, that Kratos asks our password hook before it stores an account.
 
-    Faults go to the log, with the setting to mend. The clock has monotonic seconds.
+    ``sign`` signs what the hook is sent as our hook does. Faults go to the log, with
+    the setting to mend. The clock has monotonic seconds.
     """
 
     def __init__(
         self,
         kratos: Kratos,
         log: structlog.typing.FilteringBoundLogger,
+        sign: Sign,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._kratos = kratos
         self._log = log
+        self._sign = sign
         self._clock = clock
         self._lock = asyncio.Lock()
         self._seen_missing = False
@@ -138,7 +148,7 @@ class HookProof:
 
     async def _try(self, traits: Mapping[str, Any]) -> None:
         self.waits = False
-        answer = await probe(self._kratos, self._log, traits)
+        answer = await probe(self._kratos, self._log, traits, self._sign)
         if answer in REFUSED_BY_US:
             self.proved, self._seen_missing = True, False
             self.changed.set()
@@ -157,11 +167,13 @@ async def probe(
     kratos: Kratos,
     log: structlog.typing.FilteringBoundLogger,
     traits: Mapping[str, Any],
+    sign: Sign | None,
 ) -> PasswordAnswer:
     """Try a registration that our hook must refuse, and delete what it leaves.
 
     The traits are what the schema requires besides the address. The answer is CREATED
-    also if an account was there after an unclear one.
+    also if an account was there after an unclear one, and HOOK_FOREIGN if a refusal is
+    not signed as ``sign`` does; without it that is not known.
 
     Raises:
         KratosIncompatible: Kratos opens no flow, or its admin API does not let us in.
@@ -177,6 +189,12 @@ async def probe(
     except KratosUnavailable:
         await _clean_up(kratos, log, address)
         raise
+    if (
+        result.answer in REFUSED_BY_US
+        and sign
+        and sign(flow_id, address) not in result.said
+    ):
+        return PasswordAnswer.HOOK_FOREIGN
     if result.answer not in _MAY_HAVE_STORED:
         return result.answer
     stored = await _clean_up(kratos, log, address)

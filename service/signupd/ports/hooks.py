@@ -57,13 +57,14 @@ class Hooks:
     """Answers Kratos' hooks.
 
     ``note_proof`` is told of right codes, and ``approve`` decides whether Kratos may
-    store an account, and what mark it gets; both get a flow's id and an address. The
-    key, if given, is required in the header ``X-Hook-Key``; one line a minute tells of
-    requests without.
+    store an account, and what mark it gets. ``sign`` shows whose refusal it is. All
+    three get a flow's id and an address. The key, if given, is required in the header
+    ``X-Hook-Key``; one line a minute tells of requests without.
     """
 
     note_proof: Callable[[str, str], Awaitable[None]]
     approve: Callable[[str, str], Awaitable[uuid.UUID | HookRefusal]]
+    sign: Callable[[str, str], str]
     log: structlog.typing.FilteringBoundLogger
     keys: tuple[str, ...] = field(repr=False)
     observer: Observer = field(default_factory=Observer)
@@ -125,9 +126,10 @@ class Hooks:
         verdict = await self._told(self.approve(*fields))
         if isinstance(verdict, uuid.UUID):
             return _approval(verdict, fields[1])
+        signature = self.sign(*fields)
         if verdict is HookRefusal.UNKNOWN_FLOW:
-            return _refusal(UNKNOWN_FLOW_ID, "unknown flow")
-        return _refusal(NOT_NOW_ID, "not now")
+            return _refusal(UNKNOWN_FLOW_ID, "unknown flow", signature)
+        return _refusal(NOT_NOW_ID, "not now", signature)
 
     async def _told(self, asked: Awaitable[T]) -> T | None:
         """Return what the ledger says; None if it is away."""
@@ -159,13 +161,14 @@ def _fields(body: bytes) -> tuple[str, str] | None:
     return (flow_id, email) if fit else None
 
 
-def _refusal(message_id: int, text: str) -> web.Response:
+def _refusal(message_id: int, why: str, signature: str = "") -> web.Response:
     """Refuse, with a message that Kratos shows at the address in its own answer."""
+    text = f"{why} {signature}".strip()
     message = {"id": message_id, "text": text, "type": "info"}
     entry = {"instance_ptr": "#/traits/email", "messages": [message]}
     body = {"messages": [entry]}
     response = web.json_response(body, status=HTTPStatus.FORBIDDEN)
-    response[_ANSWER] = text.replace(" ", "_")
+    response[_ANSWER] = why.replace(" ", "_")
     return response
 
 

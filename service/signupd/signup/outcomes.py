@@ -41,7 +41,7 @@ _FIRST_PAUSE_SECONDS: Final = 0.1
 _LONGEST_PAUSE_SECONDS: Final = 2.0
 SCHEMA_CHANGED: Final = (
     "Kratos refuses traits that it took before: has its schema changed, or does "
-    "another hook in selfservice.flows.registration.after.password.hooks refuse them?"
+    "another hook under selfservice.flows.registration.after refuse them?"
 )
 
 

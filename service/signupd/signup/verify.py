@@ -27,6 +27,7 @@ from signupd.sealing import (
 from signupd.signup import transitions
 from signupd.signup.deps import Dependencies, StepResult
 from signupd.signup.outcomes import (
+    SCHEMA_CHANGED,
     Leased,
     conclude_code,
     recovery_on_error,
@@ -37,7 +38,8 @@ from signupd.signup.preconditions import open_step
 MISSING_HOOK = (
     "Kratos stored an account at the code without asking: "
     "selfservice.flows.registration.after.code.hooks has no web_hook to /kratos/code "
-    "with response.parse true (under after.hooks it does not count)"
+    "with response.parse true (under after.hooks it does not count), or its body ends "
+    'in error "cancel"'
 )
 LATE_HOOK = (
     "Kratos asked its code hook after it had stored an account: set response.parse "
@@ -48,7 +50,7 @@ DEAD_HOOK = (
     "Kratos did not reach its code hook, or refused the answer. "
     "Correct selfservice.flows.registration.after.code.hooks: "
     "the URL has to lead to HOOK_LISTEN and end in /kratos/code, X-Hook-Key has to be "
-    "HOOK_KEY, and this hook has to be the first"
+    "HOOK_KEY, the body has to be valid jsonnet, and this hook has to be the first"
 )
 REFUSING_HOOK = (
     "a hook other than signupd's refused a registration in which the code was right: "
@@ -142,8 +144,12 @@ async def _ask_kratos(deps: Dependencies, leased: Leased, code: str) -> CodeAnsw
     match result.answer:
         case CodeAnswer.USED if again:
             return CodeAnswer.PROVED  # by the POST whose answer was lost
-        case CodeAnswer.PASSED | CodeAnswer.UNCLEAR if await _noted(deps, record):
+        case CodeAnswer.PASSED | CodeAnswer.TRAITS_REFUSED | CodeAnswer.UNCLEAR if (
+            await _noted(deps, record)
+        ):
             return CodeAnswer.PROVED
+        case CodeAnswer.TRAITS_REFUSED:
+            raise KratosIncompatible(SCHEMA_CHANGED)
         case CodeAnswer.HOOK_DEAD:
             deps.log.error("code_hook_dead", why=DEAD_HOOK)
             return CodeAnswer.PROVED
