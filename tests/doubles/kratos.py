@@ -4,8 +4,7 @@ It speaks HTTP on a loopback port and really calls the hooks. What it answers is
 against a real Kratos by tests/integration/test_kratos_agreement.py.
 """
 
-import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from typing import Any, Self
 
@@ -43,7 +42,6 @@ class KratosDouble:
         self._troubles: dict[str, Trouble] = {}
         # What each of its calls came with, in their order.
         self.headers: list[Mapping[str, str]] = []
-        self._news = asyncio.Event()
         self._port = 0
         self._resources = AsyncExitStack()
         self._runner: web.AppRunner | None = None
@@ -96,12 +94,6 @@ class KratosDouble:
     def calls(self) -> Sequence[str]:
         """The calls that came, in their order."""
         return self._books.calls
-
-    async def wait_until(self, seen: Callable[[Sequence[str]], bool]) -> None:
-        """Wait until the calls that came, all of them, look as they should."""
-        while not seen(self.calls):
-            self._news.clear()
-            await self._news.wait()
 
     def mail(self, address: str, template: str) -> None:
         """Have Kratos send another mail than one of a code."""
@@ -203,7 +195,6 @@ class KratosDouble:
         name = await self._name(request)
         self._books.calls.append(name)
         self.headers.append(request.headers)
-        self._news.set()
         trouble = self._troubles.get(name)
         try:
             if trouble is None or not trouble.times:

@@ -1,6 +1,6 @@
 """A front end, as far as the service can tell: the generated synchronous stubs."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Self
 
 import grpc
@@ -80,12 +80,6 @@ class Caller:
         """Call GetAccount."""
         request = accounts_pb.GetAccountRequest(**key)
         return self.accounts.GetAccount(request, timeout=CALL_SECONDS).account
-
-    def batch(self, identity_ids: Iterable[str]) -> list[accounts_pb.Account]:
-        """Call BatchGetAccounts."""
-        request = accounts_pb.BatchGetAccountsRequest(identity_ids=identity_ids)
-        answer = self.accounts.BatchGetAccounts(request, timeout=CALL_SECONDS)
-        return [*answer.accounts]
 
     def health_of(self, service: str = "") -> str:
         """Ask the health service; the server as a whole when none is named.

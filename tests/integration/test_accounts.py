@@ -185,15 +185,6 @@ async def test_kratos_slow(world: World, caller: Caller) -> None:
     assert refused.retry_seconds
 
 
-async def test_deadline_too_short(world: World, caller: Caller) -> None:
-    """With too little time left Kratos is not asked."""
-    caller.deadline_seconds = 0.2
-    refused = await refusal_in_time(lambda: caller.accounts([NOBODY]))
-
-    assert (CODE.DEADLINE_EXCEEDED, "DEADLINE_TOO_SHORT", []) == said(refused)
-    assert [] == asked(world)
-
-
 async def test_kratos_incompatible(world: World, caller: Caller) -> None:
     """An admin API that refuses us is an error for the operator."""
     world.kratos.setup.admin_token = "of another fence"

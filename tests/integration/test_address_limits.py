@@ -7,7 +7,6 @@ import stat
 from pathlib import Path
 from typing import Any
 
-import aiohttp
 import grpc
 import pytest
 from signupd.errors import LedgerUnavailable
@@ -114,11 +113,10 @@ async def test_mail_beside_a_call_without_one(
 ) -> None:
     """A client who got a mail has asked, also if a call before fails afterwards."""
     caller = (await world.serve(**on)).caller
-    held = world.kratos.hold("send")
-    failing = caller.start(ADDRESS, client_ip=STRANGER, traits={"height": 1})
-    await held.arrived.wait()
-    begun = [await caller.start(ADDRESS, client_ip=STRANGER) for _ in range(3)]
-    held.released.set()
+    async with world.held(
+        "send", caller.start(ADDRESS, client_ip=STRANGER, traits={"height": 1})
+    ) as failing:
+        begun = [await caller.start(ADDRESS, client_ip=STRANGER) for _ in range(3)]
     refused = await refusal(failing)
     await database.run("UPDATE signups SET send_time = 0")
     await caller.resend(begun[0].continuation_token)
@@ -305,12 +303,7 @@ async def test_ready_on_a_full_disk(
     """A ledger that cannot be written is not ready; reading it does not show that."""
     monkeypatch.setattr(health, "INTERVAL_SECONDS", 0.1)
     replica = await world.serve(metrics_listen="127.0.0.1:0")
-    url = f"http://127.0.0.1:{replica.service.metrics_port}/readyz"
     limits = resource.getrlimit(resource.RLIMIT_FSIZE)
-
-    async def ready() -> tuple[int, str]:
-        async with aiohttp.ClientSession() as http, http.get(url) as page:
-            return page.status, await page.text()
 
     try:
         for room, expected in (
@@ -320,7 +313,7 @@ async def test_ready_on_a_full_disk(
         ):
             resource.setrlimit(resource.RLIMIT_FSIZE, (room, limits[1]))
             async with asyncio.timeout(60):
-                while await ready() != expected:
+                while await replica.page("readyz") != expected:
                     pass  # until health has looked again
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)

@@ -1,7 +1,5 @@
 """The audit trail: each transition of a sign-up is one line in the log, and counted."""
 
-import aiohttp
-
 from tests.integration.world import PASSWORD, World, to_code, to_password
 
 DAY_SECONDS = 86_400
@@ -40,9 +38,7 @@ async def test_audit_trail(world: World) -> None:
         cancelled.signup.signup_id: ["signup_started", "signup_cancelled"],
         lapsed.signup.signup_id: ["signup_started", "signup_expired"],
     }
-    url = f"http://127.0.0.1:{service.metrics_port}/metrics"
-    async with aiohttp.ClientSession() as http, http.get(url) as page:
-        text = await page.text()
+    _, text = await replica.page()
     counts = {"started": 4, "verified": 2, "completed": 1, "already_registered": 1}
     for event, count in {**counts, "cancelled": 1, "expired": 1}.items():
         assert f'signupd_signups_total{{event="{event}"}} {count}.0' in text

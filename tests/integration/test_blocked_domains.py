@@ -8,7 +8,7 @@ import grpc
 import pytest
 
 from tests.integration.caller import Caller, refusal, state_of
-from tests.integration.world import PASSWORD, World, to_code
+from tests.integration.world import PASSWORD, World
 
 BLOCKED = [("email", "DOMAIN_BLOCKED")]
 
@@ -124,21 +124,3 @@ async def test_under_way(world: World, caller: Caller, file: Path) -> None:
 
     assert "COMPLETED" == state_of(done)
     assert BLOCKED == new.faults
-
-
-async def test_taken_and_free(world: World, caller: Caller, file: Path) -> None:
-    """A taken address at a blocked domain is answered like a free one."""
-    token, code = await to_code(world, caller, "ann@late.example")
-    proved = await caller.verify(token, code)
-    await caller.set_password(proved.continuation_token, PASSWORD)
-    written(file, "late.example\n")
-    taken = await refusal(caller.start("ann@late.example"))
-    free = await refusal(caller.start("amy@late.example"))
-
-    assert BLOCKED == taken.faults
-    assert (taken.code, taken.message, taken.faults, taken.retry_seconds) == (
-        free.code,
-        free.message,
-        free.faults,
-        free.retry_seconds,
-    )

@@ -1,82 +1,21 @@
-"""Buckets on a real database: no more debits than they hold."""
+"""Buckets on SQLite, to the microsecond: no more debits than they hold.
+
+Two servers on PostgreSQL are test_limits_raced.py's.
+"""
 
 import asyncio
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-import psycopg
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from signupd.ledger.buckets import Debit, Debited, Limit, debit_all, debit_each, refund
-from signupd.ledger.database import Database, make_database
+from signupd.ledger.database import make_database
 from signupd.ledger.migrate import migrate
 
-from devstack.postgres import Postgres
 from tests.doubles.clock import ClockDouble
-
-SECOND = 1_000_000
-MINUTE = 60 * SECOND
-LIMIT = Limit(5, 30 * MINUTE)
-OTHER_LIMIT = Limit(60, MINUTE)
-# Each has a connection; a server has ten.
-WAITING = 8
-# What the server's clock may go on by while a test runs.
-SLACK_SECONDS = 60.0
-
-
-async def taken(database: Database) -> bool:
-    """Take from two buckets."""
-    debits = [Debit(b"b", OTHER_LIMIT), Debit(b"a", LIMIT)]
-    return isinstance(await database.transact(debit_all(debits)), list)
-
-
-async def rows(database: Database) -> dict[bytes, int]:
-    """Read the buckets that are not known to be full."""
-    result = await database.run("SELECT digest, full_time FROM send_buckets")
-    return dict(result.rows)
-
-
-async def test_take_at_one_moment(postgres: Postgres, clock: ClockDouble) -> None:
-    """Of several debits that see the last mail at the same moment one is made.
-
-    The others leave the second bucket as it was.
-    """
-    url = postgres.create_database(f"ledger_{uuid.uuid4().hex}")
-    await migrate(url)
-    database = make_database(url, clock)
-    await database.open()
-    for _ in range(4):
-        await taken(database)
-    before = await rows(database)
-    with psycopg.connect(url) as holder:
-        holder.execute("SELECT 1 FROM send_buckets FOR UPDATE")
-        calls = [asyncio.ensure_future(taken(database)) for _ in range(WAITING)]
-        async with asyncio.timeout(SLACK_SECONDS):
-            while await asyncio.to_thread(_waiting, url) < WAITING:
-                pass
-    outcomes = await asyncio.gather(*calls)
-    after = await rows(database)
-    await database.close()
-
-    assert 1 == outcomes.count(True)
-    spent = {digest: after[digest] - before[digest] for digest in before}
-    assert spent == {
-        b"a": LIMIT.refill,
-        b"b": pytest.approx(OTHER_LIMIT.refill, abs=SLACK_SECONDS * SECOND / 2),
-    }
-
-
-def _waiting(url: str) -> int:
-    """Count those who wait for a lock."""
-    with psycopg.connect(url) as connection:
-        query = (
-            "SELECT count(*) FROM pg_stat_activity WHERE wait_event_type = 'Lock'"
-            " AND datname = current_database()"
-        )
-        row = connection.execute(query).fetchone()
-        return row[0] if row else 0
 
 
 class Exact:

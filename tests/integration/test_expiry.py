@@ -1,6 +1,5 @@
 """Expiry, by moving the clock: from the deadline on every answer says so."""
 
-import asyncio
 import uuid
 from typing import Any
 
@@ -93,21 +92,6 @@ async def test_password_too_late(world: World, caller: Caller) -> None:
     assert [] == world.kratos.accounts()
 
 
-async def test_work_begun_in_time(world: World, caller: Caller) -> None:
-    """Work begun in time may end after the deadline, and is not expired meanwhile."""
-    token = await to_password(world, caller, ADDRESS)
-    world.clock.move(PASSWORD_TTL - 1)
-    held = world.kratos.hold("password")
-    call = caller.set_password(token, PASSWORD)
-    await held.arrived.wait()
-    world.clock.move(2)
-    meanwhile = await caller.get(token)
-    held.released.set()
-
-    assert "PASSWORD_REQUIRED" == state_of(meanwhile)
-    assert "COMPLETED" == state_of(await call)
-
-
 @pytest.mark.parametrize("seconds", [1, 60, 3600])
 async def test_own_spans(world: World, seconds: int) -> None:
     """The spans are the settings', and trying does not put the deadline off."""
@@ -141,14 +125,13 @@ async def test_dead_proof_shows_alike(world: World) -> None:
     first = await world.serve()
     request_id = uuid.uuid4()
     token = (await first.caller.start(ADDRESS, request_id)).continuation_token
-    held = world.kratos.hold("code", after=True)
-    call = first.caller.verify(token, world.kratos.code_for(ADDRESS))
-    await held.arrived.wait()
-    world.clock.move(CODE_TTL)
-    second = (await world.serve()).caller
-    started = await second.start(ADDRESS, request_id)
-    got = await second.get(token)
-    held.released.set()
+    async with world.held(
+        "code", first.caller.verify(token, world.kratos.code_for(ADDRESS)), after=True
+    ) as call:
+        world.clock.move(CODE_TTL)
+        second = (await world.serve()).caller
+        started = await second.start(ADDRESS, request_id)
+        got = await second.get(token)
     await refusal(call)
 
     assert state_of(started) == state_of(got)
@@ -157,28 +140,12 @@ async def test_dead_proof_shows_alike(world: World) -> None:
 async def test_expired_before_the_lease(world: World, caller: Caller) -> None:
     """What was shown as EXPIRED stays so: the grant of the lease decides."""
     token = await to_password(world, caller, ADDRESS)
-    held = world.kratos.hold("open")
-    call = asyncio.ensure_future(refusal(caller.set_password(token, PASSWORD)))
-    await held.arrived.wait()
-    world.clock.move(PASSWORD_TTL)
-    shown = await caller.get(token)
-    held.released.set()
+    async with world.held(
+        "open", refusal(caller.set_password(token, PASSWORD))
+    ) as call:
+        world.clock.move(PASSWORD_TTL)
+        shown = await caller.get(token)
     refused = await call
 
     assert ("EXPIRED", "SIGNUP_EXPIRED") == (state_of(shown), refused.reason)
     assert [] == world.kratos.accounts()
-
-
-async def test_unsettled_is_not_expired(world: World, caller: Caller) -> None:
-    """A sign-up whose account is made is never shown as EXPIRED, settled or not."""
-    token = await to_password(world, caller, ADDRESS)
-    world.kratos.lose("password")
-    world.kratos.lose("find", times=99)
-    await refusal(caller.set_password(token, PASSWORD))
-    world.clock.move(PASSWORD_TTL)
-    refused = await refusal(caller.get(token))
-    world.kratos.heal()
-    done = await caller.get(token)
-
-    assert "PASSWORD_REQUIRED" == state_of(refused)
-    assert "COMPLETED" == state_of(done)

@@ -3,7 +3,6 @@
 What is deleted is only ever what an answer to our own request named.
 """
 
-import asyncio
 from typing import Any
 
 import grpc
@@ -179,13 +178,12 @@ async def test_password_hook_missing(world: World, caller: Caller) -> None:
     """
     bystander = world.kratos.add_account("bob@example.com", password="old")
     token = await to_password(world, caller, ADDRESS)
-    held = world.kratos.hold("password")
-    call = asyncio.ensure_future(refusal(caller.set_password(token, PASSWORD)))
-    await held.arrived.wait()
-    flow_id = world.kratos.flow_ids()[-1]
-    approved = await world.ask_hook("password", flow_id=flow_id, email=ADDRESS)
-    world.kratos.setup.breached = frozenset({PASSWORD})
-    held.released.set()
+    async with world.held(
+        "password", refusal(caller.set_password(token, PASSWORD))
+    ) as call:
+        flow_id = world.kratos.flow_ids()[-1]
+        approved = await world.ask_hook("password", flow_id=flow_id, email=ADDRESS)
+        world.kratos.setup.breached = frozenset({PASSWORD})
     await call
     world.kratos.setup.breached = frozenset()
     world.kratos.setup.password_hook = False
@@ -220,12 +218,11 @@ async def test_ghost_replaced_by_a_stranger(world: World, caller: Caller) -> Non
     """What is deleted is the account that was named, not the one at the address."""
     token = await to_password(world, caller, ADDRESS)
     world.kratos.setup.password_hook = False
-    held = world.kratos.hold("delete")
-    call = asyncio.ensure_future(refusal(caller.set_password(token, PASSWORD)))
-    await held.arrived.wait()
-    world.kratos.remove_account(ADDRESS)
-    there = world.kratos.add_account(ADDRESS, password="old", sessions=1)
-    held.released.set()
+    async with world.held(
+        "delete", refusal(caller.set_password(token, PASSWORD))
+    ) as call:
+        world.kratos.remove_account(ADDRESS)
+        there = world.kratos.add_account(ADDRESS, password="old", sessions=1)
     refused = await call
 
     assert INCOMPATIBLE == said(refused)
@@ -306,13 +303,10 @@ async def test_ghost_that_could_not_be_deleted(world: World, caller: Caller) -> 
 async def test_answer_overruled(world: World, caller: Caller) -> None:
     """An account that our hook approved is never deleted, verified or not."""
     token = await to_password(world, caller, ADDRESS)
-    held = world.kratos.hold("password")
-    call = asyncio.ensure_future(caller.set_password(token, PASSWORD))
-    await held.arrived.wait()
-    flow_id = world.kratos.flow_ids()[-1]
-    await world.ask_hook("password", flow_id=flow_id, email=ADDRESS)
-    world.kratos.setup.password_hook = False  # its answer is of no account
-    held.released.set()
+    async with world.held("password", caller.set_password(token, PASSWORD)) as call:
+        flow_id = world.kratos.flow_ids()[-1]
+        await world.ask_hook("password", flow_id=flow_id, email=ADDRESS)
+        world.kratos.setup.password_hook = False  # its answer is of no account
     done = await call
     (account,) = world.kratos.accounts()
 

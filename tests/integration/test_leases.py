@@ -25,58 +25,12 @@ async def two(world: World) -> tuple[Caller, Caller]:
     return (await world.serve()).caller, (await world.serve()).caller
 
 
-async def test_busy_while_verifying(world: World) -> None:
-    """While a code is being checked nobody else gets at the sign-up."""
-    first, second = await two(world)
-    token, code = await to_code(world, first, ADDRESS)
-    held = world.kratos.hold("code")
-    call = asyncio.ensure_future(first.verify(token, code))
-    await held.arrived.wait()
-    same = await refusal(second.verify(token, code))
-    other = await refusal(second.verify(token, another(code)))
-    got = await second.get(token)
-    held.released.set()
-
-    for refused in (same, other):
-        assert BUSY == (refused.code, refused.reason, refused.retry_seconds)
-        assert "CODE_REQUIRED" == state_of(refused)
-    assert "CODE_REQUIRED" == state_of(got)
-    assert 4 == got.signup.code_attempts_remaining  # counted before Kratos answers
-    assert "PASSWORD_REQUIRED" == state_of(await call)
-    assert 1 == world.kratos.calls.count("code")
-
-
-async def test_busy_while_setting(world: World) -> None:
-    """While a password is being set nobody else gets at the sign-up."""
-    first, second = await two(world)
-    token, code = await to_code(world, first, ADDRESS)
-    later = (await first.verify(token, code)).continuation_token
-    held = world.kratos.hold("password")
-    call = asyncio.ensure_future(first.set_password(later, PASSWORD))
-    await held.arrived.wait()
-    refusals = [
-        await refusal(second.set_password(later, PASSWORD)),
-        await refusal(second.set_password(later, PASSWORD + "!")),
-        await refusal(second.verify(token, code)),
-    ]
-    got = await second.get(later)
-    held.released.set()
-
-    for refused in refusals:
-        assert BUSY == (refused.code, refused.reason, refused.retry_seconds)
-    assert "PASSWORD_REQUIRED" == state_of(got)
-    assert "COMPLETED" == state_of(await call)
-
-
 async def test_busy_while_sending(world: World) -> None:
     """While a mail is being sent the same request is busy, and sends no other."""
     first, second = await two(world)
     request_id = uuid.uuid4()
-    held = world.kratos.hold("send")
-    call = asyncio.ensure_future(first.start(ADDRESS, request_id))
-    await held.arrived.wait()
-    refused = await refusal(second.start(ADDRESS, request_id))
-    held.released.set()
+    async with world.held("send", first.start(ADDRESS, request_id)) as call:
+        refused = await refusal(second.start(ADDRESS, request_id))
     started = await call
     again = await second.start(ADDRESS, request_id)
 
@@ -96,13 +50,10 @@ async def test_dead_verifying_of_a_right_code(
         world.kratos.add_account(ADDRESS, verified=True)
     first, second = await two(world)
     token, code = await to_code(world, first, ADDRESS)
-    held = world.kratos.hold("code", after=True)
-    call = asyncio.ensure_future(first.verify(token, code))
-    await held.arrived.wait()
-    world.clock.move(LEASE_SECONDS)
-    got = await second.get(token)
-    verified = await second.verify(token, code)
-    held.released.set()
+    async with world.held("code", first.verify(token, code), after=True) as call:
+        world.clock.move(LEASE_SECONDS)
+        got = await second.get(token)
+        verified = await second.verify(token, code)
     late = await refusal(call)
 
     assert [state] * 2 == [state_of(got), state_of(verified)]
@@ -112,53 +63,18 @@ async def test_dead_verifying_of_a_right_code(
     assert "settled" in world.log.events("warning")
 
 
-async def test_dead_verifying_of_a_wrong_code(world: World) -> None:
-    """A wrong code whose call died is counted once, and told wrong by its repeat."""
-    first, second = await two(world)
-    token, code = await to_code(world, first, ADDRESS)
-    held = world.kratos.hold("code", after=True)
-    call = asyncio.ensure_future(first.verify(token, another(code)))
-    await held.arrived.wait()
-    world.clock.move(LEASE_SECONDS)
-    again = await refusal(second.verify(token, another(code)))
-    held.released.set()
-    await refusal(call)
-
-    assert "CODE_INCORRECT" == again.reason
-    assert again.signup is not None
-    assert 4 == again.signup.code_attempts_remaining
-
-
-async def test_dead_setting_of_a_stranger(world: World) -> None:
-    """An account that came by another way is nobody's of this sign-up."""
-    first, second = await two(world)
-    token = await to_password(world, first, ADDRESS)
-    held = world.kratos.hold("password")
-    call = asyncio.ensure_future(first.set_password(token, PASSWORD))
-    await held.arrived.wait()
-    there = world.kratos.add_account(ADDRESS, password="old")
-    world.clock.move(LEASE_SECONDS)
-    got = await second.get(token)
-    held.released.set()
-    await refusal(call)
-
-    assert "ALREADY_REGISTERED" == state_of(got)
-    assert [there] == world.kratos.accounts()
-
-
 async def test_account_found_while_the_approval_stands(world: World) -> None:
     """What Kratos stored of what the hook agreed to is seen as soon as it is there."""
     first, second = await two(world)
     token = await to_password(world, first, ADDRESS)
-    held = world.kratos.hold("password", after=True)
-    call = asyncio.ensure_future(first.set_password(token, PASSWORD))
-    await held.arrived.wait()
-    world.clock.micros = world.row()["lease_until"] - 1
-    flow_id = world.kratos.flow_ids()[-1]
-    await world.ask_hook("password", flow_id=flow_id, email=ADDRESS)
-    world.clock.move(MICROSECOND)
-    got = await second.get(token)
-    held.released.set()
+    async with world.held(
+        "password", first.set_password(token, PASSWORD), after=True
+    ) as call:
+        world.clock.micros = world.row()["lease_until"] - 1
+        flow_id = world.kratos.flow_ids()[-1]
+        await world.ask_hook("password", flow_id=flow_id, email=ADDRESS)
+        world.clock.move(MICROSECOND)
+        got = await second.get(token)
     await refusal(call)
 
     assert "COMPLETED" == state_of(got)
@@ -249,12 +165,11 @@ async def test_ledger_away_for_good(world: World, *, over: bool) -> None:
     """A ledger that is away is told until the lease is over, or the server ends."""
     replica = await world.serve()
     token, code = await to_code(world, replica.caller, ADDRESS)
-    held = world.kratos.hold("code", after=True)
-    call = asyncio.ensure_future(refusal(replica.caller.verify(token, code)))
-    await held.arrived.wait()
-    with closing(sqlite3.connect(world.directory / "signupd.db")) as database:
-        database.execute("ALTER TABLE signups RENAME TO elsewhere")
-    held.released.set()
+    async with world.held(
+        "code", refusal(replica.caller.verify(token, code)), after=True
+    ) as call:
+        with closing(sqlite3.connect(world.directory / "signupd.db")) as database:
+            database.execute("ALTER TABLE signups RENAME TO elsewhere")
     refused = await call
     releases = replica.service.deps.releases
     waiting = len(releases.tasks)
@@ -271,12 +186,11 @@ async def test_account_past_us_and_past_the_lease(world: World) -> None:
     first, second = await two(world)
     token = await to_password(world, first, ADDRESS)
     world.kratos.setup.password_hook = False
-    held = world.kratos.hold("password", after=True)
-    call = asyncio.ensure_future(refusal(first.set_password(token, PASSWORD)))
-    await held.arrived.wait()
-    world.clock.move(LEASE_SECONDS)
-    got = await second.get(token)
-    held.released.set()
+    async with world.held(
+        "password", refusal(first.set_password(token, PASSWORD)), after=True
+    ) as call:
+        world.clock.move(LEASE_SECONDS)
+        got = await second.get(token)
     late = await call
     (account,) = world.kratos.accounts()
 

@@ -8,13 +8,12 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-import aiohttp
 import grpc
 import pytest
 
 from tests.doubles.kratos import KratosDouble
 from tests.integration.caller import Caller, another, refusal, state_of
-from tests.integration.world import PASSWORD, Replica, World, to_code, to_password
+from tests.integration.world import PASSWORD, World, to_code, to_password
 from tests.refusal import Refusal
 
 ADDRESS = "ann@example.com"
@@ -100,19 +99,6 @@ async def test_restart_and_replica(world: World) -> None:
     refusals.append(await refusal(start(third.caller, ADDRESS)))
 
     assert [limited(REFILL)] * 3 == [*map(said, refusals)]
-
-
-async def test_taken_address(world: World, caller: Caller) -> None:
-    """The refusal is the same for an address with an account as for any other."""
-    world.kratos.add_account(BYSTANDER, password="old")
-    seen = []
-    for address in (ADDRESS, BYSTANDER):
-        await start_all(caller, address, 5)
-        refused = await refusal(start(caller, address))
-        seen.append((said(refused), refused.message, refused.signup))
-
-    assert seen[0] == seen[1]
-    assert limited(REFILL) == seen[0][0]
 
 
 async def test_client(world: World) -> None:
@@ -238,13 +224,10 @@ async def test_given_back(world: World, trouble: str) -> None:
 async def test_death_gives_nothing_back(world: World) -> None:
     """A mail that a server counted before it died stays counted."""
     first, second = [await world.serve(sends_per_address=2) for _ in range(2)]
-    held = world.kratos.hold("open")
-    dying = asyncio.ensure_future(start(first.caller, ADDRESS))
-    await held.arrived.wait()
-    rows = world.rows()
-    await start(second.caller, ADDRESS)
-    refused = await refusal(start(second.caller, ADDRESS))
-    held.released.set()
+    async with world.held("open", start(first.caller, ADDRESS)) as dying:
+        rows = world.rows()
+        await start(second.caller, ADDRESS)
+        refused = await refusal(start(second.caller, ADDRESS))
     await dying
 
     assert [] == rows
@@ -255,11 +238,10 @@ async def test_given_back_by_a_race(world: World) -> None:
     """A mail is given back if another server began with the same request id."""
     first, second = [await world.serve(sends_per_address=3) for _ in range(2)]
     request_id = uuid.uuid4()
-    held = world.kratos.hold("open", after=True)
-    begun = first.caller.start(ADDRESS, request_id)
-    await held.arrived.wait()
-    await second.caller.start(ADDRESS, request_id)
-    held.released.set()
+    async with world.held(
+        "open", first.caller.start(ADDRESS, request_id), after=True
+    ) as begun:
+        await second.caller.start(ADDRESS, request_id)
     refused = await refusal(begun)
     other = await first.caller.start(ADDRESS)
 
@@ -358,7 +340,7 @@ async def test_wrong_codes_are_counted(world: World) -> None:
     await replica.caller.verify(token, code)
     await refusal(replica.caller.verify(token, another(code)))
 
-    assert "signupd_wrong_codes_total 5.0" in await metrics(replica)
+    assert "signupd_wrong_codes_total 5.0" in (await replica.page())[1]
 
 
 async def test_other_passwords_after_the_account(world: World) -> None:
@@ -384,7 +366,7 @@ async def test_other_passwords_after_the_account(world: World) -> None:
     assert ["STEP_MISMATCH"] * 2 == [one.reason for one in late]
     assert ["COMPLETED"] * 2 == [*map(state_of, late)]
     assert 1 == world.log.events("warning").count("password_repeats_exhausted")
-    assert "signupd_wrong_passwords_total 20.0" in await metrics(replica)
+    assert "signupd_wrong_passwords_total 20.0" in (await replica.page())[1]
 
 
 async def test_password_a_day_later(world: World, caller: Caller) -> None:
@@ -436,23 +418,13 @@ async def test_checks_of_passwords(world: World, caller: Caller) -> None:
 async def test_one_password_at_a_time(world: World, caller: Caller) -> None:
     """While a password is at work another is refused, and the same call joins it."""
     token = await to_password(world, caller, ADDRESS)
-    held = world.kratos.hold("open")
-    calls = [asyncio.ensure_future(caller.set_password(token, PASSWORD))]
-    await held.arrived.wait()
-    busy = [
-        await refusal(caller.set_password(token, password))
-        for password in ("another-violin-8", "short")
-    ]
-    calls.append(asyncio.ensure_future(caller.set_password(token, PASSWORD)))
-    held.released.set()
+    async with world.held("open", caller.set_password(token, PASSWORD)) as first:
+        busy = [
+            await refusal(caller.set_password(token, password))
+            for password in ("another-violin-8", "short")
+        ]
+        joined = asyncio.ensure_future(caller.set_password(token, PASSWORD))
 
     assert ["SIGNUP_BUSY"] * 2 == [one.reason for one in busy]
-    assert ["COMPLETED"] * 2 == [*map(state_of, await asyncio.gather(*calls))]
+    assert ["COMPLETED"] * 2 == [state_of(await first), state_of(await joined)]
     assert 2 == world.kratos.calls.count("password")  # one is the proof of the hook
-
-
-async def metrics(replica: Replica) -> list[str]:
-    """Read the lines of the metrics page."""
-    url = f"http://127.0.0.1:{replica.service.metrics_port}/metrics"
-    async with aiohttp.ClientSession() as http, http.get(url) as page:
-        return (await page.text()).splitlines()

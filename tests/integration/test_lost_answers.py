@@ -6,8 +6,6 @@ Answers that are simply lost are limbo/test_lost_answers.py's, with a real Krato
 import asyncio
 import uuid
 
-import pytest
-
 from tests.integration.caller import Caller, refusal, state_of
 from tests.integration.world import PASSWORD, World, to_code, to_password
 
@@ -17,23 +15,8 @@ ALWAYS = 99
 MICROSECOND = 1e-6
 
 
-async def test_start_torn(world: World, caller: Caller) -> None:
-    """A mail that its flow does not know of: the repeat sends one more, counted."""
-    request_id = uuid.uuid4()
-    world.kratos.tear("send")
-    refused = await refusal(caller.start(ADDRESS, request_id))
-    answers = [await caller.start(ADDRESS, request_id) for _ in range(2)]
-    token, code = answers[0].continuation_token, world.kratos.code_for(ADDRESS)
-    verified = await caller.verify(token, code)
-
-    assert "KRATOS_UNAVAILABLE" == refused.reason
-    assert [3, 3] == [answer.signup.resends_remaining for answer in answers]
-    assert 2 == len(world.kratos.mails_to(ADDRESS))
-    assert "PASSWORD_REQUIRED" == state_of(verified)
-
-
 async def test_start_torn_again_and_again(world: World) -> None:
-    """However often that happens, a sign-up has no more mails than it may."""
+    """However often a flow loses its mail, a sign-up has no more than it may."""
     caller = (await world.serve(sends_per_signup=2)).caller
     request_id = uuid.uuid4()
     for _ in range(3):
@@ -50,44 +33,6 @@ async def test_start_torn_again_and_again(world: World) -> None:
 
     assert "SEND_LIMIT_REACHED" == early.reason
     assert "CODE_REQUIRED" == state_of(begun)
-
-
-@pytest.mark.parametrize("status", [503, 429])
-async def test_start_overloaded(world: World, caller: Caller, status: int) -> None:
-    """A Kratos that says "overloaded" is asked again by the repeat."""
-    request_id = uuid.uuid4()
-    world.kratos.fail("send", status=status)
-    refused = await refusal(caller.start(ADDRESS, request_id))
-    again = await caller.start(ADDRESS, request_id)
-
-    assert "KRATOS_UNAVAILABLE" == refused.reason
-    assert "CODE_REQUIRED" == state_of(again)
-    assert 1 == len(world.kratos.mails_to(ADDRESS))
-
-
-async def test_verify_torn(world: World, caller: Caller) -> None:
-    """A code used up before its flow noticed: once more, and it is known as right."""
-    token, code = await to_code(world, caller, ADDRESS)
-    world.kratos.tear("code")
-    verified = await caller.verify(token, code)
-
-    assert "PASSWORD_REQUIRED" == state_of(verified)
-    assert 2 == world.kratos.calls.count("code")
-
-
-async def test_verify_torn_and_lost_again(world: World, caller: Caller) -> None:
-    """Nothing known of a right code: the repeat proves it, and it counts once."""
-    token, code = await to_code(world, caller, ADDRESS)
-    world.kratos.lose("code", times=ALWAYS)
-    world.kratos.tear("code")
-    refused = await refusal(caller.verify(token, code))
-    world.kratos.heal()
-    verified = await caller.verify(token, code)
-
-    assert "KRATOS_UNAVAILABLE" == refused.reason
-    assert refused.signup is not None
-    assert 4 == refused.signup.code_attempts_remaining
-    assert "PASSWORD_REQUIRED" == state_of(verified)
 
 
 async def test_verify_find_lost_for_a_taken_address(
@@ -186,17 +131,4 @@ async def test_session_ended_later(world: World, caller: Caller) -> None:
     done = await caller.set_password(token, PASSWORD)
 
     assert "COMPLETED" == state_of(done)
-    assert [0] == [account.sessions for account in world.kratos.accounts()]
-
-
-async def test_session_of_a_settled_account(world: World, caller: Caller) -> None:
-    """An account that recovery finishes keeps no session either."""
-    token = await to_password(world, caller, ADDRESS)
-    world.kratos.lose("password")
-    world.kratos.lose("find", times=ALWAYS)
-    await refusal(caller.set_password(token, PASSWORD))
-    world.kratos.heal()
-    got = await caller.get(token)
-
-    assert "COMPLETED" == state_of(got)
     assert [0] == [account.sessions for account in world.kratos.accounts()]

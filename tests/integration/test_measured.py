@@ -4,7 +4,6 @@ import re
 import uuid
 from typing import Any
 
-import aiohttp
 import grpc
 import pytest
 from signupd.kratos.http import Call
@@ -24,18 +23,11 @@ SIGNUPS = "kratos_signup.v1.SignupService"
 PASSWORD = "seven tall ladders"
 
 
-async def scrape(replica: Replica) -> str:
-    """Read the metrics."""
-    url = f"http://127.0.0.1:{replica.service.metrics_port}/metrics"
-    async with aiohttp.ClientSession() as http, http.get(url) as answer:
-        return await answer.text()
-
-
 async def counts(replica: Replica) -> dict[tuple[str, ...], float]:
     """Scrape; give the counts by their labels' values, without those of health."""
     return {
         tuple(re.findall(r'="([^"]*)"', labels)): float(count)
-        for _, labels, count in COUNT.findall(await scrape(replica))
+        for _, labels, count in COUNT.findall((await replica.page())[1])
         if f'call="{Call.READY}"' not in labels
     }
 
@@ -75,6 +67,8 @@ async def test_a_whole_way(world: World) -> None:
         ("sessions", "204"),
         ("accounts", "200"),
     } <= found.keys()
+    # No caller waits longer.
+    assert 'grpc_type="unary",le="60.0"' in (await replica.page())[1]
 
 
 async def test_labels_are_few(world: World) -> None:
@@ -105,6 +99,6 @@ async def test_no_kratos(world: World) -> None:
         await refusal(replica.caller.start("ann@example.com"))
 
     found = await counts(replica)
-    assert "signupd_kratos_breakers_open 1.0\n" in await scrape(replica)
+    assert "signupd_kratos_breakers_open 1.0\n" in (await replica.page())[1]
     assert {"unreached"} == {labels[1] for labels in found if labels[0] in set(Call)}
     assert 10 == found["StartSignup", "KRATOS_UNAVAILABLE"]

@@ -127,11 +127,8 @@ async def test_sweeper_does_not_count(world: World) -> None:
     await refusal(replica.caller.set_password(token, PASSWORD))
     world.kratos.heal()
     world.clock.move(60)
-    held = world.kratos.hold("find")
-    sweeping = asyncio.ensure_future(replica.service.sweeper.sweep())
-    await held.arrived.wait()
-    refused = await refusal(replica.caller.get("x"))
-    held.released.set()
+    async with world.held("find", replica.service.sweeper.sweep()) as sweeping:
+        refused = await refusal(replica.caller.get("x"))
     swept = await sweeping
 
     assert "TOKEN_INVALID" == refused.reason

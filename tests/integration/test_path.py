@@ -1,7 +1,6 @@
 """The whole way of a sign-up, over gRPC, as callers see it."""
 
 import asyncio
-import time
 import uuid
 from datetime import timedelta
 from types import SimpleNamespace
@@ -15,28 +14,6 @@ from tests.integration.caller import Caller, refusal, state_of
 from tests.integration.world import PASSWORD, World, to_code, to_password
 
 ADDRESS = "ann@example.com"
-
-
-async def test_whole_way(world: World, caller: Caller) -> None:
-    """Three calls make an account, whole: password, verified address, our mark."""
-    started = await caller.start("Ann@Example.COM", traits={"name": "Ann"}, locale="de")
-    code = world.kratos.code_for(ADDRESS)
-    verified = await caller.verify(started.continuation_token, code)
-    accounts_before = world.kratos.accounts()
-    done = await caller.set_password(verified.continuation_token, PASSWORD)
-    account = world.kratos.account(ADDRESS)
-
-    states = ["CODE_REQUIRED", "PASSWORD_REQUIRED", "COMPLETED"]
-    assert states == [state_of(answer) for answer in (started, verified, done)]
-    assert [] == accounts_before
-    assert account is not None
-    assert {"email": ADDRESS, "name": "Ann"} == account.traits
-    assert (True, PASSWORD, 0) == (account.verified, account.password, account.sessions)
-    assert done.signup.signup_id[:13] == account.address_id[:13]
-    assert account.metadata_admin is None
-    assert (str(account.id), "") == (done.signup.identity_id, done.continuation_token)
-    assert ["de"] == [mail.locale for mail in world.kratos.mails_to(ADDRESS)]
-    assert [] == world.log.events("error")
 
 
 async def test_signup_shown(world: World, caller: Caller) -> None:
@@ -137,15 +114,6 @@ async def test_courier_is_asked_once_a_second(world: World, caller: Caller) -> N
 
     assert [1, 2] == [one.signup.code_delivery for one in (kept, later)]
     assert 4 == world.kratos.calls.count("courier")
-
-
-async def test_get_takes_its_time(world: World, caller: Caller) -> None:
-    """GetSignup waits for 25 ms, longer than Kratos takes: its time tells nothing."""
-    token, _ = await to_code(world, caller, ADDRESS)
-    begun = time.monotonic()
-    await caller.get(token)
-
-    assert time.monotonic() - begun > 0.02  # timers may be a millisecond early
 
 
 async def turns() -> None:

@@ -1,6 +1,5 @@
 """Every error reason that this version can give, as a caller reads it."""
 
-import asyncio
 import logging
 import uuid
 from typing import Any
@@ -30,9 +29,6 @@ def shown(refused: Refusal) -> str:
 
 # What is malformed: at which step, what is sent, the reason, and the fields named.
 MALFORMED: list[tuple[str, dict[str, Any], str, list[str]]] = [
-    ("start", {"request_id": "1"}, "REQUEST_INVALID", ["request_id"]),
-    ("start", {"locale": "de--CH"}, "REQUEST_INVALID", ["locale"]),
-    ("start", {"client_ip": "300.1.1.1"}, "REQUEST_INVALID", ["client_ip"]),
     (
         "start",
         {"locale": "-", "client_ip": "x", "request_id": "x"},
@@ -40,8 +36,6 @@ MALFORMED: list[tuple[str, dict[str, Any], str, list[str]]] = [
         ["locale", "client_ip", "request_id"],
     ),
     ("start", {"email": ""}, "EMAIL_INVALID", ["email"]),
-    ("start", {"email": "ann@x y"}, "EMAIL_INVALID", ["email"]),
-    ("start", {"email": "a" * 250 + "@b.cc"}, "EMAIL_INVALID", ["email"]),
     (
         "start",
         {"traits": {"email": "bob@example.com"}},
@@ -65,12 +59,10 @@ MALFORMED: list[tuple[str, dict[str, Any], str, list[str]]] = [
         "TRAITS_INVALID",
         ["traits.name", "traits.x", "traits.z"],
     ),
-    ("start", {"traits": {"na\x1bme": "Ann"}}, "TRAITS_INVALID", ["traits"]),
     *(
         ("start", {"email": f"an{char}n@example.com"}, "EMAIL_INVALID", ["email"])
         for char in "\0\n\x1b\x7f\x9f"
     ),
-    ("start", {"email": "ann@exam\0ple.com"}, "EMAIL_INVALID", ["email"]),
     *(
         ("verify", {"code": code}, "REQUEST_INVALID", ["code"])
         for code in ("", "12345x", "1" * 17)
@@ -161,21 +153,6 @@ async def test_step_mismatch(world: World, caller: Caller) -> None:
     assert ["CODE_REQUIRED", "PASSWORD_REQUIRED"] == [shown(early), shown(late)]
 
 
-async def test_wrong_codes(world: World, caller: Caller) -> None:
-    """Wrong codes count down; then even the right one is refused, and all is told."""
-    token, code = await to_code(world, caller, ADDRESS)
-    wrong = [await refusal(caller.verify(token, another(code, n))) for n in range(1, 6)]
-    right = await refusal(caller.verify(token, code))
-
-    assert {(CODE.INVALID_ARGUMENT, "CODE_INCORRECT")} == {said(r) for r in wrong}
-    assert [4, 3, 2, 1, 0] == [
-        r.signup.code_attempts_remaining for r in wrong if r.signup
-    ]
-    assert (CODE.RESOURCE_EXHAUSTED, "CODE_ATTEMPTS_EXHAUSTED") == said(right)
-    assert "CODE_REQUIRED" == shown(right)
-    assert 5 == world.kratos.calls.count("code")
-
-
 async def test_wrong_code_after_the_proof(world: World, caller: Caller) -> None:
     """After the proof other codes are incorrect, and have a count of their own."""
     token, code = await to_code(world, caller, ADDRESS)
@@ -209,11 +186,10 @@ async def test_code_expired_on_its_way(world: World, caller: Caller) -> None:
     Kratos after 26.2 does not tell the two apart.
     """
     token, code = await to_code(world, caller, ADDRESS)
-    held = world.kratos.hold("code", after=True)
-    call = asyncio.ensure_future(refusal(caller.verify(token, another(code))))
-    await held.arrived.wait()
-    world.clock.move(15 * 60)
-    held.released.set()
+    async with world.held(
+        "code", refusal(caller.verify(token, another(code))), after=True
+    ) as call:
+        world.clock.move(15 * 60)
 
     assert (CODE.FAILED_PRECONDITION, "CODE_EXPIRED") == said(await call)
 
@@ -258,11 +234,8 @@ async def test_check_password(world: World, caller: Caller) -> None:
     token = (await caller.verify(early, code)).continuation_token
     words = ["password", "ann@example.com", "violin42", PASSWORD]
     checks = [await caller.check(token, word) for word in words]
-    held = world.kratos.hold("password")
-    call = asyncio.ensure_future(caller.set_password(token, PASSWORD))
-    await held.arrived.wait()
-    while_busy = await caller.check(token, PASSWORD)
-    held.released.set()
+    async with world.held("password", caller.set_password(token, PASSWORD)) as call:
+        while_busy = await caller.check(token, PASSWORD)
     await call
     cancelled = await to_password(world, caller, "bob@example.com")
     await caller.cancel(cancelled)
@@ -338,47 +311,6 @@ async def test_password_already_set(world: World, caller: Caller) -> None:
     assert [PASSWORD] == [account.password for account in world.kratos.accounts()]
 
 
-async def test_kratos_unavailable(world: World, caller: Caller) -> None:
-    """Kratos away is told at every step, with a time to wait; the server stays."""
-    token, code = await to_code(world, caller, ADDRESS)
-    later = await to_password(world, caller, "bob@example.com")
-    await world.kratos.down()
-    refusals = [
-        await refusal(caller.start("cid@example.com")),
-        await refusal(caller.verify(token, code)),
-        await refusal(caller.set_password(later, PASSWORD)),
-    ]
-    await world.kratos.up()
-    verified = await caller.verify(token, code)
-
-    expected = (CODE.UNAVAILABLE, "KRATOS_UNAVAILABLE")
-    assert [expected] * 3 == [said(refused) for refused in refusals]
-    assert [2.0] * 3 == [refused.retry_seconds for refused in refusals]
-    assert ["", "CODE_REQUIRED", "PASSWORD_REQUIRED"] == [*map(shown, refusals)]
-    assert "PASSWORD_REQUIRED" == state_of(verified)
-
-
-async def test_corrupt_request(caller: Caller) -> None:
-    """Bytes that are no message are refused without the parser's text."""
-    data = [
-        b"\xff",
-        b"\x0a\xff\xff\xff\xff\x0f",  # a length beyond the end
-        b"\x0a\x01\xff",  # a string that is no UTF-8
-        b"\x0a\x06secre",  # one that ends too early
-        b"\x0f",
-    ]
-    paths = [f"{SERVICE}/{name}" for name in ("StartSignup", "SetPassword")]
-    methods: list[Any] = [caller.channel.unary_unary(path) for path in paths]
-    calls = [method(one) for method in methods for one in data]
-    refusals = [await refusal(call) for call in calls]
-
-    expected = (CODE.INVALID_ARGUMENT, "REQUEST_INVALID")
-    assert [expected] * 10 == [said(refused) for refused in refusals]
-    assert {"A field is missing or malformed."} == {r.message for r in refusals}
-    wires = " ".join(refused.wire for refused in refusals)
-    assert [] == [w for w in ("pars", "Decode", "utf", "secre") if w in wires]
-
-
 @pytest.mark.parametrize(
     ("method", "kind"),
     [
@@ -390,7 +322,10 @@ async def test_corrupt_request(caller: Caller) -> None:
 async def test_corrupt_request_elsewhere(
     caller: Caller, method: str, kind: str
 ) -> None:
-    """Nor do health checks and reflection answer with it."""
+    """Health checks and reflection refuse bytes that are no message in our words.
+
+    The RPCs are test_fuzz.py's.
+    """
     call: Any = getattr(caller.channel, kind)(method)
     given = iter([b"\x0a\x01\xff"]) if kind == "stream_stream" else b"\x0a\x01\xff"
 

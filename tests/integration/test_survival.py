@@ -6,7 +6,6 @@ import sqlite3
 from contextlib import closing
 from typing import Any
 
-import aiohttp
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -27,17 +26,18 @@ async def test_drain(world: World, grace: str) -> None:
     """
     first = await world.serve(drain_timeout=grace)
     token = await to_password(world, first.caller, ADDRESS)
-    held = world.kratos.hold("password")
-    call = asyncio.ensure_future(first.caller.set_password(token, PASSWORD))
-    await held.arrived.wait()
-    stopping = asyncio.create_task(first.service.stop())
-    # A call that arrives as gRPC stops listening is answered after the grace only.
-    first.caller.deadline_seconds = 2
-    refused = None
-    while refused is None or refused.code not in CUT:
-        with contextlib.suppress(AssertionError):  # not refused yet
-            refused = await refusal(call if grace == "0s" else first.caller.get(token))
-    held.released.set()
+    async with world.held(
+        "password", first.caller.set_password(token, PASSWORD)
+    ) as call:
+        stopping = asyncio.create_task(first.service.stop())
+        # A call that arrives as gRPC stops listening is answered after the grace only.
+        first.caller.deadline_seconds = 2
+        refused = None
+        while refused is None or refused.code not in CUT:
+            with contextlib.suppress(AssertionError):  # not refused yet
+                refused = await refusal(
+                    call if grace == "0s" else first.caller.get(token)
+                )
     await stopping
     second = await world.serve()
 
@@ -53,9 +53,7 @@ async def test_wait_before_the_drain(world: World) -> None:
     states = [(await watch.read()).status]
     stopping = asyncio.create_task(first.service.stop())
     states.append((await watch.read()).status)
-    ready = f"http://127.0.0.1:{first.service.metrics_port}/readyz"
-    async with aiohttp.ClientSession() as http, http.get(ready) as answer:
-        readiness = answer.status
+    readiness, _ = await first.page("readyz")
     token = await to_password(world, first.caller, ADDRESS)
     done = await first.caller.set_password(token, PASSWORD)
     waiting = not stopping.done()
@@ -76,19 +74,16 @@ async def test_ledger_locked(world: World, caller: Caller) -> None:
     """A ledger that somebody else holds is told as away; the hook then says no."""
     token, code = await to_code(world, caller, ADDRESS)
     later = await to_password(world, caller, "bob@example.com")
-    held = world.kratos.hold("password")
-    call = asyncio.ensure_future(caller.set_password(later, PASSWORD))
-    await held.arrived.wait()
-    flow_id = world.kratos.flow_ids()[-1]
-    with closing(sqlite3.connect(world.directory / "signupd.db")) as database:
-        database.execute("BEGIN IMMEDIATE")
-        verified, started, answer = await asyncio.gather(
-            refusal(caller.verify(token, code)),
-            refusal(caller.start("cid@example.com")),
-            world.ask_hook("password", flow_id=flow_id, email="bob@example.com"),
-        )
-        got = await caller.get(token)
-    held.released.set()
+    async with world.held("password", caller.set_password(later, PASSWORD)) as call:
+        flow_id = world.kratos.flow_ids()[-1]
+        with closing(sqlite3.connect(world.directory / "signupd.db")) as database:
+            database.execute("BEGIN IMMEDIATE")
+            verified, started, answer = await asyncio.gather(
+                refusal(caller.verify(token, code)),
+                refusal(caller.start("cid@example.com")),
+                world.ask_hook("password", flow_id=flow_id, email="bob@example.com"),
+            )
+            got = await caller.get(token)
 
     for refused in (verified, started):
         assert (grpc.StatusCode.UNAVAILABLE, "LEDGER_UNAVAILABLE") == (

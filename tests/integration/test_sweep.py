@@ -1,7 +1,5 @@
 """The sweeper and rows that Kratos answers badly."""
 
-import asyncio
-
 import pytest
 
 from tests.integration.caller import refusal, state_of
@@ -52,13 +50,12 @@ async def test_clamped_at_work(world: World, column: str, seconds: int) -> None:
     # A code has longer than a password, so a row at work is clamped twice.
     replica = await world.serve(sweep_interval="1d", code_ttl="1h")
     token = await to_password(world, replica.caller, ADDRESSES[0])
-    held = world.kratos.hold("password", after=True)
-    call = asyncio.ensure_future(replica.caller.set_password(token, PASSWORD))
-    await held.arrived.wait()
-    world.change_row(column, 2**60)
-    await replica.service.sweeper.sweep()
-    clamped = world.row()[column] - world.clock.micros
-    held.released.set()
+    async with world.held(
+        "password", replica.caller.set_password(token, PASSWORD), after=True
+    ) as call:
+        world.change_row(column, 2**60)
+        await replica.service.sweeper.sweep()
+        clamped = world.row()[column] - world.clock.micros
 
     assert seconds * 1_000_000 == clamped
     assert "COMPLETED" == state_of(await call)

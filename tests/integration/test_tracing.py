@@ -196,14 +196,6 @@ async def test_log_lines_of_a_call(scene: Scene) -> None:
     assert (TRACE, f"{id_of(rpc):016x}") == (line["trace_id"], line["span_id"])
 
 
-@pytest.mark.parametrize("parent", ["", "x", f"00-{TRACE}-{PARENT}", f"00-{'0' * 32}-"])
-async def test_malformed_parents(scene: Scene, parent: str) -> None:
-    """A caller that sends nonsense is answered as any other, in a trace of its own."""
-    await scene.start(("traceparent", parent))
-
-    assert (await scene.span(f"{SERVICE}/StartSignup")).parent is None
-
-
 async def test_work_outlives_its_caller(scene: Scene) -> None:
     """What goes on when the caller is gone stays in the caller's trace."""
     held = scene.world.kratos.hold("send")

@@ -1,8 +1,10 @@
 """The service with its neighbours, in this process: the double of Kratos, a clock."""
 
+import asyncio
 import json
 import sqlite3
-from contextlib import AsyncExitStack, closing
+from collections.abc import AsyncIterator, Awaitable
+from contextlib import AsyncExitStack, asynccontextmanager, closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
@@ -29,6 +31,12 @@ class Replica:
 
     service: Service
     caller: Caller
+
+    async def page(self, path: str = "metrics") -> tuple[int, str]:
+        """Read a page of the metrics port: its status and text."""
+        url = f"http://127.0.0.1:{self.service.metrics_port}/{path}"
+        async with aiohttp.ClientSession() as http, http.get(url) as answer:
+            return answer.status, await answer.text()
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +115,17 @@ class World:
         if proved:
             await self.log.wait_for("password_hook_proved", count + 1)
         return Replica(service, caller)
+
+    @asynccontextmanager
+    async def held(
+        self, call: str, work: Awaitable[Any], *, after: bool = False
+    ) -> AsyncIterator[asyncio.Future[Any]]:
+        """Have work stand still at its call to Kratos, or after it, in the block."""
+        held = self.kratos.hold(call, after=after)
+        working = asyncio.ensure_future(work)
+        await held.arrived.wait()
+        yield working
+        held.released.set()
 
     async def ask_hook(
         self, hook: str, body: bytes | None = None, **fields: Any

@@ -167,21 +167,6 @@ class TestLatePost:
         assert "COMPLETED" == again.what
         assert fence.world.opens(setting.address, PASSWORD)
 
-    def test_past_another(self, fence: Fence) -> None:
-        """It does not disturb the password that was set meanwhile."""
-        with post_held(fence) as setting:
-            fence.service.advance(PAST_LEASE)
-            other = setting.ask_again(OTHER_PASSWORD)
-            late = setting.end()
-            again = setting.ask_again()
-
-        assert "COMPLETED" == other.what
-        assert "SIGNUP_BUSY" == late.what
-        assert "PASSWORD_ALREADY_SET" == again.what
-        assert 1 == setting.accounts
-        assert fence.world.opens(setting.address, OTHER_PASSWORD)
-        assert not fence.world.opens(setting.address, PASSWORD)
-
     def test_during_another(self, fence: Fence) -> None:
         """It has no share in the lease that a later call holds."""
         with post_held(fence) as setting:
@@ -428,22 +413,6 @@ def test_lost_approval(fence: Fence) -> None:
 
 class TestLateCode:
     """A code reaches Kratos when its time is over: nothing can come of that."""
-
-    def test_past_expiry(self, fence: Fence) -> None:
-        """The sign-up that was written down as expired stays so."""
-        address = fence.new_address()
-        started = fence.started(address)
-        step = fence.proxy.hold("code")
-        call = fence.caller.begin(verify_request(started, fence.code(address)))
-        step.wait()
-        fence.service.advance(CODE_TTL)
-        fence.service.sweep()
-        step.release()
-        late = call.outcome()
-
-        assert "SIGNUP_BUSY" == late.what
-        assert "EXPIRED" == fence.caller.ask(get_request(started)).what
-        assert "expired" == fence.books.state(started.shown.signup_id)
 
     def test_past_a_cancel(self, fence: Fence) -> None:
         """The sign-up that was cancelled stays so."""

@@ -153,17 +153,6 @@ class TestCommand:
 class TestRunning:
     """A server sweeps by itself."""
 
-    def test_expiry(self, stage: Stage) -> None:
-        """It writes down what has expired, which showed from the moment on."""
-        started = stage.started(stage.new_address())
-        stage.books.change(signup_id(started), "expire_time = 1")
-        shown = stage.caller.ask(get_request(started))
-        wait_until(
-            lambda: stage.books.state(signup_id(started)) == "expired", "the sweeper"
-        )
-
-        assert "EXPIRED" == shown.what
-
     def test_dead_lease(self, stage: Stage) -> None:
         """It finds out what became of a call that nobody repeats."""
         address = stage.new_address()

@@ -1,32 +1,8 @@
-"""What the benchmarks calculate, and where their tables go."""
+"""What the benchmarks calculate."""
 
 import pytest
 
 from bench.strangers import chance
-from bench.table import Table, fill
-
-ONE, OTHER = (Table(name, ["RPC", "µs"], [[name, r"\1"]]) for name in ("one", "other"))
-TEXT = """before
-<!-- bench:other -->
-old
-<!-- /bench -->
-between
-<!-- bench:one --><!-- /bench -->
-after
-"""
-
-
-def test_filled() -> None:
-    """A table replaces what is between its marks, and nothing else, each time."""
-    expected = TEXT.replace(
-        "old\n", "| RPC | µs |\n| --- | ---: |\n| other | \\1 |\n"
-    ).replace(
-        "bench:one --><",
-        "bench:one -->\n| RPC | µs |\n| --- | ---: |\n| one | \\1 |\n<",
-    )
-
-    assert expected == fill(TEXT, [ONE, OTHER])
-    assert expected == fill(expected, [OTHER, ONE])
 
 
 @pytest.mark.parametrize(

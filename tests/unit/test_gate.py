@@ -163,18 +163,6 @@ async def test_fault_is_remembered(stage: Stage) -> None:
     assert ["kratos_incompatible", "password_hook_proved"] == stage.log.events()
 
 
-async def test_repair_is_noticed(stage: Stage) -> None:
-    """After that a Kratos set right is believed."""
-    stage.kratos.answer = PasswordAnswer.CREATED
-    with pytest.raises(KratosIncompatible):
-        await stage.gate.prove({})
-    stage.kratos.answer = PasswordAnswer.HOOK_UNKNOWN_FLOW
-    stage.now += PROOF_INTERVAL_SECONDS
-    await stage.gate.prove({})
-
-    assert ["kratos_incompatible", "password_hook_proved"] == stage.log.events()
-
-
 @pytest.mark.parametrize("where", ["opening", "submitting"])
 async def test_unavailable_is_soon_forgotten(stage: Stage, where: str) -> None:
     """A Kratos that was away is asked again half a second later."""

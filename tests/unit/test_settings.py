@@ -326,13 +326,6 @@ def test_keys(folder: Path, *, in_toml: bool) -> None:
     assert b"\3" * 32 == settings.digest_key.get_secret_value()
 
 
-def test_url_without_its_slash() -> None:
-    """A slash at a URL's end is dropped; a path stays."""
-    settings = given({"KRATOS_PUBLIC_URL": "https://k.example/public/"})
-
-    assert "https://k.example/public" == settings.kratos_public_url
-
-
 def test_precedence(folder: Path) -> None:
     """The environment comes before .env, and that before the TOML file."""
     text = 'code_ttl = "1m"\npassword_ttl = "1m"\nretention = "1m"'

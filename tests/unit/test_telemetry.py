@@ -12,11 +12,9 @@ from signupd.errors import LedgerUnavailable
 from signupd.ledger.ledger import Ledger
 from signupd.ports.probes import COUNT_SECONDS, Probes
 from signupd.signup.transitions import Event
-from signupd.telemetry.observer import Observer, rpc_labels
+from signupd.telemetry.observer import Observer
 
 ROOT = Path(__file__).parents[2]
-METHOD = "/kratos_signup.v1.SignupService/StartSignup"
-RPCS = "grpc_server_handling_seconds"
 CALLS = "signupd_kratos_call_duration_seconds"
 
 
@@ -58,12 +56,6 @@ class Scene:
     def clock(self) -> float:
         """Tell the time."""
         return self.now
-
-    def rpc(self, seconds: float, reason: str) -> None:
-        """Have had an RPC take a while."""
-        labels = rpc_labels(METHOD)
-        self.observer.handling.labels(*labels).observe(seconds)
-        self.observer.reasons.labels(labels[-1], reason).inc()
 
     def call(self, seconds: float, outcome: str) -> None:
         """Have had a call to Kratos take a while."""
@@ -129,33 +121,6 @@ async def test_hook_proof(scene: Scene) -> None:
         scene.proved = proved
 
         assert f"signupd_password_hook_proved {proved:.1f}" in await scene.scrape()
-
-
-async def test_calls(scene: Scene) -> None:
-    """RPCs and calls to Kratos are measured by their names and how they ended."""
-    scene.rpc(0.25, "OK")
-    scene.rpc(3.0, "OK")
-    scene.rpc(0.25, "TOKEN_INVALID")
-    scene.call(0.25, "400")
-    scene.call(10.0, "lost")
-
-    rpc = (
-        'grpc_method="StartSignup",grpc_service="kratos_signup.v1.SignupService",'
-        'grpc_type="unary"'
-    )
-    bucket = f"{RPCS}_bucket{{{rpc}"
-    assert {
-        f"{RPCS}_count{{{rpc}}} 3.0",
-        f"{RPCS}_sum{{{rpc}}} 3.5",
-        f'{bucket},le="0.1"}} 0.0',
-        f'{bucket},le="0.25"}} 2.0',
-        # No caller waits longer than that.
-        f'{bucket},le="60.0"}} 3.0',
-        'signupd_rpc_reasons_total{grpc_method="StartSignup",reason="OK"} 2.0',
-        f'{CALLS}_count{{call="password",outcome="400"}} 1.0',
-        f'{CALLS}_sum{{call="password",outcome="400"}} 0.25',
-        f'{CALLS}_sum{{call="password",outcome="lost"}} 10.0',
-    } <= set(await scene.scrape())
 
 
 async def test_documented(scene: Scene) -> None:
