@@ -39,7 +39,7 @@ class Frail:
     def bend(self, mutation: Mutation) -> None:
         """Restart Kratos with one thing changed in its configuration.
 
-        The server has long had its proof of the password hook.
+        The server has its proof of the password hook.
         """
         self._restart_kratos([mutation])
 
@@ -48,7 +48,10 @@ class Frail:
         self._restart_kratos([])
 
     def heal(self) -> None:
-        """Undo whatever a test has done, or left undone when it failed."""
+        """Undo whatever a test has done, or left undone when it failed.
+
+        A server that saw Kratos store without asking has to make its proof anew.
+        """
         self.code_way.open()
         self.password_way.open()
         if self._bends.now:
@@ -56,6 +59,7 @@ class Frail:
         self.stack.kratos.start()
         if self.stack.server.pid is None:
             self.stack.server.start()
+        self.stack.wait_for_proof()
 
     def _restart_kratos(self, mutations: list[Mutation]) -> None:
         self._bends.now[:] = mutations
