@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import grpc
+import httpx
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from devstack.config import inherited
 from devstack.ports import LOOPBACK, free_ports
 from devstack.process import Process
+from devstack.waiting import wait_until
 
 # Of a single health check; it looks at the ledger.
 CHECK_SECONDS = 10.0
@@ -79,6 +81,15 @@ class Signupd(Process):
             health = health_pb2_grpc.HealthStub(channel)
             command = self._command("serve")
             self._serve(command, self._environment, lambda: _serving(health))
+
+    def wait_for_proof(self) -> None:
+        """Wait until the server knows by itself that Kratos asks its hook."""
+
+        def proved() -> bool:
+            page = httpx.get(self.metrics_url, trust_env=False).text
+            return "\nsignupd_password_hook_proved 1.0\n" in page
+
+        wait_until(proved, "the proof")
 
     def migrate(self) -> None:
         """Make the tables of the ledger, as an operator does for PostgreSQL."""

@@ -7,7 +7,6 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-import httpx
 from kratos_signup.v1 import signup_service_pb2 as pb
 
 from devstack.admin import Admin
@@ -68,12 +67,7 @@ class Stack:
 
     def wait_for_proof(self) -> None:
         """Wait until the server knows by itself that Kratos asks its hook."""
-
-        def proved() -> bool:
-            page = httpx.get(self.server.metrics_url, trust_env=False).text
-            return "\nsignupd_password_hook_proved 1.0\n" in page
-
-        wait_until(proved, "the proof")
+        self.server.wait_for_proof()
 
 
 @dataclass(frozen=True, slots=True)

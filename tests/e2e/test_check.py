@@ -73,7 +73,7 @@ SHOWN: dict[str, tuple[Mutation, dict[str, str], str]] = {
     "hooks swapped": (
         hooks_swapped,
         {"password_hook": "error"},
-        "web_hook to /kratos/code to:",
+        "web_hook to /kratos/code to",
     ),
     "password hook dead": (
         hook_at("password", *free_ports(1)),

@@ -19,15 +19,7 @@ from devstack.visitor import Visitor
 from tests.doubles.proxy import Proxy
 from tests.limbo.books import Books
 from tests.limbo.caller import Caller
-from tests.limbo.stage import (
-    POSTGRESQL,
-    SQLITE,
-    Stage,
-    World,
-    cheap_hashes,
-    new_keys,
-    wait_proved,
-)
+from tests.limbo.stage import POSTGRESQL, SQLITE, Stage, World, cheap_hashes, new_keys
 from tests.limbo.warm import WarmSignupd
 
 GetStage = Callable[[str], Stage]
@@ -89,7 +81,10 @@ def get_stage(
                 stages[ledger] = resources.enter_context(
                     _stage(world, ledger, directory, settings)
                 )
-            world.proxy.hook_ports = (stages[ledger].server.hook_port,)
+            server = stages[ledger].server
+            world.proxy.hook_ports = (server.hook_port,)
+            # One that was restarted asked for its proof at another's hook, perhaps.
+            server.wait_for_proof()
             return stages[ledger]
 
         yield get
@@ -127,7 +122,7 @@ def _stage(
     )
     world.proxy.hook_ports = (server.hook_port,)
     with server, Caller(server.target) as caller:
-        wait_proved(server)
+        server.wait_for_proof()
         stage = Stage(
             world=world, books=Books(url), caller=caller, server=server, settings=chosen
         )

@@ -14,7 +14,6 @@ from devstack.mailbox import Mailbox
 from devstack.postgres import Postgres
 from devstack.server import Signupd
 from devstack.visitor import Visitor
-from devstack.waiting import wait_until
 from tests.doubles.proxy import Proxy
 from tests.limbo.books import Books
 from tests.limbo.caller import Caller, Outcome
@@ -23,7 +22,6 @@ from tests.limbo.watch import Watch, complete
 PASSWORD = "seven tall ladders"
 OTHER_PASSWORD = "nine small umbrellas"
 SQLITE, POSTGRESQL = "sqlite", "postgresql"
-SERVING = "password_hook_proved"
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,8 +189,3 @@ def cheap_hashes(config: dict[str, Any]) -> None:
         "algorithm": "argon2",
         "argon2": {"memory": "8MB", "iterations": 1, "parallelism": 1},
     }
-
-
-def wait_proved(server: Signupd) -> None:
-    """Wait until a server has tried its hook, so that the try is in no test's way."""
-    wait_until(lambda: SERVING in server.log(), "the hook to be proved")

@@ -31,7 +31,6 @@ from tests.limbo.stage import (
     resend_request,
     start_request,
     verify_request,
-    wait_proved,
 )
 from tests.limbo.warm import WarmSignupd
 
@@ -73,7 +72,7 @@ def serving(stage: Stage, url: str, directory: Path) -> Iterator[Scene]:
     )
     asyncio.run(migrate(url))
     with server, Caller(server.target) as caller:
-        wait_proved(server)
+        server.wait_for_proof()
         yield Scene(world=stage.world, books=Books(url), caller=caller)
 
 

@@ -23,7 +23,6 @@ from tests.limbo.stage import (
     cancel_request,
     get_request,
     password_request,
-    wait_proved,
 )
 from tests.limbo.warm import WarmSignupd
 
@@ -92,7 +91,7 @@ def pair(
         settings=stage.settings,
     )
     with second, Caller(second.target) as other:
-        wait_proved(second)
+        second.wait_for_proof()
         stage.proxy.hook_ports = (stage.server.hook_port, second.hook_port)
         yield Pair(
             world=stage.world,

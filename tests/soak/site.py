@@ -22,7 +22,7 @@ from devstack.visitor import Visitor
 from tests.doubles.balancer import Balancer
 from tests.limbo.books import Books
 from tests.limbo.caller import Caller, Pending, Request
-from tests.limbo.stage import cheap_hashes, new_keys, wait_proved
+from tests.limbo.stage import cheap_hashes, new_keys
 
 REPLICAS = 2
 # Addresses are used a few times each, and nobody runs out of mails.
@@ -149,7 +149,7 @@ def open_site(settings: Mapping[str, str]) -> Iterator[Site]:
         replicas[0].migrate()
         for server in replicas:
             enter(server)
-            wait_proved(server)
+            server.wait_for_proof()
         yield Site(
             postgres,
             mailbox,

@@ -268,7 +268,10 @@ class Canary:
         """Demand that a call has led to a state."""
         seen = pb.SignupState.Name(self._signup.state).removeprefix("SIGNUP_STATE_")
         if seen != state:
-            why = "Another person used the canary's address, or ended its sign-up."
+            why = (
+                "Another person used the canary's address or ended its sign-up, or the "
+                "address verifies or recovers another account."
+            )
             cure = "Give --canary an address that nobody else uses."
             what = f"{rpc} led to {seen}"
             raise CanaryFailedError(error(STEPS[rpc], what, why, cure))

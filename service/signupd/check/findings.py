@@ -147,7 +147,9 @@ def hook_lines(
     where = f"In kratos.yml under {AFTER}.{method or hook}.hooks"
     end = "first" if hook == "code" else "last"
     change = f"change the web_hook to {PATHS[wrong or hook]} to"
-    return f"{where}, add as the {end} entry, or {change}:\n{entry}"
+    file = f"its body is this project's kratos/hooks/{hook}.jsonnet"
+    folder = "a relative path begins in the folder that Kratos was started in"
+    return f"{where}, add as the {end} entry, or {change} ({file}; {folder}):\n{entry}"
 
 
 def hook_change(hook: str, changed: dict[str, Any]) -> str:

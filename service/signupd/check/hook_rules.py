@@ -26,10 +26,11 @@ _PURPOSES: Final = {
 def hook_findings(file: KratosFile, settings: Settings) -> list[Finding]:
     """Apply all of them."""
     ours = {method: _ours(file, f"{AFTER}.{method}", method) for method in PATHS}
+    both = [*_hook_order(file, ours), _hook_urls(settings, ours)]
     return [
         *(_hook(file, settings, method, ours[method]) for method in PATHS),
-        *_hook_order(file, ours),
-        _hook_urls(settings, ours),
+        # That all is well cannot be said of a hook that is not there.
+        *(one for one in both if all(ours.values()) or one.cure),
     ]
 
 

@@ -30,7 +30,6 @@ from signupd.ports.hooks import KEY_HEADER, PASSWORD_PATH
 from signupd.sealing import hook_signature
 
 PORT_SECONDS: Final = 5.0
-_CLIENTS: Final = "clients.http"
 _SERVE: Final = "Start `signupd serve` and run this check again."
 # Why it matters what a password hook was seen to do, or what may have led to it.
 _WRONG: Final = {
@@ -61,11 +60,11 @@ async def password_hook(subject: Subject) -> list[Finding]:
 
 def _cure(answer: PasswordAnswer, subject: Subject) -> str:
     """Write what to change, by what the hook was seen to do and what a file shows."""
-    place, settings = f"{AFTER}.password", subject.settings
-    hooks = [] if subject.file is None else subject.file.hooks(place)
+    hooks = [] if subject.file is None else subject.file.hooks(f"{AFTER}.password")
     before = list(takewhile(lambda hook: PASSWORD_PATH not in hook.url, hooks))
     numbers = [str(n) for n, hook in enumerate(before, 1) if hook.interrupts]
-    earlier = f"entry {' and '.join(numbers)} of {place}.hooks" if numbers else ""
+    place = f"of {AFTER}.password.hooks"
+    earlier = f"entry {' and '.join(numbers)} {place}" if numbers else ""
     match answer:
         case PasswordAnswer.HOOK_REFUSED:
             return f"Let {earlier or 'it'} pass addresses under probe.invalid."
@@ -75,22 +74,27 @@ def _cure(answer: PasswordAnswer, subject: Subject) -> str:
             return hook_change("password", {"response": {"parse": True}})
         case PasswordAnswer.HOOK_SWAPPED:
             return "\nand\n".join(
-                hook_lines(hook, settings, wrong=wrong)
+                hook_lines(hook, subject.settings, wrong=wrong)
                 for hook, wrong in (("password", "code"), ("code", "password"))
             )
-    if subject.file and subject.file.value(f"{_CLIENTS}.disallow_private_ip_ranges"):
-        urls = [
-            hook.url
-            for place in PATHS
-            for hook in subject.file.hooks(f"{AFTER}.{place}")
-        ]
-        return lines(f"{_CLIENTS}.private_ip_exception_urls", [*filter(None, urls)])
-    add = hook_lines("password", settings)
+        case PasswordAnswer.HOOK_AWAY:
+            ours = hooks[len(before)].url if len(before) < len(hooks) else ""
+            return _cure_of_silence(subject, earlier, ours)
+    return hook_lines("password", subject.settings)
+
+
+def _cure_of_silence(subject: Subject, earlier: str, ours: str) -> str:
+    """Write what may keep Kratos from an answer: an earlier hook, ours, or its bar."""
+    bar, file = "clients.http.disallow_private_ip_ranges", subject.file
+    if file and file.value(bar):
+        urls = [one.url for path in PATHS for one in file.hooks(f"{AFTER}.{path}")]
+        return lines("clients.http.private_ip_exception_urls", [*filter(None, urls)])
     wanted = [f"{earlier} works"] if earlier else []
-    if len(before) < len(hooks):
+    if ours:
         # Without a user and a query, which may be secrets.
-        ours = re.sub("//[^/]*@", "//", hooks[len(before)].url).partition("?")[0]
-        wanted.append(f"{ours} leads to HOOK_LISTEN of a server that Kratos trusts")
+        shown = re.sub("//[^/]*@", "//", ours).partition("?")[0]
+        wanted.append(f"{shown} leads to HOOK_LISTEN of a server that Kratos trusts")
+    add = hook_lines("password", subject.settings)
     return f"See to it that {', and that '.join(wanted)}; or:\n{add}" if wanted else add
 
 
@@ -144,7 +148,8 @@ def _judged(answer: PasswordAnswer, port: Finding, cure: str) -> Finding:
         return warning(check, what, why, _SERVE)
     what = (
         "Kratos does not reach the server's password hook, sends another key, or does "
-        "not trust its certificate; or a hook with response.parse before it fails"
+        "not trust its certificate; or its body's file is missing or no jsonnet, or a "
+        "hook with response.parse before it fails"
     )
     why = "Kratos makes no account without their answers; its log says which one lacks."
     return error(check, what, why, cure)

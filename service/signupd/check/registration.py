@@ -38,9 +38,11 @@ what is missing of:
   "code": {"identifier": true, "via": "email"}
 },
 "verification": {"via": "email"}""",
-    Check.OTHER_IDENTIFIERS: "Remove ory.sh/kratos from these traits in the identity "
-    "schema, or register with another schema.",
+    Check.OTHER_IDENTIFIERS: "Register with another schema, or remove ory.sh/kratos "
+    "from these traits: Kratos then forgets such addresses of an account when it next "
+    "stores it.",
 }
+_MAY_STAY: Final = "It can stay so if callers need not set them. If not: "
 CAPTCHA: Final = "captcha"  # not a method, but a group of a form's fields
 _METHODS: Final = "selfservice.methods"
 # The methods that signupd needs: their settings, and what each is for.
@@ -134,7 +136,7 @@ def _schema(schema: IdentitySchema) -> list[Finding]:
             Severity.ERROR if fault.severe else Severity.WARNING,
             f"identity schema {schema.id}: {fault.what}",
             f"{fault.why[0].upper()}{fault.why[1:]}.",
-            _CURES[Check(fault.check)],
+            ("" if fault.severe else _MAY_STAY) + _CURES[Check(fault.check)],
         )
         for fault in schema_faults(schema)
     ]
@@ -160,7 +162,10 @@ def _elsewhere(
             f"other schemas have addresses that are no identifiers: {', '.join(paths)}"
         )
         why = "Sign-ups for such an address end as ALREADY_REGISTERED."
-        cure = "Make them identifiers too, so that their owners can sign in with them."
+        cure = (
+            "Make them identifiers too, so that their owners can sign in with them, "
+            "and store each account once more (docs/migration.md)."
+        )
         yield warning(Check.OTHER_IDENTIFIERS, what, why, cure)
 
 

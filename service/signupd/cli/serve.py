@@ -88,8 +88,8 @@ def migrate(config: Config = None) -> None:
 def sweep(config: Config = None) -> None:
     """Run the sweeper once.
 
-    It settles stale leases, writes down which sign-ups have expired, and deletes rows
-    that are older than RETENTION.
+    It settles stale leases, but for those of a first mail, writes down which sign-ups
+    have expired, and deletes rows that are older than RETENTION.
     """
     settings = settings_of(config)
     log = logs.configure(json=False, level="warning")

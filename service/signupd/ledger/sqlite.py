@@ -33,6 +33,10 @@ from signupd.ledger.database import (
 )
 from signupd.ledger.statements import SQLITE
 
+# Their texts are SQLite's own, without a statement or a parameter.
+_OF_THE_FILE: Final = frozenset(
+    (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_FULL)
+)
 _RETRY_SECONDS: Final = 0.01
 # Extended result codes have the primary one in their last byte.
 _PRIMARY: Final = 0xFF
@@ -75,7 +79,8 @@ def connect(file: Path, *, read_only: bool = False) -> sqlite3.Connection:
 class _Worker:
     """One connection, made anew after an error, and the thread that does its jobs."""
 
-    def __init__(self, connect: Callable[[], sqlite3.Connection]) -> None:
+    def __init__(self, file: Path, connect: Callable[[], sqlite3.Connection]) -> None:
+        self._file = file
         self._connect = connect
         self._connection: sqlite3.Connection | None = None
         self._executor = ThreadPoolExecutor(1, "ledger")
@@ -88,6 +93,13 @@ class _Worker:
                 return await loop.run_in_executor(self._executor, self._do, job)
         except sqlite3.IntegrityError as error:
             raise DuplicateKey from error
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & _PRIMARY not in _OF_THE_FILE:
+                raise unavailable(error) from error
+            where = f"file {self._file}, or -wal or -shm beside it"
+            raise LedgerUnavailable(
+                f"the ledger's database: {where}: {error}"
+            ) from error
         except (sqlite3.Error, OSError, RuntimeError) as error:
             raise unavailable(error) from error
 
@@ -124,8 +136,8 @@ class SqliteDatabase(Database):
         self.now = clock
         self._file = file
         self._connect = functools.partial(connect, file, read_only=read_only)
-        self._reader = _Worker(self._connect)
-        self._writer = _Worker(self._connect)
+        self._reader = _Worker(file, self._connect)
+        self._writer = _Worker(file, self._connect)
 
     async def open(self) -> None:
         """Connect once; each thread connects at its first statement."""

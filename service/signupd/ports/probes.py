@@ -55,7 +55,7 @@ class Probes:
         )
         self._leases = Gauge(
             "signupd_leases",
-            "Sign-ups that a call or the sweeper is at work on, on all replicas.",
+            "Sign-ups with a lease, live or stale, on all replicas.",
             ("lease",),
             registry=self._counts,
         )
