@@ -744,7 +744,7 @@ async def test_read_and_find(
 async def test_read_many(open_stage: OpenStage, address: str) -> None:
     """One page has a hundred ids; they may come twice, and unknown ones are left out.
 
-    Letter case does not count.
+    So health may ask for one that cannot be. Letter case does not count.
     """
     stage = await open_stage(reference)
     ids = [
@@ -755,6 +755,7 @@ async def test_read_many(open_stage: OpenStage, address: str) -> None:
     found = await stage.admin.accounts(
         [*ids, *ids[::-1], uuid.uuid4(), uuid.UUID(int=0)]
     )
+    await stage.admin.ready(10.0)
 
     assert {*ids} == found.keys()
     assert found[ids[1]] == await stage.admin.find_account(f"1{address}")

@@ -58,8 +58,9 @@ async def _serve(
     """Serve until a signal, then drain."""
     stopping = asyncio.Event()
     add_handler = asyncio.get_running_loop().add_signal_handler
-    for ends in (signal.SIGTERM, signal.SIGHUP):
-        add_handler(ends, stopping.set)
+    add_handler(signal.SIGTERM, stopping.set)
+    if signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # as nohup has it
+        add_handler(signal.SIGHUP, stopping.set)
     with alone_on(settings.ledger_url):
         service = Service(settings, log, observer=observer)
 
