@@ -245,7 +245,7 @@ async def test_schema_away(kratos: Kratos, server: Scripted) -> None:
     opened = (await outcomes(kratos))["open"]
 
     assert isinstance(opened, KratosUnavailable)
-    assert "it does not reach schemas.example:81" in opened.detail
+    assert "it gets no answer from schemas.example:81" in opened.detail
     assert "hunter2" not in opened.detail
 
 

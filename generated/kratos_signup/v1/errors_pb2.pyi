@@ -93,8 +93,10 @@ class _ErrorReasonEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ErrorReas
     one. Offer to sign in. Details: none.
     """
     ERROR_REASON_SIGNUP_BUSY: _ErrorReason.ValueType  # 17
-    """ABORTED. Another call on this sign-up is at work. It may be an earlier try of
-    this call, after its deadline. Retry later. Details: RetryInfo.
+    """ABORTED. Another call on this sign-up is at work, or ended without knowing what
+    Kratos did. It may be an earlier try of this call: one whose deadline has
+    passed, or one that was answered KRATOS_UNAVAILABLE while Kratos may still
+    store its account, for up to 75 s. Retry later. Details: RetryInfo.
     """
     ERROR_REASON_DEADLINE_TOO_SHORT: _ErrorReason.ValueType  # 18
     """DEADLINE_EXCEEDED. The caller's deadline leaves too little time. The call was
@@ -211,8 +213,10 @@ ERROR_REASON_PASSWORD_ALREADY_SET: ErrorReason.ValueType  # 16
 one. Offer to sign in. Details: none.
 """
 ERROR_REASON_SIGNUP_BUSY: ErrorReason.ValueType  # 17
-"""ABORTED. Another call on this sign-up is at work. It may be an earlier try of
-this call, after its deadline. Retry later. Details: RetryInfo.
+"""ABORTED. Another call on this sign-up is at work, or ended without knowing what
+Kratos did. It may be an earlier try of this call: one whose deadline has
+passed, or one that was answered KRATOS_UNAVAILABLE while Kratos may still
+store its account, for up to 75 s. Retry later. Details: RetryInfo.
 """
 ERROR_REASON_DEADLINE_TOO_SHORT: ErrorReason.ValueType  # 18
 """DEADLINE_EXCEEDED. The caller's deadline leaves too little time. The call was

@@ -128,7 +128,7 @@ def failure(status: int, body: Any, *, hooked: bool) -> str:
     told = [error_field(body, name) for name in ("id", "reason", "message")]
     told = [one.rstrip(".") for one in told if _PLAIN.fullmatch(one)]
     if away := _URL_AWAY.search(error_field(body, "message")):
-        told.append(f"it does not reach {away[1]}")
+        told.append(f"it gets no answer from {away[1]}")
     return ": ".join((f"HTTP status {status}", *told))
 
 
