@@ -82,7 +82,8 @@ async def test_another_ledger(world: World, tmp_path: Path, *, own: bool) -> Non
 
 async def test_private_addresses(world: World) -> None:
     """A Kratos that calls no private addresses is told to make an exception."""
-    hooks = [{"hook": "web_hook", "config": {"url": "http://10.0.0.1/kratos/code"}}]
+    url = "http://u:hunter2@10.0.0.1/kratos/code?q=hunter2"
+    hooks = [{"hook": "web_hook", "config": {"url": url}}]
     flows = {"flows": {"registration": {"after": {"code": {"hooks": hooks}}}}}
     clients = {"http": {"disallow_private_ip_ranges": True}}
     file = KratosFile({"selfservice": flows, "clients": clients})
@@ -93,6 +94,7 @@ async def test_private_addresses(world: World) -> None:
     )
 
     assert "private_ip_exception_urls, add:\n- http://10.0.0.1/kratos" in hook.cure
+    assert "hunter2" not in hook.cure
 
 
 async def test_earlier_hooks(world: World) -> None:

@@ -87,15 +87,21 @@ def _cure_of_silence(subject: Subject, earlier: str, ours: str) -> str:
     """Write what may keep Kratos from an answer: an earlier hook, ours, or its bar."""
     bar, file = "clients.http.disallow_private_ip_ranges", subject.file
     if file and file.value(bar):
-        urls = [one.url for path in PATHS for one in file.hooks(f"{AFTER}.{path}")]
-        return lines("clients.http.private_ip_exception_urls", [*filter(None, urls)])
+        hooks = [one for path in PATHS for one in file.hooks(f"{AFTER}.{path}")]
+        urls = [_shown(one.url) for one in hooks if one.url]
+        return lines("clients.http.private_ip_exception_urls", urls)
     wanted = [f"{earlier} works"] if earlier else []
     if ours:
-        # Without a user and a query, which may be secrets.
-        shown = re.sub("//[^/]*@", "//", ours).partition("?")[0]
-        wanted.append(f"{shown} leads to HOOK_LISTEN of a server that Kratos trusts")
+        wanted.append(
+            f"{_shown(ours)} leads to HOOK_LISTEN of a server that Kratos trusts"
+        )
     add = hook_lines("password", subject.settings)
     return f"See to it that {', and that '.join(wanted)}; or:\n{add}" if wanted else add
+
+
+def _shown(url: str) -> str:
+    """Write a hook's URL without a user and a query, which may be secrets."""
+    return re.sub("//[^/]*@", "//", url).partition("?")[0]
 
 
 async def _hook_port(subject: Subject) -> Finding:
