@@ -6,8 +6,8 @@ import stat
 from pathlib import Path
 from typing import Final
 
-# A key in base64, as it looks if it stands where the name of its file belongs.
 Stamp = tuple[int, int, int] | None
+# A key in base64, as it looks if it stands where the name of its file belongs.
 _KEY: Final = re.compile(r"[A-Za-z0-9+/]{43}=")
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import re
 import signal
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -66,6 +67,22 @@ def test_interrupted(stack: Stack, tmp_path: Path) -> None:
     os.kill(server.pid, signal.SIGINT)
 
     assert 0 == server.stop()
+
+
+def test_nohup(stack: Stack, tmp_path: Path) -> None:
+    """Under nohup, which ignores SIGHUP, a server outlives its terminal."""
+    urls = stack.kratos.public_url, stack.kratos.admin_url
+    server = Signupd(*urls, directory=tmp_path, settings={"DRAIN_WAIT": "0s"})
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    with contextlib.ExitStack() as resources:
+        resources.callback(signal.signal, signal.SIGHUP, before)
+        server.start()
+    status = Path(f"/proc/{server.pid}/status").read_text()
+    ignored = int(re.findall(r"SigIgn:\s*(\w+)", status)[0], 16)
+    exit_code = server.stop()
+
+    assert ignored & 1 << signal.SIGHUP - 1
+    assert 0 == exit_code
 
 
 async def add_lapsed(url: str) -> None:

@@ -166,7 +166,11 @@ async def ask_for_code(address: Address, timeout_seconds: float, *, piped: bool)
     line, descriptor = b"", sys.stdin.fileno()
     with suppress(TimeoutError):
         async with asyncio.timeout(timeout_seconds):
-            while b"\n" not in line.lstrip() and len(line) < MAX_CODE_LINE_BYTES:
+            # What is piped may begin with empty lines; a person who types one gives up.
+            while (
+                b"\n" not in (line.lstrip() if piped else line)
+                and len(line) < MAX_CODE_LINE_BYTES
+            ):
                 # A thread that waits would keep Ctrl-C from ending, and asyncio watches
                 # no files.
                 while not select.select([descriptor], [], [], 0)[0]:  # noqa: ASYNC110

@@ -53,7 +53,7 @@ OVERRULED: Final = (
     "the account that our password hook approved has no verified address: Kratos does "
     "not parse the hook's answer (response.parse), or another hook after it replaced it"
 )
-REFUSING_HOOK: Final = (
+REFUSED_BY_ANOTHER: Final = (
     "a hook other than signupd's, in selfservice.flows.registration.after.password"
     ".hooks, refused this person; its own log may say why"
 )
@@ -68,7 +68,7 @@ OVERTAKEN: Final = (
 )
 _FAULTS: Final = FAULTS | {
     PasswordAnswer.TRAITS_REFUSED: SCHEMA_CHANGED,
-    PasswordAnswer.HOOK_REFUSED: REFUSING_HOOK,
+    PasswordAnswer.HOOK_REFUSED: REFUSED_BY_ANOTHER,
 }
 
 
